@@ -1,0 +1,198 @@
+-- The guards: what the database refuses from anybody, the service and a hand in psql alike.
+--
+-- They rest on one thing: the write function (0003) changes all four tables in one statement, and AFTER … STATEMENT
+-- triggers run at the end of that statement, when everything is in its place. So each table can demand that the others
+-- agree with it, at once, by sets, without deferring anything to the commit; a statement that touches only one of the
+-- tables finds the others disagreeing and is refused.
+--
+-- Row triggers are only BEFORE triggers with a WHEN that is never true in sound operation: they cost nothing measurable.
+-- All are ENABLE ALWAYS, so session_replication_role does not pass them by.
+
+CREATE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION USING
+    ERRCODE = 'restrict_violation',
+    MESSAGE = format('%s on %I.%I is refused: %s', tg_op, tg_table_schema, tg_table_name, tg_argv[0]),
+    SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+END
+$$;
+--> statement-breakpoint
+
+-- Append-only (invariant 6). `UPDATE OF column` fires whenever the column is assigned, whatever the value, so nothing
+-- has to be compared.
+CREATE TRIGGER entity_is_kept BEFORE DELETE OR TRUNCATE ON clocktick.entity
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('an entity is never removed; a tombstone deletes it');
+--> statement-breakpoint
+CREATE TRIGGER entity_identity_is_fixed BEFORE UPDATE OF id, type, key, created_at ON clocktick.entity
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('id, type, key and created_at never change');
+--> statement-breakpoint
+CREATE TRIGGER tick_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON clocktick.tick
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('a recorded tick never changes');
+--> statement-breakpoint
+CREATE TRIGGER activity_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON clocktick.activity
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('a recorded activity never changes');
+--> statement-breakpoint
+CREATE TRIGGER range_is_kept BEFORE DELETE OR TRUNCATE ON clocktick.property_history
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('a recorded range is never removed');
+--> statement-breakpoint
+CREATE TRIGGER range_content_is_fixed BEFORE UPDATE OF entity_id, type, property, value ON clocktick.property_history
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('a recorded range never changes; it can only be capped');
+--> statement-breakpoint
+
+-- One clock (invariant 1): an entity is born at tick 1 and goes on by one, its instants strictly increasing.
+CREATE TRIGGER entity_starts_at_one BEFORE INSERT ON clocktick.entity
+  FOR EACH ROW WHEN (new.tick <> 1 OR new.deleted OR new.created_at <> new.updated_at)
+  EXECUTE FUNCTION clocktick.refuse('an entity starts alive, at tick 1, at its instant of creation');
+--> statement-breakpoint
+CREATE TRIGGER entity_steps_by_one BEFORE UPDATE ON clocktick.entity
+  FOR EACH ROW WHEN (new.tick <> old.tick + 1 OR new.updated_at <= old.updated_at)
+  EXECUTE FUNCTION clocktick.refuse('every change is one tick, at a later instant than the last');
+--> statement-breakpoint
+CREATE TRIGGER range_is_capped_once BEFORE UPDATE ON clocktick.property_history
+  FOR EACH ROW WHEN (NOT upper_inf(old.vclock) OR upper_inf(new.vclock) OR lower(new.vclock) <> lower(old.vclock))
+  EXECUTE FUNCTION clocktick.refuse('only an open range can be capped, and nothing else of it changes');
+--> statement-breakpoint
+
+-- No silent change (invariant 8): an entity's tick has its row in the clock, and each property that changed its ranges, …
+CREATE FUNCTION clocktick.entity_is_created_with_history() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong record;
+BEGIN
+  SELECT n.id, n.tick INTO wrong FROM new_rows n
+   WHERE n.updated_at IS DISTINCT FROM
+         (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = n.id AND t.tick = n.tick)
+      OR EXISTS (SELECT FROM jsonb_object_keys(n.properties) p (property)
+                  WHERE (SELECT lower(h.vclock) FROM clocktick.property_history h
+                          WHERE h.entity_id = n.id AND h.property = p.property AND upper_inf(h.vclock))
+                        IS DISTINCT FROM n.tick)
+   LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'restrict_violation',
+      MESSAGE = format('entity %s is created without its tick or its ranges', wrong.id),
+      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER entity_is_created_with_history AFTER INSERT ON clocktick.entity REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.entity_is_created_with_history();
+--> statement-breakpoint
+-- The two transition tables have no index, so they want the hash join that the write function forbids.
+CREATE FUNCTION clocktick.entity_changes_with_history() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
+DECLARE wrong record;
+BEGIN
+  SELECT n.id, n.tick INTO wrong FROM new_rows n JOIN old_rows o ON o.id = n.id
+   WHERE n.updated_at IS DISTINCT FROM
+         (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = n.id AND t.tick = n.tick)
+      OR EXISTS (SELECT FROM (SELECT * FROM jsonb_each(n.properties) EXCEPT SELECT * FROM jsonb_each(o.properties))
+                          AS changed (property, value)
+                  WHERE (SELECT lower(h.vclock) FROM clocktick.property_history h
+                          WHERE h.entity_id = n.id AND h.property = changed.property AND upper_inf(h.vclock))
+                        IS DISTINCT FROM n.tick)
+      OR EXISTS (SELECT FROM jsonb_object_keys(o.properties) gone (property)
+                  WHERE NOT n.properties ? gone.property
+                    AND EXISTS (SELECT FROM clocktick.property_history h
+                                 WHERE h.entity_id = n.id AND h.property = gone.property AND upper_inf(h.vclock)))
+   LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'restrict_violation',
+      MESSAGE = format('entity %s changes at tick %s without its tick or its ranges', wrong.id, wrong.tick),
+      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER entity_changes_with_history AFTER UPDATE ON clocktick.entity
+  REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.entity_changes_with_history();
+--> statement-breakpoint
+
+-- … and a row in the clock is the entity's tick, under a recorded activity.
+CREATE FUNCTION clocktick.clock_row_is_entitys() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong record;
+BEGIN
+  SELECT n.entity_id, n.tick INTO wrong FROM new_rows n
+   WHERE (SELECT e.tick = n.tick AND e.updated_at = n.at AND e.type = n.type AND e.deleted = (n.op = 'deleted')
+            FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
+      OR n.activity_id IS NOT NULL
+         AND (SELECT true FROM clocktick.activity a WHERE a.id = n.activity_id) IS NOT TRUE
+   LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'restrict_violation',
+      MESSAGE = format('tick %s of entity %s is not what the entity or its activity says', wrong.tick, wrong.entity_id),
+      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER clock_row_is_entitys AFTER INSERT ON clocktick.tick REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.clock_row_is_entitys();
+--> statement-breakpoint
+
+-- One value at a time (invariant 2), open against closed: a range opens at the entity's tick, with the value the
+-- entity has, …
+CREATE FUNCTION clocktick.range_opens_now() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong record;
+BEGIN
+  SELECT n.entity_id, n.property, n.vclock INTO wrong FROM new_rows n
+   WHERE NOT upper_inf(n.vclock)
+      OR (SELECT e.tick = lower(n.vclock) AND e.type = n.type AND e.properties -> n.property = n.value
+            FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
+   LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'restrict_violation',
+      MESSAGE = format('range %s of %I of entity %s does not open at the entity''s tick with its value',
+                       wrong.vclock, wrong.property, wrong.entity_id),
+      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER range_opens_now AFTER INSERT ON clocktick.property_history REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.range_opens_now();
+--> statement-breakpoint
+
+-- … and is capped there, when the entity no longer has the property or a new range took over.
+CREATE FUNCTION clocktick.range_is_capped_now() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE wrong record;
+BEGIN
+  SELECT n.entity_id, n.property, n.vclock INTO wrong FROM new_rows n
+   WHERE (SELECT e.tick = upper(n.vclock)
+             AND (e.properties ? n.property) =
+                 EXISTS (SELECT FROM clocktick.property_history h
+                          WHERE h.entity_id = n.entity_id AND h.property = n.property AND upper_inf(h.vclock))
+            FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
+   LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'restrict_violation',
+      MESSAGE = format('range %s of %I of entity %s is not capped by a change at the entity''s tick',
+                       wrong.vclock, wrong.property, wrong.entity_id),
+      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER range_is_capped_now AFTER UPDATE ON clocktick.property_history REFERENCING NEW TABLE AS new_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.range_is_capped_now();
+--> statement-breakpoint
+
+DO $$
+DECLARE guard record;
+BEGIN
+  FOR guard IN SELECT t.tgrelid::regclass AS relation, t.tgname AS name
+                 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                WHERE c.relnamespace = 'clocktick'::regnamespace AND NOT t.tgisinternal
+  LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', guard.relation, guard.name);
+  END LOOP;
+END
+$$;

@@ -1,0 +1,38 @@
+import { type FastifyServerOptions, fastify, LogController } from 'fastify';
+import { validatorCompiler } from 'fastify-zod-openapi';
+import type { App, RequestTypes } from './http/app-type.js';
+import { readBodiesExactly } from './http/body.js';
+import { entityRoutes } from './http/entities.js';
+import { healthRoutes } from './http/health.js';
+import { historyRoutes } from './http/history.js';
+import { withOtherMethodsRefused } from './http/methods.js';
+import { answerWithProblems, clientErrorHandler, frameworkErrors } from './http/problems.js';
+import type { Database } from './storage/database.js';
+
+/** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */
+const MAX_PARAM_LENGTH = 512 * 12 + 64;
+
+/** What the app is made of; everything it uses is handed to it. */
+export type AppParts = { storage: Database; logger: FastifyServerOptions['logger'] };
+
+/** Builds the HTTP service; the caller listens and closes. */
+export function buildApp({ storage, logger }: AppParts): App {
+  const app = fastify({
+    logger: logger ?? false,
+    logController: new LogController({ disableRequestLogging: true }),
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors,
+    clientErrorHandler,
+  }).withTypeProvider<RequestTypes>();
+  app.setValidatorCompiler(validatorCompiler);
+  // Handlers send JSON text; nothing is left to serialize.
+  app.setSerializerCompiler(() => JSON.stringify);
+  answerWithProblems(app);
+  readBodiesExactly(app);
+  withOtherMethodsRefused(app, () => {
+    entityRoutes(app, storage);
+    historyRoutes(app, storage);
+    healthRoutes(app, storage);
+  });
+  return app;
+}

@@ -1,0 +1,46 @@
+/** How the service is to run. */
+export type Config = Readonly<{
+  host: string;
+  port: number;
+  /** Absent: the embedded database, kept in `dataDir`. */
+  databaseUrl: string | undefined;
+  dataDir: string;
+  logLevel: string;
+}>;
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+/** A setting that makes no sense; a message for whoever runs the service, without the value of anything secret. */
+export class BadSetting extends Error {
+  override readonly name = 'BadSetting';
+}
+
+/**
+ * Reads the environment, once; an empty variable counts as absent.
+ * @throws BadSetting
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const read = (name: string): string | undefined => env[name] || undefined;
+
+  const port = read('PORT') ?? '3000';
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) throw new BadSetting('PORT must be a number from 0 to 65535.');
+
+  const logLevel = read('LOG_LEVEL') ?? 'info';
+  if (!LOG_LEVELS.includes(logLevel)) throw new BadSetting(`LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}.`);
+
+  const databaseUrl = read('DATABASE_URL');
+  if (
+    databaseUrl !== undefined &&
+    !/^postgres(ql)?:$/.test(URL.canParse(databaseUrl) ? new URL(databaseUrl).protocol : '')
+  ) {
+    throw new BadSetting('DATABASE_URL must be a URL such as postgres://user:password@host:5432/database.');
+  }
+
+  return Object.freeze({
+    host: read('HOST') ?? '127.0.0.1',
+    port: Number(port),
+    databaseUrl,
+    dataDir: read('DATA_DIR') ?? '.clocktick',
+    logLevel,
+  });
+}

@@ -1,0 +1,145 @@
+import { z } from 'zod';
+import type { Database } from '../storage/database.js';
+import { type RangeRow, readRangeAsOf, readRanges, readTicks, type TickRow } from '../storage/history.js';
+import { type Address, parseAddress } from '../temporal/identity.js';
+import { type Point, parsePoint } from '../temporal/point.js';
+import { Refusal } from '../temporal/refusal.js';
+import type { App } from './app-type.js';
+import { pageOf, sendPage } from './pages.js';
+import * as schemas from './schemas.js';
+import { objectText, scalarText } from './text.js';
+
+const propertyParameters = schemas.entityParameters.extend({
+  property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+});
+
+const point = (described: string, example: string) => z.string().optional().meta({ description: described, example });
+
+const rangeQuery = z
+  .strictObject({
+    asOf: point('The one range that contains this tick or instant, as it was then', '1'),
+    from: point('Only ranges that overlap [from, to): a tick or an instant', '1'),
+    to: point('The end of that window, itself not included', '3'),
+    ...schemas.pageParameters,
+  })
+  .refine(({ asOf, from, to, cursor }) => asOf === undefined || (from ?? to ?? cursor) === undefined, {
+    path: ['asOf'],
+    error: 'stands alone: it cannot be combined with from, to or cursor',
+  });
+
+/** The calls on the past of one entity: its ticks, and the ranges of one property. */
+export function historyRoutes(app: App, storage: Database): void {
+  app.get(
+    '/entities/:id/history',
+    {
+      schema: {
+        summary: 'The ticks of an entity, and what each changed',
+        params: schemas.entityParameters,
+        querystring: z.strictObject(schemas.pageParameters),
+        response: schemas.answers({ 200: schemas.tickPage }),
+      },
+    },
+    async (request, reply) => {
+      const { id, said } = parseAddress(request.params.id);
+      const page = pageOf(request.query);
+      const history = await readTicks(storage, id, page);
+      if (history.found === 'no entity') throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+      const after = history.more ? history.ticks.at(-1)?.tick : undefined;
+      const next = after === undefined ? null : { order: page.order, until: history.until, after };
+      return sendPage(request, reply, history.ticks.map(tickText), next);
+    },
+  );
+
+  app.get(
+    '/entities/:id/history/:property',
+    {
+      schema: {
+        summary: 'The ranges of one property: which value held from when to when',
+        params: propertyParameters,
+        querystring: rangeQuery,
+        response: schemas.answers({ 200: schemas.rangePage }),
+      },
+    },
+    async (request, reply) => {
+      const { query, params } = request;
+      const address = parseAddress(params.id);
+      const property = propertyOf(params.property);
+      const page = pageOf(query);
+      const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
+      const asOf = pointOf(query.asOf, 'asOf');
+      const history = asOf
+        ? await readRangeAsOf(storage, address.id, property, asOf)
+        : await readRanges(storage, address.id, property, window, page);
+      if (history.found !== 'page') throw absence(history.found, address, property, query.asOf);
+      const after = history.more ? history.ranges.at(-1)?.from : undefined;
+      const next = after === undefined ? null : { order: page.order, until: history.until, after };
+      return sendPage(request, reply, history.ranges.map(rangeText), next);
+    },
+  );
+}
+
+const pointOf = (text: string | undefined, parameter: string): Point | null =>
+  text === undefined ? null : parsePoint(text, parameter);
+
+/** No property was ever stored under a name that PostgreSQL cannot even look for. */
+function propertyOf(name: string): string {
+  if (!name.includes('\0')) return name;
+  const message = 'cannot hold U+0000';
+  throw new Refusal('invalid_property_name', `A property's name ${message}.`, {
+    errors: [{ path: 'property', message }],
+  });
+}
+
+function absence(
+  found: 'no entity' | 'no tick' | 'no property',
+  { said }: Address,
+  property: string,
+  asOf: string | undefined,
+): Refusal {
+  const then = asOf === undefined ? '' : ` as of ${asOf}`;
+  if (found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
+  if (found === 'no tick') return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf} yet.`);
+  return new Refusal('property_not_found', `Entity ${said} never had a property ${property}${then}.`);
+}
+
+const rangeText = (row: RangeRow): string =>
+  objectText([
+    ['value', row.value],
+    [
+      'vclock',
+      objectText([
+        ['from', scalarText(row.from)],
+        ['to', scalarText(row.to)],
+      ]),
+    ],
+    [
+      'effective',
+      objectText([
+        ['from', scalarText(row.fromAt)],
+        ['to', scalarText(row.toAt)],
+      ]),
+    ],
+    ['activity', row.activity ?? 'null'],
+  ]);
+
+const tickText = (row: TickRow): string =>
+  objectText([
+    ['tick', scalarText(row.tick)],
+    ['at', scalarText(row.at)],
+    ['recordedAt', row.recordedAt === row.at ? undefined : scalarText(row.recordedAt)],
+    ['imported', row.recordedAt === row.at ? undefined : 'true'],
+    ['op', scalarText(row.op)],
+    ['activity', row.activity ?? 'null'],
+    [
+      'changes',
+      objectText(
+        row.changes.map(({ property, from, to }) => [
+          property,
+          objectText([
+            ['from', from ?? undefined],
+            ['to', to ?? undefined],
+          ]),
+        ]),
+      ),
+    ],
+  ]);

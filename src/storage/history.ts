@@ -1,0 +1,258 @@
+import type { Point } from '../temporal/point.js';
+import { waitUntilPast } from './clock.js';
+import { type Database, type Fragment, instantText, type Sql } from './database.js';
+import { readFailure } from './failures.js';
+
+export type Order = 'asc' | 'desc';
+
+/**
+ * Which part of a history to read. `until` pins a walk through pages to the entity's tick at its first page; `after` is
+ * where the last page ended.
+ */
+export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
+
+/** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
+type ActivityText = string | null;
+
+/** One range of a property: [from, to) in ticks and instants, `to` null while it holds; `value` is JSON text. */
+export type RangeRow = {
+  value: string;
+  from: number;
+  to: number | null;
+  fromAt: string;
+  toAt: string | null;
+  activity: ActivityText;
+};
+
+/** What one tick did to one property, as JSON text; null: not set on that side. */
+export type ChangeRow = { property: string; from: string | null; to: string | null };
+
+/** One tick of an entity; its two instants differ only in imported history. */
+export type TickRow = {
+  tick: number;
+  at: string;
+  recordedAt: string;
+  op: string;
+  activity: ActivityText;
+  changes: ChangeRow[];
+};
+
+/** A page, or what there is instead of one; `until` is the newest tick that the page may know of. */
+export type Ranges =
+  | { found: 'page'; until: number; more: boolean; ranges: RangeRow[] }
+  | { found: 'no entity' | 'no tick' | 'no property' };
+export type Ticks = { found: 'page'; until: number; more: boolean; ticks: TickRow[] } | { found: 'no entity' };
+
+/** The tick a point falls on, as a scalar; null when the entity did not exist then. */
+const tickAt = (sql: Sql, id: string, point: Point) =>
+  'tick' in point
+    ? sql`${point.tick}::int4`
+    : sql`(SELECT t.tick FROM clocktick.tick t
+            WHERE t.entity_id = ${id}::uuid AND t.at <= ${point.instant}::text::timestamptz
+            ORDER BY t.at DESC LIMIT 1)`;
+
+/** The first tick from which on a point is no more: how a half-open range of ticks or instants ends. */
+const tickBefore = (sql: Sql, id: string, point: Point) =>
+  'tick' in point
+    ? sql`${point.tick}::int4`
+    : sql`(SELECT 1 + coalesce(max(t.tick), 0) FROM clocktick.tick t
+            WHERE t.entity_id = ${id}::uuid AND t.at < ${point.instant}::text::timestamptz)`;
+
+/** `a` is clocktick.activity. What was not given is left out; a null inside the metadata is data and stays. */
+const activityText = (sql: Sql) =>
+  sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
+       || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
+
+/**
+ * Whether the property had been set by a tick: by its first range in order, because EXISTS would scan for a quick hit.
+ */
+const heldBy = (sql: Sql, range: Fragment, tick: Fragment) =>
+  sql`coalesce(
+        least((SELECT lower(h.vclock) FROM clocktick.property_history h
+                WHERE ${range} AND NOT upper_inf(h.vclock) ORDER BY lower(h.vclock) LIMIT 1),
+              (SELECT lower(h.vclock) FROM clocktick.property_history h
+                WHERE ${range} AND upper_inf(h.vclock))) <= ${tick}, false)`;
+
+/**
+ * A page of one property's ranges, oldest first or newest first. `from` and `to` leave the ranges that overlap
+ * [from, to), in ticks or instants.
+ *
+ * Ranges of one property never overlap, so those that overlap a window are the one that contains its start and those
+ * that start inside it: one look-up by GiST, then the btree in order, whatever the depth. The two kinds of ranges are
+ * read apart, because the planner does not carry an order through the view and would read them all to sort them. The instants are fetched for
+ * all ends of the page at once: neighbours in one leaf of the clock's primary key instead of a descent for each.
+ */
+export async function readRanges(
+  { sql }: Database,
+  id: string,
+  property: string,
+  window: { from: Point | null; to: Point | null },
+  page: HistoryPage,
+): Promise<Ranges> {
+  const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
+  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
+  const beyond =
+    page.after === null
+      ? sql``
+      : page.order === 'desc'
+        ? sql`AND lower(h.vclock) < ${page.after}::int4`
+        : sql`AND lower(h.vclock) > ${page.after}::int4`;
+  const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
+  const first = start
+    ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
+                     WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
+    : sql`1`;
+  const last = window.to ? tickBefore(sql, id, window.to) : sql`NULL::int4`;
+  try {
+    const rows = await sql<
+      ((RangeRow & { until: number; held: null }) | { until: number; value: null; held: boolean })[]
+    >`
+      WITH bound AS MATERIALIZED (
+        SELECT until, least(until, ${last} - 1) AS last, ${first} AS first
+          FROM (SELECT least(${page.until}::int4, e.tick) AS until
+                  FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
+      ), page AS MATERIALIZED (
+        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.value
+           FROM clocktick.property_history h
+          WHERE ${range} AND lower(h.vclock) >= (SELECT first FROM bound)
+                AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND NOT upper_inf(h.vclock)
+          ORDER BY lower(h.vclock) ${direction} LIMIT ${page.limit + 1})
+        UNION ALL
+        (SELECT lower(h.vclock), NULL, h.value
+           FROM clocktick.property_history h
+          WHERE ${range} AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND upper_inf(h.vclock))
+        ORDER BY "from" ${direction} LIMIT ${page.limit + 1}
+      ), clock AS MATERIALIZED (
+        SELECT t.tick, ${instantText(sql, 't.at')} AS at, t.activity_id
+          FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid
+           AND t.tick = ANY (ARRAY(SELECT "from" FROM page UNION SELECT "to" FROM page))
+      ), who AS MATERIALIZED (
+        SELECT a.id, ${activityText(sql)} AS activity
+          FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
+      )
+      SELECT bound.until, page.value::text, page."from", opening.at AS "fromAt",
+             CASE WHEN page."to" <= bound.until THEN page."to" END AS "to",
+             CASE WHEN page."to" <= bound.until THEN closing.at END AS "toAt",
+             who.activity,
+             CASE WHEN page."from" IS NULL THEN ${heldBy(sql, range, sql`bound.until`)} END AS held
+        FROM bound
+        LEFT JOIN page ON true
+        LEFT JOIN clock opening ON opening.tick = page."from"
+        LEFT JOIN clock closing ON closing.tick = page."to"
+        LEFT JOIN who ON who.id = opening.activity_id
+       ORDER BY page."from" ${direction}`;
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
+    if (top.held === false) return { found: 'no property' };
+    const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
+    return { found: 'page', until: top.until, more: ranges.length > page.limit, ranges: ranges.slice(0, page.limit) };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/**
+ * The one range of a property that contains a point (`@>`), as it was then: still open. No range where the property was
+ * not set at that point; 'no property' where it had never been set by then, so that the answer never changes later.
+ * @throws Refusal `as_of_in_future`
+ */
+export async function readRangeAsOf(storage: Database, id: string, property: string, point: Point): Promise<Ranges> {
+  const { sql } = storage;
+  if ('instant' in point) await waitUntilPast(storage, point.instant);
+  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
+  try {
+    const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
+      WITH past AS MATERIALIZED (
+        SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
+      ), held AS MATERIALIZED (
+        SELECT lower(h.vclock) AS "from", h.value
+          FROM clocktick.property_range h WHERE ${range} AND h.vclock @> (SELECT tick FROM past)
+      ), opening AS MATERIALIZED (
+        SELECT t.at, t.activity_id FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid AND t.tick = (SELECT "from" FROM held)
+      )
+      SELECT past.tick AS until, past.latest, held.value::text, held."from",
+             ${instantText(sql, 'opening.at')} AS "fromAt", NULL AS "to", NULL AS "toAt",
+             (SELECT ${activityText(sql)} FROM clocktick.activity a WHERE a.id = opening.activity_id) AS activity,
+             held."from" IS NOT NULL OR ${heldBy(sql, range, sql`past.tick`)} AS held
+        FROM past LEFT JOIN held ON true LEFT JOIN opening ON true`;
+    if (!row || row.until === null) return { found: 'no entity' };
+    if (row.until > row.latest) return { found: 'no tick' };
+    if (!row.held) return { found: 'no property' };
+    return { found: 'page', until: row.until, more: false, ranges: row.value === null ? [] : [row] };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/**
+ * A page of an entity's ticks with what each of them changed. The ranges around the page are found by GiST: those that
+ * change inside it, and the one that spans it for every other property.
+ */
+export async function readTicks({ sql }: Database, id: string, page: HistoryPage): Promise<Ticks> {
+  const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
+  const beyond =
+    page.after === null
+      ? sql``
+      : page.order === 'desc'
+        ? sql`AND t.tick < ${page.after}::int4`
+        : sql`AND t.tick > ${page.after}::int4`;
+  try {
+    const rows = await sql<({ until: number } & (TickLine | { tick: null }))[]>`
+      WITH bound AS MATERIALIZED (
+        SELECT least(${page.until}::int4, e.tick) AS until FROM clocktick.entity e WHERE e.id = ${id}::uuid
+      ), page AS MATERIALIZED (
+        SELECT t.tick, t.at, t.recorded_at, t.op, t.activity_id
+          FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid AND t.tick <= (SELECT until FROM bound) ${beyond}
+         ORDER BY t.tick ${direction} LIMIT ${page.limit + 1}
+      ), nearby AS MATERIALIZED (
+        SELECT h.property, h.vclock, h.value
+          FROM clocktick.property_range h
+         WHERE h.entity_id = ${id}::uuid
+           AND h.vclock && (SELECT int4range(min(page.tick) - 1, max(page.tick), '[]') FROM page HAVING count(*) > 0)
+      ), who AS MATERIALIZED (
+        SELECT a.id, ${activityText(sql)} AS activity
+          FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
+      ), change AS (
+        SELECT coalesce(lower(opened.vclock), upper(capped.vclock)) AS tick,
+               coalesce(opened.property, capped.property) AS property,
+               capped.value::text AS "from", opened.value::text AS "to"
+          FROM nearby opened FULL JOIN nearby capped
+            ON capped.property = opened.property AND upper(capped.vclock) = lower(opened.vclock)
+      )
+      SELECT bound.until, page.tick, page.op,
+             ${instantText(sql, 'page.at')} AS at, ${instantText(sql, 'page.recorded_at')} AS "recordedAt",
+             who.activity, change.property, change."from", change."to"
+        FROM bound
+        LEFT JOIN page ON true
+        LEFT JOIN change ON change.tick = page.tick
+        LEFT JOIN who ON who.id = page.activity_id
+       ORDER BY page.tick ${direction}, change.property`;
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
+    const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));
+    return { found: 'page', until: top.until, more: ticks.length > page.limit, ticks: ticks.slice(0, page.limit) };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/** A tick with one of its changes, or with none: how a statement delivers ticks. */
+type TickLine = Omit<TickRow, 'changes'> & (ChangeRow | { property: null });
+
+/** Brings the lines of each tick together; they come one after the other. */
+function gather(lines: readonly TickLine[]): TickRow[] {
+  const ticks: TickRow[] = [];
+  for (const line of lines) {
+    let last = ticks.at(-1);
+    if (last?.tick !== line.tick) {
+      const { tick, at, recordedAt, op, activity } = line;
+      last = { tick, at, recordedAt, op, activity, changes: [] };
+      ticks.push(last);
+    }
+    if (line.property !== null) last.changes.push({ property: line.property, from: line.from, to: line.to });
+  }
+  return ticks;
+}

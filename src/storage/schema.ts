@@ -1,0 +1,117 @@
+import { sql } from 'drizzle-orm';
+import {
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  pgSchema,
+  primaryKey,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+/*
+ * The tables, as Drizzle can say them: the source of the generated migration and the reference the catalogue test
+ * holds the database against. What Drizzle cannot say (exclusion constraints, triggers, the view, the write function)
+ * is hand-written SQL in drizzle/. Hot statements do not go through these objects.
+ */
+
+/** Text in C order: names and keys compare by their bytes, the same on every server, and cheaper than a locale. */
+const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
+const int4range = customType<{ data: string }>({ dataType: () => 'int4range' });
+
+/** Drizzle's own `jsonb()` reads the stored string "10.5" back as a number; values stay JSON text on this side. */
+const jsonb = customType<{ data: string }>({ dataType: () => 'jsonb' });
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 6, mode: 'string' });
+
+/** Everything lives in a schema of its own, so the service can share a database. */
+export const clocktick = pgSchema('clocktick');
+
+/** The current state: one row per entity, tombstones included. */
+export const entity = clocktick.table(
+  'entity',
+  {
+    id: uuid('id').primaryKey(),
+    type: text('type').notNull(),
+    key: text('key'),
+    tick: integer('tick').notNull(),
+    properties: jsonb('properties').notNull(),
+    deleted: boolean('deleted').notNull().default(false),
+    createdAt: instant('created_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (row) => [
+    check('entity_type_is_slug', sql`${row.type} ~ '^[a-z][a-z0-9_-]{0,62}$'`),
+    check('entity_key_length', sql`char_length(${row.key}) between 1 and 512`),
+    check('entity_properties_is_object', sql`jsonb_typeof(${row.properties}) = 'object'`),
+    check('entity_tombstone_is_empty', sql`not ${row.deleted} or ${row.properties} = '{}'`),
+  ],
+);
+
+/** The clock: one row per tick of an entity. `at` differs from `recorded_at` only in imported history. */
+export const tick = clocktick.table(
+  'tick',
+  {
+    entityId: uuid('entity_id').notNull(),
+    tick: integer('tick').notNull(),
+    type: text('type').notNull(),
+    at: instant('at').notNull(),
+    recordedAt: instant('recorded_at').notNull(),
+    op: text('op').notNull(),
+    activityId: uuid('activity_id'),
+  },
+  (row) => [
+    primaryKey({ name: 'tick_pkey', columns: [row.entityId, row.tick] }),
+    // Finds the tick of an instant: without it 316 ms for 64 entities at depth 20,000, with it next to nothing.
+    unique('tick_entity_id_at_key').on(row.entityId, row.at),
+    // An activity ticks an entity at most once, and its ticks are found by it.
+    uniqueIndex('tick_activity_id_entity_id_key')
+      .on(row.activityId, row.entityId)
+      .where(sql`${row.activityId} is not null`),
+    check('tick_op_is_known', sql`${row.op} in ('created', 'updated', 'deleted', 'restored')`),
+    check('tick_first_creates', sql`(${row.tick} = 1) = (${row.op} = 'created')`),
+    check('tick_instants_are_finite', sql`isfinite(${row.at}) and isfinite(${row.recordedAt})`),
+  ],
+);
+
+/** The ranges of ticks over which each value of each property held; an open range holds the current value. */
+export const propertyHistory = clocktick.table(
+  'property_history',
+  {
+    entityId: uuid('entity_id').notNull(),
+    type: text('type').notNull(),
+    property: text('property').notNull(),
+    vclock: int4range('vclock').notNull(),
+    value: jsonb('value').notNull(),
+  },
+  (row) => [
+    uniqueIndex('property_history_one_open_range').on(row.entityId, row.property).where(sql`upper_inf(${row.vclock})`),
+    // Pages of closed ranges. It leads with the property although every other key leads with the entity: beside the
+    // GiST the planner takes a btree (entity_id, property, …) for `vclock @> n` and reads all 20,000 versions.
+    index('property_history_closed_ranges')
+      .on(row.property, row.entityId, sql`lower(${row.vclock})`)
+      .where(sql`not upper_inf(${row.vclock})`),
+    // Also refuses the empty range and one without a lower bound: their lower() is null.
+    check('property_history_range_is_sound', sql`coalesce(lower(${row.vclock}) >= 1, false)`),
+    check(
+      'property_history_name_is_sound',
+      sql`char_length(${row.property}) between 1 and 256 and ${row.property} not in ('.', '..')`,
+    ),
+  ],
+);
+
+/** Who and why; one activity may tick many entities. */
+export const activity = clocktick.table(
+  'activity',
+  {
+    id: uuid('id').primaryKey(),
+    actor: text('actor'),
+    reason: text('reason'),
+    metadata: jsonb('metadata'),
+    recordedAt: instant('recorded_at').notNull(),
+  },
+  (row) => [check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`)],
+);

@@ -1,0 +1,44 @@
+import { v5, v7 } from 'uuid';
+import { characters } from './json.js';
+import { Refusal } from './refusal.js';
+
+/** The namespace of ids made from (type, key). It can never change: every keyed entity's id follows from it. */
+const KEY_NAMESPACE = '3f0ac0bb-6a3c-5d0c-9f57-2f7d2c1e4b10';
+
+export const TYPE_PATTERN = /^[a-z][a-z0-9_-]{0,62}$/;
+export const MAX_KEY_LENGTH = 512;
+const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** The id of an entity or activity without a key: a UUID of version 7 (RFC 9562 section 5.7), ordered by time. */
+export const newId = (): string => v7();
+
+/**
+ * The id of the entity with this key: a UUID of version 5 (RFC 9562 section 5.5), so a key never has to be looked up.
+ * A type holds no colon, so no two pairs give the same name.
+ */
+export const idOfKey = (type: string, key: string): string => v5(`${type}:${key}`, KEY_NAMESPACE);
+
+/** How a caller named an entity: its id, and the words to speak of it. */
+export type Address = { id: string; said: string };
+
+/**
+ * Reads an address: a UUID, or `type:key`, everything after the first colon being the key.
+ * @throws Refusal `invalid_id`
+ */
+export function parseAddress(text: string): Address {
+  if (UUID_PATTERN.test(text)) return { id: text.toLowerCase(), said: text.toLowerCase() };
+  const colon = text.indexOf(':');
+  const type = text.slice(0, Math.max(colon, 0));
+  const key = text.slice(colon + 1);
+  if (!TYPE_PATTERN.test(type)) throw invalid('An entity is addressed by its UUID or as type:key.');
+  if (!isKey(key)) {
+    throw invalid(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000.`);
+  }
+  return { id: idOfKey(type, key), said: `${type}:${key}` };
+}
+
+/** Whether a text can be a key: 1 to 512 characters that PostgreSQL can keep. */
+export const isKey = (text: string): boolean =>
+  text.length > 0 && characters(text) <= MAX_KEY_LENGTH && !text.includes('\0') && text.isWellFormed();
+
+const invalid = (message: string) => new Refusal('invalid_id', message, { errors: [{ path: 'id', message }] });

@@ -1,0 +1,32 @@
+import { isObject, type Json, type JsonObject, jsonEqual } from './json.js';
+
+/**
+ * JSON Merge Patch, RFC 7396 section 2, at full depth: `null` removes, objects merge, anything else replaces.
+ * Built from entries, because assigning to a name such as `__proto__` would not make a member of it; the npm package
+ * json-merge-patch drops every member after one of those names.
+ */
+export function mergePatch(target: Json | undefined, patch: Json): Json {
+  if (!isObject(patch)) return patch;
+  return mergeObject(isObject(target) ? target : {}, patch);
+}
+
+/** The same where both sides are known to be objects, as an entity's properties are. */
+export function mergeObject(target: JsonObject, patch: JsonObject): JsonObject {
+  const merged = new Map(Object.entries(target));
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(name);
+    else merged.set(name, mergePatch(merged.get(name), value));
+  }
+  return Object.fromEntries(merged);
+}
+
+/** What leads from one state of the properties to another: the values to set and the names to clear. */
+export type Difference = { set: JsonObject; clear: string[] };
+
+/** The properties that differ, whole values at a time: a property is what keeps a history, not its members. */
+export function difference(from: JsonObject, to: JsonObject): Difference {
+  const before = new Map(Object.entries(from));
+  const set = Object.entries(to).filter(([name, value]) => !jsonEqual(before.get(name), value));
+  const clear = Object.keys(from).filter((name) => !Object.hasOwn(to, name));
+  return { set: Object.fromEntries(set), clear };
+}

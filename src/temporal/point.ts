@@ -1,0 +1,46 @@
+import { Refusal } from './refusal.js';
+
+/** A point in an entity's past: one of its ticks, or an instant as RFC 3339 text, kept as text so no digit is lost. */
+export type Point = { tick: number } | { instant: string };
+
+const LAST_TICK = 2 ** 31 - 1;
+const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):(\d\d))$/i;
+const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such as 2016-08-19T00:00:00.000000Z';
+
+/**
+ * Reads `asOf`, `from` and `to`. Only digits is a tick; anything else must be a whole RFC 3339 instant (section 5.6)
+ * before PostgreSQL sees it, because PostgreSQL would also take `now`, `infinity` and `:60`, and round nanoseconds.
+ * @throws Refusal `invalid_as_of`, naming the parameter
+ */
+export function parsePoint(text: string, parameter: string): Point {
+  const refuse = (message: string) =>
+    new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
+
+  if (/^\d+$/.test(text)) {
+    const tick = Number(text);
+    if (tick < 1) throw refuse('is no tick: ticks count from 1');
+    // Beyond what a clock can reach; the entity answers that it has no such tick.
+    return { tick: Math.min(tick, LAST_TICK) };
+  }
+  // A `+` that was not percent-encoded arrives as a space.
+  const whole = text.replace(/ (?=\d\d:\d\d$)/, '+');
+  const match = INSTANT.exec(whole);
+  if (!match) {
+    throw refuse(INSTANT.test(`${whole}Z`) ? 'lacks its offset: write Z or ±hh:mm' : `is not ${FORM}`);
+  }
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1, 7).map(Number);
+  const [fraction, offsetHour, offsetMinute] = match.slice(7);
+  if ((fraction ?? '').length > 6) throw refuse('has more than six fractional digits; instants are microseconds');
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) {
+    throw refuse('names a day that no calendar has');
+  }
+  if (hour > 23 || minute > 59 || second > 59) throw refuse('names a time that no clock shows');
+  // PostgreSQL knows displacements up to 15:59; no place on Earth is further than 14:00.
+  if (Number(offsetHour ?? 0) > 15 || Number(offsetMinute ?? 0) > 59) throw refuse('has an offset beyond 15:59');
+  return { instant: whole.toUpperCase() };
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return [4, 6, 9, 11].includes(month) ? 30 : 31;
+}

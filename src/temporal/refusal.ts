@@ -1,0 +1,52 @@
+/** Why the service says no. Each code is stable: callers branch on it, and `http/problems.ts` gives each its status. */
+export type RefusalCode =
+  | 'malformed_json'
+  | 'number_not_exact'
+  | 'text_not_storable'
+  | 'duplicate_name'
+  | 'nested_too_deep'
+  | 'invalid_body'
+  | 'unknown_field'
+  | 'invalid_property_name'
+  | 'invalid_parameter'
+  | 'unknown_parameter'
+  | 'invalid_id'
+  | 'invalid_as_of'
+  | 'invalid_cursor'
+  | 'invalid_if_match'
+  | 'as_of_in_future'
+  | 'entity_not_found'
+  | 'entity_deleted'
+  | 'tick_not_found'
+  | 'property_not_found'
+  | 'entity_exists'
+  | 'activity_already_ticked'
+  | 'history_conflict'
+  | 'precondition_failed'
+  | 'entity_too_large'
+  | 'too_many_writers'
+  | 'outcome_unknown'
+  | 'database_unavailable';
+
+/** One place in a request that is wrong; `path` is an RFC 6901 pointer into the body, or the name of a parameter. */
+export type Fault = { path: string; message: string };
+
+/** What a refusal says beside its sentence: where in the request, and members of its own (RFC 9457 section 3.2). */
+export type RefusalNotes = {
+  errors?: Fault[];
+  members?: Record<string, string | number>;
+  cause?: unknown;
+};
+
+/** A refusal: thrown wherever it is found, turned into a problem+json at the edge. Nothing of the request is kept. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly code: RefusalCode;
+  readonly notes: RefusalNotes;
+
+  constructor(code: RefusalCode, detail: string, notes: RefusalNotes = {}) {
+    super(detail, { cause: notes.cause });
+    this.code = code;
+    this.notes = notes;
+  }
+}

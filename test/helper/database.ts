@@ -1,0 +1,23 @@
+import { randomBytes } from 'node:crypto';
+import postgres from 'postgres';
+import type { Test } from 'tap';
+import { type Database, openDatabase } from '../../src/storage/database.js';
+import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
+
+export type TestDatabase = { url: string; database: Database; sql: postgres.Sql };
+
+/** A database of the file's own, cloned from the migrated template (or empty), gone when the test ends. */
+export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDatabase> {
+  const server = await serverUrl();
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  const admin = postgres(server, { max: 1, onnotice: () => {} });
+  await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`;
+  const url = databaseUrl(server, name);
+  const database = openDatabase(url);
+  t.teardown(async () => {
+    await database.close();
+    await admin`DROP DATABASE IF EXISTS ${admin(name)} WITH (FORCE)`;
+    await admin.end();
+  });
+  return { url, database, sql: database.sql };
+}

@@ -1,0 +1,36 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { startEmbedded } from '../../src/storage/embedded.js';
+
+/*
+ * One PostgreSQL server for a whole test run: TEST_DATABASE_URL, or the embedded one with its data kept between runs.
+ * Nothing in it needs to survive a power cut, so it does not sync.
+ */
+const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/clocktick-test/', import.meta.url));
+const URL_FILE = `${FOLDER}url`;
+const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' };
+
+export const TEMPLATE = 'clocktick_template';
+
+/** Starts the server, or takes over one that an interrupted run left. It goes on when this process ends. */
+export async function startServer(): Promise<string> {
+  await mkdir(FOLDER, { recursive: true });
+  const url = process.env.TEST_DATABASE_URL ?? (await startEmbedded({ dataDir: FOLDER, settings: SETTINGS })).url;
+  await writeFile(URL_FILE, url);
+  return url;
+}
+
+export async function stopServer(): Promise<void> {
+  if (process.env.TEST_DATABASE_URL) return;
+  const server = await startEmbedded({ dataDir: FOLDER, settings: SETTINGS });
+  await server.stop();
+}
+
+export const serverUrl = (): Promise<string> => readFile(URL_FILE, 'utf8');
+
+/** The URL of another database of the same server. */
+export function databaseUrl(url: string, database: string): string {
+  const other = new URL(url);
+  other.pathname = `/${database}`;
+  return other.href;
+}

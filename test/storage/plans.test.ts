@@ -1,0 +1,95 @@
+import t from 'tap';
+import type { Database } from '../../src/storage/database.js';
+import { readEntities, readEntitiesAsOf } from '../../src/storage/entities.js';
+import { readRangeAsOf, readRanges, readTicks } from '../../src/storage/history.js';
+import { newId } from '../../src/temporal/identity.js';
+import { testDatabase } from '../helper/database.js';
+import { explain, statementsOf } from '../helper/plans.js';
+
+/*
+ * One entity with one property at 20,000 versions, among a thousand others: whatever is asked of its past is found by
+ * index, in a handful of buffers, by the plan for these parameters and by the generic plan that a connection settles on.
+ */
+const DEPTH = 20_000;
+t.test('the past is found by index, in a few buffers, at depth 20,000', async (t) => {
+  const { url, sql } = await testDatabase(t);
+  const id = newId();
+
+  await sql`
+    SELECT count(*) FROM clocktick.write_changes(
+      (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, 1000)), array_fill(0, ARRAY[1000]),
+      array_fill('created'::text, ARRAY[1000]), array_fill('other'::text, ARRAY[1000]), array_fill(NULL::text, ARRAY[1000]),
+      array_fill('{"name": "somebody", "location": "somewhere"}'::jsonb, ARRAY[1000]), array_fill(NULL::jsonb, ARRAY[1000]),
+      array_fill(NULL::uuid, ARRAY[1000]), array_fill(NULL::jsonb, ARRAY[1000]), true)`;
+  await sql.unsafe(`
+    DO $$
+    BEGIN
+      FOR n IN 0..${DEPTH - 1} LOOP
+        PERFORM FROM clocktick.write_changes(
+          ARRAY['${id}'::uuid], ARRAY[n], ARRAY[CASE n WHEN 0 THEN 'created' ELSE 'updated' END], ARRAY['deep'], ARRAY[NULL]::text[],
+          ARRAY[jsonb_build_object('location', 'place ' || n)], ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+        IF n % 1000 = 0 THEN COMMIT; END IF;
+      END LOOP;
+    END
+    $$`);
+  await sql`
+    INSERT INTO clocktick.activity (id, actor, recorded_at)
+    SELECT gen_random_uuid(), 'somebody', now() FROM generate_series(1, 5000)`;
+  await sql`VACUUM ANALYZE`;
+  const [middle] = await sql<{ at: string }[]>`
+    SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+      FROM clocktick.tick WHERE entity_id = ${id} AND tick = ${DEPTH / 2}`;
+  const instant = middle?.at ?? '';
+
+  const page = { until: null, after: null, order: 'asc', limit: 50 } as const;
+  const everything = { from: null, to: null };
+
+  const cases: [name: string, most: number, call: (database: Database) => Promise<unknown>][] = [
+    ['an entity now', 16, (db) => readEntities(db, [id])],
+    ['an entity as of its first tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: 1 })],
+    ['an entity as of a tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH / 2 })],
+    ['an entity as of its last tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH })],
+    ['an entity as of an instant', 16, (db) => readEntitiesAsOf(db, [id], { instant })],
+    ['a property as of a tick', 16, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
+    ['a property as of an instant', 16, (db) => readRangeAsOf(db, id, 'location', { instant })],
+    ['the first page of a property', 16, (db) => readRanges(db, id, 'location', everything, page)],
+    [
+      'a middle page of a property',
+      16,
+      (db) => readRanges(db, id, 'location', everything, { ...page, after: DEPTH / 2 }),
+    ],
+    [
+      'the newest page of a property',
+      16,
+      (db) => readRanges(db, id, 'location', everything, { ...page, order: 'desc' }),
+    ],
+    [
+      'a window of ticks of a property',
+      16,
+      (db) => readRanges(db, id, 'location', { from: { tick: DEPTH / 2 }, to: { tick: DEPTH / 2 + 3 } }, page),
+    ],
+    [
+      'a window of instants of a property',
+      // Two look-ups more: the tick of the instant, and the range that contains it.
+      24,
+      (db) => readRanges(db, id, 'location', { from: { instant }, to: null }, page),
+    ],
+    ['the first page of the ticks', 16, (db) => readTicks(db, id, page)],
+    ['a middle page of the ticks', 16, (db) => readTicks(db, id, { ...page, after: DEPTH / 2 })],
+  ];
+
+  for (const [name, most, call] of cases) {
+    const statements = await statementsOf(url, call);
+    for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
+      const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode)));
+      const buffers = plans.reduce((sum, plan) => sum + plan.buffers, 0);
+      const scans = plans.flatMap((plan) => plan.scans);
+      t.ok(buffers <= most, `${name} (${mode}): ${buffers} buffers, at most ${most}`, { scans });
+      t.same(
+        scans.filter((scan) => !scan.startsWith('Index') && !/^(CTE|Bitmap)/.test(scan)),
+        [],
+        `${name} (${mode}): only by index`,
+      );
+    }
+  }
+});
