@@ -63,6 +63,15 @@ const activityText = (sql: Sql) =>
   sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
        || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
 
+/** Whether a window holds nothing at all; nothing overlaps it then, although a range may span the place. */
+const isEmpty = (sql: Sql, { from, to }: { from: Point | null; to: Point | null }) => {
+  if (from && to && 'tick' in from && 'tick' in to) return sql`${from.tick}::int4 >= ${to.tick}::int4`;
+  if (from && to && 'instant' in from && 'instant' in to) {
+    return sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`;
+  }
+  return sql`false`;
+};
+
 /**
  * Whether the property had been set by a tick: by its first range in order, because EXISTS would scan for a quick hit.
  */
@@ -102,13 +111,14 @@ export async function readRanges(
     ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
                      WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
     : sql`1`;
-  const last = window.to ? tickBefore(sql, id, window.to) : sql`NULL::int4`;
+  const end = window.to ? tickBefore(sql, id, window.to) : sql`NULL::int4`;
   try {
     const rows = await sql<
       ((RangeRow & { until: number; held: null }) | { until: number; value: null; held: boolean })[]
     >`
       WITH bound AS MATERIALIZED (
-        SELECT until, least(until, ${last} - 1) AS last, ${first} AS first
+        SELECT until, ${first} AS first,
+               CASE WHEN ${isEmpty(sql, window)} THEN 0 ELSE least(until, ${end} - 1) END AS last
           FROM (SELECT least(${page.until}::int4, e.tick) AS until
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
       ), page AS MATERIALIZED (

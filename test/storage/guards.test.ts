@@ -1,0 +1,272 @@
+import postgres from 'postgres';
+import t from 'tap';
+import { writeEntity } from '../../src/storage/write.js';
+import { create, creation, mergePatchOf, patch } from '../../src/temporal/change.js';
+import type { JsonObject } from '../../src/temporal/json.js';
+import { testDatabase } from '../helper/database.js';
+
+/*
+ * What nobody can do to the record, by hand in psql, as the owner of the tables. Each statement is tried on a database
+ * that holds an entity at tick 3 (a: 1, 2, 3; b: "x" removed at tick 2; c: set at tick 1 for good) and a second one.
+ */
+t.test('the database keeps the record from anybody', async (t) => {
+  const { sql, database, url } = await testDatabase(t);
+  const made = creation({ type: 'thing', properties: { a: 1, b: 'x', c: null }, activity: { actor: 'me' } });
+  const { id } = made;
+  await writeEntity(database, id, (current) => create(current, made), 'absent');
+  const change = (properties: JsonObject) => {
+    const wanted = mergePatchOf(id, { properties }, null);
+    return writeEntity(database, id, (current) => patch(current, wanted));
+  };
+  await change({ a: 2, b: null });
+  await change({ a: 3 });
+  const other = creation({ type: 'thing', properties: { a: 1 } });
+  await writeEntity(database, other.id, (current) => create(current, other), 'absent');
+
+  const everything = () => sql`
+    SELECT (SELECT json_agg(e ORDER BY e.id) FROM clocktick.entity e)::text AS entities,
+           (SELECT json_agg(t ORDER BY t.entity_id, t.tick) FROM clocktick.tick t)::text AS ticks,
+           (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock) FROM clocktick.property_history h)::text AS ranges,
+           (SELECT json_agg(a ORDER BY a.id) FROM clocktick.activity a)::text AS activities`;
+  const [before] = await everything();
+
+  const E = `entity_id = '${id}'`;
+  const bump = `UPDATE clocktick.entity SET tick = 4, updated_at = clock_timestamp()`;
+  const tick4 = `INSERT INTO clocktick.tick SELECT id, 4, type, clock_timestamp(), clock_timestamp(), 'updated' FROM clocktick.entity WHERE id = '${id}'`;
+  /** Bumps the tick and records it, as the service would, but with the given properties and not a range. */
+  const tickedBy = (set: string) => `
+    WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS at),
+         ticked AS (INSERT INTO clocktick.tick SELECT '${id}', 4, 'thing', at, at, 'updated' FROM stamp)
+    UPDATE clocktick.entity SET tick = 4, updated_at = (SELECT at FROM stamp), ${set} WHERE id = '${id}'`;
+  const range = (property: string, vclock: string, value: string, type = 'thing') =>
+    `INSERT INTO clocktick.property_history VALUES ('${id}', '${type}', '${property}', '${vclock}', '${value}')`;
+
+  const refused = '23001';
+  const cases: [name: string, code: string, statement: string][] = [
+    // Invariant 2: one value at a time (T44)
+    ['a closed range over another', '23P01', range('a', '[1,3)', '9')],
+    ['a closed range where there is none', refused, range('b', '[2,3)', '9')],
+    ['a range in the future', refused, range('z', '[4,)', '9')],
+    ['a range open since the past', refused, range('z', '[1,)', '9')],
+    ['a range that opens now, over an open one', '23505', range('a', '[3,)', '3')],
+    ['a range that opens now, of a property the entity does not have', refused, range('z', '[3,)', '9')],
+    ['a range of another type', '23505', range('c', '[3,)', 'null', 'other')],
+    ['an empty range', '23514', range('z', 'empty', '9')],
+    ['a range without a beginning', '23514', range('z', '(,3)', '9')],
+    ['a range before the first tick', '23514', range('z', '[0,3)', '9')],
+    [
+      'a range of nobody',
+      refused,
+      `INSERT INTO clocktick.property_history VALUES (gen_random_uuid(), 'thing', 'a', '[1,)', '1')`,
+    ],
+    [
+      'a range cut short',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[1,2)' WHERE ${E} AND property = 'c'`,
+    ],
+    [
+      'a range capped now without a change',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[1,3)' WHERE ${E} AND property = 'c'`,
+    ],
+    [
+      'a range capped in the future',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[1,9)' WHERE ${E} AND property = 'c'`,
+    ],
+    [
+      'a range capped to nothing',
+      '23514',
+      `UPDATE clocktick.property_history SET vclock = 'empty' WHERE ${E} AND property = 'c'`,
+    ],
+    [
+      'a range with an earlier beginning',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[2,)' WHERE ${E} AND property = 'a' AND upper_inf(vclock)`,
+    ],
+    [
+      'a closed range opened again',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[1,)' WHERE ${E} AND property = 'b'`,
+    ],
+    [
+      'a closed range made longer',
+      refused,
+      `UPDATE clocktick.property_history SET vclock = '[1,3)' WHERE ${E} AND property = 'b'`,
+    ],
+    ['a name that is too long', '23514', range('x'.repeat(257), '[3,)', '9')],
+    // Invariant 6: append-only (A13)
+    ['UPDATE of a recorded value', refused, `UPDATE clocktick.property_history SET value = '9' WHERE ${E}`],
+    ['UPDATE of a recorded value to the same', refused, 'UPDATE clocktick.property_history SET value = value'],
+    ['UPDATE of a range’s property', refused, `UPDATE clocktick.property_history SET property = 'z'`],
+    ['UPDATE of a range’s entity', refused, `UPDATE clocktick.property_history SET entity_id = '${other.id}'`],
+    ['DELETE of ranges', refused, 'DELETE FROM clocktick.property_history'],
+    ['TRUNCATE of ranges', refused, 'TRUNCATE clocktick.property_history'],
+    ['UPDATE of a tick’s instant', refused, `UPDATE clocktick.tick SET at = at - interval '1 day'`],
+    ['UPDATE of a tick’s activity', refused, 'UPDATE clocktick.tick SET activity_id = NULL'],
+    ['DELETE of ticks', refused, 'DELETE FROM clocktick.tick'],
+    ['TRUNCATE of ticks', refused, 'TRUNCATE clocktick.tick'],
+    ['UPDATE of an activity', refused, `UPDATE clocktick.activity SET actor = 'you'`],
+    ['DELETE of activities', refused, 'DELETE FROM clocktick.activity'],
+    ['TRUNCATE of activities', refused, 'TRUNCATE clocktick.activity'],
+    ['DELETE of an entity', refused, `DELETE FROM clocktick.entity WHERE id = '${id}'`],
+    ['TRUNCATE of entities', refused, 'TRUNCATE clocktick.entity'],
+    [
+      'TRUNCATE of everything',
+      refused,
+      'TRUNCATE clocktick.entity, clocktick.tick, clocktick.property_history, clocktick.activity CASCADE',
+    ],
+    ['a new id', refused, `UPDATE clocktick.entity SET id = gen_random_uuid() WHERE id = '${id}'`],
+    ['a new type', refused, `UPDATE clocktick.entity SET type = 'other' WHERE id = '${id}'`],
+    ['a new key', refused, `UPDATE clocktick.entity SET key = 'key' WHERE id = '${id}'`],
+    ['another instant of creation', refused, `UPDATE clocktick.entity SET created_at = now() WHERE id = '${id}'`],
+    [
+      'triggers passed by as a replica',
+      refused,
+      `SET session_replication_role = replica; UPDATE clocktick.tick SET op = 'deleted'`,
+    ],
+    [
+      'MERGE',
+      refused,
+      `MERGE INTO clocktick.tick t USING clocktick.entity e ON e.id = t.entity_id WHEN MATCHED THEN DELETE`,
+    ],
+    [
+      'INSERT … ON CONFLICT',
+      refused,
+      `INSERT INTO clocktick.tick SELECT * FROM clocktick.tick ON CONFLICT (entity_id, tick) DO UPDATE SET at = now()`,
+    ],
+    // Invariant 8: no silent change
+    ['properties without a tick', refused, `UPDATE clocktick.entity SET properties = '{"a": 9}' WHERE id = '${id}'`],
+    ['properties and tick without a clock row', refused, `${bump}, properties = '{"a": 9}' WHERE id = '${id}'`],
+    ['a tick without a clock row', refused, `${bump} WHERE id = '${id}'`],
+    ['a clock row without a tick', refused, tick4],
+    ['a clock row, then the tick', refused, `${tick4}; ${bump} WHERE id = '${id}'`],
+    [
+      'a value changed with tick and clock row, without ranges',
+      refused,
+      tickedBy(`properties = '{"a": 9, "c": null}'`),
+    ],
+    ['a property added so', refused, tickedBy(`properties = '{"a": 3, "c": null, "z": 1}'`)],
+    ['a property removed so', refused, tickedBy(`properties = '{"a": 3}'`)],
+    ['a deletion so', refused, tickedBy(`properties = '{}', deleted = true`)],
+    ['a tombstone that keeps its properties', '23514', tickedBy('deleted = true')],
+    [
+      'a tick skipped',
+      refused,
+      `UPDATE clocktick.entity SET tick = 5, updated_at = clock_timestamp() WHERE id = '${id}'`,
+    ],
+    [
+      'the tick set back',
+      refused,
+      `UPDATE clocktick.entity SET tick = 2, updated_at = clock_timestamp() WHERE id = '${id}'`,
+    ],
+    [
+      'an instant set back',
+      refused,
+      `UPDATE clocktick.entity SET tick = 4, updated_at = created_at WHERE id = '${id}'`,
+    ],
+    [
+      'a clock row in the past',
+      '23505',
+      `INSERT INTO clocktick.tick SELECT id, 2, type, now(), now(), 'updated' FROM clocktick.entity WHERE id = '${id}'`,
+    ],
+    [
+      'a clock row of nobody',
+      refused,
+      `INSERT INTO clocktick.tick VALUES (gen_random_uuid(), 1, 'thing', now(), now(), 'created')`,
+    ],
+    [
+      'an entity without a clock',
+      refused,
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'thing', NULL, 1, '{}', false, now(), now())`,
+    ],
+    [
+      'an entity that starts late',
+      refused,
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'thing', NULL, 7, '{}', false, now(), now())`,
+    ],
+    [
+      'an entity that starts deleted',
+      refused,
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'thing', NULL, 1, '{}', true, now(), now())`,
+    ],
+    [
+      'an instant that never ends',
+      refused,
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'thing', NULL, 1, '{}', false, 'infinity', 'infinity')`,
+    ],
+    [
+      'an entity whose type is no slug',
+      '23514',
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'Thing', NULL, 1, '{}', false, now(), now())`,
+    ],
+    [
+      'properties that are no object',
+      '23514',
+      `INSERT INTO clocktick.entity VALUES (gen_random_uuid(), 'thing', NULL, 1, '[]', false, now(), now())`,
+    ],
+  ];
+
+  for (const [name, code, statement] of cases) {
+    // A connection of its own, because some statements leave settings behind.
+    const hand = postgres(url, { max: 1, onnotice: () => {} });
+    const error = await hand.unsafe(statement).then(
+      () => undefined,
+      (failure: unknown) => failure,
+    );
+    await hand.end();
+    t.match(error, { code }, name);
+    const [after] = await everything();
+    t.same(after, before, `${name}: nothing is left behind`);
+  }
+
+  await t.test('and all of it at once, while the service writes', async (t) => {
+    const hands = cases.map(async ([name, , statement]) => {
+      const hand = postgres(url, { max: 1, onnotice: () => {}, connection: { deadlock_timeout: 20 } });
+      let got = 0;
+      for (let round = 0; round < 5; round++) {
+        got += await hand.unsafe(statement).then(
+          () => 1,
+          () => 0,
+        );
+      }
+      await hand.end();
+      return got > 0 ? [name] : [];
+    });
+    const writers = Array.from({ length: 40 }, (_, n) =>
+      change({ a: 100 + n, b: n % 2 === 0 ? 'back' : null, [`p${n}`]: n }),
+    );
+    const through = (await Promise.all(hands)).flat();
+    await Promise.all(writers);
+    t.same(through, []);
+    const [broken] = await sql`
+      SELECT (SELECT count(*)::int FROM clocktick.tick t WHERE NOT EXISTS
+               (SELECT FROM clocktick.entity e WHERE e.id = t.entity_id AND e.tick >= t.tick)) AS dangling,
+             (SELECT count(*)::int FROM clocktick.entity e WHERE e.tick <>
+               (SELECT count(*) FROM clocktick.tick t WHERE t.entity_id = e.id)) AS gaps,
+             (SELECT count(*)::int FROM clocktick.entity e WHERE e.properties <>
+               (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
+                 WHERE h.entity_id = e.id AND upper_inf(h.vclock))) AS unfaithful,
+             (SELECT count(*)::int FROM clocktick.property_history a JOIN clocktick.property_history b
+                ON a.entity_id = b.entity_id AND a.property = b.property AND a.ctid <> b.ctid AND a.vclock && b.vclock) AS overlaps`;
+    t.same(broken, { dangling: 0, gaps: 0, unfaithful: 0, overlaps: 0 });
+    const [entity] = await sql`SELECT tick FROM clocktick.entity WHERE id = ${id}`;
+    t.equal(entity?.tick, 43, 'every write of the service went through');
+  });
+
+  await t.test('two hands that both open the same property: one at most', async (t) => {
+    // Each sees the other's range only after it commits; the unique index makes the second wait, then refuses it.
+    const open = (hand: postgres.Sql) =>
+      hand.begin(async (tx) => {
+        await tx`SELECT FROM clocktick.write_changes(
+          ARRAY[${other.id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'], ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb],
+          ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false)`;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      });
+    const hands = [1, 2].map(() => postgres(url, { max: 1, onnotice: () => {} }));
+    await Promise.all(hands.map(open));
+    await Promise.all(hands.map((hand) => hand.end()));
+    const [entity] = await sql`SELECT tick FROM clocktick.entity WHERE id = ${other.id}`;
+    t.equal(entity?.tick, 2, 'the second found the entity past the tick it expected');
+  });
+});
