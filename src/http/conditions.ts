@@ -17,6 +17,6 @@ export function ifMatchOf(header: string | undefined): TickCondition | null {
     const message = 'is * or a list of entity tags, such as "3"';
     throw new Refusal('invalid_if_match', `If-Match ${message}.`, { errors: [{ path: 'If-Match', message }] });
   }
-  const ticks = [...header.matchAll(/(W\/)?"(\d+)"/g)].flatMap(([, weak, tick]) => (weak ? [] : [Number(tick)]));
+  const ticks = [...header.matchAll(/(W\/)?"([1-9]\d*)"/g)].flatMap(([, weak, tick]) => (weak ? [] : [Number(tick)]));
   return { ticks };
 }

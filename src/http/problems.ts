@@ -129,19 +129,23 @@ function problemOfValidation(error: FastifyError): Problem {
     fault instanceof RequestValidationError ? [fault.params.issue] : [],
   );
   const inBody = error.validationContext === 'body';
-  const unknown = issues.find((issue) => issue.code === 'unrecognized_keys');
-  const code = unknown
-    ? inBody
+  const unknown = issues.some(isUnknown);
+  const code = inBody
+    ? unknown
       ? 'unknown_field'
-      : 'unknown_parameter'
-    : inBody
-      ? 'invalid_body'
+      : 'invalid_body'
+    : unknown
+      ? 'unknown_parameter'
       : 'invalid_parameter';
-  const errors = issues.flatMap((issue) => faultsOf(issue, inBody));
+  // What the code speaks of comes first.
+  const ordered = issues.toSorted((a, b) => Number(isUnknown(b)) - Number(isUnknown(a)));
+  const errors = ordered.flatMap((issue) => faultsOf(issue, inBody));
   const [first] = errors;
   const place = first && first.path !== '' ? `${first.path}: ` : '';
   return problem(code, first ? `${place}${first.message}.` : error.message, { errors });
 }
+
+const isUnknown = (issue: core.$ZodIssue): boolean => issue.code === 'unrecognized_keys';
 
 function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
   const pathOf = (tokens: readonly PropertyKey[]) =>

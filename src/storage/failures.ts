@@ -34,14 +34,16 @@ const BROKEN = new Set([
   '57P02',
 ]);
 
+/** What two writers of one entity run into when neither saw the other. */
+const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'property_history_one_open_range']);
+
 /**
  * Another writer came first and the server rolled this write back: two creates of one id, a deadlock, a serialization
  * failure. To be tried again from the entity's newest state.
  */
 export function lostRace(error: unknown): boolean {
   const code = codeOf(error);
-  if (code === '40001' || code === '40P01') return true;
-  return code === '23505' && constraintOf(error) !== 'tick_activity_id_entity_id_key';
+  return code === '40001' || code === '40P01' || (code === '23505' && RACED.has(constraintOf(error)));
 }
 
 /** Translates what went wrong with a read. */

@@ -1,0 +1,165 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { openDatabase } from '../../src/storage/database.js';
+import { list, object, ranges, serve, testService, text } from '../helper/service.js';
+
+t.test('many writers', async (t) => {
+  const { call, sql, url } = await testService(t);
+
+  await t.test(
+    'T47, A20 two writers hold tick 1: one makes tick 2, the other is refused and leaves nothing',
+    async (t) => {
+      const made = await call('POST', '/entities', { type: 'friend', properties: { location: 'New York' } });
+      const id = text(made.body.id);
+      const body = (location: string) => ({ properties: { location }, activity: { actor: location } });
+      const answers = await Promise.all(
+        ['Oakland', 'Tucson'].map((place) => call('PATCH', `/entities/${id}`, body(place), { 'if-match': '"1"' })),
+      );
+      const [won] = answers.filter((answer) => answer.status === 200);
+      const [lost] = answers.filter((answer) => answer.status === 412);
+      t.equal(won?.body.tick, 2);
+      t.match(lost?.body, { code: 'precondition_failed', tick: 2 });
+      t.same(await ranges(call, id, 'location'), [
+        '"New York"@[1,2)',
+        `${JSON.stringify(object(won?.body.properties).location)}@[2,)`,
+      ]);
+      const [activities] = await sql`SELECT count(*)::int AS n FROM clocktick.activity`;
+      t.same(activities, { n: 1 });
+    },
+  );
+
+  await t.test('If-Match', async (t) => {
+    const made = await call('POST', '/entities', { type: 'friend', properties: { n: 0 } });
+    const id = text(made.body.id);
+    await call('PATCH', `/entities/${id}`, { properties: { n: 1 } });
+    const cases: [header: string, status: number][] = [
+      ['"2"', 200],
+      ['*', 200],
+      ['"1", "2"', 200],
+      ['"x","2"', 200],
+      [' "2" ', 200],
+      ['"1"', 412],
+      ['W/"2"', 412],
+      ['"x"', 412],
+      ['"02"', 412],
+      ['"2 "', 400],
+      ['2', 400],
+      ['', 400],
+      ['"2', 400],
+      ['"2",', 400],
+      ['*, "2"', 400],
+    ];
+    for (const [header, status] of cases) {
+      const answer = await call('PATCH', `/entities/${id}`, { properties: { n: 1 } }, { 'if-match': header });
+      t.equal(answer.status, status, `If-Match: ${header}, and nothing to change`);
+    }
+    t.equal((await call('PATCH', '/entities/friend:nobody', { properties: {} }, { 'if-match': '*' })).status, 404);
+  });
+
+  await t.test('200 writers on ten entities: every one answered, no gap in any clock', async (t) => {
+    const second = openDatabase(url);
+    t.teardown(() => second.close());
+    const other = serve(t, second);
+    const ids = [];
+    for (let n = 0; n < 10; n++) {
+      ids.push(
+        text((await call('POST', '/entities', { type: 'counter', key: `c${n}`, properties: { n: 0 } })).body.id),
+      );
+    }
+    // Every writer writes a property of its own and one that all share; half of them through a second instance.
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, writer) => {
+        const through = writer % 2 === 0 ? call : other.call;
+        return through('PATCH', `/entities/counter:c${writer % 10}`, {
+          properties: { [`w${writer}`]: true, last: writer },
+        });
+      }),
+    );
+    t.same([...new Set(answers.map((answer) => answer.status))], [200]);
+    for (const id of ids) {
+      const ticks = answers.filter((answer) => answer.body.id === id).map((answer) => Number(answer.body.tick));
+      t.same(
+        ticks.sort((a, b) => a - b),
+        Array.from({ length: 20 }, (_, n) => n + 2),
+        'each made a tick of its own',
+      );
+      const history = list((await call('GET', `/entities/${id}/history`)).body.items).map(object);
+      t.same(
+        history.map((item) => item.tick),
+        Array.from({ length: 21 }, (_, n) => n + 1),
+      );
+      const instants = history.map((item) => text(item.at));
+      t.same(instants, [...new Set(instants)].sort(), 'instants strictly increase');
+      t.equal((await ranges(call, id, 'last')).length, 20);
+      for (const answer of answers.filter((one) => one.body.id === id)) {
+        t.equal((await call('GET', `/entities/${id}?asOf=${answer.body.tick}`)).text, answer.text, 'faithful');
+      }
+    }
+  });
+
+  await t.test('T26 after all of it: no empty, unbounded or overlapping range, one open range at most', async (t) => {
+    const [broken] = await sql`
+      SELECT count(*) FILTER (WHERE isempty(h.vclock) OR lower_inf(h.vclock))::int AS unsound,
+             count(*) FILTER (WHERE EXISTS (SELECT FROM clocktick.property_history o
+               WHERE o.entity_id = h.entity_id AND o.property = h.property AND o.ctid <> h.ctid AND o.vclock && h.vclock))::int AS overlaps,
+             count(*) FILTER (WHERE upper_inf(h.vclock) AND EXISTS (SELECT FROM clocktick.property_history o
+               WHERE o.entity_id = h.entity_id AND o.property = h.property AND o.ctid <> h.ctid AND upper_inf(o.vclock)))::int AS twice_open
+        FROM clocktick.property_history h`;
+    t.same(broken, { unsound: 0, overlaps: 0, twice_open: 0 });
+  });
+
+  await t.test('T44 a write against a record that somebody broke by force is 409, and leaves nothing', async (t) => {
+    const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
+    await sql.begin(async (tx) => {
+      await tx.unsafe('ALTER TABLE clocktick.property_history DISABLE TRIGGER USER');
+      await tx`INSERT INTO clocktick.property_history VALUES (${id}, 'friend', 'a', '[1,9)', '0')`;
+      await tx.unsafe('ALTER TABLE clocktick.property_history ENABLE TRIGGER USER');
+    });
+    const answer = await call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
+    t.match(answer, { status: 409, body: { code: 'history_conflict' } });
+    t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
+  });
+
+  await t.test('a connection that dies under a write: 503 outcome_unknown, and it is not tried again', async (t) => {
+    const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
+    const answer = await sql.begin(async (tx) => {
+      await tx`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
+      const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
+      for (let killed = 0; killed === 0; await sleep(5)) {
+        const waiting = await tx`
+          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_changes%'`;
+        killed = waiting.length;
+      }
+      return writing;
+    });
+    t.match(answer, { status: 503, body: { code: 'outcome_unknown' } });
+    t.notOk(answer.headers['retry-after'], 'nobody is told to send it again as it is');
+    t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
+  });
+});
+
+t.test('without a database', async (t) => {
+  const { call } = serve(t, openDatabase('postgres://nobody@127.0.0.1:1/nothing'));
+  const cases: [method: 'GET' | 'POST' | 'PATCH', url: string][] = [
+    ['GET', '/entities/friend:rachel'],
+    ['GET', '/entities/friend:rachel?asOf=1'],
+    ['GET', '/entities/friend:rachel?asOf=2001-01-01T00:00:00Z'],
+    ['GET', '/entities/friend:rachel/history'],
+    ['GET', '/entities/friend:rachel/history/name'],
+    ['POST', '/entities'],
+    ['PATCH', '/entities/friend:rachel'],
+    ['GET', '/health/ready'],
+  ];
+  for (const [method, url] of cases) {
+    const body = method === 'GET' ? undefined : { ...(method === 'POST' ? { type: 'friend' } : {}), properties: {} };
+    const answer = await call(method, url, body);
+    t.match(
+      answer,
+      { status: 503, headers: { 'retry-after': '1' }, body: { code: 'database_unavailable' } },
+      `${method} ${url}`,
+    );
+    t.notMatch(answer.text, /nobody|127\.0\.0\.1/, 'where the database is stays here');
+  }
+  t.equal((await call('GET', '/health/live')).status, 200);
+});

@@ -1,0 +1,47 @@
+import t from 'tap';
+import { lostRace, readFailure, writeFailure } from '../../src/storage/failures.js';
+
+const failure = (code: string, constraint?: string) =>
+  Object.assign(new Error(code), { code }, constraint === undefined ? {} : { constraint_name: constraint });
+
+t.test('what an error of the database means to the one who wrote', async (t) => {
+  const cases: [name: string, error: Error, code: string | undefined][] = [
+    ['refused by an exclusion constraint (T44)', failure('23P01', 'property_history_no_overlap'), 'history_conflict'],
+    ['refused by a guard', failure('23001', 'range_opens_now'), 'history_conflict'],
+    ['an activity that ticks twice', failure('23505', 'tick_activity_id_entity_id_key'), 'activity_already_ticked'],
+    ['too large for jsonb', failure('54000'), 'entity_too_large'],
+    ['nobody listens', failure('ECONNREFUSED'), 'database_unavailable'],
+    ['the server starts up', failure('57P03'), 'database_unavailable'],
+    ['too many connections', failure('53300'), 'database_unavailable'],
+    ['the disk is full', failure('53100'), 'database_unavailable'],
+    ['cancelled', failure('57014'), 'database_unavailable'],
+    ['a standby', failure('25006'), 'database_unavailable'],
+    ['the connection broke', failure('CONNECTION_CLOSED'), 'outcome_unknown'],
+    ['the network broke', failure('ECONNRESET'), 'outcome_unknown'],
+    ['the server was stopped', failure('57P01'), 'outcome_unknown'],
+    ['a protocol fault', failure('08006'), 'outcome_unknown'],
+    ['something of ours', failure('42703'), '42703'],
+  ];
+  for (const [name, error, code] of cases) t.match(writeFailure(error), { code }, name);
+  t.equal(writeFailure('no error at all'), 'no error at all');
+});
+
+t.test('a read can always be tried again', async (t) => {
+  for (const code of ['ECONNREFUSED', 'CONNECTION_CLOSED', '57P01', '53300', '08006']) {
+    t.match(readFailure(failure(code)), { code: 'database_unavailable' }, code);
+  }
+  t.match(readFailure(failure('42703')), { code: '42703' });
+});
+
+t.test('which losses are only races', async (t) => {
+  const cases: [error: Error, lost: boolean][] = [
+    [failure('40001'), true],
+    [failure('40P01'), true],
+    [failure('23505', 'entity_pkey'), true],
+    [failure('23505', 'property_history_one_open_range'), true],
+    [failure('23505', 'tick_activity_id_entity_id_key'), false],
+    [failure('23P01', 'property_history_no_overlap'), false],
+    [failure('57P01'), false],
+  ];
+  for (const [error, lost] of cases) t.equal(lostRace(error), lost, error.message);
+});

@@ -1,0 +1,214 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { readEntities, readEntitiesAsOf } from '../../src/storage/entities.js';
+import { writeEntity } from '../../src/storage/write.js';
+import { type Change, create, creation, mergePatchOf, patch } from '../../src/temporal/change.js';
+import { newId } from '../../src/temporal/identity.js';
+import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
+import { testDatabase } from '../helper/database.js';
+
+t.test('the write path', async (t) => {
+  const { sql, database } = await testDatabase(t);
+  const make = async (properties: JsonObject, activity?: JsonObject) => {
+    const wanted = creation({ type: 'thing', properties, ...(activity ? { activity } : {}) });
+    return (await writeEntity(database, wanted.id, (current) => create(current, wanted), 'absent')).row;
+  };
+  const change = (id: string, properties: JsonObject) => {
+    const wanted = mergePatchOf(id, { properties }, null);
+    return writeEntity(database, id, (current) => patch(current, wanted));
+  };
+
+  await t.test('two ticks within one millisecond keep both instants, to the microsecond', async (t) => {
+    const { id } = await make({ n: 0 });
+    let close: { tick: number; at: string; next: string } | undefined;
+    for (let n = 1; n <= 2000 && !close; n++) {
+      // Both are sent at once on one connection, so the second starts when the first has just ended.
+      await sql.unsafe(`
+        SELECT count(*) FROM clocktick.write_changes(ARRAY['${id}'::uuid], ARRAY[${2 * n - 1}], ARRAY['updated'], ARRAY['thing'],
+          ARRAY[NULL]::text[], ARRAY['{"n": ${2 * n - 1}}'::jsonb], ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+        COMMIT;
+        SELECT count(*) FROM clocktick.write_changes(ARRAY['${id}'::uuid], ARRAY[${2 * n}], ARRAY['updated'], ARRAY['thing'],
+          ARRAY[NULL]::text[], ARRAY['{"n": ${2 * n}}'::jsonb], ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+        COMMIT`);
+      [close] = await sql<{ tick: number; at: string; next: string }[]>`
+        SELECT a.tick, to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at,
+               to_char(b.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS next
+          FROM clocktick.tick a JOIN clocktick.tick b ON b.entity_id = a.entity_id AND b.tick = a.tick + 1
+         WHERE a.entity_id = ${id} AND date_trunc('milliseconds', a.at) = date_trunc('milliseconds', b.at) LIMIT 1`;
+    }
+    if (!close) return t.fail('no two ticks fell into one millisecond');
+    t.equal(close.at.slice(0, 23), close.next.slice(0, 23), 'the same millisecond');
+    t.ok(close.at < close.next);
+    for (const [tick, instant] of [
+      [close.tick, close.at],
+      [close.tick + 1, close.next],
+    ] as const) {
+      const [row] = await readEntitiesAsOf(database, [id], { instant });
+      t.match(row, { tick, updatedAt: instant, properties: `{"n": ${tick - 1}}` });
+    }
+  });
+
+  await t.test('a clock that stands still, or steps back, still gives later instants', async (t) => {
+    const id = newId();
+    // An entity whose last change lies an hour ahead of the clock, as after a step back.
+    await sql`
+      WITH ahead AS MATERIALIZED (SELECT clock_timestamp() + interval '1 hour' AS at),
+           ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', at, at, 'created' FROM ahead)
+      INSERT INTO clocktick.entity SELECT ${id}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
+    for (let n = 1; n <= 3; n++) await change(id, { n });
+    const rows = await sql<{ step: string }[]>`
+      SELECT (at - lag(at) OVER (ORDER BY tick))::text AS step
+        FROM clocktick.tick WHERE entity_id = ${id} ORDER BY tick OFFSET 1`;
+    t.same(
+      rows.map((row) => row.step),
+      ['00:00:00.000001', '00:00:00.000001', '00:00:00.000001'],
+    );
+  });
+
+  await t.test('equality of the core is equality of jsonb', async (t) => {
+    const twins = fc
+      .jsonValue()
+      .chain((value) => fc.tuple(fc.constant(value), fc.oneof(fc.constant(value), fc.jsonValue())));
+    const pairs = fc.sample(twins, 500).map(([a, b]) => [JSON.stringify(a), JSON.stringify(b)] as const);
+    pairs.push(
+      ['1', '1.0'],
+      ['0', '-0'],
+      ['{"a":1,"b":2}', '{"b":2,"a":1}'],
+      ['[1,2]', '[2,1]'],
+      ['1', '"1"'],
+      ['null', '{}'],
+    );
+    const storable = pairs.filter((pair) =>
+      pair.every((text) => !/\\u0000|\\ud[89a-f]/i.test(text) && text.isWellFormed()),
+    );
+    t.ok(storable.length > 300);
+    const rows = await sql<{ same: boolean }[]>`
+      SELECT p.a::jsonb = p.b::jsonb AS same
+        FROM unnest(${storable.map(([a]) => a)}::text[], ${storable.map(([, b]) => b)}::text[]) WITH ORDINALITY AS p (a, b, n)
+       ORDER BY p.n`;
+    t.same(
+      storable.map(([a, b]) => jsonEqual(JSON.parse(a), JSON.parse(b))),
+      rows.map((row) => row.same),
+    );
+  });
+
+  await t.test('what is stored is what was set, whatever it is', async (t) => {
+    const storable = fc.dictionary(
+      fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' }),
+      fc.jsonValue({ stringUnit: 'grapheme' }),
+      { maxKeys: 6 },
+    );
+    await fc.assert(
+      fc.asyncProperty(storable, storable, async (first, second) => {
+        const before = JSON.parse(JSON.stringify(first));
+        fc.pre(
+          !/\\u0000/.test(JSON.stringify([first, second])) &&
+            !Object.keys({ ...first, ...second }).some((name) => /^\.\.?$/.test(name)),
+        );
+        const { id, properties } = await make(before);
+        t.ok(jsonEqual(JSON.parse(properties), before));
+        const { row } = await change(id, JSON.parse(JSON.stringify(second)));
+        const [now] = await readEntities(database, [id]);
+        t.same(now, row);
+        const [past] = await readEntitiesAsOf(database, [id], { tick: 1 });
+        t.ok(past && past.tick !== null && jsonEqual(JSON.parse(past.properties), before));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  await t.test('a writer that always comes second is let in after three tries', async (t) => {
+    const { id } = await make({ n: 0, mine: 0 });
+    let decisions = 0;
+    const outcome = await writeEntity(database, id, (current) => {
+      decisions++;
+      const wanted = patch(current, mergePatchOf(id, { properties: { mine: decisions } }, null));
+      // Expecting a tick that is over is what a writer does that read before another wrote.
+      return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+    });
+    t.match(outcome, { written: true, row: { tick: 2, properties: '{"n": 0, "mine": 4}' } });
+    t.equal(decisions, 4, 'three optimistic tries, and one under the lock');
+  });
+
+  await t.test('many create one key at once: one is born, the others find it', async (t) => {
+    const wanted = creation({ type: 'place', key: 'somewhere', properties: { a: 1 } });
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 20 }, () =>
+        writeEntity(database, wanted.id, (current) => create(current, wanted), 'absent'),
+      ),
+    );
+    t.equal(outcomes.filter((outcome) => outcome.status === 'fulfilled').length, 1);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected')
+        t.match(outcome.reason, { code: 'entity_exists', notes: { members: { tick: 1 } } });
+    }
+    const [count] = await sql`SELECT count(*)::int AS ticks FROM clocktick.tick WHERE entity_id = ${wanted.id}`;
+    t.same(count, { ticks: 1 });
+  });
+
+  await t.test('a change that is refused leaves no trace, not even its activity', async (t) => {
+    const { id } = await make({ a: 1 });
+    const traces = () => sql`
+      SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.property_history) AS ranges,
+             (SELECT count(*) FROM clocktick.activity) AS activities`;
+    const [before] = await traces();
+    const stale = mergePatchOf(id, { properties: { a: 2 }, activity: { actor: 'late' } }, { ticks: [7] });
+    await t.rejects(
+      writeEntity(database, id, (current) => patch(current, stale)),
+      { code: 'precondition_failed' },
+    );
+    const activity = { id: newId(), actor: 'twice' };
+    const refused: Change[] = [
+      { id, type: 'thing', key: null, expected: 1, op: 'updated', set: { ['x'.repeat(257)]: 1 }, clear: [], activity },
+      { id, type: 'thing', key: null, expected: 1, op: 'deleted', set: {}, clear: [], activity },
+      { id: newId(), type: 'No Slug', key: null, expected: 0, op: 'created', set: {}, clear: [], activity },
+    ];
+    for (const change of refused) await t.rejects(writeEntity(database, change.id, () => change));
+    const [after] = await traces();
+    t.same(after, before);
+  });
+
+  await t.test('an activity ticks an entity at most once', async (t) => {
+    const activity = { actor: 'once' };
+    const { id } = await make({ a: 1 }, activity);
+    await t.rejects(
+      sql`SELECT FROM clocktick.write_changes(ARRAY[${id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'],
+            ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb], ARRAY[NULL]::jsonb[],
+            ARRAY[(SELECT activity_id FROM clocktick.tick WHERE entity_id = ${id})], ARRAY[NULL]::jsonb[], false)`,
+      { code: '23505', constraint_name: 'tick_activity_id_entity_id_key' },
+    );
+    const [entity] = await readEntities(database, [id]);
+    t.equal(entity?.tick, 1);
+  });
+
+  await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
+    const ids = [newId(), newId(), newId()];
+    const { id: late } = await make({ a: 1 });
+    const rows = await sql<{ id: string; written: boolean; tick: number }[]>`
+      SELECT id, written, tick FROM clocktick.write_changes(
+        ${[...ids, late]}::uuid[], ARRAY[0, 0, 0, 7], ARRAY['created', 'created', 'created', 'updated'], array_fill('thing'::text, ARRAY[4]),
+        array_fill(NULL::text, ARRAY[4]), array_fill('{"a": 2}'::jsonb, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]),
+        array_fill(NULL::uuid, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]), false)`;
+    t.same(
+      new Map(rows.map((row) => [row.id, row.written])),
+      new Map([...ids.map((id) => [id, true] as const), [late, false]]),
+    );
+    const [instants] =
+      await sql`SELECT count(DISTINCT at)::int AS instants FROM clocktick.tick WHERE entity_id = ANY (${ids}::uuid[])`;
+    t.same(instants, { instants: 1 });
+    const [untouched] = await readEntities(database, [late]);
+    t.equal(untouched?.tick, 1);
+
+    const atomic = [newId(), late];
+    const none = await sql<{ written: boolean }[]>`
+      SELECT id, written FROM clocktick.write_changes(
+        ${atomic}::uuid[], ARRAY[0, 7], ARRAY['created', 'updated'], array_fill('thing'::text, ARRAY[2]),
+        array_fill(NULL::text, ARRAY[2]), array_fill('{"a": 2}'::jsonb, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]),
+        array_fill(NULL::uuid, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]), true)`;
+    t.same(
+      none.map((row) => row.written),
+      [false, false],
+    );
+    t.same(await readEntities(database, atomic.slice(0, 1)), []);
+  });
+});
