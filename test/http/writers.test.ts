@@ -4,7 +4,7 @@ import { openDatabase } from '../../src/storage/database.js';
 import { list, object, ranges, serve, testService, text } from '../helper/service.js';
 
 t.test('many writers', async (t) => {
-  const { call, sql, url } = await testService(t);
+  const { call, sql, url, database } = await testService(t);
 
   await t.test(
     'T47, A20 two writers hold tick 1: one makes tick 2, the other is refused and leaves nothing',
@@ -122,11 +122,12 @@ t.test('many writers', async (t) => {
 
   await t.test('a connection that dies under a write: 503 outcome_unknown, and it is not tried again', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
-    const answer = await sql.begin(async (tx) => {
+    const answer = await database.transactions.begin(async (tx) => {
       await tx`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
       const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
       for (let killed = 0; killed === 0; await sleep(5)) {
-        const waiting = await tx`
+        // Not through `tx`: pg_stat_activity stands still inside a transaction.
+        const waiting = await sql`
           SELECT pg_terminate_backend(pid) FROM pg_stat_activity
            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_changes%'`;
         killed = waiting.length;
