@@ -1,7 +1,8 @@
 -- The ranges: what no two of them may do, and how they are read.
 
--- Compares uuid and text with `=` inside a GiST index. A trusted extension: the owner of the database may create it.
-CREATE EXTENSION IF NOT EXISTS btree_gist;
+-- Compares uuid and text with `=` inside a GiST index. A trusted extension: the owner of the database may create it, and
+-- in our own schema it needs no right on any other.
+CREATE EXTENSION IF NOT EXISTS btree_gist WITH SCHEMA clocktick;
 --> statement-breakpoint
 
 -- "Can't live in two places at the same time." One constraint over all ranges, open ones too, costs 2.6 times the

@@ -180,6 +180,7 @@ t.test('anything else is no address', async (t) => {
     [':x', form],
     ['Friend:x', form],
     ['FRIEND:x', form],
+    ['frIend:x', form],
     ['friénd:x', form],
     ['1friend:x', form],
     ['-friend:x', form],
@@ -199,6 +200,9 @@ t.test('anything else is no address', async (t) => {
     // Nearly a UUID.
     ['{017f22e2-79b0-7cc3-98c4-dc0c0c07398f}', form],
     ['017f22e279b07cc398c4dc0c0c07398f', form],
+    ['017f22e279b0-7cc3-98c4-dc0c0c07398f', form],
+    ['017f22e2-79b07cc3-98c4-dc0c0c07398f', form],
+    ['017f22e2-79b0-7cc398c4-dc0c0c07398f', form],
     ['017f22e2-79b0-7cc3-98c4dc0c0c07398f', form],
     ['017f22e2-79b0-7cc3-98c4-dc0c0c07398', form],
     ['017f22e2-79b0-7cc3-98c4-dc0c0c07398f0', form],
