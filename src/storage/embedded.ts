@@ -13,6 +13,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import postgres from 'postgres';
+import { Unfit } from './database.js';
 import {
   exists,
   hasCode,
@@ -129,7 +130,7 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
       launches += 1;
       if (failure === undefined) continue;
       if (!passing.test(failure) || launches === launchTries) {
-        throw new Error(`The embedded database in ${data} did not start:\n${failure}`);
+        throw new Unfit(`The embedded database in ${data} did not start:\n${failure}`);
       }
       await sleep(100);
       continue;
@@ -140,7 +141,7 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
       continue;
     }
     const claim = await claimServer(server.port, cluster.password, log);
-    if ('owner' in claim) throw new Error(`another clocktick is using ${dataDir} (pid ${claim.owner})`);
+    if ('owner' in claim) throw new Unfit(`another clocktick is using ${dataDir} (pid ${claim.owner})`);
     if ('problem' in claim) {
       problem = `${problem}, but ${claim.problem}`;
       await sleep(50);
@@ -154,7 +155,7 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
     // services starting at one moment could go on stopping each other's new server.
     await claim.release(stays ? () => stopServer(server.pid, data, bin) : undefined);
   }
-  throw new Error(`The embedded database in ${data} was not ready within ${readyPatience / 1000} s: ${problem}`);
+  throw new Unfit(`The embedded database in ${data} was not ready within ${readyPatience / 1000} s: ${problem}`);
 }
 
 // Says why the server exited, or nothing once it is ready. One that is still replaying its log is left to it: the next
@@ -190,7 +191,7 @@ async function freePort(): Promise<number> {
   await new Promise<void>((settle, reject) => probe.once('error', reject).listen(0, '127.0.0.1', settle));
   const address = probe.address();
   await new Promise((settle) => probe.close(settle));
-  if (address === null || typeof address === 'string') throw new Error('no free port on 127.0.0.1');
+  if (address === null || typeof address === 'string') throw new Unfit('no free port on 127.0.0.1');
   return address.port;
 }
 
@@ -366,7 +367,7 @@ async function stopServer(pid: number, data: string, bin: string): Promise<void>
       await sleep(10);
     }
   }
-  throw new Error(`The embedded database (process ${pid}) did not stop`);
+  throw new Unfit(`The embedded database (process ${pid}) did not stop`);
 }
 
 function readLog(fd: number, from: number): Buffer {

@@ -239,7 +239,7 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
         LEFT JOIN page ON true
         LEFT JOIN change ON change.tick = page.tick
         LEFT JOIN who ON who.id = page.activity_id
-       ORDER BY page.tick ${direction}, change.property`;
+       ORDER BY page.tick ${direction}, octet_length(change.property), change.property`;
     const [top] = rows;
     if (!top) return { found: 'no entity' };
     const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));

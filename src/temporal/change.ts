@@ -119,6 +119,30 @@ export function patch(current: Entity | undefined, wanted: MergePatch): Change |
   return { id, type, key, expected: tick, op: 'updated', ...changed, activity: wanted.activity };
 }
 
+/** `DELETE /entities/:id`. */
+export type Deletion = { said: string; ifMatch: TickCondition | null };
+
+/**
+ * Deletes the entity by a tombstone, which ends the range of every property. Gives null when it is deleted already.
+ * @throws Refusal `entity_not_found`, `precondition_failed`
+ */
+export function remove(current: Entity | undefined, wanted: Deletion): Change | null {
+  if (!current) throw new Refusal('entity_not_found', `There is no entity ${wanted.said}.`);
+  checkCondition(current, wanted.ifMatch);
+  if (current.deleted) return null;
+  const { id, type, key, tick } = current;
+  return {
+    id,
+    type,
+    key,
+    expected: tick,
+    op: 'deleted',
+    set: {},
+    clear: Object.keys(current.properties),
+    activity: null,
+  };
+}
+
 /** The entity, if it is there now. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
 export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, said: string): E {
   if (!current) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
@@ -138,7 +162,7 @@ function checkCondition(entity: Entity, condition: TickCondition | null): void {
 }
 
 function activityOf(given: Omit<Activity, 'id'> | undefined): Activity | null {
-  return given ? { id: newId(), ...given } : null;
+  return given ? { ...given, id: newId() } : null;
 }
 
 /** A property's name has 1 to 256 characters and is not `.` or `..`, which URL parsers take out of a path. */
@@ -148,7 +172,7 @@ function refuseBadNames(properties: JsonObject): void {
     return message === null ? [] : [{ path: pointer(['properties', name]), message }];
   });
   const [first] = errors;
-  if (first) throw new Refusal('invalid_property_name', `${first.message} (at ${first.path}).`, { errors });
+  if (first) throw new Refusal('invalid_property_name', `${first.message}.`, { errors });
 }
 
 function faultOfName(name: string): string | null {

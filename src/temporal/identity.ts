@@ -32,7 +32,7 @@ export function parseAddress(text: string): Address {
   const key = text.slice(colon + 1);
   if (!TYPE_PATTERN.test(type)) throw invalid('An entity is addressed by its UUID or as type:key.');
   if (!isKey(key)) {
-    throw invalid(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000.`);
+    throw invalid(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000 or half a surrogate pair.`);
   }
   return { id: idOfKey(type, key), said: `${type}:${key}` };
 }

@@ -97,9 +97,6 @@ const LETTER_U = 0x75;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-// With the u flag a pair is one character, so this finds lone surrogates only: isWellFormed, which lib es2023 lacks.
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
 /** An open object with the names seen in it, or an open array; and the reference token of what is being read in it. */
 type Level = { names: Set<string> | undefined; token: string | number };
 
@@ -115,7 +112,7 @@ function firstFault(text: string): JsonFault | undefined {
   let level: Level | undefined;
   let nameIsNext = false;
   // Lone surrogates may be written raw or by \u escapes; only then do strings have to be looked into.
-  const rawSurrogates = LONE_SURROGATE.test(text);
+  const rawSurrogates = !text.isWellFormed();
   const path = () => pointer(levels.map(({ token }) => token));
 
   for (let at = 0; at < text.length; at += 1) {
@@ -188,7 +185,7 @@ function firstFault(text: string): JsonFault | undefined {
 /** What of a string PostgreSQL cannot keep: neither text nor jsonb holds U+0000, and UTF-8 has no surrogates. */
 function notStorable(string: string): string | undefined {
   if (string.includes('\0')) return 'U+0000, which cannot be stored';
-  if (LONE_SURROGATE.test(string)) return 'half of a surrogate pair, which cannot be stored';
+  if (!string.isWellFormed()) return 'half of a surrogate pair, which cannot be stored';
   return undefined;
 }
 

@@ -23,7 +23,7 @@ export function parsePoint(text: string, parameter: string): Point {
     return { tick: Math.min(tick, LAST_TICK) };
   }
   // A `+` that was not percent-encoded arrives as a space.
-  const whole = text.replace(/ (?=\d\d:\d\d$)/, '+');
+  const whole = text.replace(' ', '+');
   const match = INSTANT.exec(whole);
   if (!match) {
     throw refuse(INSTANT.test(`${whole}Z`) ? 'lacks its offset: write Z or ±hh:mm' : `is not ${FORM}`);
@@ -36,7 +36,8 @@ export function parsePoint(text: string, parameter: string): Point {
   }
   if (hour > 23 || minute > 59 || second > 59) throw refuse('names a time that no clock shows');
   // PostgreSQL knows displacements up to 15:59; no place on Earth is further than 14:00.
-  if (Number(offsetHour ?? 0) > 15 || Number(offsetMinute ?? 0) > 59) throw refuse('has an offset beyond 15:59');
+  if (Number(offsetHour ?? 0) > 15 || Number(offsetMinute ?? 0) > 59)
+    throw refuse('has an offset that no zone has: hours go to 15, minutes to 59');
   return { instant: whole.toUpperCase() };
 }
 

@@ -231,6 +231,63 @@ t.test('entities', async (t) => {
     );
   });
 
+  await t.test('A03 a deleted entity is gone, and its history stays', async (t) => {
+    const made = await call('POST', '/entities', { type: 'place', key: 'gone', properties: { a: 1, b: null } });
+    const id = text(made.body.id);
+    t.equal((await call('DELETE', `/entities/${id}`, undefined, { 'if-match': '"7"' })).status, 412);
+    const deleted = await call('DELETE', '/entities/place:gone');
+    t.match(deleted, { status: 204, text: '', headers: { etag: '"2"' } });
+    const gone = { status: 410, body: { code: 'entity_deleted', tick: 2 } };
+    t.match(await call('GET', `/entities/${id}`), gone);
+    t.match(await call('PATCH', `/entities/${id}`, { properties: { a: 2 } }), gone);
+    t.match(await call('GET', `/entities/${id}?asOf=2`), gone);
+    t.equal((await call('GET', `/entities/${id}?asOf=1`)).text, made.text);
+    t.match(await call('DELETE', `/entities/${id}`), { status: 204, headers: { etag: '"2"' } }, 'again: no tick');
+    t.match(await call('DELETE', `/entities/${id}`, undefined, { 'if-match': '"1"' }), { status: 412 });
+    t.match(await call('DELETE', '/entities/place:nowhere'), { status: 404, body: { code: 'entity_not_found' } });
+    t.same(await ranges(call, id, 'a'), ['1@[1,2)']);
+    t.same(await ranges(call, id, 'b'), ['null@[1,2)']);
+    const ticks = list((await call('GET', `/entities/${id}/history`)).body.items).map(object);
+    t.same(
+      ticks.map((tick) => [tick.op, tick.changes]),
+      [
+        ['created', { a: { to: 1 }, b: { to: null } }],
+        ['deleted', { a: { from: 1 }, b: { from: null } }],
+      ],
+    );
+  });
+
+  await t.test('A24 create after delete: a new id, but with the key the same entity, revived', async (t) => {
+    const first = await create({ a: 1 });
+    await call('DELETE', `/entities/${first}`);
+    t.not(await create({ a: 1 }), first);
+    const gone = await call('POST', '/entities', {
+      type: 'place',
+      key: 'gone',
+      properties: { a: 3 },
+      activity: { reason: 'back' },
+    });
+    t.match(gone, {
+      status: 201,
+      body: { id: idOfKey('place', 'gone'), tick: 3, deleted: false, properties: { a: 3 } },
+    });
+    t.same(await ranges(call, text(gone.body.id), 'a'), ['1@[1,2)', '3@[3,)']);
+    const last = object(list((await call('GET', '/entities/place:gone/history?order=desc&limit=1')).body.items)[0]);
+    t.match(last, { tick: 3, op: 'restored', activity: { reason: 'back' } });
+    t.match(await call('GET', '/entities/place:gone?asOf=2'), { status: 410 });
+  });
+
+  await t.test('A04–A06 nulls are values, not a delete', async (t) => {
+    const id = await create({ a: null, b: null });
+    t.match((await call('GET', `/entities/${id}`)).body, { deleted: false, properties: { a: null, b: null } });
+    t.match((await patch(id, { a: 1, b: 2 })).body, { deleted: false, properties: { a: 1, b: 2 } });
+    t.match(
+      (await patch(id, { a: null, b: null })).body,
+      { deleted: false, tick: 3, properties: {} },
+      'a patch removes by null',
+    );
+  });
+
   await t.test('values come back exactly', async (t) => {
     const values = [
       null,

@@ -247,7 +247,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
     const cases: [method: 'GET' | 'PUT' | 'DELETE' | 'POST', url: string, allow: string][] = [
       ['GET', '/entities', 'POST, OPTIONS'],
       ['DELETE', '/entities', 'POST, OPTIONS'],
-      ['POST', '/entities/friend:rachel', 'GET, HEAD, PATCH, OPTIONS'],
+      ['POST', '/entities/friend:rachel', 'GET, HEAD, PATCH, DELETE, OPTIONS'],
       ['POST', '/health/ready', 'GET, HEAD, OPTIONS'],
     ];
     for (const [method, url, allow] of cases) {

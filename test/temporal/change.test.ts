@@ -11,6 +11,7 @@ import {
   type MergePatch,
   mergePatchOf,
   patch,
+  remove,
   type TickCondition,
 } from '../../src/temporal/change.js';
 import { idOfKey } from '../../src/temporal/identity.js';
@@ -88,6 +89,7 @@ t.test('create: nothing, a tombstone or the entity itself is in the way', async 
 
   t.strictSame(create(undefined, wanted), { ...change, expected: 0, op: 'created' }, 'nothing');
   for (const tick of [2, 7]) {
+    // A tombstone holds no properties (the database sees to that), so there is nothing to clear.
     const tombstone = rachel({ deleted: true, tick, properties: {} });
     t.strictSame(create(tombstone, wanted), { ...change, expected: tick, op: 'restored' }, 'its ticks go on');
   }
@@ -224,6 +226,36 @@ t.test('T47 patch: a stale condition is refused, even when nothing would change'
   }
 });
 
+t.test('A03 remove: a tombstone that ends every property, once', async (t) => {
+  const said = 'friend:rachel';
+  for (const properties of [rachel().properties, {}, { a: null }, only('__proto__', 1)]) {
+    t.strictSame(remove(rachel({ properties }), { said, ifMatch: null }), {
+      id: ID,
+      type: 'friend',
+      key: 'rachel',
+      expected: 3,
+      op: 'deleted',
+      set: {},
+      clear: Object.keys(properties),
+      activity: null,
+    });
+  }
+  const never = refused(() => remove(undefined, { said, ifMatch: { any: true } }));
+  t.equal(never.code, 'entity_not_found');
+  t.equal(never.message, 'There is no entity friend:rachel.');
+  const tombstone = rachel({ deleted: true, properties: {} });
+  const met: (TickCondition | null)[] = [null, { any: true }, { ticks: [3] }];
+  for (const ifMatch of met) {
+    t.equal(remove(rachel(), { said, ifMatch })?.expected, 3, JSON.stringify(ifMatch));
+    t.equal(remove(tombstone, { said, ifMatch }), null, 'deleted already');
+  }
+  for (const current of [rachel(), tombstone]) {
+    const { code, notes } = refused(() => remove(current, { said, ifMatch: { ticks: [2] } }));
+    t.equal(code, 'precondition_failed');
+    t.strictSame(notes, { members: { tick: 3 } });
+  }
+});
+
 t.test('living: the entity itself, if it is there now', async (t) => {
   const here = rachel();
   t.equal(living(here, 'x'), here);
@@ -272,7 +304,7 @@ t.test('a name that cannot be a property is refused with its place', async (t) =
       const says = `${what} ${JSON.stringify(properties).slice(0, 60)}`;
       t.equal(code, 'invalid_property_name', says);
       t.strictSame(notes, { errors }, says);
-      t.ok(message.startsWith(`${errors[0]?.message} `), `${says}: ${message.slice(0, 60)}`);
+      t.equal(message, `${errors[0]?.message}.`, says);
     }
   }
 });

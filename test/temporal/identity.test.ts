@@ -169,7 +169,7 @@ t.test('B29 an address is type:key, everything after the first colon being the k
 
 t.test('anything else is no address', async (t) => {
   const form = 'An entity is addressed by its UUID or as type:key.';
-  const key = 'A key has 1 to 512 characters, none of them U+0000.';
+  const key = 'A key has 1 to 512 characters, none of them U+0000 or half a surrogate pair.';
   const rows: [text: string, message: string][] = [
     ['', form],
     [' ', form],

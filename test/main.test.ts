@@ -1,0 +1,208 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t, { type Test } from 'tap';
+import { testDatabase } from './helper/database.js';
+import { tour } from './helper/readme.js';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+const MAIN = join(ROOT, 'dist/main.js');
+
+type Run = { process: ChildProcess; url: string; output: () => string; ended: Promise<number | null> };
+
+/** Starts the service as its users do and waits until it says where it listens, or ends. */
+async function start(
+  t: Test,
+  env: Record<string, string>,
+  [command, ...args]: string[] = [process.execPath, MAIN],
+): Promise<Run> {
+  const clean = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(TAP|NODE_OPTIONS|npm_)/.test(name)),
+  );
+  const child = spawn(command ?? '', args, {
+    cwd: ROOT,
+    env: { ...clean, PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+    });
+  }
+  const ended = once(child, 'exit').then(([code]: (number | null)[]) => code ?? null);
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    await ended;
+  });
+  const address = /clocktick is ready: (\S+)/;
+  const limit = Date.now() + 90_000;
+  while (!address.test(output) && child.exitCode === null && Date.now() < limit) await sleep(20);
+  return { process: child, url: address.exec(output)?.[1] ?? '', output: () => output, ended };
+}
+
+const folder = async (t: Test) => {
+  const made = await mkdtemp(join(tmpdir(), 'clocktick-main-'));
+  await chmod(made, 0o755); // else a server started by root would keep its data elsewhere
+  t.teardown(() => rm(made, { recursive: true, force: true }));
+  return made;
+};
+
+t.test('npm start, then the tour of the README gives the answers printed there', async (t) => {
+  const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start']);
+  t.match(service.output(), 'embedded PostgreSQL');
+  /** From what the README shows to what this run gave, for instants and for ids made from time. */
+  const actual = new Map<string, string>();
+  const changing = /\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}/g;
+  const steps = await tour();
+  t.ok(steps.length >= 7);
+  for (const { requests, answer } of steps) {
+    for (const { method, url, headers, body } of requests) {
+      const asked = url.replace('localhost:3000', service.url).replace(changing, (shown) => actual.get(shown) ?? shown);
+      const response = await fetch(asked, { method, headers, ...(body === undefined ? {} : { body }) });
+      const text = JSON.stringify(await response.json());
+      const expected = JSON.stringify(JSON.parse(answer));
+      const given = text.match(changing) ?? [];
+      for (const [index, shown] of (expected.match(changing) ?? []).entries()) {
+        if (!actual.has(shown)) actual.set(shown, given[index] ?? '');
+      }
+      t.equal(
+        text,
+        expected.replace(changing, (shown) => actual.get(shown) ?? shown),
+        `${method} ${url}`,
+      );
+    }
+  }
+  t.equal(new Set(actual.values()).size, actual.size, 'what differs in the README differs here');
+  service.process.kill('SIGTERM');
+  await service.ended;
+  await t.rejects(fetch(`${service.url}/health/live`), 'npm passes the signal on, and nothing runs on');
+});
+
+t.test('the embedded database', async (t) => {
+  const dataDir = join(await folder(t), 'data');
+  let service = await start(t, { DATA_DIR: dataDir });
+  const friend = () => fetch(`${service.url}/entities/friend:rachel`).then((response) => response.text());
+  const body = JSON.stringify({ type: 'friend', key: 'rachel', properties: { name: 'Rachel' } });
+  const made = await fetch(`${service.url}/entities`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+  t.equal(made.status, 201);
+  const text = await made.text();
+
+  await t.test('a second instance on the same data is refused, and does no harm', async (t) => {
+    const second = await start(t, { DATA_DIR: dataDir });
+    t.equal(await second.ended, 1);
+    t.match(second.output(), /cannot start: another clocktick is using/);
+    t.equal(await friend(), text);
+  });
+
+  await t.test('SIGTERM: a request in flight is answered, then the database stops', async (t) => {
+    const soon = new Date(Date.now() + 800).toISOString();
+    const waiting = fetch(`${service.url}/entities/friend:rachel?asOf=${soon}`);
+    await sleep(200);
+    service.process.kill('SIGTERM');
+    const answer = await waiting;
+    t.equal(answer.status, 200);
+    t.equal(await answer.text(), text);
+    t.equal(await service.ended, 0);
+    await t.rejects(fetch(`${service.url}/health/live`));
+    t.notOk((await readdir(join(dataDir, 'postgres/data'))).includes('postmaster.pid'));
+  });
+
+  await t.test('the data is there after a restart, and after a crash', async (t) => {
+    service = await start(t, { DATA_DIR: dataDir });
+    t.equal(await friend(), text);
+    service.process.kill('SIGKILL');
+    await service.ended;
+    service = await start(t, { DATA_DIR: dataDir });
+    t.equal(await friend(), text);
+  });
+
+  await t.test('SIGINT stops it too, with the whole process group as from a terminal', async (t) => {
+    const group = spawn(process.execPath, [MAIN], {
+      cwd: ROOT,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_OPTIONS: '', PORT: '0', DATA_DIR: join(dataDir, '../other') },
+    });
+    let output = '';
+    group.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk;
+    });
+    const ended = once(group, 'exit');
+    while (!/is ready: \S+\n/.test(output)) await sleep(20);
+    const url = /is ready: (\S+)/.exec(output)?.[1] ?? '';
+    const waiting = fetch(`${url}/entities/friend:nobody?asOf=${new Date(Date.now() + 800).toISOString()}`);
+    await sleep(200);
+    process.kill(-(group.pid ?? 0), 'SIGINT');
+    t.equal((await waiting).status, 404, 'the database was still there to say so');
+    t.same(await ended, [0, null]);
+  });
+});
+
+t.test('DATABASE_URL', async (t) => {
+  const { url, sql } = await testDatabase(t, 'template0');
+
+  await t.test('many instances start at once on one empty database and share it', async (t) => {
+    const services = await Promise.all([1, 2, 3].map(() => start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' })));
+    const [first, ...others] = services;
+    t.match(first?.output(), 'PostgreSQL of DATABASE_URL');
+    t.notMatch(first?.output(), new URL(url).password);
+    const body = JSON.stringify({ type: 'friend', key: 'rachel', properties: {} });
+    const made = await fetch(`${first?.url}/entities`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    const text = await made.text();
+    for (const other of others) t.equal(await (await fetch(`${other.url}/entities/friend:rachel`)).text(), text);
+    for (const service of services) service.process.kill('SIGTERM');
+    t.same(await Promise.all(services.map((service) => service.ended)), [0, 0, 0]);
+    t.equal((await sql`SELECT 1 AS one`).length, 1, 'a database that is not ours goes on');
+  });
+
+  await t.test('a start that cannot succeed says why in a sentence, and leaves nothing running', async (t) => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    t.teardown(() => taken.close());
+    const address = taken.address();
+    const port = String(typeof address === 'object' ? address?.port : '');
+    const latin = new URL(url);
+    const latinName = `${latin.pathname.slice(1)}_latin`;
+    await sql`CREATE DATABASE ${sql(latinName)} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'`;
+    t.teardown(() => sql`DROP DATABASE ${sql(latinName)} WITH (FORCE)`);
+    latin.pathname = `/${latinName}`;
+    const cases: [env: Record<string, string>, says: RegExp][] = [
+      [{ PORT: 'http' }, /PORT must be a number from 0 to 65535\./],
+      [{ PORT: '70000' }, /PORT must be a number/],
+      [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of/],
+      [{ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }, /DATABASE_URL must be a URL such as postgres:/],
+      [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL/],
+      [{ DATABASE_URL: 'postgres://me:hunter2@127.0.0.1:1/x' }, /database of DATABASE_URL does not answer/],
+      [{ DATABASE_URL: latin.href }, /encoding is LATIN1: clocktick needs UTF8/],
+      [{ DATABASE_URL: url, PORT: port }, /address already in use.*Set PORT/],
+    ];
+    await Promise.all(
+      cases.map(async ([env, says]) => {
+        const service = await start(t, { LOG_LEVEL: 'silent', ...env });
+        t.equal(await service.ended, 1);
+        t.match(service.output(), says);
+        t.notMatch(service.output(), /hunter2|\n {4}at /, 'no secret, no stack');
+      }),
+    );
+  });
+});
+
+t.test('nothing of ours runs on', async (t) => {
+  const { stdout } = await promisify(execFile)('ps', ['-eo', 'args']).catch(() => ({ stdout: '' }));
+  t.notMatch(stdout, /clocktick-main-/);
+});
