@@ -1,0 +1,145 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { startEmbedded } from '../../src/storage/embedded.js';
+import { migrateDatabase } from '../../src/storage/migrate.js';
+
+/*
+ * What each guard and constraint costs: microseconds per change inside the server, by the write function, one change a
+ * call and fifty a call, with and without it. `npm run bench:guards`. Rounds go through all variants in turn, so that a
+ * machine that changes its speed changes it for all of them; each figure is compared with the full set of the same
+ * round, and the median ratio is what counts. synchronous_commit is off: waiting for the disk would hide the work.
+ */
+const ROUNDS = Number(process.argv[2] ?? 9);
+const CALLS = { 1: 1500, 50: 60 } as const;
+const PROPERTIES =
+  '{"a": 1, "b": "two", "c": null, "d": true, "e": [1, 2, 3], "f": {"x": 1}, "name": "Rachel", "location": "New York", "i": 9, "j": 10.5}';
+
+const trigger = (table: string, ...names: string[]) => ({
+  off: names.map((name) => `ALTER TABLE clocktick.${table} DISABLE TRIGGER ${name}`).join(';'),
+  on: names.map((name) => `ALTER TABLE clocktick.${table} ENABLE ALWAYS TRIGGER ${name}`).join(';'),
+});
+const triggers = (...groups: { off: string; on: string }[]) => ({
+  off: groups.map(({ off }) => off).join(';'),
+  on: groups.map(({ on }) => on).join(';'),
+});
+const ENTITY = trigger('entity', 'entity_is_created_with_history', 'entity_changes_with_history');
+const TICK = trigger('tick', 'clock_row_is_entitys');
+const OPEN = trigger('property_history', 'range_opens_now');
+const CAP = trigger('property_history', 'range_is_capped_now');
+const ROWS = triggers(
+  trigger('entity', 'entity_starts_at_one', 'entity_steps_by_one', 'entity_identity_is_fixed'),
+  trigger('property_history', 'range_is_capped_once', 'range_content_is_fixed'),
+);
+const OVERLAP = 'ALTER TABLE clocktick.property_history';
+const EXCLUDE = 'EXCLUDE USING gist (entity_id WITH =, property WITH =, vclock WITH &&)';
+
+const VARIANTS: [name: string, change: { off: string; on: string }][] = [
+  ['everything', { off: '', on: '' }],
+  ['without row guards (WHEN, UPDATE OF)', ROWS],
+  ['without entity_…_with_history', ENTITY],
+  ['without clock_row_is_entitys', TICK],
+  ['without range_opens_now', OPEN],
+  ['without range_is_capped_now', CAP],
+  ['without any guard', triggers(ENTITY, TICK, OPEN, CAP, ROWS)],
+  [
+    'without property_history_no_overlap',
+    {
+      off: `${OVERLAP} DROP CONSTRAINT property_history_no_overlap`,
+      on: `${OVERLAP} ADD CONSTRAINT property_history_no_overlap ${EXCLUDE} WHERE (NOT upper_inf(vclock))`,
+    },
+  ],
+  [
+    'one constraint over all ranges instead',
+    {
+      off: `${OVERLAP} DROP CONSTRAINT property_history_no_overlap; ${OVERLAP} ADD CONSTRAINT whole ${EXCLUDE}`,
+      on: `${OVERLAP} DROP CONSTRAINT whole; ${OVERLAP} ADD CONSTRAINT property_history_no_overlap ${EXCLUDE} WHERE (NOT upper_inf(vclock))`,
+    },
+  ],
+];
+
+/** Creates or patches in a loop inside the server; each call commits. */
+const load = (kind: 'create' | 'patch', size: number, calls: number) => `
+  DO $$
+  DECLARE ids uuid[]; expected int[]; started timestamptz := clock_timestamp();
+  BEGIN
+    FOR n IN 1..${calls} LOOP
+      ${
+        kind === 'create'
+          ? `ids := ARRAY(SELECT gen_random_uuid() FROM generate_series(1, ${size})); expected := array_fill(0, ARRAY[${size}]);`
+          : `SELECT array_agg(e.id), array_agg(e.tick) INTO ids, expected FROM clocktick.entity e
+              WHERE e.id = ANY (ARRAY(SELECT md5(((n * ${size} + k) % 5000)::text)::uuid FROM generate_series(1, ${size}) k));`
+      }
+      PERFORM FROM clocktick.write_changes(ids, expected,
+        array_fill('${kind === 'create' ? 'created' : 'updated'}'::text, ARRAY[${size}]), array_fill('friend'::text, ARRAY[${size}]),
+        array_fill(NULL::text, ARRAY[${size}]),
+        ${kind === 'create' ? `array_fill('${PROPERTIES}'::jsonb, ARRAY[${size}])` : `array_fill(jsonb_build_object('name', random()), ARRAY[${size}])`},
+        array_fill(NULL::jsonb, ARRAY[${size}]), array_fill(NULL::uuid, ARRAY[${size}]), array_fill(NULL::jsonb, ARRAY[${size}]), false);
+      COMMIT;
+    END LOOP;
+    PERFORM set_config('bench.us', (extract(epoch FROM clock_timestamp() - started) * 1e6 / ${size * calls})::text, false);
+  END
+  $$`;
+
+const median = (numbers: number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
+await chmod(folder, 0o755);
+const server = await startEmbedded({
+  dataDir: join(folder, 'data'),
+  settings: { synchronous_commit: 'off', autovacuum: 'off' },
+});
+try {
+  await migrateDatabase(server.url);
+  const sql = postgres(server.url, { max: 1, onnotice: () => {} });
+  await sql.unsafe(load('create', 50, 1));
+  await sql`
+    SELECT count(*) FROM clocktick.write_changes(
+      (SELECT array_agg(md5(n::text)::uuid) FROM generate_series(0, 4999) n), array_fill(0, ARRAY[5000]),
+      array_fill('created'::text, ARRAY[5000]), array_fill('friend'::text, ARRAY[5000]), array_fill(NULL::text, ARRAY[5000]),
+      array_fill(${PROPERTIES}::text::jsonb, ARRAY[5000]), array_fill(NULL::jsonb, ARRAY[5000]),
+      array_fill(NULL::uuid, ARRAY[5000]), array_fill(NULL::jsonb, ARRAY[5000]), true)`;
+  await sql`VACUUM ANALYZE`;
+
+  const loads = [
+    ['create', 1],
+    ['create', 50],
+    ['patch', 1],
+    ['patch', 50],
+  ] as const;
+  const measured = new Map<string, number[]>();
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, { off, on }] of VARIANTS) {
+      if (off) await sql.unsafe(off);
+      for (const [kind, size] of loads) {
+        await sql.unsafe(load(kind, size, 20));
+        await sql.unsafe(load(kind, size, CALLS[size]));
+        const [row] = await sql<{ us: number }[]>`SELECT current_setting('bench.us')::float8 AS us`;
+        const key = `${name} ${kind} ${size}`;
+        measured.set(key, [...(measured.get(key) ?? []), row?.us ?? Number.NaN]);
+      }
+      if (on) await sql.unsafe(on);
+    }
+    process.stderr.write(`round ${round + 1} of ${ROUNDS}\n`);
+  }
+  await sql.end();
+
+  const heads = loads.map(([kind, size]) => `${kind}, ${size} a call`);
+  process.stdout.write(
+    `| µs a change, median of ${ROUNDS} rounds (ratio to everything) | ${heads.join(' | ')} |\n|---|${'---|'.repeat(heads.length)}\n`,
+  );
+  for (const [name] of VARIANTS) {
+    const cells = loads.map(([kind, size]) => {
+      const own = measured.get(`${name} ${kind} ${size}`) ?? [];
+      const whole = measured.get(`everything ${kind} ${size}`) ?? [];
+      const ratio = median(own.map((us, round) => us / (whole[round] ?? Number.NaN)));
+      return `${median(own).toFixed(0)} (${ratio.toFixed(2)})`;
+    });
+    process.stdout.write(`| ${name} | ${cells.join(' | ')} |\n`);
+  }
+} finally {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+process.exit(0);
