@@ -8,12 +8,17 @@
 -- Row triggers are only BEFORE triggers with a WHEN that is never true in sound operation: they cost nothing measurable.
 -- All are ENABLE ALWAYS, so session_replication_role does not pass them by.
 
-CREATE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION clocktick.raise_refusal(message text, relation name, guard name) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION USING
-    ERRCODE = 'restrict_violation',
-    MESSAGE = format('%s on %I.%I is refused: %s', tg_op, tg_table_schema, tg_table_name, tg_argv[0]),
-    SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    ERRCODE = 'restrict_violation', MESSAGE = message, SCHEMA = 'clocktick', TABLE = relation, CONSTRAINT = guard;
+END
+$$;
+--> statement-breakpoint
+CREATE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM clocktick.raise_refusal(
+    format('%s on clocktick.%I is refused: %s', tg_op, tg_table_name, tg_argv[0]), tg_table_name, tg_name);
 END
 $$;
 --> statement-breakpoint
@@ -65,10 +70,9 @@ BEGIN
          (SELECT count(*) FROM clocktick.property_history h WHERE h.entity_id = n.id AND upper_inf(h.vclock))
    LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'restrict_violation',
-      MESSAGE = format('entity %s is created without its tick or its ranges', wrong.id),
-      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    PERFORM clocktick.raise_refusal(
+      format('entity %s is created without its tick or its ranges', wrong.id),
+      tg_table_name, tg_name);
   END IF;
   RETURN NULL;
 END
@@ -93,10 +97,9 @@ BEGIN
                     WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock)))
    LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'restrict_violation',
-      MESSAGE = format('entity %s changes at tick %s without its tick or its ranges', wrong.id, wrong.tick),
-      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    PERFORM clocktick.raise_refusal(
+      format('entity %s changes at tick %s without its tick or its ranges', wrong.id, wrong.tick),
+      tg_table_name, tg_name);
   END IF;
   RETURN NULL;
 END
@@ -118,10 +121,9 @@ BEGIN
          AND (SELECT true FROM clocktick.activity a WHERE a.id = n.activity_id) IS NOT TRUE
    LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'restrict_violation',
-      MESSAGE = format('tick %s of entity %s is not what the entity or its activity says', wrong.tick, wrong.entity_id),
-      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    PERFORM clocktick.raise_refusal(
+      format('tick %s of entity %s is not what the entity or its activity says', wrong.tick, wrong.entity_id),
+      tg_table_name, tg_name);
   END IF;
   RETURN NULL;
 END
@@ -142,11 +144,9 @@ BEGIN
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
    LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'restrict_violation',
-      MESSAGE = format('range %s of %I of entity %s does not open at the entity''s tick with its value',
-                       wrong.vclock, wrong.property, wrong.entity_id),
-      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    PERFORM clocktick.raise_refusal(
+      format('range %s of %I of entity %s does not open at the entity''s tick with its value', wrong.vclock, wrong.property, wrong.entity_id),
+      tg_table_name, tg_name);
   END IF;
   RETURN NULL;
 END
@@ -168,11 +168,9 @@ BEGIN
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
    LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'restrict_violation',
-      MESSAGE = format('range %s of %I of entity %s is not capped by a change at the entity''s tick',
-                       wrong.vclock, wrong.property, wrong.entity_id),
-      SCHEMA = tg_table_schema, TABLE = tg_table_name, CONSTRAINT = tg_name;
+    PERFORM clocktick.raise_refusal(
+      format('range %s of %I of entity %s is not capped by a change at the entity''s tick', wrong.vclock, wrong.property, wrong.entity_id),
+      tg_table_name, tg_name);
   END IF;
   RETURN NULL;
 END

@@ -1,19 +1,11 @@
+import type { Entity } from '../temporal/change.js';
 import type { Point } from '../temporal/point.js';
 import { waitUntilPast } from './clock.js';
 import { type Database, instantText, type Sql } from './database.js';
 import { readFailure } from './failures.js';
 
 /** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
-export type EntityRow = {
-  id: string;
-  type: string;
-  key: string | null;
-  tick: number;
-  deleted: boolean;
-  createdAt: string;
-  updatedAt: string;
-  properties: string;
-};
+export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
 
 /** The entities as they are now, tombstones included, in no order; ids that were never created are left out. */
 export async function readEntities({ sql }: { sql: Sql }, ids: readonly string[]): Promise<EntityRow[]> {
