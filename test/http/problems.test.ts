@@ -1,7 +1,6 @@
 import { connect } from 'node:net';
 import t from 'tap';
-import { PROBLEMS } from '../../src/http/problems.js';
-import { isObject, type JsonObject } from '../../src/temporal/json.js';
+import { PROBLEMS, type ProblemCode } from '../../src/http/problems.js';
 import { list, object, testService, text } from '../helper/service.js';
 
 t.test('what is refused is told, and leaves nothing behind', async (t) => {
@@ -11,7 +10,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
   const deep = (depth: number) => `{"type":"t","properties":{"a":${'['.repeat(depth)}${']'.repeat(depth)}}}`;
   const p = (value: string) => `{"type":"t","properties":{"a":${value}}}`;
   /** Bodies of POST /entities: what, the body, code, and the path of the fault where there is one. */
-  const bodies: [name: string, body: string | Buffer, code: string, path?: string][] = [
+  const bodies: [name: string, body: string | Buffer, code: ProblemCode, path?: string][] = [
     ['nothing', '', 'malformed_json', ''],
     ['blank', '  ', 'malformed_json', ''],
     ['a word', 'hello', 'malformed_json', ''],
@@ -126,11 +125,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
         if (path === '/type') continue;
         if (method === 'PATCH' && /"type"|"key"/.test(String(body).slice(0, 40))) continue;
         const answer = await call(method, url, body);
-        t.match(
-          answer,
-          { status: PROBLEMS[code as keyof typeof PROBLEMS]?.status, body: { code } },
-          `${method}: ${name}`,
-        );
+        t.match(answer, { status: PROBLEMS[code].status, body: { code } }, `${method}: ${name}`);
       }
       const answer = await call('POST', '/entities', body);
       t.equal(answer.body.code, code, name);
@@ -262,7 +257,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
   await t.test('what is not even HTTP', async (t) => {
     await app.listen({ port: 0, host: '127.0.0.1' });
     const address = app.server.address();
-    const port = isObject(address) ? Number((address as JsonObject).port) : 0;
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
     const cases: [name: string, sent: string, status: number, code: string][] = [
       ['a line of nonsense', 'hello\r\n\r\n', 400, 'bad_request'],
       ['a header too large', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
