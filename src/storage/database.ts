@@ -6,19 +6,25 @@ export type Sql = postgres.ISql;
 /** A piece of a statement, composed into others. */
 export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
-/** What the service keeps open to PostgreSQL. */
+/**
+ * What the service keeps open to PostgreSQL: pools apart, because postgres.js queues a statement behind others on a busy
+ * connection, and writers that wait for a locked row must not hold up readers or the health check.
+ */
 export type Database = {
-  /** Single statements, each its own transaction. */
+  /** Reads, each a transaction of its own. */
   sql: postgres.Sql;
-  /**
-   * Only `begin`: with default options postgres.js can put BEGIN on a connection it has not reserved when that one's
-   * pipeline is full (its issues 1218, 823; 7 of 21 loads failed at that boundary, none with a pool of its own).
-   */
+  /** Writes of one statement, each a transaction of its own. */
+  writes: postgres.Sql;
+  /** Connections to reserve for a transaction of several statements. */
   transactions: postgres.Sql;
   close: () => Promise<void>;
 };
 
 const OLDEST_SERVER = 150_000;
+
+/** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
+const LOCK_PATIENCE_MS = 3_000;
+const STATEMENT_PATIENCE_MS = 15_000;
 
 /** Says once what to do about a server or database that cannot serve; a message for whoever runs the service. */
 export class Unfit extends Error {
@@ -40,18 +46,24 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
       TimeZone: 'UTC',
       // Every statement is short; compiling one costs more than running it.
       jit: false,
+      // Nobody waits without end, for a row that somebody else holds or for a server that is stuck.
+      lock_timeout: LOCK_PATIENCE_MS,
+      statement_timeout: STATEMENT_PATIENCE_MS,
+      idle_in_transaction_session_timeout: STATEMENT_PATIENCE_MS,
     },
     ...(debug ? { debug } : {}),
   };
   const sql = postgres(url, { ...options, max: 10 });
+  const writes = postgres(url, { ...options, max: 10 });
   const transactions = postgres(url, { ...options, max: 4 });
   return {
     sql,
+    writes,
     transactions,
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
-      await Promise.all([sql.end({ timeout: 1 }), transactions.end({ timeout: 1 })]);
+      await Promise.all([sql, writes, transactions].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }

@@ -20,19 +20,19 @@ const NEVER_SENT = new Set([
   'EAI_AGAIN',
   'CONNECT_TIMEOUT',
   'CONNECTION_ENDED',
-  '57P03',
-  '53300',
+  '57P03', // the server is starting up or shutting down
+  '53300', // too many connections
 ]);
-/** The connection broke while the statement was under way. */
-const BROKEN = new Set([
-  'CONNECTION_CLOSED',
-  'CONNECTION_DESTROYED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  '57P01',
-  '57P02',
-]);
+
+/**
+ * The connection broke while a statement was under way: anything that neither we nor the server said, and the server's
+ * last words. A fault of ours has no code.
+ */
+function brokeUnderWay(error: unknown): boolean {
+  if (!(error instanceof Error) || codeOf(error) === '') return false;
+  if (!('severity' in error)) return true;
+  return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
+}
 
 /** What two writers of one entity run into when neither saw the other. */
 const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'property_history_one_open_range']);
@@ -48,22 +48,29 @@ export function lostRace(error: unknown): boolean {
 
 /** Translates what went wrong with a read. */
 export function readFailure(error: unknown): unknown {
+  if (error instanceof Refusal) return error;
   const code = codeOf(error);
-  if (NEVER_SENT.has(code) || BROKEN.has(code) || /^(08|53|57)/.test(code)) return unavailable(error);
+  if (NEVER_SENT.has(code) || brokeUnderWay(error) || isOverload(code)) return unavailable(error);
   return error;
 }
 
 /** Translates what went wrong with a write, by the constraint's name where the database refused it. */
 export function writeFailure(error: unknown): unknown {
+  if (error instanceof Refusal) return error;
   const code = codeOf(error);
   if (NEVER_SENT.has(code)) return unavailable(error);
-  if (BROKEN.has(code) || code.startsWith('08')) {
+  if (brokeUnderWay(error)) {
     // The commit may have happened just before the connection died: nobody here knows, and nobody may guess.
     return new Refusal('outcome_unknown', 'The connection to the database broke: the write may or may not be kept.', {
       cause: error,
     });
   }
-  if (/^(53|57)/.test(code) || code === '25006') return unavailable(error);
+  if (code === '55P03') {
+    return new Refusal('too_many_writers', 'The entity is being written by somebody else. Nothing was written.', {
+      cause: error,
+    });
+  }
+  if (isOverload(code) || code === '25006') return unavailable(error);
   if (code === '54000')
     return new Refusal('entity_too_large', 'The entity would be too large to keep.', { cause: error });
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
@@ -77,6 +84,9 @@ export function writeFailure(error: unknown): unknown {
   }
   return error;
 }
+
+/** No room, no time, or told to stop: classes 53 and 57. */
+const isOverload = (code: string): boolean => /^5[37]...$/.test(code);
 
 const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });

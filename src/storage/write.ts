@@ -29,12 +29,12 @@ export async function writeEntity(
 ): Promise<Outcome> {
   let current = assume === 'absent' ? undefined : await readOne(database, id);
   for (let attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
-    const outcome = await attemptOn(database.sql, current, decide);
+    const outcome = await settle(attemptOn(database.writes, current, decide));
     if (!('lost' in outcome)) return outcome;
     current = outcome.lost ?? (await readOne(database, id));
   }
   for (let attempt = 0; attempt < LOCKED_TRIES; attempt++) {
-    const outcome = await writeLocked(database, id, decide);
+    const outcome = await settle(writeLocked(database, id, decide));
     if (!('lost' in outcome)) return outcome;
   }
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
@@ -52,29 +52,42 @@ async function attemptOn(
     if (!current) throw new Error('what does not exist cannot stay unchanged');
     return { row: current, written: false };
   }
+  const [applied] = await applyChanges(sql, [change]);
+  return applied?.row && applied.written ? { row: applied.row, written: true } : { lost: applied?.row };
+}
+
+/** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
+async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
   try {
-    const [applied] = await applyChanges(sql, [change]);
-    return applied?.row && applied.written ? { row: applied.row, written: true } : { lost: applied?.row };
+    return await attempt;
   } catch (error) {
     if (lostRace(error)) return { lost: undefined };
     throw writeFailure(error);
   }
 }
 
-/** The same with the entity's row locked from the read on, so that nobody can come first. */
+/**
+ * The same with the entity's row locked from the read on, so that nobody can come first. On a reserved connection: after
+ * a connection broke, `begin` of postgres.js 3.4.9 would roll back on it, which ends the process.
+ */
 async function writeLocked(
   { transactions }: Database,
   id: string,
   decide: (current: Entity | undefined) => Change | null,
 ): Promise<Attempt> {
+  const sql = await transactions.reserve();
   try {
-    return await transactions.begin(async (sql): Promise<Attempt> => {
-      await sql`SELECT FROM clocktick.entity e WHERE e.id = ${id}::uuid FOR NO KEY UPDATE`;
-      return attemptOn(sql, await readOne({ sql }, id), decide);
-    });
+    await sql`BEGIN`;
+    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${id}::uuid FOR NO KEY UPDATE`;
+    const outcome = await attemptOn(sql, await readOne({ sql }, id), decide);
+    await sql`COMMIT`;
+    return outcome;
   } catch (error) {
-    if (lostRace(error)) return { lost: undefined };
-    throw writeFailure(error);
+    // A connection that is gone has nothing to roll back.
+    await sql`ROLLBACK`.catch(() => {});
+    throw error;
+  } finally {
+    sql.release();
   }
 }
 

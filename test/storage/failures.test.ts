@@ -1,8 +1,13 @@
 import t from 'tap';
 import { lostRace, readFailure, writeFailure } from '../../src/storage/failures.js';
+import { Refusal } from '../../src/temporal/refusal.js';
 
-const failure = (code: string, constraint?: string) =>
-  Object.assign(new Error(code), { code }, constraint === undefined ? {} : { constraint_name: constraint });
+/** An error that the server sent. */
+const failure = (code: string, constraint?: string, severity = 'ERROR') =>
+  Object.assign(new Error(code), { code, severity }, constraint === undefined ? {} : { constraint_name: constraint });
+
+/** An error of the connection, as Node and the driver give it. */
+const broken = (code: string) => Object.assign(new Error(code), { code });
 
 t.test('what an error of the database means to the one who wrote', async (t) => {
   const cases: [name: string, error: Error, code: string | undefined][] = [
@@ -10,15 +15,19 @@ t.test('what an error of the database means to the one who wrote', async (t) => 
     ['refused by a guard', failure('23001', 'range_opens_now'), 'history_conflict'],
     ['an activity that ticks twice', failure('23505', 'tick_activity_id_entity_id_key'), 'activity_already_ticked'],
     ['too large for jsonb', failure('54000'), 'entity_too_large'],
-    ['nobody listens', failure('ECONNREFUSED'), 'database_unavailable'],
+    ['nobody listens', broken('ECONNREFUSED'), 'database_unavailable'],
     ['the server starts up', failure('57P03'), 'database_unavailable'],
     ['too many connections', failure('53300'), 'database_unavailable'],
     ['the disk is full', failure('53100'), 'database_unavailable'],
     ['cancelled', failure('57014'), 'database_unavailable'],
     ['a standby', failure('25006'), 'database_unavailable'],
-    ['the connection broke', failure('CONNECTION_CLOSED'), 'outcome_unknown'],
-    ['the network broke', failure('ECONNRESET'), 'outcome_unknown'],
-    ['the server was stopped', failure('57P01'), 'outcome_unknown'],
+    ['the connection broke', broken('CONNECTION_CLOSED'), 'outcome_unknown'],
+    ['the network broke', broken('ECONNRESET'), 'outcome_unknown'],
+    ['a network nobody thought of', broken('ENETUNREACH'), 'outcome_unknown'],
+    ['TLS', broken('ERR_SSL_BAD_RECORD_TYPE'), 'outcome_unknown'],
+    ['the server was stopped', failure('57P01', undefined, 'FATAL'), 'outcome_unknown'],
+    ['a row that stays locked', failure('55P03'), 'too_many_writers'],
+    ['a refusal of ours', new Refusal('entity_exists', ''), 'entity_exists'],
     ['a protocol fault', failure('08006'), 'outcome_unknown'],
     ['something of ours', failure('42703'), '42703'],
   ];
@@ -27,9 +36,16 @@ t.test('what an error of the database means to the one who wrote', async (t) => 
 });
 
 t.test('a read can always be tried again', async (t) => {
-  for (const code of ['ECONNREFUSED', 'CONNECTION_CLOSED', '57P01', '53300', '08006']) {
-    t.match(readFailure(failure(code)), { code: 'database_unavailable' }, code);
+  for (const error of [
+    broken('ECONNREFUSED'),
+    broken('CONNECTION_CLOSED'),
+    failure('57P01', undefined, 'FATAL'),
+    failure('57014'),
+    failure('08006'),
+  ]) {
+    t.match(readFailure(error), { code: 'database_unavailable' }, error.message);
   }
+  t.match(readFailure(new TypeError('ours')), { message: 'ours' });
   t.match(readFailure(failure('42703')), { code: '42703' });
 });
 

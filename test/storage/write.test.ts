@@ -130,6 +130,55 @@ t.test('the write path', async (t) => {
     t.equal(decisions, 4, 'three optimistic tries, and one under the lock');
   });
 
+  await t.test('a connection that dies under the lock ends one write, not the service', async (t) => {
+    const { id } = await make({ n: 0 });
+    // More often than there are connections to reserve: none of them may be lost for good.
+    for (let round = 0; round < 6; round++) {
+      const blocker = await database.transactions.reserve();
+      await blocker`BEGIN`;
+      await blocker`LOCK TABLE clocktick.tick`;
+      let decisions = 0;
+      const writing = writeEntity(database, id, (current) => {
+        decisions++;
+        const wanted = patch(current, mergePatchOf(id, { properties: { n: newId() } }, null));
+        return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+      });
+      const settled = writing.then(
+        () => 'written',
+        (error: { code: string }) => error.code,
+      );
+      await sql`SELECT 1`;
+      for (let killed = 0; killed === 0; ) {
+        const waiting = await sql`
+          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        killed = waiting.length;
+      }
+      t.equal(await settled, 'outcome_unknown');
+      t.equal(decisions, 4, 'it was the try under the lock');
+      await blocker`ROLLBACK`;
+      blocker.release();
+    }
+    const { row } = await change(id, { n: 1 });
+    t.equal(row.tick, 2);
+  });
+
+  await t.test('a row that somebody keeps locked is not waited for without end, and holds up no reader', async (t) => {
+    const { id } = await make({ n: 0 });
+    const other = await make({ n: 0 });
+    const blocker = await database.transactions.reserve();
+    await blocker`BEGIN`;
+    await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
+    const writing = Array.from({ length: 30 }, (_, n) =>
+      change(id, { n }).catch((error: { code: string }) => error.code),
+    );
+    t.match(await readEntities(database, [other.id]), [{ tick: 1 }]);
+    t.same([...new Set(await Promise.all(writing))], ['too_many_writers']);
+    await blocker`ROLLBACK`;
+    blocker.release();
+    t.match(await change(id, { n: 1 }), { written: true });
+  });
+
   await t.test('many create one key at once: one is born, the others find it', async (t) => {
     const wanted = creation({ type: 'place', key: 'somewhere', properties: { a: 1 } });
     const outcomes = await Promise.allSettled(
