@@ -15,8 +15,13 @@ export type Database = {
   sql: postgres.Sql;
   /** Writes of one statement, each a transaction of its own. */
   writes: postgres.Sql;
-  /** Connections to reserve for a transaction of several statements. */
-  transactions: postgres.Sql;
+  /**
+   * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
+   * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
+   * (its issues 1066, 1154, 1208), which ends the process; and it can put BEGIN on a connection that it has not reserved
+   * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
+   */
+  connect: () => postgres.Sql;
   close: () => Promise<void>;
 };
 
@@ -55,15 +60,14 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   };
   const sql = postgres(url, { ...options, max: 10 });
   const writes = postgres(url, { ...options, max: 10 });
-  const transactions = postgres(url, { ...options, max: 4 });
   return {
     sql,
     writes,
-    transactions,
+    connect: () => postgres(url, { ...options, max: 1 }),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
-      await Promise.all([sql, writes, transactions].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, writes].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }

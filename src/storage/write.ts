@@ -66,28 +66,22 @@ async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
   }
 }
 
-/**
- * The same with the entity's row locked from the read on, so that nobody can come first. On a reserved connection: after
- * a connection broke, `begin` of postgres.js 3.4.9 would roll back on it, which ends the process.
- */
+/** The same with the entity's row locked from the read on, so that nobody can come first. */
 async function writeLocked(
-  { transactions }: Database,
+  { connect }: Database,
   id: string,
   decide: (current: Entity | undefined) => Change | null,
 ): Promise<Attempt> {
-  const sql = await transactions.reserve();
+  const sql = connect();
   try {
     await sql`BEGIN`;
     await sql`SELECT FROM clocktick.entity e WHERE e.id = ${id}::uuid FOR NO KEY UPDATE`;
     const outcome = await attemptOn(sql, await readOne({ sql }, id), decide);
     await sql`COMMIT`;
     return outcome;
-  } catch (error) {
-    // A connection that is gone has nothing to roll back.
-    await sql`ROLLBACK`.catch(() => {});
-    throw error;
   } finally {
-    sql.release();
+    // Ends a transaction that was not committed, too.
+    await sql.end({ timeout: 0 });
   }
 }
 

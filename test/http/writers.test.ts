@@ -122,18 +122,18 @@ t.test('many writers', async (t) => {
 
   await t.test('a connection that dies under a write: 503 outcome_unknown, and it is not tried again', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
-    const answer = await database.transactions.begin(async (tx) => {
-      await tx`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
-      const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
-      for (let killed = 0; killed === 0; await sleep(5)) {
-        // Not through `tx`: pg_stat_activity stands still inside a transaction.
-        const waiting = await sql`
-          SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-           WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_changes%'`;
-        killed = waiting.length;
-      }
-      return writing;
-    });
+    const blocker = database.connect();
+    await blocker`BEGIN`;
+    await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
+    const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
+    for (let killed = 0; killed === 0; await sleep(5)) {
+      const waiting = await sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_changes%'`;
+      killed = waiting.length;
+    }
+    const answer = await writing;
+    await blocker.end();
     t.match(answer, { status: 503, body: { code: 'outcome_unknown' } });
     t.notOk(answer.headers['retry-after'], 'nobody is told to send it again as it is');
     t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
