@@ -20,6 +20,10 @@ export function buildApp({ storage, logger }: AppParts): App {
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
+    // A body that stops arriving ends with 408; by default it would be waited for without end.
+    requestTimeout: 30_000,
+    // While closing, what still arrives on a connection that was kept alive is served, and the connection closed.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors,
     clientErrorHandler,

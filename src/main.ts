@@ -5,45 +5,84 @@ import { checkServer, openDatabase, Unfit } from './storage/database.js';
 import { startEmbedded } from './storage/embedded.js';
 import { migrateDatabase } from './storage/migrate.js';
 
-/** Longer than any request takes; then the process goes, whatever is still open. */
-const GRACE_MS = 30_000;
+/** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
+const REQUEST_GRACE_MS = 15_000;
+/** After that the process goes whatever is still open: the above, and the database's own 20 s to stop. */
+const GRACE_MS = 40_000;
+
+/** What has been started, each with the way to undo it. */
+type Started = { name: string; undo: () => Promise<void> }[];
 
 /** Runs the service: database, migrations, HTTP; undone in reverse on SIGTERM and SIGINT, or when the start fails. */
 async function run(): Promise<void> {
   const config = readConfig(process.env);
-  const { url, stop } = await databaseOf(config);
-  const storage = openDatabase(url);
-  const app = buildApp({ storage, logger: { level: config.logLevel } });
-  const close = async () => {
-    await app.close();
-    await storage.close();
-    await stop();
-  };
-  closeWithGrace({ delay: GRACE_MS, logger: false }, async ({ signal, err }) => {
-    if (err) app.log.fatal({ err }, 'stopping after an error');
-    else app.log.info(`${signal}: finishing the requests in flight`);
-    await close();
-  });
-  try {
-    await checkServer(storage.sql);
-    await migrateDatabase(url);
-    const address = await app.listen({ host: config.host, port: config.port });
-    process.stdout.write(
-      `clocktick is ready: ${address}\n` +
-        `  data   ${config.databaseUrl ? 'PostgreSQL of DATABASE_URL' : `embedded PostgreSQL in ${config.dataDir}`}\n` +
-        `  try    curl ${address}/health/ready\n`,
-    );
-  } catch (error) {
-    await close();
+  const started: Started = [];
+  let starting = Promise.resolve();
+  closeWithGrace(
+    { delay: GRACE_MS, logger: false, onTimeout: () => say('did not stop in time') },
+    async ({ signal, err }) => {
+      ignoreFurtherSignals();
+      // A terminal that closed takes no more output: the log would try for ever (EIO).
+      if (signal !== 'SIGHUP')
+        say(err ? `stopping after an error: ${reasonOf(err)}` : `${signal}: finishing what is in flight`);
+      await starting.catch(() => {}); // what is half started could not be undone
+      await undo(started);
+    },
+  );
+  starting = start(config, started);
+  await starting.catch(async (error: unknown) => {
+    await undo(started);
     throw error;
+  });
+}
+
+async function start(config: Config, started: Started): Promise<void> {
+  const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
+  const storage = openDatabase(url);
+  started.push({ name: 'the connections', undo: storage.close });
+  await checkServer(storage.sql);
+  await migrateDatabase(url);
+  const app = buildApp({ storage, logger: { level: config.logLevel } });
+  started.push({
+    name: 'the service',
+    undo: async () => {
+      const cut = setTimeout(() => app.server.closeAllConnections(), REQUEST_GRACE_MS);
+      await app.close().finally(() => clearTimeout(cut));
+    },
+  });
+  const address = await app.listen({ host: config.host, port: config.port });
+  say(
+    `ready: ${address}\n` +
+      `  data   ${config.databaseUrl ? 'PostgreSQL of DATABASE_URL' : `embedded PostgreSQL in ${config.dataDir}`}\n` +
+      `  try    curl ${address}/health/ready`,
+  );
+}
+
+async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
+  // What ends the server, or our hold on it, is worth a line; the rest is in its server.log.
+  const log = (line: string) => {
+    if (/FATAL|PANIC|lock/.test(line)) say(`embedded PostgreSQL: ${line}`);
+  };
+  const database = await startEmbedded({ dataDir, log });
+  started.push({ name: 'the embedded database', undo: database.stop });
+  return database.url;
+}
+
+/** Undoes all that was started, the newest first, even if one of them fails. */
+async function undo(started: Started): Promise<void> {
+  for (let last = started.pop(); last; last = started.pop()) {
+    const { name } = last;
+    await last.undo().catch((error: unknown) => say(`${name} did not stop: ${reasonOf(error)}`));
   }
 }
 
-/** The database to use, and how to stop it if it is ours. */
-async function databaseOf({ databaseUrl, dataDir }: Config): Promise<{ url: string; stop: () => Promise<void> }> {
-  if (databaseUrl !== undefined) return { url: databaseUrl, stop: async () => {} };
-  return startEmbedded({ dataDir });
+/** Ctrl-C reaches a service under npm twice, from the terminal and from npm; the second is no wish to stop at once. */
+function ignoreFurtherSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.removeAllListeners(signal).on(signal, () => {});
 }
+
+const say = (text: string) => process.stdout.write(`clocktick: ${text}\n`);
 
 run().catch((error: unknown) => {
   process.stderr.write(`clocktick cannot start: ${reasonOf(error)}\n`);
@@ -53,11 +92,15 @@ run().catch((error: unknown) => {
 /** What whoever starts the service can do something about is said in a sentence, anything else with its stack. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  // Drizzle wraps the server's error.
+  if (error.cause instanceof Error && 'severity' in error.cause) return reasonOf(error.cause);
+  if (error instanceof BadSetting || error instanceof Unfit) return error.message;
+  if ('severity' in error) return `the database says: ${error.message}.`;
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return `${error.message}. Set PORT to another one.`;
-  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'CONNECT_TIMEOUT') {
+  if ('syscall' in error && error.syscall === 'connect')
     return `the database of DATABASE_URL does not answer (${code}).`;
-  }
-  if (error instanceof BadSetting || error instanceof Unfit) return error.message;
+  if (code === 'CONNECT_TIMEOUT') return `the database of DATABASE_URL does not answer (${code}).`;
+  if ('syscall' in error) return `${error.message}.`;
   return error.stack ?? error.message;
 }

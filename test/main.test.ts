@@ -41,7 +41,7 @@ async function start(
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     await ended;
   });
-  const address = /clocktick is ready: (\S+)/;
+  const address = /clocktick: ready: (\S+)/;
   const limit = Date.now() + 90_000;
   while (!address.test(output) && child.exitCode === null && Date.now() < limit) await sleep(20);
   return { process: child, url: address.exec(output)?.[1] ?? '', output: () => output, ended };
@@ -139,8 +139,8 @@ t.test('the embedded database', async (t) => {
       output += chunk;
     });
     const ended = once(group, 'exit');
-    while (!/is ready: \S+\n/.test(output)) await sleep(20);
-    const url = /is ready: (\S+)/.exec(output)?.[1] ?? '';
+    while (!/: ready: \S+\n/.test(output)) await sleep(20);
+    const url = /: ready: (\S+)/.exec(output)?.[1] ?? '';
     const waiting = fetch(`${url}/entities/friend:nobody?asOf=${new Date(Date.now() + 800).toISOString()}`);
     await sleep(200);
     process.kill(-(group.pid ?? 0), 'SIGINT');

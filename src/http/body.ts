@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readJson } from '../temporal/json.js';
 import { Refusal } from '../temporal/refusal.js';
 
-/** The body could not be decoded: bytes that are not UTF-8 would be kept as something else than was sent. */
+/** Refuses bytes that are not UTF-8: they would be kept as something else than was sent. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /**
@@ -14,7 +14,9 @@ export function readBodiesExactly(app: FastifyInstance): void {
   app.addContentTypeParser<Buffer>(
     ['application/json', 'application/merge-patch+json'],
     { parseAs: 'buffer' },
-    async (_request: unknown, body: Buffer) => {
+    async (request: FastifyRequest, body: Buffer) => {
+      // Many clients name a type on every request.
+      if (request.method === 'DELETE' && body.length === 0) return undefined;
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
       const { code, path, detail } = read.fault;

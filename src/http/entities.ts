@@ -27,7 +27,14 @@ const toPatch = z.strictObject({
 export function entityRoutes(app: App, storage: Database): void {
   app.post(
     '/entities',
-    { schema: { summary: 'Create an entity', body: toCreate, response: schemas.answers({ 201: schemas.entity }) } },
+    {
+      schema: {
+        summary: 'Create an entity',
+        querystring: schemas.noParameters,
+        body: toCreate,
+        response: schemas.answers({ 201: schemas.entity }),
+      },
+    },
     async ({ body }, reply) => {
       const wanted = creation(body);
       const { row } = await writeEntity(storage, wanted.id, (current) => create(current, wanted), 'absent');
@@ -63,6 +70,7 @@ export function entityRoutes(app: App, storage: Database): void {
       schema: {
         summary: 'Change some properties of an entity',
         params: schemas.entityParameters,
+        querystring: schemas.noParameters,
         body: toPatch,
         response: schemas.answers({ 200: schemas.entity }),
       },
@@ -81,6 +89,8 @@ export function entityRoutes(app: App, storage: Database): void {
       schema: {
         summary: 'Delete an entity; its history stays',
         params: schemas.entityParameters,
+        querystring: schemas.noParameters,
+        body: schemas.noBody,
         response: schemas.answers({ 204: schemas.nothing }),
       },
     },

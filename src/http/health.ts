@@ -9,7 +9,7 @@ const status = z.strictObject({ status: z.literal(['alive', 'ready']) });
 
 /** The calls of whoever runs the service: does the process answer, and can it do its work. */
 export function healthRoutes(app: App, storage: Database): void {
-  const schema = { response: schemas.answers({ 200: status }) };
+  const schema = { querystring: schemas.noParameters, response: schemas.answers({ 200: status }) };
 
   app.get('/health/live', { schema: { summary: 'Does the process answer', ...schema } }, async (_request, reply) =>
     reply.type('application/json').send('{"status": "alive"}'),

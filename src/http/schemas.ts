@@ -125,7 +125,13 @@ export const entityParameters = z.strictObject({
   id: z.string().meta({ description: 'The UUID, or type:key', example: 'friend:rachel' }),
 });
 
+/** For a call without parameters: any is refused, not ignored. */
+export const noParameters = z.strictObject({});
+
 export const nothing = z.undefined().meta({ description: 'No body' });
+
+/** For a call without a body; Fastify validates a missing body as null. */
+export const noBody = z.null({ error: 'this call takes no body' });
 
 /** The answers of a route: bodies by status, problems for everything else. */
 export const answers = <Bodies extends Record<number, z.ZodType>>(bodies: Bodies) => ({ ...bodies, default: problem });

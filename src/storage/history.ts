@@ -63,15 +63,6 @@ const activityText = (sql: Sql) =>
   sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
        || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
 
-/** Whether a window holds nothing at all; nothing overlaps it then, although a range may span the place. */
-const isEmpty = (sql: Sql, { from, to }: { from: Point | null; to: Point | null }) => {
-  if (from && to && 'tick' in from && 'tick' in to) return sql`${from.tick}::int4 >= ${to.tick}::int4`;
-  if (from && to && 'instant' in from && 'instant' in to) {
-    return sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`;
-  }
-  return sql`false`;
-};
-
 /**
  * Whether the property had been set by a tick: by its first range in order, because EXISTS would scan for a quick hit.
  */
@@ -112,13 +103,21 @@ export async function readRanges(
                      WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
     : sql`1`;
   const end = window.to ? tickBefore(sql, id, window.to) : sql`NULL::int4`;
+  // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
+  const { from, to } = window;
+  const isEmpty =
+    from && to && 'instant' in from && 'instant' in to
+      ? sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`
+      : start && to
+        ? sql`${start} >= ${end}`
+        : sql`false`;
   try {
     const rows = await sql<
       ((RangeRow & { until: number; held: null }) | { until: number; value: null; held: boolean })[]
     >`
       WITH bound AS MATERIALIZED (
         SELECT until, ${first} AS first,
-               CASE WHEN ${isEmpty(sql, window)} THEN 0 ELSE least(until, ${end} - 1) END AS last
+               CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1) END AS last
           FROM (SELECT least(${page.until}::int4, e.tick) AS until
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
       ), page AS MATERIALIZED (

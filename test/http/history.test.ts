@@ -187,6 +187,8 @@ t.test('the past', async (t) => {
         if (to > last) continue;
         const instants = await call('GET', `/entities/${id}/history/n?from=${instant(from)}&to=${instant(to)}`);
         t.same(instants.body.items, expected, `instants of ${from} to ${to}`);
+        const mixed = await call('GET', `/entities/${id}/history/n?from=${from}&to=${instant(to)}`);
+        t.same(mixed.body.items, expected, `tick ${from} to the instant of ${to}`);
       }
     }
     const open = await call('GET', `/entities/${id}/history/n?from=2001-01-01T00:00:00Z&to=2999-01-01T00:00:00Z`);

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { PROBLEMS, type ProblemCode } from '../../src/http/problems.js';
+import type { JsonObject } from '../../src/temporal/json.js';
 import { list, object, testService, text } from '../helper/service.js';
 
 t.test('what is refused is told, and leaves nothing behind', async (t) => {
@@ -236,6 +237,35 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       if (path !== undefined)
         t.equal(object(list(answer.body.errors)[0]).path, path, `${url.slice(0, 80)}: says where`);
     }
+  });
+
+  await t.test('what a call does not know is refused, not ignored', async (t) => {
+    const good = { type: 't', properties: {} };
+    const cases: [
+      method: 'POST' | 'PATCH' | 'DELETE' | 'GET',
+      url: string,
+      body: JsonObject | undefined,
+      code: string,
+    ][] = [
+      ['POST', '/entities?dryRun=true', good, 'unknown_parameter'],
+      ['PATCH', '/entities/friend:rachel?asOf=1', { properties: {} }, 'unknown_parameter'],
+      ['PATCH', '/entities/friend:rachel', { properties: {}, type: 'friend' }, 'unknown_field'],
+      ['PATCH', '/entities/friend:rachel', { properties: { ok: 1, '..': 1 } }, 'invalid_property_name'],
+      ['PATCH', '/entities/friend:rachel', {}, 'invalid_body'],
+      ['DELETE', '/entities/friend:rachel?dryRun=1', undefined, 'unknown_parameter'],
+      ['DELETE', '/entities/friend:rachel', { activity: { actor: 'me' } }, 'invalid_body'],
+      ['GET', '/health/live?x=1', undefined, 'unknown_parameter'],
+      ['GET', '/health/ready?x=1', undefined, 'unknown_parameter'],
+    ];
+    for (const [method, url, body, code] of cases)
+      t.match(await call(method, url, body), { status: 400, body: { code } }, `${method} ${url}`);
+    t.equal((await call('GET', '/entities/friend:rachel')).body.tick, 1, 'T34 and nothing of it is written');
+    const typed = { 'content-type': 'application/json' };
+    t.equal(
+      (await call('DELETE', '/entities/friend:nobody', undefined, typed)).status,
+      404,
+      'a type without a body is none',
+    );
   });
 
   await t.test('methods', async (t) => {
