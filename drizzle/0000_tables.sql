@@ -21,6 +21,7 @@ CREATE TABLE "clocktick"."entity" (
 	CONSTRAINT "entity_type_is_slug" CHECK ("clocktick"."entity"."type" ~ '^[a-z][a-z0-9_-]{0,62}$'),
 	CONSTRAINT "entity_key_length" CHECK (char_length("clocktick"."entity"."key") between 1 and 512),
 	CONSTRAINT "entity_properties_is_object" CHECK (jsonb_typeof("clocktick"."entity"."properties") = 'object'),
+	CONSTRAINT "entity_size" CHECK (pg_column_size("clocktick"."entity"."properties") < 32768 or octet_length("clocktick"."entity"."properties"::text) <= 8388608),
 	CONSTRAINT "entity_tombstone_is_empty" CHECK (not "clocktick"."entity"."deleted" or "clocktick"."entity"."properties" = '{}')
 );
 --> statement-breakpoint
@@ -46,7 +47,7 @@ CREATE TABLE "clocktick"."tick" (
 	CONSTRAINT "tick_entity_id_at_key" UNIQUE("entity_id","at"),
 	CONSTRAINT "tick_op_is_known" CHECK ("clocktick"."tick"."op" in ('created', 'updated', 'deleted', 'restored')),
 	CONSTRAINT "tick_first_creates" CHECK (("clocktick"."tick"."tick" = 1) = ("clocktick"."tick"."op" = 'created')),
-	CONSTRAINT "tick_instants_are_finite" CHECK (isfinite("clocktick"."tick"."at") and isfinite("clocktick"."tick"."recorded_at"))
+	CONSTRAINT "tick_instants_are_sound" CHECK ("clocktick"."tick"."at" >= '0001-01-01T00:00:00Z' and "clocktick"."tick"."at" < '9999-12-31T00:00:00Z' and isfinite("clocktick"."tick"."recorded_at"))
 );
 --> statement-breakpoint
 CREATE UNIQUE INDEX "property_history_one_open_range" ON "clocktick"."property_history" USING btree ("entity_id","property") WHERE upper_inf("clocktick"."property_history"."vclock");--> statement-breakpoint

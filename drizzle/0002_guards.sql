@@ -5,6 +5,9 @@
 -- agree with it, at once, by sets, without deferring anything to the commit; a statement that touches only one of the
 -- tables finds the others disagreeing and is refused.
 --
+-- That the tick was made just now is told by the entity's row: its xmin is this transaction. And a transaction that keeps
+-- its first snapshot would check against a past, so only read committed may write.
+--
 -- Row triggers are only BEFORE triggers with a WHEN that is never true in sound operation: they cost nothing measurable.
 -- All are ENABLE ALWAYS, so session_replication_role does not pass them by.
 
@@ -21,6 +24,24 @@ BEGIN
     format('%s on clocktick.%I is refused: %s', tg_op, tg_table_name, tg_argv[0]), tg_table_name, tg_name);
 END
 $$;
+--> statement-breakpoint
+
+CREATE FUNCTION clocktick.refuse_old_snapshots() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM clocktick.raise_refusal(
+      format('%s on clocktick.%I is refused: only transactions at read committed may write', tg_op, tg_table_name),
+      tg_table_name, tg_name);
+  END IF;
+  RETURN NULL;
+END
+$$;
+--> statement-breakpoint
+CREATE TRIGGER entity_sees_the_present BEFORE INSERT OR UPDATE ON clocktick.entity
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse_old_snapshots();
+--> statement-breakpoint
+CREATE TRIGGER range_sees_the_present BEFORE INSERT OR UPDATE ON clocktick.property_history
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse_old_snapshots();
 --> statement-breakpoint
 
 -- Append-only (invariant 6). `UPDATE OF column` fires whenever the column is assigned, whatever the value, so nothing
@@ -86,8 +107,9 @@ CREATE FUNCTION clocktick.entity_changes_with_history() RETURNS trigger LANGUAGE
 DECLARE wrong record;
 BEGIN
   SELECT n.id, n.tick INTO wrong FROM new_rows n JOIN old_rows o ON o.id = n.id
-   WHERE n.updated_at IS DISTINCT FROM
-         (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = n.id AND t.tick = n.tick)
+   WHERE (SELECT t.at = n.updated_at AND NOT (o.deleted AND n.deleted)
+             AND t.op = CASE WHEN n.deleted THEN 'deleted' WHEN o.deleted THEN 'restored' ELSE 'updated' END
+            FROM clocktick.tick t WHERE t.entity_id = n.id AND t.tick = n.tick) IS NOT TRUE
       OR EXISTS (
            SELECT FROM jsonb_each(o.properties) was (property, value)
              FULL JOIN jsonb_each(n.properties) now (property, value) ON now.property = was.property
@@ -141,6 +163,7 @@ BEGIN
   SELECT n.entity_id, n.property, n.vclock INTO wrong FROM new_rows n
    WHERE NOT upper_inf(n.vclock)
       OR (SELECT e.tick = lower(n.vclock) AND e.type = n.type AND e.properties -> n.property = n.value
+             AND e.xmin = pg_current_xact_id()::xid
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
    LIMIT 1;
   IF FOUND THEN
@@ -161,7 +184,7 @@ CREATE FUNCTION clocktick.range_is_capped_now() RETURNS trigger LANGUAGE plpgsql
 DECLARE wrong record;
 BEGIN
   SELECT n.entity_id, n.property, n.vclock INTO wrong FROM new_rows n
-   WHERE (SELECT e.tick = upper(n.vclock)
+   WHERE (SELECT e.tick = upper(n.vclock) AND e.xmin = pg_current_xact_id()::xid
              AND (e.properties ? n.property) =
                  EXISTS (SELECT FROM clocktick.property_history h
                           WHERE h.entity_id = n.entity_id AND h.property = n.property AND upper_inf(h.vclock))

@@ -54,7 +54,7 @@ BEGIN
        WHERE u.due
     ), created AS (
       INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at)
-      SELECT c.id, c.type, c.key, 1, c.set, stamp, stamp FROM change c WHERE c.expected = 0
+      SELECT c.id, c.type, c.key, 1, c.set, stamp, stamp FROM change c WHERE c.expected = 0 ORDER BY c.id
       RETURNING e.*
     ), updated AS (
       UPDATE clocktick.entity e

@@ -144,6 +144,8 @@ t.test('the embedded database', async (t) => {
     const waiting = fetch(`${url}/entities/friend:nobody?asOf=${new Date(Date.now() + 800).toISOString()}`);
     await sleep(200);
     process.kill(-(group.pid ?? 0), 'SIGINT');
+    await sleep(20);
+    process.kill(-(group.pid ?? 0), 'SIGINT'); // npm passes the terminal's signal on once more
     t.equal((await waiting).status, 404, 'the database was still there to say so');
     t.same(await ended, [0, null]);
   });

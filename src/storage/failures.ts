@@ -71,8 +71,12 @@ export function writeFailure(error: unknown): unknown {
     });
   }
   if (isOverload(code) || code === '25006') return unavailable(error);
-  if (code === '54000')
-    return new Refusal('entity_too_large', 'The entity would be too large to keep.', { cause: error });
+  if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
+    return new Refusal(
+      'entity_too_large',
+      'The entity would be too large to keep: its properties may take 8 MiB as JSON.',
+      { cause: error },
+    );
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
   }
@@ -85,8 +89,8 @@ export function writeFailure(error: unknown): unknown {
   return error;
 }
 
-/** No room, no time, or told to stop: classes 53 and 57. */
-const isOverload = (code: string): boolean => /^5[37]...$/.test(code);
+/** No room, no time, told to stop, or a table that somebody keeps locked: classes 53 and 57, and 55P03. */
+const isOverload = (code: string): boolean => /^5[37]...$|^55P03$/.test(code);
 
 const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });

@@ -11,6 +11,12 @@ export type Order = 'asc' | 'desc';
  */
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
 
+/**
+ * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever the values,
+ * comes near what one string of V8 holds (512 MB); its first item comes whatever its size, which an entity's bounds.
+ */
+const PAGE_BYTES = 16 * 2 ** 20;
+
 /** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
 type ActivityText = string | null;
 
@@ -113,7 +119,7 @@ export async function readRanges(
         : sql`false`;
   try {
     const rows = await sql<
-      ((RangeRow & { until: number; held: null }) | { until: number; value: null; held: boolean })[]
+      ({ until: number; more: boolean } & ((RangeRow & { held: null }) | { value: null; held: boolean }))[]
     >`
       WITH bound AS MATERIALIZED (
         SELECT until, ${first} AS first,
@@ -131,22 +137,29 @@ export async function readRanges(
            FROM clocktick.property_history h
           WHERE ${range} AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND upper_inf(h.vclock))
         ORDER BY "from" ${direction} LIMIT ${page.limit + 1}
+      ), fitting AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT "from", "to", value::text AS value, row_number() OVER place AS n,
+                 sum(octet_length(value::text)) OVER place AS bytes
+            FROM page WINDOW place AS (ORDER BY "from" ${direction})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
       ), clock AS MATERIALIZED (
         SELECT t.tick, ${instantText(sql, 't.at')} AS at, t.activity_id
           FROM clocktick.tick t
          WHERE t.entity_id = ${id}::uuid
-           AND t.tick = ANY (ARRAY(SELECT "from" FROM page UNION SELECT "to" FROM page))
+           AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting UNION SELECT "to" FROM fitting))
       ), who AS MATERIALIZED (
         SELECT a.id, ${activityText(sql)} AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
       )
-      SELECT bound.until, page.value::text, page."from", opening.at AS "fromAt",
+      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more,
+             page.value, page."from", opening.at AS "fromAt",
              CASE WHEN page."to" <= bound.until THEN page."to" END AS "to",
              CASE WHEN page."to" <= bound.until THEN closing.at END AS "toAt",
              who.activity,
              CASE WHEN page."from" IS NULL THEN ${heldBy(sql, range, sql`bound.until`)} END AS held
         FROM bound
-        LEFT JOIN page ON true
+        LEFT JOIN fitting page ON true
         LEFT JOIN clock opening ON opening.tick = page."from"
         LEFT JOIN clock closing ON closing.tick = page."to"
         LEFT JOIN who ON who.id = opening.activity_id
@@ -155,7 +168,7 @@ export async function readRanges(
     if (!top) return { found: 'no entity' };
     if (top.held === false) return { found: 'no property' };
     const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
-    return { found: 'page', until: top.until, more: ranges.length > page.limit, ranges: ranges.slice(0, page.limit) };
+    return { found: 'page', until: top.until, more: top.more, ranges };
   } catch (error) {
     throw readFailure(error);
   }
@@ -208,7 +221,7 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
         ? sql`AND t.tick < ${page.after}::int4`
         : sql`AND t.tick > ${page.after}::int4`;
   try {
-    const rows = await sql<({ until: number } & (TickLine | { tick: null }))[]>`
+    const rows = await sql<({ until: number; more: boolean } & (TickLine | { tick: null }))[]>`
       WITH bound AS MATERIALIZED (
         SELECT least(${page.until}::int4, e.tick) AS until FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), page AS MATERIALIZED (
@@ -224,25 +237,33 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
       ), who AS MATERIALIZED (
         SELECT a.id, ${activityText(sql)} AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
-      ), change AS (
+      ), change AS MATERIALIZED (
         SELECT coalesce(lower(opened.vclock), upper(capped.vclock)) AS tick,
                coalesce(opened.property, capped.property) AS property,
                capped.value::text AS "from", opened.value::text AS "to"
           FROM nearby opened FULL JOIN nearby capped
             ON capped.property = opened.property AND upper(capped.vclock) = lower(opened.vclock)
+      ), fitting AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT page.*, row_number() OVER place AS n, sum(weight.bytes) OVER place AS bytes
+            FROM page
+            LEFT JOIN (SELECT tick, sum(coalesce(octet_length("from"), 0) + coalesce(octet_length("to"), 0)) AS bytes
+                         FROM change GROUP BY tick) weight ON weight.tick = page.tick
+          WINDOW place AS (ORDER BY page.tick ${direction})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR coalesce(bytes, 0) <= ${PAGE_BYTES})
       )
-      SELECT bound.until, page.tick, page.op,
+      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
              ${instantText(sql, 'page.at')} AS at, ${instantText(sql, 'page.recorded_at')} AS "recordedAt",
              who.activity, change.property, change."from", change."to"
         FROM bound
-        LEFT JOIN page ON true
+        LEFT JOIN fitting page ON true
         LEFT JOIN change ON change.tick = page.tick
         LEFT JOIN who ON who.id = page.activity_id
        ORDER BY page.tick ${direction}, octet_length(change.property), change.property`;
     const [top] = rows;
     if (!top) return { found: 'no entity' };
     const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));
-    return { found: 'page', until: top.until, more: ticks.length > page.limit, ticks: ticks.slice(0, page.limit) };
+    return { found: 'page', until: top.until, more: top.more, ticks };
   } catch (error) {
     throw readFailure(error);
   }

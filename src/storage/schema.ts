@@ -47,6 +47,11 @@ export const entity = clocktick.table(
     check('entity_type_is_slug', sql`${row.type} ~ '^[a-z][a-z0-9_-]{0,62}$'`),
     check('entity_key_length', sql`char_length(${row.key}) between 1 and 512`),
     check('entity_properties_is_object', sql`jsonb_typeof(${row.properties}) = 'object'`),
+    // An answer is one text, and 5e-324 becomes 326 characters of it. The text is only made where it can be that long.
+    check(
+      'entity_size',
+      sql`pg_column_size(${row.properties}) < 32768 or octet_length(${row.properties}::text) <= 8388608`,
+    ),
     check('entity_tombstone_is_empty', sql`not ${row.deleted} or ${row.properties} = '{}'`),
   ],
 );
@@ -73,7 +78,11 @@ export const tick = clocktick.table(
       .where(sql`${row.activityId} is not null`),
     check('tick_op_is_known', sql`${row.op} in ('created', 'updated', 'deleted', 'restored')`),
     check('tick_first_creates', sql`(${row.tick} = 1) = (${row.op} = 'created')`),
-    check('tick_instants_are_finite', sql`isfinite(${row.at}) and isfinite(${row.recordedAt})`),
+    // Years that RFC 3339 can write, which are also finite.
+    check(
+      'tick_instants_are_sound',
+      sql`${row.at} >= '0001-01-01T00:00:00Z' and ${row.at} < '9999-12-31T00:00:00Z' and isfinite(${row.recordedAt})`,
+    ),
   ],
 );
 

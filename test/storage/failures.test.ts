@@ -41,6 +41,7 @@ t.test('a read can always be tried again', async (t) => {
     broken('CONNECTION_CLOSED'),
     failure('57P01', undefined, 'FATAL'),
     failure('57014'),
+    failure('55P03'),
     failure('08006'),
   ]) {
     t.match(readFailure(error), { code: 'database_unavailable' }, error.message);

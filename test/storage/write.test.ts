@@ -217,6 +217,14 @@ t.test('the write path', async (t) => {
     t.same(after, before);
   });
 
+  await t.test('an entity grows to 8 MiB of JSON, and no further, however short it was written', async (t) => {
+    const tiny = (count: number) => JSON.parse(`[${'5e-324,'.repeat(count)}0]`);
+    const { id } = await make({ a: tiny(20_000) }); // 140 kB of body, 6.6 MB as text
+    await t.rejects(change(id, { b: tiny(20_000) }), { code: 'entity_too_large' });
+    const [now] = await readEntities(database, [id]);
+    t.equal(now?.tick, 1);
+  });
+
   await t.test('an activity ticks an entity at most once', async (t) => {
     const activity = { actor: 'once' };
     const { id } = await make({ a: 1 }, activity);
