@@ -85,8 +85,9 @@ const heldBy = (sql: Sql, range: Fragment, tick: Fragment) =>
  *
  * Ranges of one property never overlap, so those that overlap a window are the one that contains its start and those
  * that start inside it: one look-up by GiST, then the btree in order, whatever the depth. The two kinds of ranges are
- * read apart, because the planner does not carry an order through the view and would read them all to sort them. The instants are fetched for
- * all ends of the page at once: neighbours in one leaf of the clock's primary key instead of a descent for each.
+ * read apart, because the planner does not carry an order through the view and would read them all to sort them. The
+ * instants are fetched for all ends of the page at once: from PostgreSQL 17 on, neighbours in one leaf of the clock's
+ * primary key instead of a descent for each.
  */
 export async function readRanges(
   { sql }: Database,

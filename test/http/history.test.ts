@@ -212,6 +212,24 @@ t.test('the past', async (t) => {
     t.same([...list(firstTicks.body.items), ...list(restTicks.body.items)], ticksBefore);
   });
 
+  await t.test('a page ends before it gets too large, and the walk still gives every item once', async (t) => {
+    const large = (n: number) => `[${'5e-324,'.repeat(15_000)}${n}]`; // 105 kB here, 5 MB as the JSON that comes back
+    await call('POST', '/entities', `{"type": "friend", "key": "large", "properties": {"p": ${large(1)}}}`);
+    for (let n = 2; n <= 5; n++) await call('PATCH', '/entities/friend:large', `{"properties": {"p": ${large(n)}}}`);
+    for (const url of ['/entities/friend:large/history', '/entities/friend:large/history/p']) {
+      const sizes = [];
+      let seen = 0;
+      for (let cursor: unknown = ''; cursor !== null; ) {
+        const { body, text } = await call('GET', `${url}?limit=1000${cursor === '' ? '' : `&cursor=${cursor}`}`);
+        sizes.push(text.length);
+        seen += list(body.items).length;
+        cursor = body.next ?? null;
+      }
+      t.equal(seen, 5, url);
+      t.ok(sizes.length > 1 && Math.max(...sizes) < 17 * 2 ** 20, `${url}: ${sizes}`);
+    }
+  });
+
   await t.test('A12 history is read only', async (t) => {
     for (const url of [`/entities/${id}/history`, `/entities/${id}/history/n`]) {
       for (const method of ['PATCH', 'PUT', 'DELETE', 'POST'] as const) {

@@ -78,7 +78,12 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['a middle page of the ticks', 16, (db) => readTicks(db, id, { ...page, after: DEPTH / 2 })],
   ];
 
-  for (const [name, most, call] of cases) {
+  // Before 17 a btree descends once for each element of `= ANY (array)`: two buffers for each end of each range.
+  const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
+  const spare = (server?.version ?? 0) < 170_000 ? 2 * page.limit + 4 : 0;
+
+  for (const [name, budget, call] of cases) {
+    const most = budget + spare;
     const statements = await statementsOf(url, call);
     for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
       const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode)));
