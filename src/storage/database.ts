@@ -27,6 +27,13 @@ export type Database = {
 
 const OLDEST_SERVER = 150_000;
 
+/**
+ * Makes the first message of a connection longer than the 1,024 bytes from which postgres.js 3.4.9 writes at once. After
+ * a connection died with a shorter one still to be written, it otherwise waits for a timer that it has cancelled, and
+ * that connection never comes back (its issues 1066, 1154, 1208; test/http/writers.test.ts hangs without this).
+ */
+const PADDING = ' '.repeat(1024);
+
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 const LOCK_PATIENCE_MS = 3_000;
 const STATEMENT_PATIENCE_MS = 15_000;
@@ -44,8 +51,14 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const options = {
     onnotice: () => {},
     connect_timeout: 10,
+    // Seconds before connecting again. The driver's own default goes up to 20, in which requests would hang.
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
+    // Else postgres.js 3.4.9 asks each new connection for array types, and when that one dies meanwhile the rejection has
+    // nobody to catch it and ends the process. Arrays go as text instead, see arrayText.
+    fetch_types: false,
     connection: {
       application_name: 'clocktick',
+      'clocktick.padding': PADDING,
       // A database may have other defaults; the write path counts on these.
       default_transaction_isolation: 'read committed' as const,
       TimeZone: 'UTC',
@@ -85,6 +98,10 @@ export async function checkServer(sql: Sql): Promise<void> {
     throw new Unfit(`The database's encoding is ${server.encoding}: clocktick needs UTF8.`);
   }
 }
+
+/** An array as PostgreSQL reads one: `${arrayText(ids)}::text::uuid[]`. */
+export const arrayText = (items: readonly (string | number | null)[]): string =>
+  `{${items.map((item) => (item === null ? 'NULL' : `"${String(item).replace(/["\\]/g, '\\$&')}"`)).join(',')}}`;
 
 /** An instant as the API shows it, made by the server: a JS Date would drop the microseconds. */
 export const instantText = (sql: Sql, column: string) =>

@@ -1,7 +1,7 @@
 import type { Entity } from '../temporal/change.js';
 import type { Point } from '../temporal/point.js';
 import { waitUntilPast } from './clock.js';
-import { type Database, instantText, type Sql } from './database.js';
+import { arrayText, type Database, instantText, type Sql } from './database.js';
 import { readFailure } from './failures.js';
 
 /** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
@@ -15,7 +15,7 @@ export async function readEntities({ sql }: { sql: Sql }, ids: readonly string[]
              ${instantText(sql, 'e.created_at')} AS "createdAt", ${instantText(sql, 'e.updated_at')} AS "updatedAt",
              e.properties::text AS properties
         FROM clocktick.entity e
-       WHERE e.id = ANY (${[...ids]}::uuid[])`;
+       WHERE e.id = ANY (${arrayText(ids)}::text::uuid[])`;
   } catch (error) {
     throw readFailure(error);
   }
@@ -52,7 +52,7 @@ export async function readEntitiesAsOf(
                      FROM clocktick.property_range h WHERE h.entity_id = e.id AND h.vclock @> past.tick)
              END::text AS properties
         FROM clocktick.entity e LEFT JOIN LATERAL (${clock}) past ON true
-       WHERE e.id = ANY (${[...ids]}::uuid[])`;
+       WHERE e.id = ANY (${arrayText(ids)}::text::uuid[])`;
   } catch (error) {
     throw readFailure(error);
   }

@@ -1,7 +1,7 @@
 import type { Change, Entity } from '../temporal/change.js';
 import { isObject } from '../temporal/json.js';
 import { Refusal } from '../temporal/refusal.js';
-import { type Database, instantText, type Sql } from './database.js';
+import { arrayText, type Database, instantText, type Sql } from './database.js';
 import { type EntityRow, readEntities } from './entities.js';
 import { lostRace, writeFailure } from './failures.js';
 
@@ -93,18 +93,18 @@ type Applied = { row: EntityRow | undefined; written: boolean };
  * drizzle/0003_write.sql. A change whose entity is not at the expected tick is left out, the others are written.
  */
 async function applyChanges(sql: Sql, changes: readonly Change[]): Promise<Applied[]> {
-  const column = <T>(pick: (change: Change) => T): T[] => changes.map(pick);
+  const column = (pick: (change: Change) => string | number | null) => arrayText(changes.map(pick));
   const rows = await sql<((EntityRow & { written: boolean }) | { type: null })[]>`
     SELECT w.id, w.written, w.type, w.key, w.tick, w.deleted,
            ${instantText(sql, 'w.created_at')} AS "createdAt", ${instantText(sql, 'w.updated_at')} AS "updatedAt",
            w.properties::text AS properties
       FROM clocktick.write_changes(
-             ${column((c) => c.id)}::uuid[], ${column((c) => c.expected)}::int4[], ${column((c) => c.op)}::text[],
-             ${column((c) => c.type)}::text[], ${column((c) => c.key)}::text[],
-             ${column((c) => JSON.stringify(c.set))}::text[]::jsonb[],
-             ${column((c) => (c.clear.length > 0 ? JSON.stringify(c.clear) : null))}::text[]::jsonb[],
-             ${column((c) => c.activity?.id ?? null)}::uuid[],
-             ${column((c) => (c.activity ? JSON.stringify(c.activity) : null))}::text[]::jsonb[],
+             ${column((c) => c.id)}::text::uuid[], ${column((c) => c.expected)}::text::int4[], ${column((c) => c.op)}::text::text[],
+             ${column((c) => c.type)}::text::text[], ${column((c) => c.key)}::text::text[],
+             ${column((c) => JSON.stringify(c.set))}::text::jsonb[],
+             ${column((c) => (c.clear.length > 0 ? JSON.stringify(c.clear) : null))}::text::jsonb[],
+             ${column((c) => c.activity?.id ?? null)}::text::uuid[],
+             ${column((c) => (c.activity ? JSON.stringify(c.activity) : null))}::text::jsonb[],
              false) w`;
   return rows.map((row): Applied => {
     if (row.type === null) return { row: undefined, written: false };

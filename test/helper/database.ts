@@ -14,10 +14,12 @@ export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDa
   await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`;
   const url = databaseUrl(server, name);
   const database = openDatabase(url);
+  const sql = postgres(url, { onnotice: () => {} });
   t.teardown(async () => {
     await database.close();
+    await sql.end({ timeout: 1 });
     await admin`DROP DATABASE IF EXISTS ${admin(name)} WITH (FORCE)`;
     await admin.end();
   });
-  return { url, database, sql: database.sql };
+  return { url, database, sql };
 }

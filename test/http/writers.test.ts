@@ -120,6 +120,51 @@ t.test('many writers', async (t) => {
     t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
   });
 
+  await t.test(
+    'connections that die all the time: nothing acknowledged is lost, and the service goes on',
+    async (t) => {
+      const ids: string[] = [];
+      for (let n = 0; n < 4; n++) {
+        ids.push(text((await call('POST', '/entities', { type: 'storm', key: `s${n}`, properties: {} })).body.id));
+      }
+      const acknowledged = new Map<string, string>();
+      const statuses = new Set<number>();
+      let over = false;
+      const writers = Array.from({ length: 24 }, async (_, writer) => {
+        for (let n = 0; !over; n++) {
+          const id = ids[writer % 4];
+          const answer = await call('PATCH', `/entities/${id}`, {
+            properties: { [`w${writer}`]: n },
+            activity: { actor: 'w' },
+          });
+          statuses.add(answer.status);
+          if (answer.status === 200) acknowledged.set(`/entities/${id}?asOf=${answer.body.tick}`, answer.text);
+        }
+      });
+      for (let round = 0; round < 15; round++) {
+        await sleep(100);
+        await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'clocktick'`;
+      }
+      over = true;
+      await Promise.all(writers);
+      t.same([...statuses].sort(), [200, 503], 'some were told that nobody knows, or to come back');
+      t.ok(acknowledged.size > 10, `${acknowledged.size} writes were acknowledged`);
+      for (const [url, answered] of acknowledged) {
+        let kept = await call('GET', url);
+        while (kept.status === 503) kept = await call('GET', url);
+        if (kept.text !== answered) t.equal(kept.text, answered, url);
+      }
+      // Each connection may fail once more before it is whole again.
+      const again = async (tries: number): Promise<number> => {
+        const { status } = await call('PATCH', `/entities/${ids[0]}`, { properties: { after: tries } });
+        return status === 200 || tries === 0 ? status : again(tries - 1);
+      };
+      t.equal(await again(20), 200);
+      t.equal((await call('GET', '/health/ready')).status, 200);
+    },
+  );
+
   await t.test('a connection that dies under a write: 503 outcome_unknown, and it is not tried again', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
     const blocker = database.connect();
