@@ -16,7 +16,9 @@
 -- two statements: the first waits for the locks, and the second takes its snapshot after them.
 --
 -- Every table is reached by index, whatever the statistics say: a plan cached while the tables were small would scan
--- them on every call (creates fell to a fifth), so the three settings below leave the planner no such choice.
+-- them on every call (creates fell to a fifth), so three settings leave the planner no such choice. The fourth keeps it from
+-- planning anew on every call, because it takes one change for cheaper than the ten it guesses for an array: a patch took
+-- 238 µs then, 155 with it, a create 175 and 121.
 CREATE FUNCTION clocktick.write_changes(
   ids uuid[], expected integer[], ops text[], types text[], keys text[],
   sets jsonb[], clears jsonb[], activity_ids uuid[], activities jsonb[], atomic boolean
