@@ -27,13 +27,6 @@ export type Database = {
 
 const OLDEST_SERVER = 150_000;
 
-/**
- * Makes the first message of a connection longer than the 1,024 bytes from which postgres.js 3.4.9 writes at once. After
- * a connection died with a shorter one still to be written, it otherwise waits for a timer that it has cancelled, and
- * that connection never comes back (its issues 1066, 1154, 1208; test/http/writers.test.ts hangs without this).
- */
-const PADDING = ' '.repeat(1024);
-
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 const LOCK_PATIENCE_MS = 3_000;
 const STATEMENT_PATIENCE_MS = 15_000;
@@ -58,7 +51,6 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     fetch_types: false,
     connection: {
       application_name: 'clocktick',
-      'clocktick.padding': PADDING,
       // A database may have other defaults; the write path counts on these.
       default_transaction_isolation: 'read committed' as const,
       TimeZone: 'UTC',
