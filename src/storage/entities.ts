@@ -1,5 +1,6 @@
 import type { Entity } from '../temporal/change.js';
 import type { Point } from '../temporal/point.js';
+import { Refusal } from '../temporal/refusal.js';
 import { waitUntilPast } from './clock.js';
 import { arrayText, type Database, instantText, type Sql } from './database.js';
 import { readFailure } from './failures.js';
@@ -7,15 +8,23 @@ import { readFailure } from './failures.js';
 /** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
 export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
 
-/** The entities as they are now, tombstones included, in no order; ids that were never created are left out. */
+/**
+ * The entities as they are now, tombstones included, in no order; ids that were never created are left out.
+ *
+ * Each id gets a row, so that an answer says itself that it is whole: after a connection died, postgres.js has been seen
+ * to give an empty one, and an entity that exists must not be told to be absent.
+ */
 export async function readEntities({ sql }: { sql: Sql }, ids: readonly string[]): Promise<EntityRow[]> {
   try {
-    return await sql<EntityRow[]>`
-      SELECT e.id, e.type, e.key, e.tick, e.deleted,
+    const rows = await sql<(EntityRow | { id: string; type: null })[]>`
+      SELECT wanted.id, e.type, e.key, e.tick, e.deleted,
              ${instantText(sql, 'e.created_at')} AS "createdAt", ${instantText(sql, 'e.updated_at')} AS "updatedAt",
              e.properties::text AS properties
-        FROM clocktick.entity e
-       WHERE e.id = ANY (${arrayText(ids)}::text::uuid[])`;
+        FROM unnest(${arrayText(ids)}::text::uuid[]) wanted (id) LEFT JOIN clocktick.entity e ON e.id = wanted.id`;
+    if (rows.length !== ids.length || rows.some((row) => !ids.includes(row.id))) {
+      throw new Refusal('database_unavailable', 'The database gave no whole answer. Nothing was written.');
+    }
+    return rows.flatMap((row) => (row.type === null ? [] : [row]));
   } catch (error) {
     throw readFailure(error);
   }

@@ -106,6 +106,9 @@ async function applyChanges(sql: Sql, changes: readonly Change[]): Promise<Appli
              ${column((c) => c.activity?.id ?? null)}::text::uuid[],
              ${column((c) => (c.activity ? JSON.stringify(c.activity) : null))}::text::jsonb[],
              false) w`;
+  if (rows.length !== changes.length) {
+    throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
+  }
   return rows.map((row): Applied => {
     if (row.type === null) return { row: undefined, written: false };
     const { written, ...entity } = row;
