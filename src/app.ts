@@ -1,22 +1,26 @@
 import { type FastifyServerOptions, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-zod-openapi';
+import { refuseOtherAnswers } from './http/accept.js';
+import { activityRoutes } from './http/activities.js';
 import type { App, RequestTypes } from './http/app-type.js';
 import { readBodiesExactly } from './http/body.js';
+import { describeRoutes, documentRoutes, showDocument } from './http/documents.js';
 import { entityRoutes } from './http/entities.js';
 import { healthRoutes } from './http/health.js';
 import { historyRoutes } from './http/history.js';
 import { withOtherMethodsRefused } from './http/methods.js';
 import { answerWithProblems, clientErrorHandler, frameworkErrors } from './http/problems.js';
+import { type WriteRules, writeRoutes } from './http/writes.js';
 import type { Database } from './storage/database.js';
 
 /** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */
 const MAX_PARAM_LENGTH = 512 * 12 + 64;
 
 /** What the app is made of; everything it uses is handed to it. */
-export type AppParts = { storage: Database; logger: FastifyServerOptions['logger'] };
+export type AppParts = { storage: Database; rules: WriteRules; logger: FastifyServerOptions['logger'] };
 
 /** Builds the HTTP service; the caller listens and closes. */
-export function buildApp({ storage, logger }: AppParts): App {
+export async function buildApp({ storage, rules, logger }: AppParts): Promise<App> {
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -33,12 +37,18 @@ export function buildApp({ storage, logger }: AppParts): App {
   app.setSerializerCompiler(() => JSON.stringify);
   closePromptly(app);
   answerWithProblems(app);
+  refuseOtherAnswers(app);
   readBodiesExactly(app);
+  await describeRoutes(app);
   withOtherMethodsRefused(app, () => {
     entityRoutes(app, storage);
+    writeRoutes(app, storage, rules);
+    activityRoutes(app, storage);
     historyRoutes(app, storage);
     healthRoutes(app, storage);
+    documentRoutes(app);
   });
+  await showDocument(app);
   return app;
 }
 

@@ -6,6 +6,8 @@ export type Config = Readonly<{
   databaseUrl: string | undefined;
   dataDir: string;
   logLevel: string;
+  /** Changes and deletions need If-Match or If-None-Match. */
+  requireCondition: boolean;
 }>;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
@@ -36,11 +38,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     throw new BadSetting('DATABASE_URL must be a URL such as postgres://user:password@host:5432/database.');
   }
 
+  const requireCondition = read('REQUIRE_CONDITION') ?? 'false';
+  if (!['true', 'false'].includes(requireCondition)) throw new BadSetting('REQUIRE_CONDITION must be true or false.');
+
   return Object.freeze({
     host: read('HOST') ?? '127.0.0.1',
     port: Number(port),
     databaseUrl,
     dataDir: read('DATA_DIR') ?? '.clocktick',
     logLevel,
+    requireCondition: requireCondition === 'true',
   });
 }

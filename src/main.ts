@@ -42,7 +42,11 @@ async function start(config: Config, started: Started): Promise<void> {
   started.push({ name: 'the connections', undo: storage.close });
   await checkServer(storage.sql);
   await migrateDatabase(url);
-  const app = buildApp({ storage, logger: { level: config.logLevel } });
+  const app = await buildApp({
+    storage,
+    rules: { requireCondition: config.requireCondition },
+    logger: { level: config.logLevel },
+  });
   started.push({
     name: 'the service',
     undo: async () => {

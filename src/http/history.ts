@@ -2,24 +2,25 @@ import { z } from 'zod';
 import type { Database } from '../storage/database.js';
 import { type RangeRow, readRangeAsOf, readRanges, readTicks, type TickRow } from '../storage/history.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
-import { type Point, parsePoint } from '../temporal/point.js';
+import { type Point, parsePoint, pointText } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
+import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
-import { pageOf, sendPage } from './pages.js';
+import { changesText } from './entity-text.js';
+import { historyCursor, historyPage, linkNext } from './pages.js';
 import * as schemas from './schemas.js';
-import { objectText, scalarText } from './text.js';
+import { arrayText, objectText, scalarText } from './text.js';
 
 const propertyParameters = schemas.entityParameters.extend({
   property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
 });
 
-const point = (described: string, example: string) => z.string().optional().meta({ description: described, example });
-
 const rangeQuery = z
   .strictObject({
-    asOf: point('The one range that contains this tick or instant, as it was then', '1'),
-    from: point('Only ranges that overlap [from, to): a tick or an instant', '1'),
-    to: point('The end of that window, itself not included', '3'),
+    asOf: schemas.point('The one range that contains this tick or instant, as it was then', '1').optional(),
+    from: schemas.point('Only ranges that overlap [from, to): a tick or an instant', '1').optional(),
+    to: schemas.point('The end of that window, itself not included', '3').optional(),
+    order: schemas.order,
     ...schemas.pageParameters,
   })
   .refine(({ asOf, from, to, cursor }) => asOf === undefined || (from ?? to ?? cursor) === undefined, {
@@ -33,20 +34,34 @@ export function historyRoutes(app: App, storage: Database): void {
     '/entities/:id/history',
     {
       schema: {
+        operationId: 'readHistory',
+        tags: ['history'],
         summary: 'The ticks of an entity, and what each changed',
         params: schemas.entityParameters,
-        querystring: z.strictObject(schemas.pageParameters),
-        response: schemas.answers({ 200: schemas.tickPage }),
+        querystring: z.strictObject({ order: schemas.order, ...schemas.pageParameters }),
+        response: answers(
+          { 200: { description: 'A page of ticks', body: schemas.tickPage, headers: { Link: schemas.linkHeader } } },
+          ['invalid_id', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
+          READING,
+        ),
       },
     },
     async (request, reply) => {
-      const { id, said } = parseAddress(request.params.id);
-      const page = pageOf(request.query);
+      const { params, query } = request;
+      const { id, said } = parseAddress(params.id);
+      const walk = `history ${id}`;
+      const page = historyPage(query, walk);
       const history = await readTicks(storage, id, page);
       if (history.found === 'no entity') throw new Refusal('entity_not_found', `There is no entity ${said}.`);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
-      const next = after === undefined ? null : { order: page.order, until: history.until, after };
-      return sendPage(request, reply, history.ticks.map(tickText), next);
+      const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
+      return sendJson(
+        reply,
+        objectText([
+          ['items', arrayText(history.ticks.map(tickText))],
+          ['next', linkNext(request, reply, cursor)],
+        ]),
+      );
     },
   );
 
@@ -54,26 +69,47 @@ export function historyRoutes(app: App, storage: Database): void {
     '/entities/:id/history/:property',
     {
       schema: {
+        operationId: 'readPropertyHistory',
+        tags: ['history'],
         summary: 'The ranges of one property: which value held from when to when',
         params: propertyParameters,
         querystring: rangeQuery,
-        response: schemas.answers({ 200: schemas.rangePage }),
+        response: answers(
+          { 200: { description: 'A page of ranges', body: schemas.rangePage, headers: { Link: schemas.linkHeader } } },
+          [
+            'invalid_id',
+            'invalid_as_of',
+            'as_of_in_future',
+            'invalid_property_name',
+            'invalid_parameter',
+            'invalid_cursor',
+          ],
+          ['entity_not_found', 'tick_not_found', 'property_not_found'],
+          READING,
+        ),
       },
     },
     async (request, reply) => {
       const { query, params } = request;
       const address = parseAddress(params.id);
       const property = propertyOf(params.property);
-      const page = pageOf(query);
       const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
+      const walk = JSON.stringify(['ranges', address.id, property, window]);
+      const page = historyPage(query, walk);
       const asOf = pointOf(query.asOf, 'asOf');
       const history = asOf
         ? await readRangeAsOf(storage, address.id, property, asOf)
         : await readRanges(storage, address.id, property, window, page);
-      if (history.found !== 'page') throw absence(history.found, address, property, query.asOf);
+      if (history.found !== 'page') throw absence(history.found, address, property, asOf);
       const after = history.more ? history.ranges.at(-1)?.from : undefined;
-      const next = after === undefined ? null : { order: page.order, until: history.until, after };
-      return sendPage(request, reply, history.ranges.map(rangeText), next);
+      const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
+      return sendJson(
+        reply,
+        objectText([
+          ['items', arrayText(history.ranges.map(rangeText))],
+          ['next', linkNext(request, reply, cursor)],
+        ]),
+      );
     },
   );
 }
@@ -94,11 +130,12 @@ function absence(
   found: 'no entity' | 'no tick' | 'no property',
   { said }: Address,
   property: string,
-  asOf: string | undefined,
+  asOf: Point | null,
 ): Refusal {
-  const then = asOf === undefined ? '' : ` as of ${asOf}`;
+  const then = asOf ? ` as of ${pointText(asOf)}` : '';
   if (found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
-  if (found === 'no tick') return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf} yet.`);
+  if (found === 'no tick')
+    return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf && pointText(asOf)} yet.`);
   return new Refusal('property_not_found', `Entity ${said} never had a property ${property}${then}.`);
 }
 
@@ -130,16 +167,5 @@ const tickText = (row: TickRow): string =>
     ['imported', row.recordedAt === row.at ? undefined : 'true'],
     ['op', scalarText(row.op)],
     ['activity', row.activity ?? 'null'],
-    [
-      'changes',
-      objectText(
-        row.changes.map(({ property, from, to }) => [
-          property,
-          objectText([
-            ['from', from ?? undefined],
-            ['to', to ?? undefined],
-          ]),
-        ]),
-      ),
-    ],
+    ['changes', changesText(row.changes)],
   ]);

@@ -1,57 +1,60 @@
+import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HistoryPage, Order } from '../storage/history.js';
 import { Refusal } from '../temporal/refusal.js';
-import { arrayText, objectText, scalarText } from './text.js';
+import { scalarText } from './text.js';
 
-/** What a cursor carries: the order of its walk, the tick the walk is pinned to, and where the last page ended. */
-type Position = { order: Order; until: number; after: number };
+/**
+ * A cursor: the walk it belongs to, and where the next page begins. It says nothing that the caller could not see, so it
+ * is not signed; what it names of the walk keeps it from being taken along to another one by mistake.
+ */
+export function writeCursor(walk: string, position: readonly (string | number)[]): string {
+  return Buffer.from([fingerprint(walk), ...position].join('.')).toString('base64url');
+}
 
-const write = ({ order, until, after }: Position): string =>
-  Buffer.from(`${order}.${until}.${after}`).toString('base64url');
+const fingerprint = (walk: string): string => createHash('sha256').update(walk).digest('base64url').slice(0, 8);
 
-function read(cursor: string): Position {
-  const match = /^(asc|desc)\.(\d{1,10})\.(\d{1,10})$/.exec(Buffer.from(cursor, 'base64url').toString());
-  const [order, until, after] = match?.slice(1) ?? [];
-  const position = { order: order === 'desc' ? 'desc' : 'asc', until: Number(until), after: Number(after) } as const;
-  if (!match || Math.max(position.until, position.after) >= 2 ** 31 || write(position) !== cursor) {
-    throw invalid('is not one that this service gave');
-  }
+/**
+ * The position in a cursor of this walk.
+ * @throws Refusal `invalid_cursor`
+ */
+export function readCursor(cursor: string, walk: string): string[] {
+  const [of, ...position] = Buffer.from(cursor, 'base64url').toString().split('.');
+  if (of !== fingerprint(walk))
+    throw invalidCursor('is not one of this walk: send it with the parameters it came with');
   return position;
 }
 
-const invalid = (message: string) =>
+export const invalidCursor = (message: string): Refusal =>
   new Refusal('invalid_cursor', `cursor ${message}.`, { errors: [{ path: 'cursor', message }] });
 
 /**
- * Where to read on.
+ * Which page of a history to read; the walk is the history with all that chooses from it.
  * @throws Refusal `invalid_cursor`
  */
-export function pageOf(query: { order: Order; limit: number; cursor?: string | undefined }): HistoryPage {
-  const { order, limit, cursor } = query;
+export function historyPage(
+  { order, limit, cursor }: { order: Order; limit: number; cursor?: string | undefined },
+  walk: string,
+): HistoryPage {
   if (cursor === undefined) return { order, limit, until: null, after: null };
-  const position = read(cursor);
-  if (position.order !== order) throw invalid(`goes on in the order ${position.order}`);
-  return { order, limit, until: position.until, after: position.after };
+  const position = readCursor(cursor, `${walk} ${order}`).map(Number);
+  const [until = 0, after = 0] = position;
+  const sound = position.length === 2 && position.every((tick) => Number.isInteger(tick) && tick > 0 && tick < 2 ** 31);
+  if (!sound) throw invalidCursor('is not one that this service gave');
+  return { order, limit, until, after };
 }
 
-/** Sends a page, with the way to the next one in the body and as a link (RFC 8288). */
-export function sendPage(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  items: readonly string[],
-  next: Position | null,
-): FastifyReply {
-  const cursor = next && write(next);
+/** The cursor of a history's next page: the tick the walk is pinned to, and the tick where this page ended. */
+export const historyCursor = (walk: string, order: Order, until: number, after: number): string =>
+  writeCursor(`${walk} ${order}`, [until, after]);
+
+/** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
+export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
   if (cursor !== null) {
-    const [path = '', query] = request.url.split('?');
-    const parameters = new URLSearchParams(query);
-    parameters.set('cursor', cursor);
-    reply.header('link', `<${path}?${parameters}>; rel="next"`);
+    // The URL as the caller wrote it, whatever form its request line had, with only the cursor set.
+    const url = new URL(request.url, 'http://localhost');
+    url.searchParams.set('cursor', cursor);
+    reply.header('link', `<${url.pathname}${url.search}>; rel="next"`);
   }
-  return reply.type('application/json').send(
-    objectText([
-      ['items', arrayText(items)],
-      ['next', scalarText(cursor)],
-    ]),
-  );
+  return scalarText(cursor);
 }

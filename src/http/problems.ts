@@ -16,6 +16,7 @@ type HttpCode =
   | 'url_too_long'
   | 'headers_too_large'
   | 'unsupported_media_type'
+  | 'not_acceptable'
   | 'internal_error';
 
 export type ProblemCode = RefusalCode | HttpCode;
@@ -37,15 +38,24 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   invalid_id: { status: 400, title: 'This addresses no entity' },
   invalid_as_of: { status: 400, title: 'This is no point in time' },
   invalid_cursor: { status: 400, title: 'The cursor is not one of this walk' },
-  invalid_if_match: { status: 400, title: 'If-Match is not valid' },
+  invalid_condition: { status: 400, title: 'If-Match or If-None-Match is not valid' },
+  invalid_activity_id: { status: 400, title: 'Activity-Id is no UUID' },
+  activity_given_twice: { status: 400, title: 'Both the body and Activity-Id give an activity' },
+  unknown_activity: { status: 400, title: 'Activity-Id names no activity' },
   as_of_in_future: { status: 400, title: 'The instant has not come yet' },
   entity_not_found: { status: 404, title: 'There is no such entity' },
   tick_not_found: { status: 404, title: 'The entity has no such tick' },
   property_not_found: { status: 404, title: 'The entity never had such a property' },
+  activity_not_found: { status: 404, title: 'There is no such activity' },
   route_not_found: { status: 404, title: 'There is no such resource' },
   method_not_allowed: { status: 405, title: 'The resource does not know this method' },
+  not_acceptable: { status: 406, title: 'The answer has none of the accepted media types' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   entity_exists: { status: 409, title: 'The entity exists already' },
+  type_mismatch: { status: 409, title: 'The entity has another type' },
+  deleted_then: { status: 409, title: 'The entity was deleted at that point' },
+  patch_test_failed: { status: 409, title: 'A test of the JSON Patch does not hold' },
+  patch_not_applicable: { status: 409, title: 'The JSON Patch does not fit the entity' },
   activity_already_ticked: { status: 409, title: 'The activity has already ticked the entity' },
   history_conflict: { status: 409, title: 'The write contradicts the recorded history' },
   entity_deleted: { status: 410, title: 'The entity is deleted' },
@@ -54,6 +64,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   entity_too_large: { status: 413, title: 'The entity is too large' },
   url_too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
+  precondition_required: { status: 428, title: 'This service takes no unconditional change' },
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
@@ -107,10 +118,7 @@ function problemOf(error: FastifyError | Error, request: FastifyRequest): Proble
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return problem('body_too_large', 'The body is larger than this service takes.');
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return problem(
-        'unsupported_media_type',
-        `This call does not take ${request.headers['content-type'] ?? 'a body without a Content-Type'}.`,
-      );
+      return problem('unsupported_media_type', 'This call takes no body of this media type.');
     case 'FST_ERR_BAD_URL':
       return problem('invalid_url', 'The path is not well-formed percent-encoded UTF-8.');
     case 'FST_ERR_MAX_PARAM_LENGTH':

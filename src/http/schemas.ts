@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isKey, MAX_KEY_LENGTH, TYPE_PATTERN } from '../temporal/identity.js';
-import { isObject, type JsonObject } from '../temporal/json.js';
+import { isObject, type Json, type JsonObject } from '../temporal/json.js';
 
 /*
  * What calls take and give. Objects that hold data (properties, metadata) are checked to be objects and passed through
@@ -8,7 +8,8 @@ import { isObject, type JsonObject } from '../temporal/json.js';
  */
 
 const EXAMPLE_ID = '74738ff5-5367-5958-9aee-98fffdcd1876';
-const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';
+export const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';
+export const EXAMPLE_ACTIVITY = '01a1fbba-b75f-7646-92a3-d4a3c62ecb9b';
 
 const dataObject = (described: string) =>
   z
@@ -36,6 +37,8 @@ export const properties = dataObject('The properties: any JSON values by name').
   example: { name: 'Rachel', location: 'New York' },
 });
 
+const op = z.enum(['created', 'updated', 'deleted', 'restored']);
+
 export const givenActivity = z
   .strictObject({
     actor: text(256, 'Who').optional(),
@@ -47,12 +50,15 @@ export const givenActivity = z
   })
   .meta({ description: 'Who makes the change, and why', example: { actor: 'monica', reason: 'moved' } });
 
-const activity = z.strictObject({
+const activityFields = {
   id: z.uuid(),
   actor: z.string().optional(),
   reason: z.string().optional(),
   metadata: dataObject('As it was given').optional(),
-});
+};
+
+/** The activity of a tick or of a range's beginning. */
+const activity = z.strictObject(activityFields);
 
 export const entity = z
   .strictObject({
@@ -70,11 +76,9 @@ export const entity = z
 const ticks = z.strictObject({ from: z.int(), to: z.int().nullable() });
 const instants = z.strictObject({ from: instant, to: instant.nullable() });
 
-const page = <Item extends z.ZodType>(item: Item) =>
-  z.strictObject({
-    items: z.array(item),
-    next: z.string().nullable().meta({ description: 'The cursor of the next page; null on the last' }),
-  });
+const next = z.string().nullable().meta({ description: 'The cursor of the next page; null on the last' });
+
+const page = <Item extends z.ZodType>(item: Item) => z.strictObject({ items: z.array(item), next });
 
 export const rangePage = page(
   z.strictObject({
@@ -85,32 +89,71 @@ export const rangePage = page(
   }),
 ).meta({ id: 'RangePage' });
 
+const changes = dataObject('By property: from, to; the side on which it is not set is left out').meta({
+  example: { location: { from: 'New York', to: 'San Francisco' } },
+});
+
 export const tickPage = page(
   z.strictObject({
     tick: z.int(),
     at: instant,
     recordedAt: instant.optional(),
     imported: z.literal(true).optional(),
-    op: z.enum(['created', 'updated', 'deleted', 'restored']),
+    op,
     activity: activity.nullable(),
-    changes: dataObject('By property: from, to; the side on which it is not set is left out'),
+    changes,
   }),
 ).meta({ id: 'TickPage' });
 
-export const problem = z
-  .looseObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    code: z.string(),
-    detail: z.string(),
-    errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+export const recordedActivity = z
+  .strictObject({ ...activityFields, recordedAt: instant })
+  .meta({ id: 'Activity', description: 'Who made changes, and why' });
+
+export const activityPage = z
+  .strictObject({
+    ...activityFields,
+    recordedAt: instant,
+    ticks: z
+      .array(
+        z.strictObject({ id: z.uuid(), type: entityType, key: entityKey.optional(), tick: z.int(), at: instant, op }),
+      )
+      .meta({ description: 'The ticks it made, at most one of each entity, in the order of their ids' }),
+    next,
   })
-  .meta({ id: 'Problem', description: 'RFC 9457' });
+  .meta({ id: 'ActivityPage' });
+
+const diffEnd = z.strictObject({
+  tick: z.int(),
+  at: instant,
+  deleted: z.literal(true).optional().meta({ description: 'The entity was deleted then' }),
+});
+
+export const diff = z
+  .strictObject({ from: diffEnd, to: diffEnd, changes })
+  .meta({ id: 'Diff', description: 'What differs between two states of an entity' });
+
+export const preview = z
+  .strictObject({
+    op: op.nullable().meta({ description: 'What the tick would record; null: nothing would change' }),
+    changes,
+    entity,
+  })
+  .meta({
+    id: 'Preview',
+    description: 'What a write would do, as its answer to `dryRun=true`; the instants are of this moment',
+  });
+
+export const entityList = z
+  .strictObject({
+    items: z.array(entity).meta({ description: 'In the order in which they were asked for' }),
+    missing: z
+      .array(z.strictObject({ id: z.string(), code: z.enum(['entity_not_found', 'entity_deleted']) }))
+      .meta({ description: 'Those that are not there, as they were asked for, and why' }),
+  })
+  .meta({ id: 'EntityList' });
 
 /** Parameters of every call that gives pages. */
 export const pageParameters = {
-  order: z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' }),
   limit: z
     .string()
     .regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' })
@@ -121,6 +164,69 @@ export const pageParameters = {
   cursor: z.string().max(200).optional().meta({ description: 'Where to go on: `next` of the last page' }),
 };
 
+export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' });
+
+/** A point in the past, as points are written: a tick or an instant. */
+export const point = (described: string, example: string) => z.string().meta({ description: described, example });
+
+const jsonPointer = {
+  type: 'string',
+  description: 'A JSON Pointer (RFC 6901)',
+  pattern: '^/properties/',
+  example: '/properties/location',
+} as const;
+
+/** RFC 6902; `operationsOf` of temporal/json-patch.ts reads the operations, and says of each what is wrong with it. */
+export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
+  description: 'A JSON Patch (RFC 6902); its paths begin with /properties/',
+  override: {
+    type: 'array',
+    items: {
+      type: 'object',
+      properties: {
+        op: { type: 'string', enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] },
+        path: jsonPointer,
+        from: { ...jsonPointer, description: 'Of move and copy' },
+        value: { description: 'Of add, replace and test' },
+      },
+      required: ['op', 'path'],
+      additionalProperties: false,
+    },
+  },
+  example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
+});
+
+/** Many items in one parameter, see lists.ts. */
+export const list = (described: string, example: string) =>
+  z.union([z.string(), z.array(z.string())]).meta({
+    description: `${described}; separated by commas, or the parameter repeated (\`\\,\` is a comma inside an item)`,
+    example,
+  });
+
+export const fields = list('Only these properties', 'name,location').optional();
+
+/**
+ * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into
+ * one more `schema`.
+ */
+const header = (description: string, example: string) => ({ type: 'string', description, example }) as const;
+
+export const etagHeader = header("The entity's tick, a strong tag", '"2"');
+export const locationHeader = header('Where it is', `/entities/${EXAMPLE_ID}`);
+export const contentLocationHeader = header(
+  'Of an answer as of a point: the same state by its tick, for ever',
+  `/entities/${EXAMPLE_ID}?asOf=2`,
+);
+export const tickAtHeader = header(
+  'The instant of the tick that ETag names: a read as of it sees the write',
+  EXAMPLE_INSTANT,
+);
+export const preferenceAppliedHeader = header('Where `Prefer: return=minimal` was heeded', 'return=minimal');
+export const linkHeader = header(
+  'The next page (RFC 8288), where there is one',
+  '</entities/friend:rachel/history?cursor=Y3Vyc29y>; rel="next"',
+);
+
 export const entityParameters = z.strictObject({
   id: z.string().meta({ description: 'The UUID, or type:key', example: 'friend:rachel' }),
 });
@@ -128,10 +234,16 @@ export const entityParameters = z.strictObject({
 /** For a call without parameters: any is refused, not ignored. */
 export const noParameters = z.strictObject({});
 
-export const nothing = z.undefined().meta({ description: 'No body' });
-
 /** For a call without a body; Fastify validates a missing body as null. */
 export const noBody = z.null({ error: 'this call takes no body' });
 
-/** The answers of a route: bodies by status, problems for everything else. */
-export const answers = <Bodies extends Record<number, z.ZodType>>(bodies: Bodies) => ({ ...bodies, default: problem });
+/** A body of JSON. Bodies are given by media type: Fastify picks the schema by Content-Type. */
+export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
+  required: true as const,
+  content: { 'application/json': { schema } },
+});
+
+export const optionalBody = <Schema extends z.ZodType>(schema: Schema) => ({
+  required: false as const,
+  content: { 'application/json': { schema } },
+});

@@ -4,7 +4,7 @@
  */
 
 /** A member of an object: its name, and its value as JSON text; without a value it is left out. */
-type Member = readonly [name: string, value: string | undefined];
+export type Member = readonly [name: string, value: string | undefined];
 
 /** An object of members whose values are JSON text already. */
 export const objectText = (members: readonly Member[]): string =>

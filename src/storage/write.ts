@@ -1,8 +1,10 @@
-import type { Change, Entity } from '../temporal/change.js';
-import { isObject } from '../temporal/json.js';
+import type { Activity, Change, Entity, Past } from '../temporal/entity.js';
+import { isObject, type JsonObject } from '../temporal/json.js';
+import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
+import { requireActivity } from './activities.js';
 import { arrayText, type Database, instantText, type Sql } from './database.js';
-import { type EntityRow, readEntities } from './entities.js';
+import { type EntityRow, readEntities, readEntitiesAsOf } from './entities.js';
 import { lostRace, writeFailure } from './failures.js';
 
 /** How often a write is tried on what it has read before it takes the row's lock and cannot lose any more. */
@@ -10,31 +12,45 @@ const OPTIMISTIC_TRIES = 3;
 /** Under the lock only the birth of the entity can still be lost, and that once. */
 const LOCKED_TRIES = 2;
 
-/** How a write of one entity ended: its row as it now stands, and whether that took a tick. */
-export type Outcome = { row: EntityRow; written: boolean };
+/** A write of one entity. */
+export type Write = {
+  id: string;
+  /**
+   * What is to change in the current state: pure, and may be asked several times. Null: nothing changes; a Refusal that it
+   * throws refuses the write.
+   */
+  decide: (current: Entity | undefined, past: Past | undefined) => Change | null;
+  /** The point whose state `decide` needs as well, if any. */
+  pastOf?: (current: Entity) => Point | null;
+  /** The activity that the write names; one without details must have been recorded. */
+  activity?: Activity | null;
+  /** The state to decide on first; without it the entity is read. */
+  assume?: 'absent';
+  /** Answers what would be written, and writes nothing. */
+  dryRun?: boolean;
+};
+
+/** How a write ended: the row as it now stands, what was changed (null: nothing), and the state that was changed. */
+export type Outcome = { row: EntityRow; change: Change | null; before: Entity | undefined };
 
 /**
  * Writes one entity: decides on its current state what is to change, and applies that if and only if the entity is
  * still at the tick it was read at (compare and set); otherwise decides anew on the newer state.
- *
- * `decide` is pure and may run several times; it gives null when nothing changes and throws a Refusal to refuse.
- * @param assume the state to decide on first; without it the entity is read
- * @throws Refusal what `decide` throws; `outcome_unknown`, `database_unavailable`, `history_conflict`, …
+ * @throws Refusal what `decide` throws; `unknown_activity`, `outcome_unknown`, `database_unavailable`, …
  */
-export async function writeEntity(
-  database: Database,
-  id: string,
-  decide: (current: Entity | undefined) => Change | null,
-  assume?: 'absent',
-): Promise<Outcome> {
-  let current = assume === 'absent' ? undefined : await readOne(database, id);
+export async function writeEntity(storage: Database, write: Write): Promise<Outcome> {
+  const [read] = await Promise.all([
+    write.assume === 'absent' ? undefined : readOne(storage, write.id),
+    write.activity?.details === null ? requireActivity(storage, write.activity.id) : undefined,
+  ]);
+  let current = read;
   for (let attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
-    const outcome = await settle(attemptOn(database.writes, current, decide));
+    const outcome = await settle(attemptOn(storage, storage.writes, write, current));
     if (!('lost' in outcome)) return outcome;
-    current = outcome.lost ?? (await readOne(database, id));
+    current = outcome.lost ?? (await readOne(storage, write.id));
   }
   for (let attempt = 0; attempt < LOCKED_TRIES; attempt++) {
-    const outcome = await settle(writeLocked(database, id, decide));
+    const outcome = await settle(writeLocked(storage, write));
     if (!('lost' in outcome)) return outcome;
   }
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
@@ -42,18 +58,15 @@ export async function writeEntity(
 
 type Attempt = Outcome | { lost: EntityRow | undefined };
 
-async function attemptOn(
-  sql: Sql,
-  current: EntityRow | undefined,
-  decide: (current: Entity | undefined) => Change | null,
-): Promise<Attempt> {
-  const change = decide(current && entityOf(current));
+async function attemptOn(storage: Database, sql: Sql, write: Write, current: EntityRow | undefined): Promise<Attempt> {
+  const before = current && entityOf(current);
+  const change = write.decide(before, before && (await pastOf(storage, write, before)));
   if (!change) {
     if (!current) throw new Error('what does not exist cannot stay unchanged');
-    return { row: current, written: false };
+    return { row: current, change, before };
   }
-  const [applied] = await applyChanges(sql, [change]);
-  return applied?.row && applied.written ? { row: applied.row, written: true } : { lost: applied?.row };
+  const [applied] = await applyChanges(sql, [change], write.dryRun ?? false);
+  return applied?.row && applied.written ? { row: applied.row, change, before } : { lost: applied?.row };
 }
 
 /** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
@@ -67,16 +80,12 @@ async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
 }
 
 /** The same with the entity's row locked from the read on, so that nobody can come first. */
-async function writeLocked(
-  { connect }: Database,
-  id: string,
-  decide: (current: Entity | undefined) => Change | null,
-): Promise<Attempt> {
-  const sql = connect();
+async function writeLocked(storage: Database, write: Write): Promise<Attempt> {
+  const sql = storage.connect();
   try {
     await sql`BEGIN`;
-    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${id}::uuid FOR NO KEY UPDATE`;
-    const outcome = await attemptOn(sql, await readOne({ sql }, id), decide);
+    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
+    const outcome = await attemptOn(storage, sql, write, await readOne({ sql }, write.id));
     await sql`COMMIT`;
     return outcome;
   } finally {
@@ -90,21 +99,22 @@ type Applied = { row: EntityRow | undefined; written: boolean };
 
 /**
  * Applies changes of different entities in one transaction with one instant, by the write function of
- * drizzle/0003_write.sql. A change whose entity is not at the expected tick is left out, the others are written.
+ * drizzle/0003_write.sql; a dry run by that of drizzle/0004_preview.sql. A change whose entity is not at the expected
+ * tick is left out, the others are written.
  */
-async function applyChanges(sql: Sql, changes: readonly Change[]): Promise<Applied[]> {
+async function applyChanges(sql: Sql, changes: readonly Change[], dryRun: boolean): Promise<Applied[]> {
   const column = (pick: (change: Change) => string | number | null) => arrayText(changes.map(pick));
   const rows = await sql<((EntityRow & { written: boolean }) | { type: null })[]>`
     SELECT w.id, w.written, w.type, w.key, w.tick, w.deleted,
            ${instantText(sql, 'w.created_at')} AS "createdAt", ${instantText(sql, 'w.updated_at')} AS "updatedAt",
            w.properties::text AS properties
-      FROM clocktick.write_changes(
+      FROM ${dryRun ? sql`clocktick.preview_changes` : sql`clocktick.write_changes`}(
              ${column((c) => c.id)}::text::uuid[], ${column((c) => c.expected)}::text::int4[], ${column((c) => c.op)}::text::text[],
              ${column((c) => c.type)}::text::text[], ${column((c) => c.key)}::text::text[],
              ${column((c) => JSON.stringify(c.set))}::text::jsonb[],
              ${column((c) => (c.clear.length > 0 ? JSON.stringify(c.clear) : null))}::text::jsonb[],
              ${column((c) => c.activity?.id ?? null)}::text::uuid[],
-             ${column((c) => (c.activity ? JSON.stringify(c.activity) : null))}::text::jsonb[],
+             ${column((c) => (c.activity?.details ? JSON.stringify(c.activity.details) : null))}::text::jsonb[],
              false) w`;
   if (rows.length !== changes.length) {
     throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
@@ -121,8 +131,18 @@ async function readOne(database: { sql: Sql }, id: string): Promise<EntityRow | 
   return row;
 }
 
-function entityOf(row: EntityRow): Entity {
+async function pastOf(storage: Database, write: Write, current: Entity): Promise<Past | undefined> {
+  const point = write.pastOf?.(current);
+  if (!point) return undefined;
+  const [row] = await readEntitiesAsOf(storage, [write.id], point);
+  return row && (row.tick === null ? row : entityOf(row));
+}
+
+const entityOf = (row: EntityRow): Entity => ({ ...row, properties: propertiesOf(row) });
+
+/** The properties of a row as values. */
+export function propertiesOf(row: EntityRow): JsonObject {
   const properties: unknown = JSON.parse(row.properties);
   if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
-  return { ...row, properties };
+  return properties;
 }

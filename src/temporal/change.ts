@@ -1,44 +1,29 @@
-import { idOfKey, newId } from './identity.js';
-import { characters, type JsonObject, pointer } from './json.js';
-import { type Difference, difference, mergeObject } from './patch.js';
-import { type Fault, Refusal } from './refusal.js';
+import { type Conditions, checkConditions } from './conditions.js';
+import {
+  type Activity,
+  type ActivityDetails,
+  begun,
+  type Change,
+  type Entity,
+  existing,
+  living,
+  type Past,
+} from './entity.js';
+import { type Address, idOfKey, isFreshId, newId } from './identity.js';
+import type { Json, JsonObject } from './json.js';
+import { applyJsonPatch, operationsOf } from './json-patch.js';
+import { difference, mergeObject } from './patch.js';
+import { type Point, pointText } from './point.js';
+import { refuseBadNames } from './property-name.js';
+import { Refusal } from './refusal.js';
 
-/** An entity as it stands; `tick` is the number of its last change, instants are RFC 3339 text with microseconds. */
-export type Entity = {
-  id: string;
-  type: string;
-  key: string | null;
-  tick: number;
-  deleted: boolean;
-  createdAt: string;
-  updatedAt: string;
-  properties: JsonObject;
-};
+/*
+ * What each command makes of an entity's current state: pure functions from (state, command) to the one change that is to
+ * be recorded, or null when nothing changes.
+ */
 
-export type Op = 'created' | 'updated' | 'deleted' | 'restored';
-
-/** Who and why, as given with a write. */
-export type Activity = {
-  id: string;
-  actor?: string | undefined;
-  reason?: string | undefined;
-  metadata?: JsonObject | undefined;
-};
-
-/** One change of one entity, to be applied if and only if the entity is at the expected tick (0: does not exist). */
-export type Change = Difference & {
-  id: string;
-  type: string;
-  key: string | null;
-  expected: number;
-  op: Op;
-  activity: Activity | null;
-};
-
-/** Which ticks `If-Match` allows (RFC 9110 section 13.1.1); `any` asks only that the entity is there. */
-export type TickCondition = { any: true } | { ticks: number[] };
-
-export const MAX_NAME_LENGTH = 256;
+/** What every write of an entity that is addressed carries; `said` is the caller's name for it. */
+export type Intent = { said: string; conditions: Conditions; activity: Activity | null };
 
 /** `POST /entities`: what is to be created. The id is made from (type, key), or new. */
 export type Creation = {
@@ -53,21 +38,14 @@ export type Creation = {
  * What to create from the fields of a request.
  * @throws Refusal `invalid_property_name`
  */
-export function creation(fields: {
-  type: string;
-  key?: string | undefined;
-  properties: JsonObject;
-  activity?: Omit<Activity, 'id'> | undefined;
-}): Creation {
+export function creation(
+  fields: { type: string; key?: string | undefined; properties: JsonObject },
+  activity: Activity | null,
+): Creation {
   refuseBadNames(fields.properties);
   const key = fields.key ?? null;
-  return {
-    id: key === null ? newId() : idOfKey(fields.type, key),
-    type: fields.type,
-    key,
-    properties: fields.properties,
-    activity: activityOf(fields.activity),
-  };
+  const id = key === null ? newId() : idOfKey(fields.type, key);
+  return { id, type: fields.type, key, properties: fields.properties, activity };
 }
 
 /**
@@ -84,100 +62,154 @@ export function create(current: Entity | undefined, { properties, ...wanted }: C
   return { ...wanted, expected: current.tick, op: 'restored', set: properties, clear: [] };
 }
 
-/** `PATCH /entities/:id` with a merge patch; `said` is the caller's name for the entity, for the refusals. */
-export type MergePatch = {
-  said: string;
-  patch: JsonObject;
-  ifMatch: TickCondition | null;
-  activity: Activity | null;
-};
+/** `PUT /entities/:id`: the whole new state. */
+export type Replacement = Intent & { address: Address; type: string; properties: JsonObject };
 
 /**
- * What to patch from the fields of a request.
- * @throws Refusal `invalid_property_name`
+ * What to put from the fields of a request.
+ * @throws Refusal `invalid_property_name`, `invalid_body` when the address says another type
  */
-export function mergePatchOf(
-  said: string,
-  fields: { properties: JsonObject; activity?: Omit<Activity, 'id'> | undefined },
-  ifMatch: TickCondition | null,
-): MergePatch {
+export function replacement(
+  intent: Intent,
+  address: Address,
+  fields: { type: string; properties: JsonObject },
+): Replacement {
   refuseBadNames(fields.properties);
-  return { said, patch: fields.properties, ifMatch, activity: activityOf(fields.activity) };
+  if (address.named && address.named.type !== fields.type) {
+    const message = `is not the type that the address says, ${address.named.type}`;
+    throw new Refusal('invalid_body', `/type: ${message}.`, { errors: [{ path: '/type', message }] });
+  }
+  return { ...intent, address, type: fields.type, properties: fields.properties };
 }
 
 /**
- * Applies a merge patch to the current state. Gives null when nothing differs: a write that changes nothing is no tick.
- * A stale condition is refused even then.
- * @throws Refusal `entity_not_found`, `entity_deleted`, `precondition_failed`
+ * Replaces the entity's whole state, where `null` is a value; creates it when it is absent, revives it when deleted.
+ * @throws Refusal `precondition_failed`, `type_mismatch`; `invalid_id` when nothing can be created under this id
  */
-export function patch(current: Entity | undefined, wanted: MergePatch): Change | null {
-  const entity = living(current, wanted.said);
-  checkCondition(entity, wanted.ifMatch);
-  const changed = difference(entity.properties, mergeObject(entity.properties, wanted.patch));
-  if (Object.keys(changed.set).length === 0 && changed.clear.length === 0) return null;
-  const { id, type, key, tick } = entity;
-  return { id, type, key, expected: tick, op: 'updated', ...changed, activity: wanted.activity };
-}
-
-/** `DELETE /entities/:id`. */
-export type Deletion = { said: string; ifMatch: TickCondition | null };
-
-/**
- * Deletes the entity by a tombstone, which ends the range of every property. Gives null when it is deleted already.
- * @throws Refusal `entity_not_found`, `precondition_failed`
- */
-export function remove(current: Entity | undefined, wanted: Deletion): Change | null {
-  if (!current) throw new Refusal('entity_not_found', `There is no entity ${wanted.said}.`);
-  checkCondition(current, wanted.ifMatch);
-  if (current.deleted) return null;
-  const { id, type, key, tick } = current;
-  return {
-    id,
-    type,
-    key,
-    expected: tick,
-    op: 'deleted',
-    set: {},
-    clear: Object.keys(current.properties),
-    activity: null,
-  };
-}
-
-/** The entity, if it is there now. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
-export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, said: string): E {
-  if (!current) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
-  if (current.deleted) {
-    throw new Refusal('entity_deleted', `Entity ${said} was deleted at tick ${current.tick}.`, {
-      members: { tick: current.tick },
+export function put(current: Entity | undefined, wanted: Replacement): Change | null {
+  const { address, type, properties, activity } = wanted;
+  checkConditions(current, wanted.conditions);
+  if (!current) {
+    if (!address.named && !isFreshId(address.id)) {
+      const message = 'creates nothing: only a UUID of version 4 or 7, or type:key, can be new';
+      throw new Refusal('invalid_id', `${address.said} ${message}.`, { errors: [{ path: 'id', message }] });
+    }
+    const key = address.named?.key ?? null;
+    return { id: address.id, type, key, expected: 0, op: 'created', set: properties, clear: [], activity };
+  }
+  if (current.type !== type) {
+    throw new Refusal('type_mismatch', `Entity ${wanted.said} is a ${current.type}, and its type never changes.`, {
+      errors: [{ path: '/type', message: `is not ${current.type}` }],
     });
   }
-  return current;
+  return current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
 }
 
-function checkCondition(entity: Entity, condition: TickCondition | null): void {
-  if (!condition || 'any' in condition || condition.ticks.includes(entity.tick)) return;
-  throw new Refusal('precondition_failed', `The entity is at tick ${entity.tick}, not at the tick of If-Match.`, {
-    members: { tick: entity.tick },
-  });
+/** `PATCH /entities/:id`: `apply` makes the new properties from the current ones, which it leaves as they are. */
+export type Patch = Intent & { apply: (properties: JsonObject) => JsonObject };
+
+/**
+ * What to patch by a merge patch (RFC 7396).
+ * @throws Refusal `invalid_property_name`
+ */
+export function mergePatchOf(intent: Intent, properties: JsonObject): Patch {
+  refuseBadNames(properties);
+  return { ...intent, apply: (current) => mergeObject(current, properties) };
 }
 
-function activityOf(given: Omit<Activity, 'id'> | undefined): Activity | null {
-  return given ? { ...given, id: newId() } : null;
+/**
+ * What to patch by a JSON Patch (RFC 6902).
+ * @throws Refusal `invalid_body`, `unknown_field`, `invalid_property_name`
+ */
+export function jsonPatchOf(intent: Intent, body: Json): Patch {
+  const operations = operationsOf(body);
+  return { ...intent, apply: (current) => applyJsonPatch(current, operations) };
 }
 
-/** A property's name has 1 to 256 characters and is not `.` or `..`, which URL parsers take out of a path. */
-function refuseBadNames(properties: JsonObject): void {
-  const errors = Object.keys(properties).flatMap((name): Fault[] => {
-    const message = faultOfName(name);
-    return message === null ? [] : [{ path: pointer(['properties', name]), message }];
-  });
-  const [first] = errors;
-  if (first) throw new Refusal('invalid_property_name', `${first.message}.`, { errors });
+/**
+ * Applies a patch. Gives null when nothing differs: a write that changes nothing is no tick. A stale condition is refused
+ * even then.
+ * @throws Refusal `entity_not_found`, `entity_deleted`, `precondition_failed`, and what the patch throws
+ */
+export function patch(current: Entity | undefined, wanted: Patch): Change | null {
+  const entity = living(current, wanted.said);
+  checkConditions(entity, wanted.conditions);
+  return update(entity, wanted.apply(entity.properties), wanted.activity);
 }
 
-function faultOfName(name: string): string | null {
-  if (name === '') return 'A property needs a name';
-  if (name === '.' || name === '..') return 'A property cannot be named . or ..';
-  if (characters(name) > MAX_NAME_LENGTH) return `A property's name has at most ${MAX_NAME_LENGTH} characters`;
-  return null;
+/**
+ * `DELETE /entities/:id`: a tombstone, which ends the range of every property. Gives null when it is deleted already.
+ * @throws Refusal `entity_not_found`, `precondition_failed`
+ */
+export function remove(current: Entity | undefined, { said, conditions, activity }: Intent): Change | null {
+  const entity = existing(current, said);
+  checkConditions(entity, conditions);
+  if (entity.deleted) return null;
+  const { id, type, key, tick } = entity;
+  return { id, type, key, expected: tick, op: 'deleted', set: {}, clear: Object.keys(entity.properties), activity };
 }
+
+/** The state that a restore brings back: as of the tick before the tombstone; of the living, none. */
+export const beforeTombstone = (current: Entity): Point | null => (current.deleted ? { tick: current.tick - 1 } : null);
+
+/**
+ * `POST /entities/:id/restore`: undoes a tombstone. Gives null when the entity is alive.
+ * @param past the entity as of `beforeTombstone`
+ * @throws Refusal `entity_not_found`, `precondition_failed`
+ */
+export function restore(current: Entity | undefined, past: Past | undefined, wanted: Intent): Change | null {
+  const entity = existing(current, wanted.said);
+  checkConditions(entity, wanted.conditions);
+  if (!entity.deleted) return null;
+  const { properties } = begun(past, wanted.said, { tick: entity.tick - 1 });
+  return revival(entity, properties, wanted.activity);
+}
+
+/** `POST /entities/:id/revert`: back to the state as of a point, whole or only the named properties of it. */
+export type Reversion = Intent & { to: Point; properties: readonly string[] | null };
+
+/**
+ * Brings back the state as of a point, by a new tick; a deleted entity can be brought back whole.
+ * @param past the entity as of that point
+ * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `precondition_failed`
+ */
+export function revert(current: Entity | undefined, past: Past | undefined, wanted: Reversion): Change | null {
+  const { said, to, properties: names, activity } = wanted;
+  const entity = names ? living(current, said) : existing(current, said);
+  checkConditions(entity, wanted.conditions);
+  const then = begun(past, said, to);
+  if (then.deleted) {
+    throw new Refusal(
+      'deleted_then',
+      `Entity ${said} was deleted as of ${pointText(to)}: there is no state to go back to.`,
+      {
+        members: { tick: then.tick },
+      },
+    );
+  }
+  if (entity.deleted) return revival(entity, then.properties, activity);
+  if (!names) return update(entity, then.properties, activity);
+  const reverted = new Map(Object.entries(entity.properties));
+  const held = new Map(Object.entries(then.properties));
+  for (const name of names) {
+    const value = held.get(name);
+    if (value === undefined) reverted.delete(name);
+    else reverted.set(name, value);
+  }
+  return update(entity, Object.fromEntries(reverted), activity);
+}
+
+function update(entity: Entity, properties: JsonObject, activity: Activity | null): Change | null {
+  const { id, type, key, tick } = entity;
+  const changed = difference(entity.properties, properties);
+  if (Object.keys(changed.set).length === 0 && changed.clear.length === 0) return null;
+  return { id, type, key, expected: tick, op: 'updated', ...changed, activity };
+}
+
+/** A tombstone holds no properties, so there is nothing to clear. */
+function revival({ id, type, key, tick }: Entity, properties: JsonObject, activity: Activity | null): Change {
+  return { id, type, key, expected: tick, op: 'restored', set: properties, clear: [], activity };
+}
+
+/** An activity that is recorded with the write that it comes with. */
+export const newActivity = (details: ActivityDetails): Activity => ({ id: newId(), details });

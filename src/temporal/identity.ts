@@ -1,4 +1,4 @@
-import { v5, v7 } from 'uuid';
+import { v5, v7, validate, version } from 'uuid';
 import { characters } from './json.js';
 import { Refusal } from './refusal.js';
 
@@ -18,27 +18,34 @@ export const newId = (): string => v7();
  */
 export const idOfKey = (type: string, key: string): string => v5(`${type}:${key}`, KEY_NAMESPACE);
 
-/** How a caller named an entity: its id, and the words to speak of it. */
-export type Address = { id: string; said: string };
+/** Whether a caller may create an entity under this id: one of version 5 may belong to a key that is yet to be born. */
+export const isFreshId = (id: string): boolean => validate(id) && [4, 7].includes(version(id));
+
+/** How a caller named an entity: its id, the words to speak of it, and the key it was named by (null: by its id). */
+export type Address = { id: string; said: string; named: { type: string; key: string } | null };
 
 /**
  * Reads an address: a UUID, or `type:key`, everything after the first colon being the key.
+ * @param parameter where it stands, for the refusal
  * @throws Refusal `invalid_id`
  */
-export function parseAddress(text: string): Address {
-  if (UUID_PATTERN.test(text)) return { id: text.toLowerCase(), said: text.toLowerCase() };
+export function parseAddress(text: string, parameter = 'id'): Address {
+  const refuse = (message: string) => new Refusal('invalid_id', message, { errors: [{ path: parameter, message }] });
+
+  if (isUuid(text)) return { id: text.toLowerCase(), said: text.toLowerCase(), named: null };
   const colon = text.indexOf(':');
   const type = text.slice(0, Math.max(colon, 0));
   const key = text.slice(colon + 1);
-  if (!TYPE_PATTERN.test(type)) throw invalid('An entity is addressed by its UUID or as type:key.');
+  if (!TYPE_PATTERN.test(type)) throw refuse('An entity is addressed by its UUID or as type:key.');
   if (!isKey(key)) {
-    throw invalid(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000 or half a surrogate pair.`);
+    throw refuse(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000 or half a surrogate pair.`);
   }
-  return { id: idOfKey(type, key), said: `${type}:${key}` };
+  return { id: idOfKey(type, key), said: `${type}:${key}`, named: { type, key } };
 }
+
+/** Whether a text is a UUID of any version, however it is written. */
+export const isUuid = (text: string): boolean => UUID_PATTERN.test(text);
 
 /** Whether a text can be a key: 1 to 512 characters that PostgreSQL can keep. */
 export const isKey = (text: string): boolean =>
   text.length > 0 && characters(text) <= MAX_KEY_LENGTH && !text.includes('\0') && text.isWellFormed();
-
-const invalid = (message: string) => new Refusal('invalid_id', message, { errors: [{ path: 'id', message }] });

@@ -3,6 +3,9 @@ import { Refusal } from './refusal.js';
 /** A point in an entity's past: one of its ticks, or an instant as RFC 3339 text, kept as text so no digit is lost. */
 export type Point = { tick: number } | { instant: string };
 
+/** A point as text, as it is said in answers. */
+export const pointText = (point: Point): string => ('tick' in point ? String(point.tick) : point.instant);
+
 const LAST_TICK = 2 ** 31 - 1;
 const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):(\d\d))$/i;
 const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such as 2016-08-19T00:00:00.000000Z';

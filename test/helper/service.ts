@@ -2,6 +2,8 @@ import type { FastifyInstance, InjectOptions } from 'fastify';
 import type { Test } from 'tap';
 import { z } from 'zod';
 import { buildApp } from '../../src/app.js';
+import type { App } from '../../src/http/app-type.js';
+import type { WriteRules } from '../../src/http/writes.js';
 import type { Database } from '../../src/storage/database.js';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { type TestDatabase, testDatabase } from './database.js';
@@ -25,14 +27,18 @@ export type Call = (
 export type Service = TestDatabase & { app: FastifyInstance; call: Call };
 
 /** The service over a database of its own. */
-export async function testService(t: Test): Promise<Service> {
+export async function testService(t: Test, rules?: WriteRules): Promise<Service> {
   const database = await testDatabase(t);
-  return { ...database, ...serve(t, database.database) };
+  return { ...database, ...(await serve(t, database.database, rules)) };
 }
 
 /** The service over a given database; several may share one, as several instances do. */
-export function serve(t: Test, storage: Database): { app: FastifyInstance; call: Call } {
-  const app = buildApp({ storage, logger: false });
+export async function serve(
+  t: Test,
+  storage: Database,
+  rules: WriteRules = { requireCondition: false },
+): Promise<{ app: FastifyInstance; call: Call }> {
+  const app = await buildApp({ storage, rules, logger: false });
   checkAnswers(app);
   t.teardown(() => app.close());
   const call: Call = async (method, url, body, headers = {}) => {
@@ -53,13 +59,25 @@ export function serve(t: Test, storage: Database): { app: FastifyInstance; call:
   return { app, call };
 }
 
-/** Every answer must be what its route's schema says; an answer that is not becomes a 500, which no test expects. */
-function checkAnswers(app: ReturnType<typeof buildApp>): void {
+/**
+ * Every answer must be what its route documents: a status, with its media type, a body of its schema, a problem of one of
+ * its codes. An answer that is not becomes a 500 that says so, which no test expects.
+ */
+function checkAnswers(app: App): void {
   app.addHook('onSend', async (request, reply, payload) => {
-    const schemas = request.routeOptions.schema?.response;
-    if (!isRecord(schemas) || typeof payload !== 'string' || reply.statusCode >= 500) return;
-    const schema = schemas[String(reply.statusCode)] ?? schemas.default;
-    if (schema instanceof z.ZodType) schema.parse(JSON.parse(payload));
+    const documented = request.routeOptions.schema?.response;
+    if (!isRecord(documented) || reply.statusCode === 500) return;
+    const answer = documented[String(reply.statusCode)];
+    const where = `${request.method} ${request.routeOptions.url}`;
+    if (!isRecord(answer)) throw new Error(`${where} does not document ${reply.statusCode}: ${String(payload)}`);
+    if (typeof payload !== 'string') return;
+    const [type = ''] = String(reply.getHeader('content-type')).split(';');
+    const media = isRecord(answer.content) ? answer.content[type] : undefined;
+    if (!isRecord(media) || !(media.schema instanceof z.ZodType)) {
+      throw new Error(`${where} does not document ${reply.statusCode} ${type}`);
+    }
+    const { error } = media.schema.safeParse(JSON.parse(payload));
+    if (error) throw new Error(`${where} answers what it does not document: ${z.prettifyError(error)}\n${payload}`);
   });
 }
 

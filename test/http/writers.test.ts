@@ -59,7 +59,7 @@ t.test('many writers', async (t) => {
   await t.test('200 writers on ten entities: every one answered, no gap in any clock', async (t) => {
     const second = openDatabase(url);
     t.teardown(() => second.close());
-    const other = serve(t, second);
+    const other = await serve(t, second);
     const ids = [];
     for (let n = 0; n < 10; n++) {
       ids.push(
@@ -186,7 +186,7 @@ t.test('many writers', async (t) => {
 });
 
 t.test('without a database', async (t) => {
-  const { call } = serve(t, openDatabase('postgres://nobody@127.0.0.1:1/nothing'));
+  const { call } = await serve(t, openDatabase('postgres://nobody@127.0.0.1:1/nothing'));
   const cases: [method: 'GET' | 'POST' | 'PATCH', url: string][] = [
     ['GET', '/entities/friend:rachel'],
     ['GET', '/entities/friend:rachel?asOf=1'],

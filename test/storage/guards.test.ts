@@ -1,9 +1,8 @@
 import postgres from 'postgres';
 import t from 'tap';
-import { writeEntity } from '../../src/storage/write.js';
-import { create, creation, mergePatchOf, patch } from '../../src/temporal/change.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
+import { change, make } from '../helper/write.js';
 
 /*
  * What nobody can do to the record, by hand in psql, as the owner of the tables. Each statement is tried on a database
@@ -11,17 +10,10 @@ import { testDatabase } from '../helper/database.js';
  */
 t.test('the database keeps the record from anybody', async (t) => {
   const { sql, database, url } = await testDatabase(t);
-  const made = creation({ type: 'thing', properties: { a: 1, b: 'x', c: null }, activity: { actor: 'me' } });
-  const { id } = made;
-  await writeEntity(database, id, (current) => create(current, made), 'absent');
-  const change = (properties: JsonObject) => {
-    const wanted = mergePatchOf(id, { properties }, null);
-    return writeEntity(database, id, (current) => patch(current, wanted));
-  };
-  await change({ a: 2, b: null });
-  await change({ a: 3 });
-  const other = creation({ type: 'thing', properties: { a: 1 } });
-  await writeEntity(database, other.id, (current) => create(current, other), 'absent');
+  const { id } = (await make(database, { a: 1, b: 'x', c: null }, { actor: 'me' })).row;
+  await change(database, id, { a: 2, b: null });
+  await change(database, id, { a: 3 });
+  const other = (await make(database, { a: 1 })).row;
 
   const everything = () => sql`
     SELECT (SELECT json_agg(e ORDER BY e.id) FROM clocktick.entity e)::text AS entities,
@@ -263,7 +255,7 @@ t.test('the database keeps the record from anybody', async (t) => {
       });
     // The hands lock whole tables: a writer that is sent away comes back, as callers do.
     const insist = async (properties: JsonObject): Promise<void> => {
-      await change(properties).catch((error: { code: string }) => {
+      await change(database, id, properties).catch((error: { code: string }) => {
         if (!['too_many_writers', 'database_unavailable'].includes(error.code)) throw error;
         return insist(properties);
       });

@@ -2,24 +2,17 @@ import fc from 'fast-check';
 import t from 'tap';
 import { readEntities, readEntitiesAsOf } from '../../src/storage/entities.js';
 import { writeEntity } from '../../src/storage/write.js';
-import { type Change, create, creation, mergePatchOf, patch } from '../../src/temporal/change.js';
+import { create, creation, newActivity, patch } from '../../src/temporal/change.js';
+import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
-import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
+import { jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
+import { aPatch, change, make } from '../helper/write.js';
 
 t.test('the write path', async (t) => {
   const { sql, database } = await testDatabase(t);
-  const make = async (properties: JsonObject, activity?: JsonObject) => {
-    const wanted = creation({ type: 'thing', properties, ...(activity ? { activity } : {}) });
-    return (await writeEntity(database, wanted.id, (current) => create(current, wanted), 'absent')).row;
-  };
-  const change = (id: string, properties: JsonObject) => {
-    const wanted = mergePatchOf(id, { properties }, null);
-    return writeEntity(database, id, (current) => patch(current, wanted));
-  };
-
   await t.test('two ticks within one millisecond keep both instants, to the microsecond', async (t) => {
-    const { id } = await make({ n: 0 });
+    const { id } = (await make(database, { n: 0 })).row;
     let close: { tick: number; at: string; next: string } | undefined;
     for (let n = 1; n <= 2000 && !close; n++) {
       // Both are sent at once on one connection, so the second starts when the first has just ended.
@@ -55,7 +48,7 @@ t.test('the write path', async (t) => {
       WITH ahead AS MATERIALIZED (SELECT clock_timestamp() + interval '1 hour' AS at),
            ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', at, at, 'created' FROM ahead)
       INSERT INTO clocktick.entity SELECT ${id}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
-    for (let n = 1; n <= 3; n++) await change(id, { n });
+    for (let n = 1; n <= 3; n++) await change(database, id, { n });
     const rows = await sql<{ step: string }[]>`
       SELECT (at - lag(at) OVER (ORDER BY tick))::text AS step
         FROM clocktick.tick WHERE entity_id = ${id} ORDER BY tick OFFSET 1`;
@@ -105,9 +98,9 @@ t.test('the write path', async (t) => {
           !/\\u0000/.test(JSON.stringify([first, second])) &&
             !Object.keys({ ...first, ...second }).some((name) => /^\.\.?$/.test(name)),
         );
-        const { id, properties } = await make(before);
+        const { id, properties } = (await make(database, before)).row;
         t.ok(jsonEqual(JSON.parse(properties), before));
-        const { row } = await change(id, JSON.parse(JSON.stringify(second)));
+        const { row } = await change(database, id, JSON.parse(JSON.stringify(second)));
         const [now] = await readEntities(database, [id]);
         t.same(now, row);
         const [past] = await readEntitiesAsOf(database, [id], { tick: 1 });
@@ -118,30 +111,36 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a writer that always comes second is let in after three tries', async (t) => {
-    const { id } = await make({ n: 0, mine: 0 });
+    const { id } = (await make(database, { n: 0, mine: 0 })).row;
     let decisions = 0;
-    const outcome = await writeEntity(database, id, (current) => {
-      decisions++;
-      const wanted = patch(current, mergePatchOf(id, { properties: { mine: decisions } }, null));
-      // Expecting a tick that is over is what a writer does that read before another wrote.
-      return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+    const outcome = await writeEntity(database, {
+      id,
+      decide: (current) => {
+        decisions++;
+        const wanted = patch(current, aPatch(id, { mine: decisions }));
+        // Expecting a tick that is over is what a writer does that read before another wrote.
+        return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+      },
     });
-    t.match(outcome, { written: true, row: { tick: 2, properties: '{"n": 0, "mine": 4}' } });
+    t.match(outcome, { change: { op: 'updated' }, row: { tick: 2, properties: '{"n": 0, "mine": 4}' } });
     t.equal(decisions, 4, 'three optimistic tries, and one under the lock');
   });
 
   await t.test('a connection that dies under the lock ends one write, not the service', async (t) => {
-    const { id } = await make({ n: 0 });
+    const { id } = (await make(database, { n: 0 })).row;
     // More often than there are connections to reserve: none of them may be lost for good.
     for (let round = 0; round < 6; round++) {
       const blocker = database.connect();
       await blocker`BEGIN`;
       await blocker`LOCK TABLE clocktick.tick`;
       let decisions = 0;
-      const writing = writeEntity(database, id, (current) => {
-        decisions++;
-        const wanted = patch(current, mergePatchOf(id, { properties: { n: newId() } }, null));
-        return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+      const writing = writeEntity(database, {
+        id,
+        decide: (current) => {
+          decisions++;
+          const wanted = patch(current, aPatch(id, { n: newId() }));
+          return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+        },
       });
       const settled = writing.then(
         () => 'written',
@@ -159,31 +158,31 @@ t.test('the write path', async (t) => {
       await blocker`ROLLBACK`;
       await blocker.end();
     }
-    const { row } = await change(id, { n: 1 });
+    const { row } = await change(database, id, { n: 1 });
     t.equal(row.tick, 2);
   });
 
   await t.test('a row that somebody keeps locked is not waited for without end, and holds up no reader', async (t) => {
-    const { id } = await make({ n: 0 });
-    const other = await make({ n: 0 });
+    const { id } = (await make(database, { n: 0 })).row;
+    const other = (await make(database, { n: 0 })).row;
     const blocker = database.connect();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const writing = Array.from({ length: 10 }, (_, n) =>
-      change(id, { n: n + 1 }).catch((error: { code: string }) => error.code),
+      change(database, id, { n: n + 1 }).catch((error: { code: string }) => error.code),
     );
     t.match(await readEntities(database, [other.id]), [{ tick: 1 }]);
     t.same([...new Set(await Promise.all(writing))], ['too_many_writers']);
     await blocker`ROLLBACK`;
     await blocker.end();
-    t.match(await change(id, { n: 1 }), { written: true });
+    t.match(await change(database, id, { n: 1 }), { change: { op: 'updated' } });
   });
 
   await t.test('many create one key at once: one is born, the others find it', async (t) => {
-    const wanted = creation({ type: 'place', key: 'somewhere', properties: { a: 1 } });
+    const wanted = creation({ type: 'place', key: 'somewhere', properties: { a: 1 } }, null);
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, () =>
-        writeEntity(database, wanted.id, (current) => create(current, wanted), 'absent'),
+        writeEntity(database, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' }),
       ),
     );
     t.equal(outcomes.filter((outcome) => outcome.status === 'fulfilled').length, 1);
@@ -196,38 +195,41 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a change that is refused leaves no trace, not even its activity', async (t) => {
-    const { id } = await make({ a: 1 });
+    const { id } = (await make(database, { a: 1 })).row;
     const traces = () => sql`
       SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.property_history) AS ranges,
              (SELECT count(*) FROM clocktick.activity) AS activities`;
     const [before] = await traces();
-    const stale = mergePatchOf(id, { properties: { a: 2 }, activity: { actor: 'late' } }, { ticks: [7] });
-    await t.rejects(
-      writeEntity(database, id, (current) => patch(current, stale)),
-      { code: 'precondition_failed' },
+    const stale = aPatch(
+      id,
+      { a: 2 },
+      { conditions: { ifMatch: { ticks: [7] }, ifNoneMatch: null }, details: { actor: 'late' } },
     );
-    const activity = { id: newId(), actor: 'twice' };
+    await t.rejects(writeEntity(database, { id, decide: (current) => patch(current, stale) }), {
+      code: 'precondition_failed',
+    });
+    const activity = newActivity({ actor: 'twice' });
     const refused: Change[] = [
       { id, type: 'thing', key: null, expected: 1, op: 'updated', set: { ['x'.repeat(257)]: 1 }, clear: [], activity },
       { id, type: 'thing', key: null, expected: 1, op: 'deleted', set: {}, clear: [], activity },
       { id: newId(), type: 'No Slug', key: null, expected: 0, op: 'created', set: {}, clear: [], activity },
     ];
-    for (const change of refused) await t.rejects(writeEntity(database, change.id, () => change));
+    for (const change of refused) await t.rejects(writeEntity(database, { id: change.id, decide: () => change }));
     const [after] = await traces();
     t.same(after, before);
   });
 
   await t.test('an entity grows to 8 MiB of JSON, and no further, however short it was written', async (t) => {
     const tiny = (count: number) => JSON.parse(`[${'5e-324,'.repeat(count)}0]`);
-    const { id } = await make({ a: tiny(20_000) }); // 140 kB of body, 6.6 MB as text
-    await t.rejects(change(id, { b: tiny(20_000) }), { code: 'entity_too_large' });
+    const { id } = (await make(database, { a: tiny(20_000) })).row; // 140 kB of body, 6.6 MB as text
+    await t.rejects(change(database, id, { b: tiny(20_000) }), { code: 'entity_too_large' });
     const [now] = await readEntities(database, [id]);
     t.equal(now?.tick, 1);
   });
 
   await t.test('an activity ticks an entity at most once', async (t) => {
     const activity = { actor: 'once' };
-    const { id } = await make({ a: 1 }, activity);
+    const { id } = (await make(database, { a: 1 }, activity)).row;
     await t.rejects(
       sql`SELECT FROM clocktick.write_changes(ARRAY[${id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'],
             ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb], ARRAY[NULL]::jsonb[],
@@ -240,7 +242,7 @@ t.test('the write path', async (t) => {
 
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
     const ids = [newId(), newId(), newId()];
-    const { id: late } = await make({ a: 1 });
+    const { id: late } = (await make(database, { a: 1 })).row;
     const rows = await sql<{ id: string; written: boolean; tick: number }[]>`
       SELECT id, written, tick FROM clocktick.write_changes(
         ${[...ids, late]}::uuid[], ARRAY[0, 0, 0, 7], ARRAY['created', 'created', 'created', 'updated'], array_fill('thing'::text, ARRAY[4]),

@@ -1,0 +1,33 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import Negotiator from 'negotiator';
+import { problem, send } from './problems.js';
+
+/**
+ * Refuses with 406 what could only be answered in a media type that the caller does not accept (RFC 9110 section 12.5.1),
+ * before anything is done. Problems are always problem+json.
+ */
+export function refuseOtherAnswers(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const { accept } = request.headers;
+    if (accept === undefined || accept === '*/*') return;
+    const given = mediaGiven(request);
+    if (given.length === 0 || new Negotiator(request).mediaType(given) !== undefined) return;
+    return send(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
+  });
+}
+
+/** The media types of a route's successes, as `answers` documents them. */
+function mediaGiven(request: FastifyRequest): string[] {
+  const responses = request.routeOptions.schema?.response;
+  if (typeof responses !== 'object' || responses === null) return [];
+  return Object.entries(responses).flatMap(([status, response]) =>
+    status.startsWith('2') && hasContent(response) ? Object.keys(response.content) : [],
+  );
+}
+
+const hasContent = (response: unknown): response is { content: object } =>
+  typeof response === 'object' &&
+  response !== null &&
+  'content' in response &&
+  typeof response.content === 'object' &&
+  response.content !== null;

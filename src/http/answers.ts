@@ -1,0 +1,116 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { PROBLEMS, type ProblemCode } from './problems.js';
+
+/*
+ * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. Answers are
+ * made as text and never pass through these schemas in production; the tests hold every answer against them.
+ */
+
+/** An answer of success: what it means, its headers, and the schema of its body (none: no body). */
+type Success = { description: string; body?: z.ZodType; headers?: Record<string, Header> };
+type Header = { type: 'string'; description: string; example: string };
+
+/** What may go wrong with any request, and with one that the database has to answer. */
+const ANY: readonly ProblemCode[] = [
+  'bad_request',
+  'invalid_url',
+  'unknown_parameter',
+  'not_acceptable',
+  'request_timeout',
+  'url_too_long',
+  'headers_too_large',
+  'internal_error',
+];
+export const READING: readonly ProblemCode[] = ['database_unavailable'];
+
+/** What may be wrong with a body. */
+export const BODY: readonly ProblemCode[] = [
+  'malformed_json',
+  'number_not_exact',
+  'text_not_storable',
+  'duplicate_name',
+  'nested_too_deep',
+  'invalid_body',
+  'unknown_field',
+  'body_too_large',
+  'unsupported_media_type',
+];
+
+/** What may go wrong with any write of an entity. */
+export const WRITING: readonly ProblemCode[] = [
+  'invalid_parameter',
+  'invalid_activity_id',
+  'unknown_activity',
+  'activity_already_ticked',
+  'history_conflict',
+  'entity_too_large',
+  'too_many_writers',
+  'outcome_unknown',
+  'database_unavailable',
+];
+
+/** … of one that is addressed, and can be conditional. */
+export const CHANGING: readonly ProblemCode[] = [
+  'invalid_id',
+  'invalid_condition',
+  'precondition_failed',
+  'precondition_required',
+  ...WRITING,
+];
+
+const Problem = z
+  .looseObject({
+    type: z.string().meta({
+      description: '`urn:clocktick:problem:` and the code',
+      example: 'urn:clocktick:problem:entity_not_found',
+    }),
+    title: z.string().meta({ description: 'The same for every problem of this code' }),
+    status: z.int(),
+    code: z.string().meta({ description: 'Stable: to branch on' }),
+    detail: z.string().meta({ description: 'What and where, in a sentence for people' }),
+    errors: z
+      .array(z.strictObject({ path: z.string(), message: z.string() }))
+      .optional()
+      .meta({
+        description: 'Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header',
+      }),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
+
+/** All answers of a route: its successes by status, and its problems. */
+export function answers(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
+  const known = [...new Set([...ANY, ...codes.flat()])];
+  const statuses = [...new Set(known.map((code) => PROBLEMS[code].status))].sort((a, b) => a - b);
+  return Object.fromEntries([
+    ...Object.entries(successes).map(([status, success]) => [status, successOf(success)]),
+    ...statuses.map((status) => [String(status), problemsOf(known.filter((code) => PROBLEMS[code].status === status))]),
+  ]);
+}
+
+const successOf = ({ description, body, headers }: Success) => ({
+  description,
+  ...(headers ? { headers } : {}),
+  ...(body ? { content: { 'application/json': { schema: body } } } : {}),
+});
+
+const problemsOf = (codes: readonly ProblemCode[]) => ({
+  description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('. '),
+  content: {
+    'application/problem+json': {
+      schema: z.intersection(Problem, z.looseObject({ code: z.enum(codes) })),
+      examples: Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
+    },
+  },
+});
+
+/** An example of every problem, which the document refers to. */
+export const PROBLEM_EXAMPLES = Object.fromEntries(
+  Object.entries(PROBLEMS).map(([code, { status, title }]) => [
+    code,
+    { summary: title, value: { type: `urn:clocktick:problem:${code}`, title, status, code, detail: `${title}.` } },
+  ]),
+);
+
+/** Sends JSON text. */
+export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

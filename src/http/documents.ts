@@ -1,0 +1,50 @@
+import { fastifySwagger } from '@fastify/swagger';
+import { fastifySwaggerUi } from '@fastify/swagger-ui';
+import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+import { PROBLEM_EXAMPLES } from './answers.js';
+import type { App } from './app-type.js';
+
+const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
+**range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
+
+Errors are RFC 9457 \`application/problem+json\` with a stable \`code\`. Unknown parameters and fields are refused, not
+ignored. A method that a path does not have is answered 405 with \`Allow\`.`;
+
+/** Collects what the routes say of themselves; to be registered before them. */
+export async function describeRoutes(app: App): Promise<void> {
+  await app.register(fastifyZodOpenApiPlugin);
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'clocktick',
+        version: '1',
+        summary: 'Entities that remember',
+        description: DESCRIPTION,
+        license: { name: 'Not licensed for use by others', identifier: 'UNLICENSED' },
+      },
+      servers: [{ url: '/', description: 'This service' }],
+      security: [],
+      components: { examples: PROBLEM_EXAMPLES },
+      tags: [
+        { name: 'entities', description: 'Entities, now and as they were' },
+        { name: 'history', description: 'Ticks of entities, ranges of properties' },
+        { name: 'activities', description: 'Who made changes, and why' },
+        { name: 'operations', description: 'For those who run the service' },
+      ],
+    },
+    ...fastifyZodOpenApiTransformers,
+  });
+}
+
+/** The document, at /openapi.yaml. */
+export function documentRoutes(app: App): void {
+  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/yaml').send(app.swagger({ yaml: true })),
+  );
+}
+
+/** Pages to read and try the document, at /docs. */
+export async function showDocument(app: App): Promise<void> {
+  await app.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: true });
+}

@@ -1,0 +1,413 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { Database } from '../storage/database.js';
+import type { EntityRow } from '../storage/entities.js';
+import type { ChangeRow } from '../storage/history.js';
+import { type Outcome, writeEntity } from '../storage/write.js';
+import {
+  beforeTombstone,
+  create,
+  creation,
+  type Intent,
+  jsonPatchOf,
+  mergePatchOf,
+  newActivity,
+  patch,
+  put,
+  remove,
+  replacement,
+  restore,
+  revert,
+} from '../temporal/change.js';
+import type { Activity, ActivityDetails, Change } from '../temporal/entity.js';
+import { parseAddress } from '../temporal/identity.js';
+import type { Json, JsonObject } from '../temporal/json.js';
+import { parsePoint } from '../temporal/point.js';
+import { faultOfName } from '../temporal/property-name.js';
+import { Refusal } from '../temporal/refusal.js';
+import { activityId } from './activities.js';
+import { answers, BODY, CHANGING, sendJson, WRITING } from './answers.js';
+import type { App } from './app-type.js';
+import { etagOf, ifMatchOf, ifNoneMatchOf } from './conditions.js';
+import { changesText, entityText } from './entity-text.js';
+import * as schemas from './schemas.js';
+import { objectText, scalarText } from './text.js';
+
+const activity = schemas.givenActivity.optional();
+
+const toCreate = z.strictObject({
+  type: schemas.entityType,
+  key: schemas.entityKey.optional(),
+  properties: schemas.properties,
+  activity,
+});
+const toPut = z.strictObject({ type: schemas.entityType, properties: schemas.properties, activity });
+const toPatch = z.strictObject({
+  properties: schemas.properties.meta({ description: 'A merge patch (RFC 7396): null removes, objects merge' }),
+  activity,
+});
+const toRestore = z.strictObject({ activity });
+const toRevert = z.strictObject({
+  to: z
+    .union([z.string(), z.int().min(1)])
+    .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
+  properties: z
+    .array(
+      z.string().superRefine((name, context) => {
+        const message = faultOfName(name);
+        if (message !== null) context.addIssue({ code: 'custom', message });
+      }),
+    )
+    .min(1)
+    .optional()
+    .meta({
+      description: 'The names of the properties to revert; without them, the whole entity',
+      example: ['location'],
+    }),
+  activity,
+});
+
+const writeParameters = z.strictObject({
+  dryRun: z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta({ description: 'Answers what would be written, and writes nothing', example: 'false' }),
+});
+
+const activityHeaders = {
+  'activity-id': z
+    .string()
+    .optional()
+    .meta({ description: 'The activity of the write, recorded before', example: schemas.EXAMPLE_ACTIVITY }),
+  prefer: z
+    .string()
+    .optional()
+    .meta({ description: '`return=minimal` leaves the body of the answer out (RFC 7240)', example: 'return=minimal' }),
+};
+const createHeaders = z.looseObject(activityHeaders);
+const changeHeaders = z.looseObject({
+  'if-match': z
+    .string()
+    .optional()
+    .meta({ description: 'Writes only at one of these ticks; `*`: only if it is there', example: '"2"' }),
+  'if-none-match': z
+    .string()
+    .optional()
+    .meta({ description: 'Writes only at none of these ticks; `*`: only if it is not there', example: '*' }),
+  ...activityHeaders,
+});
+
+const writeAnswer = {
+  ETag: schemas.etagHeader,
+  'Tick-At': schemas.tickAtHeader,
+  'Preference-Applied': schemas.preferenceAppliedHeader,
+};
+const CREATED = {
+  201: {
+    description: 'The entity, created or revived',
+    body: schemas.entity,
+    headers: { ...writeAnswer, Location: schemas.locationHeader },
+  },
+};
+const CHANGED = {
+  200: {
+    description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
+    body: z.union([schemas.entity, schemas.preview]),
+    headers: writeAnswer,
+  },
+  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswer },
+};
+const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
+
+/** How the service is to be written to. */
+export type WriteRules = {
+  /** Changes and deletions must be conditional (428 otherwise), so that nobody overwrites what they have not seen. */
+  requireCondition: boolean;
+};
+
+/** The calls that write entities. */
+export function writeRoutes(app: App, storage: Database, rules: WriteRules): void {
+  app.post(
+    '/entities',
+    {
+      schema: {
+        operationId: 'createEntity',
+        tags: ['entities'],
+        summary: 'Create an entity',
+        description: 'The key of a deleted entity revives it: its ticks go on, with the new properties.',
+        querystring: writeParameters,
+        headers: createHeaders,
+        body: schemas.jsonBody(toCreate),
+        response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+          'invalid_property_name',
+          'activity_given_twice',
+          'entity_exists',
+        ]),
+      },
+    },
+    async ({ body, headers, query }, reply) => {
+      const wanted = creation(body, activityOf(headers, body.activity));
+      const outcome = await writeEntity(storage, {
+        id: wanted.id,
+        decide: (current) => create(current, wanted),
+        activity: wanted.activity,
+        assume: 'absent',
+        dryRun: query.dryRun,
+      });
+      return answer(reply, outcome, { headers, query, begins: true });
+    },
+  );
+
+  app.put(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'putEntity',
+        tags: ['entities'],
+        summary: 'Give an entity its whole new state',
+        description:
+          'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: changeHeaders,
+        body: schemas.jsonBody(toPut),
+        response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
+          'invalid_property_name',
+          'activity_given_twice',
+          'type_mismatch',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query }, reply) => {
+      const address = parseAddress(params.id);
+      const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
+      const outcome = await writeEntity(storage, {
+        id: address.id,
+        decide: (current) => put(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+      });
+      return answer(reply, outcome, { headers, query, begins: true });
+    },
+  );
+
+  app.patch(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'patchEntity',
+        tags: ['entities'],
+        summary: 'Change some properties of an entity',
+        description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: changeHeaders,
+        body: {
+          required: true as const,
+          content: {
+            'application/json': { schema: toPatch },
+            'application/merge-patch+json': { schema: toPatch },
+            'application/json-patch+json': { schema: schemas.jsonPatch },
+          },
+        },
+        response: answers(CHANGED, BODY, CHANGING, [
+          'invalid_property_name',
+          'activity_given_twice',
+          'entity_not_found',
+          'entity_deleted',
+          'patch_test_failed',
+          'patch_not_applicable',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = Array.isArray(body)
+        ? jsonPatchOf(intentOf(said, headers), body)
+        : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current) => patch(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+      });
+      return answer(reply, outcome, { headers, query });
+    },
+  );
+
+  app.delete(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'deleteEntity',
+        tags: ['entities'],
+        summary: 'Delete an entity; its history stays',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: changeHeaders,
+        body: schemas.noBody,
+        response: answers(
+          { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
+          CHANGING,
+          ['invalid_body', 'body_too_large', 'unsupported_media_type', 'entity_not_found'],
+        ),
+      },
+    },
+    async ({ params, headers, query }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = intentOf(said, headers);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current) => remove(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+      });
+      if (query.dryRun) return sendPreview(reply, outcome);
+      return stamp(reply.code(204), outcome.row).send(undefined);
+    },
+  );
+
+  app.post(
+    '/entities/:id/restore',
+    {
+      schema: {
+        operationId: 'restoreEntity',
+        tags: ['entities'],
+        summary: 'Undo a deletion: the properties as they were before it',
+        description: 'Of an entity that is not deleted: nothing, and no tick.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: changeHeaders,
+        body: schemas.optionalBody(toRestore),
+        response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
+      },
+    },
+    async ({ params, body, headers, query }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = intentOf(said, headers, body?.activity);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current, past) => restore(current, past, wanted),
+        pastOf: beforeTombstone,
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+      });
+      return answer(reply, outcome, { headers, query });
+    },
+  );
+
+  app.post(
+    '/entities/:id/revert',
+    {
+      schema: {
+        operationId: 'revertEntity',
+        tags: ['entities'],
+        summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
+        description: 'A new tick, like any change; a deleted entity can be brought back whole.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: changeHeaders,
+        body: schemas.jsonBody(toRevert),
+        response: answers(CHANGED, BODY, CHANGING, [
+          'activity_given_twice',
+          'invalid_as_of',
+          'as_of_in_future',
+          'entity_not_found',
+          'tick_not_found',
+          'deleted_then',
+          'entity_deleted',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const to = parsePoint(String(body.to), '/to');
+      const wanted = { ...intentOf(said, headers, body.activity), to, properties: body.properties ?? null };
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current, past) => revert(current, past, wanted),
+        pastOf: () => to,
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+      });
+      return answer(reply, outcome, { headers, query });
+    },
+  );
+
+  function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
+    const conditions = {
+      ifMatch: ifMatchOf(headers['if-match']),
+      ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
+    };
+    if (rules.requireCondition && !conditions.ifMatch && !conditions.ifNoneMatch) {
+      throw new Refusal(
+        'precondition_required',
+        'Say by If-Match which tick you have seen, or by If-None-Match: * that none.',
+      );
+    }
+    return { said, conditions, activity: activityOf(headers, details) };
+  }
+}
+
+type WriteHeaders = {
+  'if-match'?: string | undefined;
+  'if-none-match'?: string | undefined;
+  'activity-id'?: string | undefined;
+  prefer?: string | undefined;
+};
+
+/** @throws Refusal `invalid_activity_id`, `activity_given_twice` */
+function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {
+  const named = headers['activity-id'];
+  if (named === undefined) return details ? newActivity(details) : null;
+  const id = activityId(named, 'Activity-Id');
+  if (!details) return { id, details: null };
+  const message = 'stands beside Activity-Id: give one of them';
+  throw new Refusal('activity_given_twice', `activity ${message}.`, { errors: [{ path: '/activity', message }] });
+}
+
+/** Answers a write: its entity as it now stands, or only its tag; a dry run with what it would do. */
+function answer(
+  reply: FastifyReply,
+  outcome: Outcome,
+  { headers, query, begins = false }: { headers: WriteHeaders; query: { dryRun: boolean }; begins?: boolean },
+): FastifyReply {
+  if (query.dryRun) return sendPreview(reply, outcome);
+  const { row, change } = outcome;
+  stamp(reply, row);
+  const isBegun = begins && (change?.op === 'created' || change?.op === 'restored');
+  if (isBegun) reply.header('location', `/entities/${row.id}`);
+  const isMinimal = MINIMAL.test(headers.prefer ?? '');
+  reply.code(isBegun ? 201 : isMinimal ? 204 : 200);
+  if (!isMinimal) return sendJson(reply, entityText(row));
+  return reply.header('preference-applied', 'return=minimal').send(undefined);
+}
+
+/** The tick at which a write leaves its entity, and the instant of it. */
+const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
+  reply.header('etag', etagOf(row.tick)).header('tick-at', row.updatedAt);
+
+/** RFC 7240 section 4.2; other preferences are ignored, as section 2 has it. */
+const MINIMAL = /(?:^|,)\s*return\s*=\s*"?minimal"?\s*(?:[;,]|$)/i;
+
+function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
+  return sendJson(
+    reply,
+    objectText([
+      ['op', scalarText(change?.op ?? null)],
+      ['changes', changesText(change ? changeRows(change, before?.properties ?? {}) : [])],
+      ['entity', entityText(row)],
+    ]),
+  );
+}
+
+/** What a change does to each property, in the order of the history. */
+function changeRows({ set, clear }: Change, before: JsonObject): ChangeRow[] {
+  const was = new Map(Object.entries(before));
+  const becomes = new Map(Object.entries(set));
+  const text = (value: Json | undefined) => (value === undefined ? null : JSON.stringify(value));
+  return [...becomes.keys(), ...clear]
+    .toSorted((a, b) => Buffer.byteLength(a) - Buffer.byteLength(b) || Buffer.from(a).compare(Buffer.from(b)))
+    .map((property) => ({ property, from: text(was.get(property)), to: text(becomes.get(property)) }));
+}

@@ -1,0 +1,75 @@
+import type { Point } from '../temporal/point.js';
+import { waitUntilPast } from './clock.js';
+import { type Database, instantText, whole } from './database.js';
+import { readFailure } from './failures.js';
+import { type ChangeRow, tickAt } from './history.js';
+
+/** One side of a diff: the tick that a point fell on. */
+export type DiffEnd = { tick: number; at: string; deleted: boolean };
+
+/** A diff; a side is null where the entity had no such tick, or had not begun at that instant. */
+export type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRow[] };
+
+/**
+ * What differs between the states of an entity as of two points (`to` null: now), in one statement: the ranges that contain
+ * the one tick against those that contain the other. A value that was changed and changed back is no difference.
+ * @returns undefined: no such entity
+ * @throws Refusal `as_of_in_future`
+ */
+export async function readDiff(
+  storage: Database,
+  id: string,
+  from: Point,
+  to: Point | null,
+): Promise<Diff | undefined> {
+  const { sql } = storage;
+  for (const point of [from, to]) if (point && 'instant' in point) await waitUntilPast(storage, point.instant);
+  const stateAt = (end: 'from' | 'to') =>
+    sql`(SELECT h.property, h.value FROM clocktick.property_range h
+          WHERE h.entity_id = ${id}::uuid AND h.vclock @> (SELECT ends.${sql(end)} FROM ends))`;
+  const clockAt = (end: 'from' | 'to') =>
+    sql`LEFT JOIN clocktick.tick ${sql(`${end}_tick`)}
+          ON ${sql(`${end}_tick`)}.entity_id = ${id}::uuid AND ${sql(`${end}_tick`)}.tick = ends.${sql(end)}`;
+  try {
+    const rows = await sql<DiffLine[]>`
+      WITH ends AS MATERIALIZED (
+        SELECT ${tickAt(sql, id, from)} AS "from", ${to ? tickAt(sql, id, to) : sql`e.tick`} AS "to"
+          FROM clocktick.entity e WHERE e.id = ${id}::uuid
+      ), change AS MATERIALIZED (
+        SELECT coalesce(was.property, becomes.property) AS property, was.value AS "from", becomes.value AS "to"
+          FROM ${stateAt('from')} was FULL JOIN ${stateAt('to')} becomes ON becomes.property = was.property
+         WHERE becomes.value IS DISTINCT FROM was.value
+      )
+      SELECT EXISTS (SELECT FROM ends) AS found,
+             from_tick.tick AS "fromTick", ${instantText(sql, 'from_tick.at')} AS "fromAt",
+             from_tick.op = 'deleted' AS "fromDeleted",
+             to_tick.tick AS "toTick", ${instantText(sql, 'to_tick.at')} AS "toAt", to_tick.op = 'deleted' AS "toDeleted",
+             change.property, change."from"::text, change."to"::text
+        FROM (SELECT true) asked
+        LEFT JOIN ends ON true
+        ${clockAt('from')}
+        ${clockAt('to')}
+        LEFT JOIN change ON true
+       ORDER BY octet_length(change.property), change.property`;
+    const [top] = whole(rows);
+    if (!top.found) return undefined;
+    return {
+      from: top.fromTick === null ? null : { tick: top.fromTick, at: top.fromAt, deleted: top.fromDeleted },
+      to: top.toTick === null ? null : { tick: top.toTick, at: top.toAt, deleted: top.toDeleted },
+      changes: rows.flatMap(({ property, from, to }) => (property === null ? [] : [{ property, from, to }])),
+    };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/** A difference, or none, with both ends: how the statement delivers them. */
+type DiffLine = { found: boolean } & (
+  | { fromTick: number; fromAt: string; fromDeleted: boolean }
+  | { fromTick: null; fromAt: null; fromDeleted: null }
+) &
+  ({ toTick: number; toAt: string; toDeleted: boolean } | { toTick: null; toAt: null; toDeleted: null }) & {
+    property: string | null;
+    from: string | null;
+    to: string | null;
+  };

@@ -1,0 +1,35 @@
+import type { Entity } from './entity.js';
+import { Refusal } from './refusal.js';
+
+/** Ticks named by a conditional header (RFC 9110 section 13.1); `any` is its `*`. */
+export type TickCondition = { any: true } | { ticks: number[] };
+
+/** The conditions of a write: it happens only if `ifMatch` holds and `ifNoneMatch` does not. */
+export type Conditions = { ifMatch: TickCondition | null; ifNoneMatch: TickCondition | null };
+
+export const UNCONDITIONAL: Conditions = { ifMatch: null, ifNoneMatch: null };
+
+/**
+ * Whether a condition names the state. `*` names any current representation, and a tombstone is none; but a tombstone's
+ * tick can be named, so that PUT and restore can be made conditional on it.
+ */
+function names(condition: TickCondition, current: Pick<Entity, 'tick' | 'deleted'> | undefined): boolean {
+  if ('any' in condition) return current !== undefined && !current.deleted;
+  return current !== undefined && condition.ticks.includes(current.tick);
+}
+
+/** @throws Refusal `precondition_failed`, with the tick that the entity is at */
+export function checkConditions(
+  current: Pick<Entity, 'tick' | 'deleted'> | undefined,
+  { ifMatch, ifNoneMatch }: Conditions,
+): void {
+  const refuse = (why: string) =>
+    new Refusal('precondition_failed', why, current ? { members: { tick: current.tick } } : {});
+  const state = current
+    ? `The entity is ${current.deleted ? 'deleted, ' : ''}at tick ${current.tick}`
+    : 'There is no such entity';
+  if (ifMatch && !names(ifMatch, current)) {
+    throw refuse(`${state}${current && 'ticks' in ifMatch ? ', not at the tick of If-Match' : ''}.`);
+  }
+  if (ifNoneMatch && names(ifNoneMatch, current)) throw refuse(`${state}, which If-None-Match rules out.`);
+}

@@ -1,0 +1,77 @@
+import type { JsonObject } from './json.js';
+import type { Difference } from './patch.js';
+import { type Point, pointText } from './point.js';
+import { Refusal } from './refusal.js';
+
+/** An entity as it stands; `tick` is the number of its last change, instants are RFC 3339 text with microseconds. */
+export type Entity = {
+  id: string;
+  type: string;
+  key: string | null;
+  tick: number;
+  deleted: boolean;
+  createdAt: string;
+  updatedAt: string;
+  properties: JsonObject;
+};
+
+/** An entity as of a point; `tick` is null where it has no such tick, or had not begun at that instant. */
+export type Past<E = Entity> = E | { id: string; tick: null };
+
+export type Op = 'created' | 'updated' | 'deleted' | 'restored';
+
+/** Who and why, as a caller says it. */
+export type ActivityDetails = {
+  actor?: string | undefined;
+  reason?: string | undefined;
+  metadata?: JsonObject | undefined;
+};
+
+/** The activity of a write; without details it has been recorded before. */
+export type Activity = { id: string; details: ActivityDetails | null };
+
+/** One change of one entity, to be applied if and only if the entity is at the expected tick (0: does not exist). */
+export type Change = Difference & {
+  id: string;
+  type: string;
+  key: string | null;
+  expected: number;
+  op: Op;
+  activity: Activity | null;
+};
+
+/** The entity, dead or alive. @throws Refusal `entity_not_found` */
+export function existing<E>(current: E | undefined, said: string): E {
+  if (!current) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+  return current;
+}
+
+/** The entity, if it is there now. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
+export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, said: string): E {
+  const entity = existing(current, said);
+  if (entity.deleted) {
+    throw new Refusal('entity_deleted', `Entity ${said} was deleted at tick ${entity.tick}.`, {
+      members: { tick: entity.tick },
+    });
+  }
+  return entity;
+}
+
+/**
+ * The entity as of a point, dead or alive. What is said of an absence must not depend on what came later, or the answer
+ * would change.
+ * @throws Refusal `entity_not_found`, `tick_not_found`
+ */
+export function begun<P extends { tick: number | null }>(
+  past: P | undefined,
+  said: string,
+  point: Point,
+): Extract<P, { tick: number }> {
+  if (past && hasTick(past)) return past;
+  const then = pointText(point);
+  if (past && 'tick' in point) throw new Refusal('tick_not_found', `Entity ${said} has no tick ${then} yet.`);
+  throw new Refusal('entity_not_found', `There was no entity ${said} as of ${then}.`);
+}
+
+const hasTick = <P extends { tick: number | null }>(past: P): past is Extract<P, { tick: number }> =>
+  past.tick !== null;

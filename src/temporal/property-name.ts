@@ -1,0 +1,27 @@
+import { characters, type JsonObject, pointer } from './json.js';
+import { type Fault, Refusal } from './refusal.js';
+
+export const MAX_NAME_LENGTH = 256;
+
+/**
+ * What is wrong with a property's name. It has 1 to 256 characters and is not `.` or `..`, which URL parsers take out of
+ * a path.
+ */
+export function faultOfName(name: string): string | null {
+  if (name === '') return 'A property needs a name';
+  if (name === '.' || name === '..') return 'A property cannot be named . or ..';
+  if (characters(name) > MAX_NAME_LENGTH) return `A property's name has at most ${MAX_NAME_LENGTH} characters`;
+  if (name.includes('\0') || !name.isWellFormed())
+    return "A property's name holds neither U+0000 nor half a surrogate pair";
+  return null;
+}
+
+/** @throws Refusal `invalid_property_name` */
+export function refuseBadNames(properties: JsonObject): void {
+  const errors = Object.keys(properties).flatMap((name): Fault[] => {
+    const message = faultOfName(name);
+    return message === null ? [] : [{ path: pointer(['properties', name]), message }];
+  });
+  const [first] = errors;
+  if (first) throw new Refusal('invalid_property_name', `${first.message}.`, { errors });
+}

@@ -1,0 +1,28 @@
+import type { Database } from '../../src/storage/database.js';
+import { type Outcome, writeEntity } from '../../src/storage/write.js';
+import { create, creation, mergePatchOf, newActivity, type Patch, patch } from '../../src/temporal/change.js';
+import { type Conditions, UNCONDITIONAL } from '../../src/temporal/conditions.js';
+import type { ActivityDetails } from '../../src/temporal/entity.js';
+import type { JsonObject } from '../../src/temporal/json.js';
+
+/** Creates a thing through the write path. */
+export function make(database: Database, properties: JsonObject, details?: ActivityDetails): Promise<Outcome> {
+  const wanted = creation({ type: 'thing', properties }, details ? newActivity(details) : null);
+  return writeEntity(database, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' });
+}
+
+/** A merge patch, for the write path or the core. */
+export function aPatch(
+  said: string,
+  properties: JsonObject,
+  otherwise: { conditions?: Conditions; details?: ActivityDetails } = {},
+): Patch {
+  const { conditions = UNCONDITIONAL, details } = otherwise;
+  return mergePatchOf({ said, conditions, activity: details ? newActivity(details) : null }, properties);
+}
+
+/** Patches an entity through the write path. */
+export function change(database: Database, id: string, properties: JsonObject): Promise<Outcome> {
+  const wanted = aPatch(id, properties);
+  return writeEntity(database, { id, decide: (current) => patch(current, wanted) });
+}
