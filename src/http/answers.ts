@@ -104,12 +104,17 @@ const problemsOf = (codes: readonly ProblemCode[]) => ({
   },
 });
 
+/** What no route answers, but the lack of one. */
+const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
+
 /** An example of every problem, which the document refers to. */
 export const PROBLEM_EXAMPLES = Object.fromEntries(
-  Object.entries(PROBLEMS).map(([code, { status, title }]) => [
-    code,
-    { summary: title, value: { type: `urn:clocktick:problem:${code}`, title, status, code, detail: `${title}.` } },
-  ]),
+  Object.entries(PROBLEMS)
+    .filter(([code]) => !OF_NO_ROUTE.includes(code))
+    .map(([code, { status, title }]) => [
+      code,
+      { summary: title, value: { type: `urn:clocktick:problem:${code}`, title, status, code, detail: `${title}.` } },
+    ]),
 );
 
 /** Sends JSON text. */

@@ -41,7 +41,7 @@ export function entityRoutes(app: App, storage: Database): void {
         summary: 'Read an entity, now or as of a tick or an instant',
         params: schemas.entityParameters,
         querystring: z.strictObject({
-          asOf: schemas.point('The entity as it was at a tick, or at an RFC 3339 instant', '1').optional(),
+          asOf: schemas.optionalPoint('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
           fields: schemas.fields,
         }),
         headers: readHeaders,
@@ -89,7 +89,7 @@ export function entityRoutes(app: App, storage: Database): void {
         summary: 'Read many entities by their ids, now or as of an instant',
         querystring: z.strictObject({
           ids: schemas.list(`Up to ${MAX_IDS} UUIDs or type:key`, 'friend:rachel,friend:will'),
-          asOf: schemas.point('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT).optional(),
+          asOf: schemas.optionalPoint('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
           fields: schemas.fields,
         }),
         headers: readHeaders,
@@ -142,7 +142,7 @@ export function entityRoutes(app: App, storage: Database): void {
         params: schemas.entityParameters,
         querystring: z.strictObject({
           from: schemas.point('The one state: a tick, or an RFC 3339 instant', '1'),
-          to: schemas.point('The other; without it, now', '2').optional(),
+          to: schemas.optionalPoint('The other; without it, now', '2'),
         }),
         headers: readHeaders,
         response: answers(

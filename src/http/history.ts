@@ -17,9 +17,9 @@ const propertyParameters = schemas.entityParameters.extend({
 
 const rangeQuery = z
   .strictObject({
-    asOf: schemas.point('The one range that contains this tick or instant, as it was then', '1').optional(),
-    from: schemas.point('Only ranges that overlap [from, to): a tick or an instant', '1').optional(),
-    to: schemas.point('The end of that window, itself not included', '3').optional(),
+    asOf: schemas.optionalPoint('The one range that contains this tick or instant, as it was then', '1'),
+    from: schemas.optionalPoint('Only ranges that overlap [from, to): a tick or an instant', '1'),
+    to: schemas.optionalPoint('The end of that window, itself not included', '3'),
     order: schemas.order,
     ...schemas.pageParameters,
   })

@@ -169,6 +169,9 @@ export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 
 /** A point in the past, as points are written: a tick or an instant. */
 export const point = (described: string, example: string) => z.string().meta({ description: described, example });
 
+export const optionalPoint = (described: string, example: string) =>
+  z.string().optional().meta({ description: described, example });
+
 const jsonPointer = {
   type: 'string',
   description: 'A JSON Pointer (RFC 6901)',
@@ -197,13 +200,15 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
 });
 
 /** Many items in one parameter, see lists.ts. */
-export const list = (described: string, example: string) =>
-  z.union([z.string(), z.array(z.string())]).meta({
-    description: `${described}; separated by commas, or the parameter repeated (\`\\,\` is a comma inside an item)`,
-    example,
-  });
+const many = z.union([z.string(), z.array(z.string())]);
+const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a comma inside an item)';
 
-export const fields = list('Only these properties', 'name,location').optional();
+export const list = (described: string, example: string) =>
+  many.meta({ description: `${described}; ${HOW_MANY}`, example });
+
+export const fields = many
+  .optional()
+  .meta({ description: `Only these properties; ${HOW_MANY}`, example: 'name,location' });
 
 /**
  * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../temporal/refusal.js';
 
@@ -23,10 +24,15 @@ export type Database = {
    * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
    */
   connect: () => postgres.Sql;
+  /** Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS at once. */
+  transaction: <T>(end: 'COMMIT' | 'ROLLBACK', work: (sql: Sql) => Promise<T>) => Promise<T>;
   close: () => Promise<void>;
 };
 
 const OLDEST_SERVER = 150_000;
+
+/** Without a bound, many callers at once would take all connections of the server. */
+const OWN_CLIENTS = 10;
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 const LOCK_PATIENCE_MS = 3_000;
@@ -66,16 +72,31 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   };
   const sql = postgres(url, { ...options, max: 10 });
   const writes = postgres(url, { ...options, max: 10 });
+  const connect = () => postgres(url, { ...options, max: 1 });
+  const limit = pLimit(OWN_CLIENTS);
   return {
     sql,
     writes,
-    connect: () => postgres(url, { ...options, max: 1 }),
+    connect,
+    transaction: (end, work) => limit(() => transact(connect(), end, work)),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
       await Promise.all([sql, writes].map((pool) => pool.end({ timeout: 1 })));
     },
   };
+}
+
+async function transact<T>(sql: postgres.Sql, end: 'COMMIT' | 'ROLLBACK', work: (sql: Sql) => Promise<T>): Promise<T> {
+  try {
+    await sql`BEGIN`;
+    const done = await work(sql);
+    await (end === 'COMMIT' ? sql`COMMIT` : sql`ROLLBACK`);
+    return done;
+  } finally {
+    // Ends a transaction that was not ended, too.
+    await sql.end({ timeout: 0 });
+  }
 }
 
 /** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */

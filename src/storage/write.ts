@@ -45,7 +45,9 @@ export async function writeEntity(storage: Database, write: Write): Promise<Outc
   ]);
   let current = read;
   for (let attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
-    const outcome = await settle(attemptOn(storage, storage.writes, write, current));
+    const outcome = await settle(
+      write.dryRun ? rehearse(storage, write, current) : attemptOn(storage, storage.writes, write, current),
+    );
     if (!('lost' in outcome)) return outcome;
     current = outcome.lost ?? (await readOne(storage, write.id));
   }
@@ -65,7 +67,7 @@ async function attemptOn(storage: Database, sql: Sql, write: Write, current: Ent
     if (!current) throw new Error('what does not exist cannot stay unchanged');
     return { row: current, change, before };
   }
-  const [applied] = await applyChanges(sql, [change], write.dryRun ?? false);
+  const [applied] = await applyChanges(sql, [change]);
   return applied?.row && applied.written ? { row: applied.row, change, before } : { lost: applied?.row };
 }
 
@@ -81,34 +83,34 @@ async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
 
 /** The same with the entity's row locked from the read on, so that nobody can come first. */
 async function writeLocked(storage: Database, write: Write): Promise<Attempt> {
-  const sql = storage.connect();
-  try {
-    await sql`BEGIN`;
+  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
     await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
-    const outcome = await attemptOn(storage, sql, write, await readOne({ sql }, write.id));
-    await sql`COMMIT`;
-    return outcome;
-  } finally {
-    // Ends a transaction that was not committed, too.
-    await sql.end({ timeout: 0 });
-  }
+    return attemptOn(storage, sql, write, await readOne({ sql }, write.id));
+  });
 }
+
+/**
+ * The same without a trace. The change is really made and then undone, so that a dry run is refused by the same constraints
+ * and guards as the write would be; no second implementation of them could promise that. A subtransaction would save the
+ * connection, but the guards take what it wrote for somebody else's.
+ */
+const rehearse = (storage: Database, write: Write, current: EntityRow | undefined): Promise<Attempt> =>
+  storage.transaction('ROLLBACK', (sql) => attemptOn(storage, sql, write, current));
 
 /** What became of one change: its entity's row as it now stands (none: it does not exist), and whether it was written. */
 type Applied = { row: EntityRow | undefined; written: boolean };
 
 /**
  * Applies changes of different entities in one transaction with one instant, by the write function of
- * drizzle/0003_write.sql; a dry run by that of drizzle/0004_preview.sql. A change whose entity is not at the expected
- * tick is left out, the others are written.
+ * drizzle/0003_write.sql. A change whose entity is not at the expected tick is left out, the others are written.
  */
-async function applyChanges(sql: Sql, changes: readonly Change[], dryRun: boolean): Promise<Applied[]> {
+async function applyChanges(sql: Sql, changes: readonly Change[]): Promise<Applied[]> {
   const column = (pick: (change: Change) => string | number | null) => arrayText(changes.map(pick));
   const rows = await sql<((EntityRow & { written: boolean }) | { type: null })[]>`
     SELECT w.id, w.written, w.type, w.key, w.tick, w.deleted,
            ${instantText(sql, 'w.created_at')} AS "createdAt", ${instantText(sql, 'w.updated_at')} AS "updatedAt",
            w.properties::text AS properties
-      FROM ${dryRun ? sql`clocktick.preview_changes` : sql`clocktick.write_changes`}(
+      FROM clocktick.write_changes(
              ${column((c) => c.id)}::text::uuid[], ${column((c) => c.expected)}::text::int4[], ${column((c) => c.op)}::text::text[],
              ${column((c) => c.type)}::text::text[], ${column((c) => c.key)}::text::text[],
              ${column((c) => JSON.stringify(c.set))}::text::jsonb[],

@@ -1,0 +1,727 @@
+import t, { type Test } from 'tap';
+import { idOfKey, newId } from '../../src/temporal/identity.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
+import { type Answer, type Call, list, object, ranges, testService, text } from '../helper/service.js';
+
+type Method = Parameters<Call>[0];
+
+/** One request, and what its answer must match; `{id}` in the URL is the entity of the story. */
+type Step = [
+  method: Method,
+  url: string,
+  body: Json | undefined,
+  headers: Record<string, string>,
+  expected: { status: number; headers?: Record<string, string | undefined | RegExp>; body?: JsonObject },
+];
+
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+const LOCATION = /^\/entities\/[0-9a-f-]{36}$/;
+const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
+const MINIMAL = { prefer: 'return=minimal' };
+const APPLIED = { 'preference-applied': 'return=minimal', 'tick-at': INSTANT };
+
+t.test('writes', async (t) => {
+  const { call, sql } = await testService(t);
+  let stories = 0;
+  const traces = async () => {
+    const [counts] = await sql`
+      SELECT (SELECT count(*)::int FROM clocktick.tick) AS ticks, (SELECT count(*)::int FROM clocktick.activity) AS activities,
+             (SELECT count(*)::int FROM clocktick.property_history) AS ranges`;
+    return counts;
+  };
+
+  /** Runs the steps one after the other on an entity of their own, thing:<key>; gives the answers. */
+  const story = async (t: Test, steps: Step[]): Promise<Answer[]> => {
+    const address = `thing:story${++stories}`;
+    const answers: Answer[] = [];
+    for (const [at, [method, url, body, headers, expected]] of steps.entries()) {
+      const answer = await call(method, url.replace('{id}', address), body, headers);
+      t.match(answer, expected, `${at + 1}: ${method} ${url} ${JSON.stringify(body ?? null).slice(0, 80)}`);
+      answers.push(answer);
+    }
+    return answers;
+  };
+
+  const state = (properties: JsonObject): JsonObject => ({ type: 'thing', properties });
+  const problem = (status: number, code: string, more: JsonObject = {}) => ({
+    status,
+    body: { status, code, ...more },
+  });
+  const done = (tick: number, properties: JsonObject, status = 200) => ({
+    status,
+    headers: { etag: `"${tick}"`, 'tick-at': INSTANT },
+    body: { tick, properties, deleted: false },
+  });
+  const gone: Step = ['DELETE', '/entities/{id}', undefined, {}, { status: 204, headers: { 'tick-at': INSTANT } }];
+
+  const tables: Record<string, Step[]> = {
+    'PUT creates what is absent, replaces what is there, and takes null for a value': [
+      ['PUT', '/entities/{id}', state({ a: 1, b: null }), {}, { ...done(1, { a: 1, b: null }, 201) }],
+      ['PUT', '/entities/{id}', state({ a: 1, b: null }), {}, done(1, { a: 1, b: null })],
+      ['PUT', '/entities/{id}', state({ b: { x: null }, c: 2 }), {}, done(2, { b: { x: null }, c: 2 })],
+      ['GET', '/entities/{id}?asOf=1', undefined, {}, { status: 200, body: { properties: { a: 1, b: null } } }],
+      ['PUT', '/entities/{id}', state({}), {}, done(3, {})],
+    ],
+    'PUT revives a tombstone; its ticks go on': [
+      ['PUT', '/entities/{id}', state({ a: 1 }), {}, done(1, { a: 1 }, 201)],
+      gone,
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 2 }),
+        {},
+        { ...done(3, { a: 2 }, 201), headers: { location: `/entities/` } },
+      ],
+      ['GET', '/entities/{id}?asOf=2', undefined, {}, problem(410, 'entity_deleted', { tick: 2 })],
+    ],
+    'a type never changes, and an address of a key says it': [
+      ['PUT', '/entities/{id}', { type: 'other', properties: {} }, {}, problem(400, 'invalid_body')],
+      ['PUT', '/entities/{id}', state({}), {}, done(1, {}, 201)],
+    ],
+    'If-None-Match: * creates only, and may revive a tombstone': [
+      ['PUT', '/entities/{id}', state({ a: 1 }), { 'if-none-match': '*' }, done(1, { a: 1 }, 201)],
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 2 }),
+        { 'if-none-match': '*' },
+        problem(412, 'precondition_failed', { tick: 1 }),
+      ],
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 1 }),
+        { 'if-none-match': '*' },
+        problem(412, 'precondition_failed', { tick: 1 }),
+      ],
+      gone,
+      ['PUT', '/entities/{id}', state({ a: 3 }), { 'if-none-match': '*' }, done(3, { a: 3 }, 201)],
+    ],
+    'If-Match lets through at its tick only, even when nothing would change': [
+      ['PUT', '/entities/{id}', state({ a: 1 }), { 'if-match': '*' }, problem(412, 'precondition_failed')],
+      ['PUT', '/entities/{id}', state({ a: 1 }), { 'if-match': '"1"' }, problem(412, 'precondition_failed')],
+      ['PUT', '/entities/{id}', state({ a: 1 }), {}, done(1, { a: 1 }, 201)],
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 1 }),
+        { 'if-match': '"2"' },
+        problem(412, 'precondition_failed', { tick: 1 }),
+      ],
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 2 }),
+        { 'if-match': 'W/"1"' },
+        problem(412, 'precondition_failed', { tick: 1 }),
+      ],
+      ['PUT', '/entities/{id}', state({ a: 2 }), { 'if-match': '"7", "1"' }, done(2, { a: 2 })],
+      ['PATCH', '/entities/{id}', { properties: {} }, { 'if-match': '"1"' }, problem(412, 'precondition_failed')],
+      ['PATCH', '/entities/{id}', { properties: {} }, { 'if-none-match': '"2"' }, problem(412, 'precondition_failed')],
+      ['POST', '/entities/{id}/revert', { to: 1 }, { 'if-match': '"1"' }, problem(412, 'precondition_failed')],
+      ['POST', '/entities/{id}/restore', undefined, { 'if-match': '"1"' }, problem(412, 'precondition_failed')],
+      ['DELETE', '/entities/{id}', undefined, { 'if-match': '"1"' }, problem(412, 'precondition_failed')],
+      ['DELETE', '/entities/{id}', undefined, { 'if-match': '"2"' }, { status: 204, headers: { etag: '"3"' } }],
+      ['DELETE', '/entities/{id}', undefined, { 'if-match': '"3"' }, { status: 204, headers: { etag: '"3"' } }],
+      ['DELETE', '/entities/{id}', undefined, { 'if-match': '*' }, problem(412, 'precondition_failed')],
+    ],
+    'the tombstone’s tick in If-Match works for PUT and for restore': [
+      ['PUT', '/entities/{id}', state({ a: 1 }), {}, done(1, { a: 1 }, 201)],
+      gone,
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 2 }),
+        { 'if-match': '"1"' },
+        problem(412, 'precondition_failed', { tick: 2 }),
+      ],
+      ['PUT', '/entities/{id}', state({ a: 2 }), { 'if-match': '"2"' }, done(3, { a: 2 }, 201)],
+      gone,
+      ['POST', '/entities/{id}/restore', undefined, { 'if-match': '"4"' }, done(5, { a: 2 })],
+    ],
+    'restore brings back what the tombstone ended; of the living it is nothing': [
+      ['POST', '/entities/{id}/restore', undefined, {}, problem(404, 'entity_not_found')],
+      ['PUT', '/entities/{id}', state({ a: 1, b: null }), {}, done(1, { a: 1, b: null }, 201)],
+      ['POST', '/entities/{id}/restore', undefined, {}, done(1, { a: 1, b: null })],
+      ['PATCH', '/entities/{id}', { properties: { a: 2 } }, {}, done(2, { a: 2, b: null })],
+      gone,
+      ['PATCH', '/entities/{id}', { properties: { a: 3 } }, {}, problem(410, 'entity_deleted', { tick: 3 })],
+      ['POST', '/entities/{id}/restore', { activity: { actor: 'me' } }, {}, done(4, { a: 2, b: null })],
+      ['POST', '/entities/{id}/restore', {}, {}, done(4, { a: 2, b: null })],
+      gone,
+      ['POST', '/entities/{id}/restore', {}, {}, done(6, { a: 2, b: null })],
+    ],
+    'revert goes back whole, or by named properties; never to a tombstone': [
+      ['PUT', '/entities/{id}', state({ a: 1, b: 1 }), {}, done(1, { a: 1, b: 1 }, 201)],
+      ['PUT', '/entities/{id}', state({ a: 2, c: 2 }), {}, done(2, { a: 2, c: 2 })],
+      ['POST', '/entities/{id}/revert', { to: 1, properties: ['b'] }, {}, done(3, { a: 2, b: 1, c: 2 })],
+      ['POST', '/entities/{id}/revert', { to: 1, properties: ['b'] }, {}, done(3, { a: 2, b: 1, c: 2 })],
+      ['POST', '/entities/{id}/revert', { to: 1, properties: ['c', 'never'] }, {}, done(4, { a: 2, b: 1 })],
+      ['POST', '/entities/{id}/revert', { to: '1', activity: { reason: 'oops' } }, {}, done(5, { a: 1, b: 1 })],
+      ['POST', '/entities/{id}/revert', { to: 99 }, {}, problem(404, 'tick_not_found')],
+      ['POST', '/entities/{id}/revert', { to: '2000-01-01T00:00:00Z' }, {}, problem(404, 'entity_not_found')],
+      ['POST', '/entities/{id}/revert', { to: '2999-01-01T00:00:00Z' }, {}, problem(400, 'as_of_in_future')],
+      gone,
+      ['POST', '/entities/{id}/revert', { to: 1, properties: ['a'] }, {}, problem(410, 'entity_deleted', { tick: 6 })],
+      ['POST', '/entities/{id}/revert', { to: 6 }, {}, problem(409, 'deleted_then', { tick: 6 })],
+      ['POST', '/entities/{id}/revert', { to: 2 }, {}, done(7, { a: 2, c: 2 })],
+    ],
+    'a JSON Patch is all or nothing, and its paths lie in the properties': [
+      ['PUT', '/entities/{id}', state({ a: 1, l: [1, 2] }), {}, done(1, { a: 1, l: [1, 2] }, 201)],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [{ op: 'add', path: '/properties/l/-', value: null }],
+        JSON_PATCH,
+        done(2, { l: [1, 2, null] }),
+      ],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [
+          { op: 'replace', path: '/properties/a', value: 9 },
+          { op: 'test', path: '/properties/l/0', value: 2 },
+        ],
+        JSON_PATCH,
+        problem(409, 'patch_test_failed', { errors: [{ path: '/1/path' }] }),
+      ],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [{ op: 'remove', path: '/properties/z' }],
+        JSON_PATCH,
+        problem(409, 'patch_not_applicable'),
+      ],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [{ op: 'replace', path: '/type', value: 'x' }],
+        JSON_PATCH,
+        problem(400, 'invalid_body'),
+      ],
+      ['PATCH', '/entities/{id}', [{ op: 'test', path: '/properties/a', value: 1.0 }], JSON_PATCH, done(2, { a: 1 })],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [{ op: 'add', path: '/properties/a', value: null }],
+        JSON_PATCH,
+        done(3, { a: null }),
+      ],
+      [
+        'PATCH',
+        '/entities/{id}',
+        [{ op: 'move', from: '/properties/a', path: '/properties/b' }],
+        JSON_PATCH,
+        done(4, { b: null }),
+      ],
+    ],
+    'Prefer: return=minimal leaves the body out and keeps what a client needs to go on': [
+      [
+        'PUT',
+        '/entities/{id}',
+        state({ a: 1 }),
+        MINIMAL,
+        { status: 201, headers: { etag: '"1"', location: LOCATION, ...APPLIED } },
+      ],
+      ['PUT', '/entities/{id}', state({ a: 2 }), MINIMAL, { status: 204, headers: { etag: '"2"', ...APPLIED } }],
+      [
+        'PATCH',
+        '/entities/{id}',
+        { properties: { a: 3 } },
+        MINIMAL,
+        { status: 204, headers: { etag: '"3"', ...APPLIED } },
+      ],
+      [
+        'PATCH',
+        '/entities/{id}',
+        { properties: { a: 3 } },
+        MINIMAL,
+        { status: 204, headers: { etag: '"3"', ...APPLIED } },
+      ],
+      ['POST', '/entities/{id}/revert', { to: 1 }, MINIMAL, { status: 204, headers: { etag: '"4"', ...APPLIED } }],
+      ['POST', '/entities/{id}/restore', undefined, MINIMAL, { status: 204, headers: { etag: '"4"', ...APPLIED } }],
+      [
+        'PATCH',
+        '/entities/{id}',
+        { properties: { a: 9 } },
+        { prefer: 'wait=5, return=representation' },
+        done(5, { a: 9 }),
+      ],
+    ],
+  };
+  for (const [name, steps] of Object.entries(tables)) {
+    await t.test(name, async (t) => {
+      const answers = await story(t, steps);
+      for (const answer of answers) if (answer.status === 204) t.equal(answer.text, '');
+    });
+  }
+
+  await t.test('the instant of a write, as of which a read sees it', async (t) => {
+    const made = await call('POST', '/entities', state({ a: 1 }));
+    const id = text(made.body.id);
+    const writes: [Method, string, Json | undefined][] = [
+      ['PATCH', '', { properties: { a: 2 } }],
+      ['PUT', '', state({ a: 3 })],
+      ['POST', '/revert', { to: 1 }],
+      ['DELETE', '', undefined],
+      ['POST', '/restore', undefined],
+    ];
+    for (const [method, action, body] of writes) {
+      const answer = await call(method, `/entities/${id}${action}`, body);
+      const at = answer.headers['tick-at'];
+      const then = await call('GET', `/entities/${id}?asOf=${at}`);
+      t.equal(then.headers.etag ?? `"${then.body.tick}"`, answer.headers.etag, `${method} ${action}`);
+      if (method === 'DELETE') t.equal(then.status, 410);
+      else t.equal(answer.body.updatedAt, at);
+    }
+  });
+
+  await t.test('PUT creates under a fresh UUID, never under one that may belong to a key', async (t) => {
+    const unborn = idOfKey('thing', 'yet to be born');
+    const cases: [id: string, status: number][] = [
+      [newId(), 201],
+      ['9b2d3c4e-0000-4000-8000-00000000abcd', 201],
+      ['9B2D3C4E-0000-4000-8000-00000000ABCD', 200],
+      [unborn, 400],
+      ['00000000-0000-0000-0000-000000000000', 400],
+      ['9b2d3c4e-0000-1000-8000-00000000abcd', 400],
+      ['9b2d3c4e-0000-4000-0000-00000000abcd', 400],
+    ];
+    for (const [id, status] of cases) {
+      const answer = await call('PUT', `/entities/${id}`, state({ a: 1 }));
+      t.equal(answer.status, status, id);
+      if (status === 400) t.match(answer.body, { code: 'invalid_id', errors: [{ path: 'id' }] }, id);
+      else t.equal(answer.body.id, id.toLowerCase());
+    }
+    t.match(await call('PUT', `/entities/${unborn}`, state({}), { 'if-match': '"1"' }), { status: 412 });
+    await call('POST', '/entities', { type: 'thing', key: 'yet to be born', properties: {} });
+    t.match(await call('PUT', `/entities/${unborn}`, state({ a: 1 })), {
+      status: 200,
+      body: { key: 'yet to be born' },
+    });
+    const other = await call('PUT', `/entities/${unborn}`, { type: 'other', properties: {} });
+    t.match(other, problem(409, 'type_mismatch', { errors: [{ path: '/type' }] }));
+  });
+
+  await t.test('reads answer 304 to who has the state, and HEAD as GET without its body', async (t) => {
+    const made = await call('PUT', '/entities/thing:conditional', state({ a: 1, b: 2 }));
+    await call('PATCH', '/entities/thing:conditional', { properties: { a: 2 } });
+    const url = '/entities/thing:conditional';
+    const cases: [url: string, etag: string, headers: Record<string, string>, status: number][] = [
+      [url, '"2"', {}, 200],
+      [url, '"2"', { 'if-none-match': '"2"' }, 304],
+      [url, '"2"', { 'if-none-match': 'W/"2"' }, 304],
+      [url, '"2"', { 'if-none-match': '*' }, 304],
+      [url, '"2"', { 'if-none-match': '"1", "x", "2"' }, 304],
+      [url, '"2"', { 'if-none-match': '"1"' }, 200],
+      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"1"' }, 304],
+      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"2"' }, 200],
+      [`${url}?asOf=${made.body.updatedAt}`, '"1"', { 'if-none-match': '"1"' }, 304],
+      [`${url}/diff?from=1`, '"1-2"', { 'if-none-match': '"1-2"' }, 304],
+    ];
+    for (const [url, etag, headers, status] of cases) {
+      for (const method of ['GET', 'HEAD'] as const) {
+        const answer = await call(method, url, undefined, headers);
+        t.match(answer, { status, headers: { etag } }, `${method} ${url} ${JSON.stringify(headers)}`);
+        t.equal(answer.text === '', status === 304 || method === 'HEAD');
+      }
+    }
+    const pinned = await call('GET', `${url}?asOf=${made.body.updatedAt}`);
+    t.equal(pinned.headers['content-location'], `/entities/${made.body.id}?asOf=1`);
+    const { headers } = await call('HEAD', url);
+    t.equal(headers['content-length'], String(Buffer.byteLength((await call('GET', url)).text)));
+    t.match(await call('GET', url, undefined, { 'if-none-match': '2' }), problem(400, 'invalid_condition'));
+    t.match(await call('HEAD', '/entities/thing:nowhere'), { status: 404, text: '' });
+  });
+
+  await t.test('fields choose properties, now, then and of many', async (t) => {
+    const names = { a: 1, 'b,c': 2, 'd\\': 3, ['__proto__']: 4, constructor: 5, '😀': null };
+    await call('PUT', '/entities/thing:fields', JSON.stringify(state(Object.fromEntries(Object.entries(names)))));
+    await call('PATCH', '/entities/thing:fields', { properties: { a: 9, 'b,c': null } });
+    const cases: [query: string, now: [string, Json][], then: [string, Json][]][] = [
+      ['fields=a', [['a', 9]], [['a', 1]]],
+      [
+        'fields=a,constructor',
+        [
+          ['a', 9],
+          ['constructor', 5],
+        ],
+        [
+          ['a', 1],
+          ['constructor', 5],
+        ],
+      ],
+      [
+        'fields=a&fields=constructor',
+        [
+          ['a', 9],
+          ['constructor', 5],
+        ],
+        [
+          ['a', 1],
+          ['constructor', 5],
+        ],
+      ],
+      ['fields=b%5C,c', [], [['b,c', 2]]],
+      ['fields=b,c', [], []],
+      [
+        'fields=d%5C%5C,a',
+        [
+          ['a', 9],
+          ['d\\', 3],
+        ],
+        [
+          ['a', 1],
+          ['d\\', 3],
+        ],
+      ],
+      ['fields=__proto__', [['__proto__', 4]], [['__proto__', 4]]],
+      ['fields=%F0%9F%98%80,%F0%9F%98%80', [['😀', null]], [['😀', null]]],
+      ['fields=never', [], []],
+    ];
+    for (const [query, now, then] of cases) {
+      const answers = await Promise.all(
+        ['thing:fields?', 'thing:fields?asOf=1&', '?ids=thing:fields&'].map((at) =>
+          call('GET', `/entities${at.startsWith('?') ? '' : '/'}${at}${query}`),
+        ),
+      );
+      const [one, past, many] = answers.map((answer) => answer.body);
+      const held = (body: JsonObject | undefined) => Object.entries(object(body?.properties)).toSorted();
+      t.same(held(one), now.toSorted(), query);
+      t.same(held(past), then.toSorted(), `${query} then`);
+      t.same(held(object(list(many?.items)[0])), now.toSorted(), `${query} of many`);
+    }
+    const bad = ['fields=', 'fields=a,', 'fields=..', `fields=${'x'.repeat(257)}`, 'fields=%00'];
+    for (const query of bad)
+      t.match(await call('GET', `/entities/thing:fields?${query}`), problem(400, 'invalid_property_name'), query);
+  });
+
+  await t.test('many entities by their ids, in the order asked for, with what is missing', async (t) => {
+    const keys = ['one', 'a,b', '😀'];
+    const ids: string[] = [];
+    for (const key of keys) {
+      const made = await call('POST', '/entities', { type: 'many', key, properties: { key } });
+      ids.push(text(made.body.id));
+    }
+    const before = text((await call('GET', `/entities/${ids[2]}`)).body.updatedAt);
+    await call('PATCH', '/entities/many:one', { properties: { key: 'changed' } });
+    await call('DELETE', `/entities/${ids[2]}`);
+    const url = `/entities?ids=${ids[1]}&ids=many:one,many:nobody,${ids[2]}`;
+    const { body, headers } = await call('GET', url);
+    t.match(body, {
+      items: [{ key: 'a,b' }, { key: 'one', tick: 2 }],
+      missing: [
+        { id: 'many:nobody', code: 'entity_not_found' },
+        { id: ids[2], code: 'entity_deleted' },
+      ],
+    });
+    t.equal(list(body.items).length, 2);
+    t.equal(JSON.stringify(list(body.items)[1]), JSON.stringify((await call('GET', '/entities/many:one')).body));
+    const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a\\,b')},many:one,many:one`);
+    t.same(
+      list(escaped.body.items).map((item) => object(item).key),
+      ['a,b', 'one', 'one'],
+    );
+    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 304, text: '' });
+    const past = await call('GET', `${url}&asOf=${before}`);
+    t.match(past.body, { items: [{ key: 'a,b' }, { key: 'one', tick: 1 }, { key: '😀' }], missing: [{}] });
+    t.not(past.headers.etag, headers.etag);
+    await call('PATCH', '/entities/many:one', { properties: { key: 'again' } });
+    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 200 });
+    t.equal((await call('GET', `${url}&asOf=${before}`)).text, past.text);
+    const refused: [query: string, code: string, path: string][] = [
+      ['', 'invalid_parameter', 'ids'],
+      ['?ids=', 'invalid_id', 'ids'],
+      ['?ids=many:one,', 'invalid_id', 'ids'],
+      ['?ids=many:one,nonsense', 'invalid_id', 'ids'],
+      ['?ids=many:one&asOf=1', 'invalid_as_of', 'asOf'],
+      ['?ids=many:one&asOf=2999-01-01T00:00:00Z', 'as_of_in_future', ''],
+      [`?ids=${Array(101).fill('many:one').join(',')}`, 'invalid_parameter', 'ids'],
+      ['?ids=many:one&x=1', 'unknown_parameter', 'x'],
+    ];
+    for (const [query, code, path] of refused) {
+      const answer = await call('GET', `/entities${query}`);
+      t.match(answer, problem(400, code), query.slice(0, 60));
+      if (path !== '') t.match(answer.body, { errors: [{ path }] }, query.slice(0, 60));
+    }
+    t.equal((await call('GET', `/entities?ids=${Array(100).fill('many:one').join(',')}`)).status, 200);
+  });
+
+  await t.test('a diff is what differs, in either direction', async (t) => {
+    const url = '/entities/thing:diff';
+    const first = await call('PUT', url, state({ a: 1, b: null, same: { x: [1] } }));
+    await call('PUT', url, state({ a: 2, c: null, same: { x: [2] } }));
+    const third = await call('PUT', url, state({ a: 1, c: 3, same: { x: [1] } }));
+    await call('DELETE', url);
+    await call('POST', `${url}/restore`);
+    const [at1, at3] = [first.headers['tick-at'], third.headers['tick-at']];
+    const cases: [query: string, from: JsonObject, to: JsonObject, changes: JsonObject][] = [
+      ['from=1&to=3', { tick: 1, at: at1 ?? '' }, { tick: 3, at: at3 ?? '' }, { b: { from: null }, c: { to: 3 } }],
+      ['from=3&to=1', { tick: 3 }, { tick: 1 }, { b: { to: null }, c: { from: 3 } }],
+      [`from=${at1}&to=${at3}`, { tick: 1 }, { tick: 3 }, { b: { from: null }, c: { to: 3 } }],
+      [
+        'from=2&to=3',
+        { tick: 2 },
+        { tick: 3 },
+        { a: { from: 2, to: 1 }, c: { from: null, to: 3 }, same: { from: { x: [2] }, to: { x: [1] } } },
+      ],
+      ['from=1&to=1', { tick: 1 }, { tick: 1 }, {}],
+      ['from=3', { tick: 3 }, { tick: 5 }, {}],
+      [
+        'from=3&to=4',
+        { tick: 3 },
+        { tick: 4, deleted: true },
+        { a: { from: 1 }, c: { from: 3 }, same: { from: { x: [1] } } },
+      ],
+      [
+        'from=4&to=5',
+        { tick: 4, deleted: true },
+        { tick: 5 },
+        { a: { to: 1 }, c: { to: 3 }, same: { to: { x: [1] } } },
+      ],
+    ];
+    for (const [query, from, to, changes] of cases) {
+      const { status, body } = await call('GET', `${url}/diff?${query}`);
+      t.equal(status, 200, query);
+      t.match(body, { from, to }, query);
+      t.equal(Object.hasOwn(object(body.to), 'deleted'), 'deleted' in to);
+      t.same(body.changes, changes, query);
+    }
+    const refused: [query: string, status: number, code: string][] = [
+      ['', 400, 'invalid_parameter'],
+      ['to=1', 400, 'invalid_parameter'],
+      ['from=0', 400, 'invalid_as_of'],
+      ['from=1&to=x', 400, 'invalid_as_of'],
+      ['from=9', 404, 'tick_not_found'],
+      ['from=1&to=9', 404, 'tick_not_found'],
+      ['from=2000-01-01T00:00:00Z', 404, 'entity_not_found'],
+      ['from=1&to=2999-01-01T00:00:00Z', 400, 'as_of_in_future'],
+      ['from=1&asOf=1', 400, 'unknown_parameter'],
+    ];
+    for (const [query, status, code] of refused)
+      t.match(await call('GET', `${url}/diff?${query}`), problem(status, code), query);
+    t.match(await call('GET', '/entities/thing:nobody/diff?from=1'), problem(404, 'entity_not_found'));
+  });
+
+  await t.test('T22–T23 an activity made before is named by Activity-Id, and finds all its ticks', async (t) => {
+    const details = { actor: 'monica', reason: 'moving day', metadata: { ticket: [1, null] } };
+    const made = await call('POST', '/activities', details);
+    t.match(made, { status: 201, body: details, headers: { location: `/activities/${made.body.id}` } });
+    t.match(made.body.recordedAt, INSTANT);
+    const other = await call('POST', '/activities', { actor: 'ross' });
+    const [first, second] = [made, other].map(({ body }) => ({ 'activity-id': text(body.id) }));
+    await call('POST', '/entities', { type: 'thing', key: 'x1', properties: { a: 1 } }, first);
+    await call('PUT', '/entities/thing:x2', state({ a: 1 }), first);
+    await call('PATCH', '/entities/thing:x1', [{ op: 'replace', path: '/properties/a', value: 2 }], {
+      ...JSON_PATCH,
+      ...second,
+    });
+    await call('DELETE', '/entities/thing:x2', undefined, second);
+    const ticksOf = async (id: Json | undefined) =>
+      list((await call('GET', `/activities/${id}`)).body.ticks).map((tick) => {
+        const { type, key, tick: number, op } = object(tick);
+        return `${type}:${key} ${number} ${op}`;
+      });
+    t.same((await ticksOf(made.body.id)).toSorted(), ['thing:x1 1 created', 'thing:x2 1 created']);
+    t.same((await ticksOf(other.body.id)).toSorted(), ['thing:x1 2 updated', 'thing:x2 2 deleted']);
+    const history = await call('GET', '/entities/thing:x1/history');
+    t.match(history.body.items, [{ activity: { id: made.body.id, ...details } }, { activity: { id: other.body.id } }]);
+
+    const before = await traces();
+    const again = await call('PATCH', '/entities/thing:x1', { properties: { a: 3 } }, second);
+    t.match(again, problem(409, 'activity_already_ticked'), 'an activity ticks an entity at most once');
+    const nobody = { 'activity-id': newId() };
+    const refused: [headers: Record<string, string>, body: JsonObject, code: string][] = [
+      [nobody, { properties: { a: 3 } }, 'unknown_activity'],
+      [nobody, { properties: {} }, 'unknown_activity'],
+      [{ 'activity-id': 'x' }, { properties: { a: 3 } }, 'invalid_activity_id'],
+      [{ 'activity-id': '' }, { properties: { a: 3 } }, 'invalid_activity_id'],
+      [first ?? {}, { properties: { a: 3 }, activity: { actor: 'me' } }, 'activity_given_twice'],
+    ];
+    for (const [headers, body, code] of refused) {
+      for (const dryRun of ['', '?dryRun=true'])
+        t.match(await call('PATCH', `/entities/thing:x1${dryRun}`, body, headers), problem(400, code), code);
+    }
+    t.match(
+      await call('PATCH', '/entities/thing:x1', { properties: { a: 2 } }, second),
+      { status: 200 },
+      'no tick, no conflict',
+    );
+    t.same(await traces(), before);
+
+    const absent: [url: string, status: number, code: string][] = [
+      [`/activities/${newId()}`, 404, 'activity_not_found'],
+      ['/activities/x', 400, 'invalid_activity_id'],
+      [`/activities/${made.body.id}?limit=0`, 400, 'invalid_parameter'],
+      [`/activities/${made.body.id}?cursor=x`, 400, 'invalid_cursor'],
+    ];
+    for (const [url, status, code] of absent) t.match(await call('GET', url), problem(status, code), url);
+  });
+
+  await t.test('the ticks of an activity come in pages', async (t) => {
+    const made = await call('POST', '/activities', { reason: 'bulk' });
+    const by = { 'activity-id': text(made.body.id) };
+    const ids: string[] = [];
+    for (let n = 0; n < 7; n++) ids.push(text((await call('POST', '/entities', state({ n }), by)).body.id));
+    const seen: string[] = [];
+    let url: string | undefined = `/activities/${made.body.id}?limit=3`;
+    let pages = 0;
+    while (url !== undefined) {
+      const page: Answer = await call('GET', url);
+      seen.push(...list(page.body.ticks).map((tick) => text(object(tick).id)));
+      pages++;
+      url = /^<(.*)>; rel="next"$/.exec(page.headers.link ?? '')?.[1];
+      t.equal(page.body.next === null, url === undefined);
+    }
+    t.equal(pages, 3);
+    t.same(seen, ids.toSorted());
+    const empty = await call('POST', '/activities', { reason: 'nothing yet' });
+    t.match((await call('GET', `/activities/${empty.body.id}`)).body, { reason: 'nothing yet', ticks: [], next: null });
+  });
+
+  await t.test('a dry run answers what would be written, and writes nothing', async (t) => {
+    const url = '/entities/thing:dry';
+    await call('PUT', url, state({ a: 1, b: null, long: 'x'.repeat(20_000) }));
+    await call('PATCH', url, { properties: { b: 2 } });
+    const activity = { activity: { actor: 'nobody' } };
+    const cases: [
+      name: string,
+      Method,
+      string,
+      Json | undefined,
+      expected: JsonObject,
+      headers?: Record<string, string>,
+    ][] = [
+      [
+        'create',
+        'POST',
+        '/entities',
+        { ...state({ n: null }), ...activity },
+        { op: 'created', changes: { n: { to: null } }, entity: { tick: 1, properties: { n: null } } },
+      ],
+      [
+        'put anew',
+        'PUT',
+        '/entities/thing:dry2',
+        state({ n: 1 }),
+        { op: 'created', changes: { n: { to: 1 } }, entity: { key: 'dry2', tick: 1 } },
+      ],
+      [
+        'put',
+        'PUT',
+        url,
+        state({ a: 2 }),
+        {
+          op: 'updated',
+          changes: { a: { from: 1, to: 2 }, b: { from: 2 }, long: {} },
+          entity: { tick: 3, properties: { a: 2 } },
+        },
+      ],
+      [
+        'patch',
+        'PATCH',
+        url,
+        { properties: { a: null }, ...activity },
+        { op: 'updated', changes: { a: { from: 1 } }, entity: { tick: 3, properties: { b: 2 } } },
+      ],
+      [
+        'JSON Patch',
+        'PATCH',
+        url,
+        [{ op: 'copy', from: '/properties/a', path: '/properties/c' }],
+        { op: 'updated', changes: { c: { to: 1 } } },
+        JSON_PATCH,
+      ],
+      ['nothing', 'PATCH', url, { properties: { a: 1 } }, { op: null, changes: {}, entity: { tick: 2 } }],
+      [
+        'delete',
+        'DELETE',
+        url,
+        undefined,
+        {
+          op: 'deleted',
+          changes: { a: { from: 1 }, b: { from: 2 }, long: {} },
+          entity: { tick: 3, deleted: true, properties: {} },
+        },
+      ],
+      [
+        'revert',
+        'POST',
+        `${url}/revert`,
+        { to: 1 },
+        { op: 'updated', changes: { b: { from: 2, to: null } }, entity: { tick: 3 } },
+      ],
+      ['restore', 'POST', `${url}/restore`, undefined, { op: null, changes: {}, entity: { tick: 2 } }],
+    ];
+    const before = await traces();
+    for (const [name, method, path, body, expected, headers] of cases) {
+      const answer = await call(method, `${path}?dryRun=true`, body, headers);
+      t.match(answer, { status: 200, body: expected }, name);
+      t.same(
+        Object.keys(object(answer.body.changes)),
+        Object.keys(object(expected.changes)),
+        `${name}: these and no other`,
+      );
+      t.equal(answer.headers.etag, undefined, 'a tag would name a tick that is not there');
+    }
+    const refusals: [Method, string, Json | undefined, Record<string, string>, number, string][] = [
+      ['POST', '/entities', { type: 'thing', key: 'dry', properties: {} }, {}, 409, 'entity_exists'],
+      ['PATCH', url, { properties: { a: 2 } }, { 'if-match': '"1"' }, 412, 'precondition_failed'],
+      ['PATCH', url, { properties: { '': 2 } }, {}, 400, 'invalid_property_name'],
+      ['DELETE', '/entities/thing:nobody', undefined, {}, 404, 'entity_not_found'],
+    ];
+    for (const [method, path, body, headers, status, code] of refusals)
+      t.match(await call(method, `${path}?dryRun=true`, body, headers), problem(status, code), code);
+    const tiny = JSON.parse(`[${'5e-324,'.repeat(30_000)}0]`);
+    t.match(
+      await call('PATCH', `${url}?dryRun=true`, { properties: { tiny } }),
+      problem(413, 'entity_too_large'),
+      'what only the database knows',
+    );
+    t.match(await call('PATCH', `${url}?dryRun=yes`, { properties: {} }), problem(400, 'invalid_parameter'));
+    t.same(await traces(), before);
+    const written = await call('PATCH', `${url}?dryRun=false`, { properties: { a: 2 } });
+    t.equal(written.body.tick, 3, 'and the tick that was foretold is still free');
+  });
+
+  await t.test('A01–A02 a reservation changes its party three times; every tick shows all of it', async (t) => {
+    const days = ['2015-04-01', '2015-04-02', '2015-04-03'];
+    const made = await call('POST', '/entities', {
+      type: 'reservation',
+      properties: { name: 'Rhys', date: days[0] ?? '', time: '19:30', party: 10 },
+    });
+    const id = text(made.body.id);
+    await call('PATCH', `/entities/${id}`, { properties: { date: days[1] ?? '', time: '20:00', party: 15 } });
+    await call('PATCH', `/entities/${id}`, { properties: { date: days[2] ?? '', party: 11 } });
+    const parties = [10, 15, 11];
+    for (const [n, party] of parties.entries()) {
+      const { body } = await call('GET', `/entities/${id}?asOf=${n + 1}`);
+      t.match(body.properties, { name: 'Rhys', date: days[n], party, time: n === 0 ? '19:30' : '20:00' });
+    }
+    t.same(await ranges(call, id, 'name'), ['"Rhys"@[1,)']);
+  });
+});
+
+t.test('a service that wants conditions refuses a change without one', async (t) => {
+  const { call } = await testService(t, { requireCondition: true });
+  const put = (properties: JsonObject, headers: Record<string, string>) =>
+    call('PUT', '/entities/thing:one', { type: 'thing', properties }, headers);
+  t.match(await put({ a: 1 }, {}), { status: 428, body: { code: 'precondition_required' } });
+  t.match(await put({ a: 1 }, { 'if-none-match': '*' }), { status: 201 });
+  t.match(await put({ a: 2 }, { 'if-match': '"1"' }), { status: 200 });
+  const unconditional: [Method, string, Json | undefined][] = [
+    ['PATCH', '', { properties: { a: 3 } }],
+    ['DELETE', '', undefined],
+    ['POST', '/restore', undefined],
+    ['POST', '/revert', { to: 1 }],
+  ];
+  for (const [method, action, body] of unconditional) {
+    t.match(await call(method, `/entities/thing:one${action}`, body), { status: 428 }, `${method} ${action}`);
+  }
+  t.match(
+    await call('POST', '/entities', { type: 'thing', properties: {} }),
+    { status: 201 },
+    'a create overwrites nothing',
+  );
+  t.match(await call('GET', '/entities/thing:one'), { status: 200, body: { tick: 2 } });
+});

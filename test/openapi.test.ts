@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises';
+import { compileErrors, parse, validate } from '@readme/openapi-parser';
+import t from 'tap';
+import { PROBLEMS } from '../src/http/problems.js';
+import { isObject, type Json, type JsonObject } from '../src/temporal/json.js';
+import { testService } from './helper/service.js';
+
+const FILE = new URL('../openapi.yaml', import.meta.url);
+
+t.test('openapi.yaml', async (t) => {
+  const { app, call } = await testService(t);
+  await app.ready();
+  const written = await readFile(FILE, 'utf8');
+
+  await t.test('is what the routes say, and what the service serves', async (t) => {
+    t.ok(app.swagger({ yaml: true }) === written, 'up to date; otherwise: npm run openapi');
+    const served = await app.inject('/openapi.yaml');
+    t.equal(served.statusCode, 200);
+    t.match(served.headers['content-type'], /^application\/yaml/);
+    t.ok(served.body === written);
+    t.match(await call('DELETE', '/openapi.yaml'), { status: 405, headers: { allow: 'GET, HEAD, OPTIONS' } });
+    const page = await app.inject('/docs/');
+    t.equal(page.statusCode, 200);
+    t.match(page.headers['content-type'], /^text\/html/);
+  });
+
+  await t.test('is a sound document of OpenAPI 3.1, without dangling references', async (t) => {
+    const result = await validate(FILE.pathname);
+    t.ok(result.valid, result.valid ? '' : compileErrors(result));
+    t.match(app.swagger(), { openapi: '3.1.0' });
+  });
+
+  const document: Json = JSON.parse(JSON.stringify(await parse(FILE.pathname)));
+  const operations = operationsOf(document);
+
+  await t.test('describes every call the service has', async (t) => {
+    t.same(operations.map(({ name }) => name).toSorted(), [
+      'DELETE /entities/{id}',
+      'GET /activities/{id}',
+      'GET /entities',
+      'GET /entities/{id}',
+      'GET /entities/{id}/diff',
+      'GET /entities/{id}/history',
+      'GET /entities/{id}/history/{property}',
+      'GET /health/live',
+      'GET /health/ready',
+      'PATCH /entities/{id}',
+      'POST /activities',
+      'POST /entities',
+      'POST /entities/{id}/restore',
+      'POST /entities/{id}/revert',
+      'PUT /entities/{id}',
+    ]);
+    for (const { name, operation } of operations) {
+      t.type(operation.summary, 'string', name);
+      t.type(operation.operationId, 'string', name);
+      for (const parameter of listOf(operation.parameters)) {
+        t.type(at(parameter, 'description'), 'string', `${name} ${at(parameter, 'name')}`);
+      }
+    }
+  });
+
+  await t.test('describes every problem code, with an example, where it can occur', async (t) => {
+    const documented = new Set<string>();
+    for (const { operation } of operations) {
+      for (const [status, response] of Object.entries(objectOf(operation.responses))) {
+        const content = objectOf(at(response, 'content') ?? {});
+        for (const code of Object.keys(objectOf(at(content['application/problem+json'], 'examples') ?? {}))) {
+          documented.add(`${status} ${code}`);
+        }
+      }
+    }
+    const known = Object.entries(PROBLEMS)
+      .filter(([code]) => !['route_not_found', 'method_not_allowed'].includes(code))
+      .map(([code, { status }]) => `${status} ${code}`);
+    t.same([...documented].toSorted(), known.toSorted());
+  });
+});
+
+function operationsOf(document: Json): { name: string; operation: JsonObject }[] {
+  return Object.entries(objectOf(at(document, 'paths'))).flatMap(([path, item]) =>
+    Object.entries(objectOf(item)).map(([method, operation]) => ({
+      name: `${method.toUpperCase()} ${path}`,
+      operation: objectOf(operation),
+    })),
+  );
+}
+
+const at = (value: Json | undefined, name: string): Json | undefined => (isObject(value) ? value[name] : undefined);
+
+function objectOf(value: Json | undefined): JsonObject {
+  if (!isObject(value)) throw new Error(`no object: ${JSON.stringify(value)}`);
+  return value;
+}
+
+const listOf = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
