@@ -1,6 +1,6 @@
 import type { ActivityDetails } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
-import { type Database, instantText, whole } from './database.js';
+import { type Database, instantText } from './database.js';
 import { readFailure, writeFailure } from './failures.js';
 
 /** A recorded activity; what was not given is null, `metadata` is JSON text. */
@@ -39,10 +39,9 @@ export async function recordActivity({ writes }: Database, id: string, details: 
  */
 export async function requireActivity({ sql }: Database, id: string): Promise<void> {
   try {
-    const rows = await sql<{ known: boolean }[]>`
+    const [row] = await sql<{ known: boolean }[]>`
       SELECT EXISTS (SELECT FROM clocktick.activity a WHERE a.id = ${id}::uuid) AS known`;
-    const [row] = whole(rows);
-    if (row.known) return;
+    if (row?.known) return;
   } catch (error) {
     throw readFailure(error);
   }
@@ -64,11 +63,10 @@ export async function readActivity(
   page: { after: string | null; limit: number },
 ): Promise<ActivityPage | undefined> {
   try {
-    const rows = await sql<(ActivityRow | { id: null })[]>`
+    const [activity] = await sql<ActivityRow[]>`
       SELECT a.id, a.actor, a.reason, a.metadata::text, ${instantText(sql, 'a.recorded_at')} AS "recordedAt"
-        FROM (SELECT true) asked LEFT JOIN clocktick.activity a ON a.id = ${id}::uuid`;
-    const [activity] = whole(rows);
-    if (activity.id === null) return undefined;
+        FROM clocktick.activity a WHERE a.id = ${id}::uuid`;
+    if (!activity) return undefined;
     const ticks = await sql<ActivityTick[]>`
       SELECT t.entity_id AS id, t.type, e.key, t.tick, ${instantText(sql, 't.at')} AS at, t.op
         FROM clocktick.tick t JOIN clocktick.entity e ON e.id = t.entity_id

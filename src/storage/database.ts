@@ -1,6 +1,5 @@
 import pLimit from 'p-limit';
 import postgres from 'postgres';
-import { Refusal } from '../temporal/refusal.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -120,16 +119,3 @@ export const arrayText = (items: readonly (string | number | null)[]): string =>
 /** An instant as the API shows it, made by the server: a JS Date would drop the microseconds. */
 export const instantText = (sql: Sql, column: string) =>
   sql`to_char(${sql(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
-
-/**
- * The rows of a statement that always gives at least one. After a connection died, postgres.js has been seen to give an
- * empty answer, and what exists must not be told to be absent.
- * @throws Refusal `database_unavailable`
- */
-export function whole<Row>(rows: readonly Row[]): [Row, ...Row[]] {
-  const [first, ...others] = rows;
-  if (first === undefined) {
-    throw new Refusal('database_unavailable', 'The database gave no whole answer. Nothing was written.');
-  }
-  return [first, ...others];
-}

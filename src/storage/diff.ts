@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
 import { waitUntilPast } from './clock.js';
-import { type Database, instantText, whole } from './database.js';
+import { type Database, instantText } from './database.js';
 import { readFailure } from './failures.js';
 import { type ChangeRow, tickAt } from './history.js';
 
@@ -40,19 +40,17 @@ export async function readDiff(
           FROM ${stateAt('from')} was FULL JOIN ${stateAt('to')} becomes ON becomes.property = was.property
          WHERE becomes.value IS DISTINCT FROM was.value
       )
-      SELECT EXISTS (SELECT FROM ends) AS found,
-             from_tick.tick AS "fromTick", ${instantText(sql, 'from_tick.at')} AS "fromAt",
+      SELECT from_tick.tick AS "fromTick", ${instantText(sql, 'from_tick.at')} AS "fromAt",
              from_tick.op = 'deleted' AS "fromDeleted",
              to_tick.tick AS "toTick", ${instantText(sql, 'to_tick.at')} AS "toAt", to_tick.op = 'deleted' AS "toDeleted",
              change.property, change."from"::text, change."to"::text
-        FROM (SELECT true) asked
-        LEFT JOIN ends ON true
+        FROM ends
         ${clockAt('from')}
         ${clockAt('to')}
         LEFT JOIN change ON true
        ORDER BY octet_length(change.property), change.property`;
-    const [top] = whole(rows);
-    if (!top.found) return undefined;
+    const [top] = rows;
+    if (!top) return undefined;
     return {
       from: top.fromTick === null ? null : { tick: top.fromTick, at: top.fromAt, deleted: top.fromDeleted },
       to: top.toTick === null ? null : { tick: top.toTick, at: top.toAt, deleted: top.toDeleted },
@@ -64,7 +62,7 @@ export async function readDiff(
 }
 
 /** A difference, or none, with both ends: how the statement delivers them. */
-type DiffLine = { found: boolean } & (
+type DiffLine = (
   | { fromTick: number; fromAt: string; fromDeleted: boolean }
   | { fromTick: null; fromAt: null; fromDeleted: null }
 ) &

@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
 import { waitUntilPast } from './clock.js';
-import { type Database, type Fragment, instantText, type Sql, whole } from './database.js';
+import { type Database, type Fragment, instantText, type Sql } from './database.js';
 import { readFailure } from './failures.js';
 
 export type Order = 'asc' | 'desc';
@@ -49,8 +49,8 @@ export type Ranges =
   | { found: 'no entity' | 'no tick' | 'no property' };
 export type Ticks = { found: 'page'; until: number; more: boolean; ticks: TickRow[] } | { found: 'no entity' };
 
-/** What every row of a page says of the whole; until null: there is no such entity. */
-type Bound = { until: number | null; more: boolean };
+/** What every row of a page says of the whole. */
+type Bound = { until: number; more: boolean };
 
 /** The tick a point falls on, as a scalar; null when the entity did not exist then. */
 export const tickAt = (sql: Sql, id: string, point: Point) =>
@@ -163,15 +163,14 @@ export async function readRanges(
              CASE WHEN page."to" <= bound.until THEN closing.at END AS "toAt",
              who.activity,
              CASE WHEN page."from" IS NULL THEN ${heldBy(sql, range, sql`bound.until`)} END AS held
-        FROM (SELECT true) asked
-        LEFT JOIN bound ON true
+        FROM bound
         LEFT JOIN fitting page ON true
         LEFT JOIN clock opening ON opening.tick = page."from"
         LEFT JOIN clock closing ON closing.tick = page."to"
         LEFT JOIN who ON who.id = opening.activity_id
        ORDER BY page."from" ${direction}`;
-    const [top] = whole(rows);
-    if (top.until === null) return { found: 'no entity' };
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
     if (top.held === false) return { found: 'no property' };
     const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
     return { found: 'page', until: top.until, more: top.more, ranges };
@@ -190,7 +189,7 @@ export async function readRangeAsOf(storage: Database, id: string, property: str
   if ('instant' in point) await waitUntilPast(storage, point.instant);
   const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
   try {
-    const rows = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
+    const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), held AS MATERIALIZED (
@@ -204,9 +203,8 @@ export async function readRangeAsOf(storage: Database, id: string, property: str
              ${instantText(sql, 'opening.at')} AS "fromAt", NULL AS "to", NULL AS "toAt",
              (SELECT ${activityText(sql)} FROM clocktick.activity a WHERE a.id = opening.activity_id) AS activity,
              held."from" IS NOT NULL OR ${heldBy(sql, range, sql`past.tick`)} AS held
-        FROM (SELECT true) asked LEFT JOIN past ON true LEFT JOIN held ON true LEFT JOIN opening ON true`;
-    const [row] = whole(rows);
-    if (row.until === null) return { found: 'no entity' };
+        FROM past LEFT JOIN held ON true LEFT JOIN opening ON true`;
+    if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };
     if (!row.held) return { found: 'no property' };
     return { found: 'page', until: row.until, more: false, ranges: row.value === null ? [] : [row] };
@@ -262,14 +260,13 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
              ${instantText(sql, 'page.at')} AS at, ${instantText(sql, 'page.recorded_at')} AS "recordedAt",
              who.activity, change.property, change."from", change."to"
-        FROM (SELECT true) asked
-        LEFT JOIN bound ON true
+        FROM bound
         LEFT JOIN fitting page ON true
         LEFT JOIN change ON change.tick = page.tick
         LEFT JOIN who ON who.id = page.activity_id
        ORDER BY page.tick ${direction}, octet_length(change.property), change.property`;
-    const [top] = whole(rows);
-    if (top.until === null) return { found: 'no entity' };
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
     const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));
     return { found: 'page', until: top.until, more: top.more, ticks };
   } catch (error) {

@@ -1,25 +1,34 @@
-// Mends postgres.js 3.4.9 after every install. When a connection dies under a statement it keeps that statement, what was
-// still to be written and a timer it has cancelled, and takes them along when it connects anew: then answers go to the
-// wrong statement (a read of an entity that exists found nothing), the process ends on a socket that is gone, or the
-// connection never comes back (its issues 1066, 1154 and 1208; pull request 1168 is open). Here it forgets all of them.
-// test/http/writers.test.ts, "connections that die all the time", fails without this.
+// Mends postgres.js 3.4.9 after every install; test/storage/database.test.ts fails without it, thing by thing.
+// - When a connection dies under a statement it keeps that statement, what was still to be written and a timer it has
+//   cancelled, and takes them along when it connects anew: then answers go to the wrong statement, the process ends on a
+//   socket that is gone, or the connection never comes back (its issues 1066, 1154 and 1208; pull request 1168 is open).
+//   Here it forgets all of them.
+// - It never answers a statement that comes between a socket's error and its end. Here that is rejected like those before it.
+// - It goes on counting the rows of an answer that broke off, by an error after its first rows or with its connection: the
+//   next answer begins with as many holes, so that what exists is taken for absent. Here it counts anew.
 import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const file = join(createRequire(import.meta.url).resolve('postgres'), '../../../src/connection.js');
+const reset = '    query = results = errorResponse = null\n    result = new Result()\n';
 const mends = [
-  ['    incomings = null\n    clearImmediate(nextWriteTimer)\n', '    chunk = nextWriteTimer = null\n'],
   [
-    '    closedTime = performance.now()\n    hadError && options.shared.retries++\n',
-    '    while (sent.length) sent.shift()\n    query = results = errorResponse = null\n    result = new Result()\n',
+    '    incomings = null\n    clearImmediate(nextWriteTimer)\n',
+    '    incomings = null\n    clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null\n',
   ],
+  ['    !hadError && (query || sent.length) && error(', '    ;(query || sent.length) && error('],
+  [
+    '    hadError && options.shared.retries++\n    delay =',
+    `    hadError && options.shared.retries++\n${reset}    rows = 0\n    delay =`,
+  ],
+  [`${reset}    connectTimer.cancel()\n`, `${reset}    rows = 0\n    connectTimer.cancel()\n`],
 ];
 
 let source = await readFile(file, 'utf8');
-for (const [before, added] of mends) {
-  if (source.includes(before + added)) continue;
+for (const [before, after] of mends) {
+  if (source.includes(after)) continue;
   if (source.split(before).length !== 2) throw new Error(`${file} is not that of postgres.js 3.4.9`);
-  source = source.replace(before, before + added);
+  source = source.replace(before, () => after);
 }
 await writeFile(file, source);

@@ -4,6 +4,10 @@ import { PROBLEMS, type ProblemCode } from '../../src/http/problems.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { list, object, testService, text } from '../helper/service.js';
 
+/** Both are refused before anybody looks for it. */
+const EXAMPLE_ACTIVITY = '01a1fbba-b75f-7646-92a3-d4a3c62ecb9b';
+const TAKEN = 'application/json, application/merge-patch+json, application/json-patch+json';
+
 t.test('what is refused is told, and leaves nothing behind', async (t) => {
   const { app, call, sql } = await testService(t);
   await call('POST', '/entities', { type: 'friend', key: 'rachel', properties: { a: 1 } });
@@ -153,17 +157,63 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['multipart/form-data', 415],
       ['nonsense', 415],
       ['application/x-www-form-urlencoded', 415],
-      ['application/json-patch+json', 415],
+      ['application/json; charset=latin1', 415],
+      ['application/json; charset=utf-16', 415],
+      ['application/json-seq', 415],
+      ['', 415],
     ];
     for (const [type, status] of cases) {
       const answer = await call('PATCH', '/entities/friend:rachel', '{"properties":{}}', { 'content-type': type });
       t.equal(answer.status, status, type);
-      if (status === 415) t.equal(answer.body.code, 'unsupported_media_type');
+      if (status !== 415) continue;
+      t.equal(answer.body.code, 'unsupported_media_type');
+      t.equal(answer.headers['accept-patch'], TAKEN, `${type}: says what is taken`);
+    }
+    for (const encoding of ['gzip', 'br', 'deflate', 'nonsense', 'gzip, gzip']) {
+      const answer = await call('POST', '/entities', '{}', { 'content-encoding': encoding });
+      t.match(answer, { status: 415, headers: { 'accept-encoding': 'identity' } }, encoding);
+    }
+    const foreign: [method: 'POST' | 'PUT' | 'PATCH', url: string, type: string][] = [
+      ['POST', '/entities', 'application/merge-patch+json'],
+      ['POST', '/entities', 'application/json-patch+json'],
+      ['PUT', '/entities/friend:rachel', 'application/merge-patch+json'],
+      ['POST', '/activities', 'application/merge-patch+json'],
+      ['POST', '/entities/friend:rachel/revert', 'application/json-patch+json'],
+      ['POST', '/entities/friend:rachel/restore', 'text/plain'],
+    ];
+    for (const [method, url, type] of foreign) {
+      const answer = await call(method, url, '{"type":"friend","properties":{}}', { 'content-type': type });
+      t.match(answer, { status: 415, headers: { accept: 'application/json' } }, `${method} ${url} ${type}`);
     }
     const untyped = await app.inject({ method: 'POST', url: '/entities', payload: '{}' });
     t.equal(untyped.statusCode, 415);
     const empty = await app.inject({ method: 'POST', url: '/entities' });
     t.match(JSON.parse(empty.body), { status: 400, code: 'invalid_body' });
+  });
+
+  await t.test('media types of the answer', async (t) => {
+    const cases: [accept: string, status: number][] = [
+      ['*/*', 200],
+      ['application/json', 200],
+      ['application/*', 200],
+      ['text/html, application/xhtml+xml, */*;q=0.1', 200],
+      ['application/json;q=0', 406],
+      ['text/html', 406],
+      ['application/xml', 406],
+      ['application/problem+json', 406],
+      ['nonsense', 406],
+    ];
+    for (const [accept, status] of cases) {
+      for (const url of ['/entities/friend:rachel', '/entities/friend:rachel/history', '/health/live']) {
+        const answer = await call('GET', url, undefined, { accept });
+        t.equal(answer.status, status, `${accept} ${url}`);
+        if (status === 406) t.match(answer, { body: { code: 'not_acceptable' } });
+      }
+    }
+    const write = await call('PATCH', '/entities/friend:rachel', { properties: { a: 2 } }, { accept: 'text/html' });
+    t.equal(write.status, 406, 'and nothing is written');
+    t.equal((await call('GET', '/entities/friend:rachel')).body.tick, 1);
+    t.equal((await call('GET', '/entities/nonsense', undefined, { accept: 'application/json' })).status, 400);
   });
 
   await t.test('addresses and parameters', async (t) => {
@@ -247,12 +297,16 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       body: JsonObject | undefined,
       code: string,
     ][] = [
-      ['POST', '/entities?dryRun=true', good, 'unknown_parameter'],
+      ['POST', '/entities?dryrun=true', good, 'unknown_parameter'],
+      ['POST', '/activities?dryRun=true', { actor: 'me' }, 'unknown_parameter'],
+      ['POST', '/activities', { actor: 'me', id: 'x' }, 'unknown_field'],
+      ['POST', '/activities', {}, 'invalid_body'],
       ['PATCH', '/entities/friend:rachel?asOf=1', { properties: {} }, 'unknown_parameter'],
       ['PATCH', '/entities/friend:rachel', { properties: {}, type: 'friend' }, 'unknown_field'],
       ['PATCH', '/entities/friend:rachel', { properties: { ok: 1, '..': 1 } }, 'invalid_property_name'],
       ['PATCH', '/entities/friend:rachel', {}, 'invalid_body'],
-      ['DELETE', '/entities/friend:rachel?dryRun=1', undefined, 'unknown_parameter'],
+      ['DELETE', '/entities/friend:rachel?dryRun=1', undefined, 'invalid_parameter'],
+      ['DELETE', '/entities/friend:rachel?soft=1', undefined, 'unknown_parameter'],
       ['DELETE', '/entities/friend:rachel', { activity: { actor: 'me' } }, 'invalid_body'],
       ['GET', '/health/live?x=1', undefined, 'unknown_parameter'],
       ['GET', '/health/ready?x=1', undefined, 'unknown_parameter'],
@@ -270,9 +324,16 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
 
   await t.test('methods', async (t) => {
     const cases: [method: 'GET' | 'PUT' | 'DELETE' | 'POST', url: string, allow: string][] = [
-      ['GET', '/entities', 'POST, OPTIONS'],
-      ['DELETE', '/entities', 'POST, OPTIONS'],
-      ['POST', '/entities/friend:rachel', 'GET, HEAD, PATCH, DELETE, OPTIONS'],
+      ['PUT', '/entities', 'GET, HEAD, POST, OPTIONS'],
+      ['DELETE', '/entities', 'GET, HEAD, POST, OPTIONS'],
+      ['POST', '/entities/friend:rachel', 'GET, HEAD, PUT, PATCH, DELETE, OPTIONS'],
+      ['GET', '/entities/friend:rachel/restore', 'POST, OPTIONS'],
+      ['GET', '/entities/friend:rachel/revert', 'POST, OPTIONS'],
+      ['POST', '/entities/friend:rachel/diff', 'GET, HEAD, OPTIONS'],
+      ['PUT', '/entities/friend:rachel/history', 'GET, HEAD, OPTIONS'],
+      ['DELETE', '/entities/friend:rachel/history/a', 'GET, HEAD, OPTIONS'],
+      ['GET', '/activities', 'POST, OPTIONS'],
+      ['DELETE', `/activities/${EXAMPLE_ACTIVITY}`, 'GET, HEAD, OPTIONS'],
       ['POST', '/health/ready', 'GET, HEAD, OPTIONS'],
     ];
     for (const [method, url, allow] of cases) {
