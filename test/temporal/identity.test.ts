@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { idOfKey, isKey, MAX_KEY_LENGTH, newId, parseAddress, TYPE_PATTERN } from '../../src/temporal/identity.js';
+import {
+  idOfKey,
+  isFreshId,
+  isKey,
+  isUuid,
+  MAX_KEY_LENGTH,
+  newId,
+  parseAddress,
+  TYPE_PATTERN,
+} from '../../src/temporal/identity.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 const V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -121,7 +130,8 @@ t.test('an address is a UUID of any version, in any case', async (t) => {
   ];
   for (const id of ids) {
     const mixed = id.replace(/^.{18}/, (half) => half.toUpperCase());
-    for (const text of [id, id.toUpperCase(), mixed]) t.strictSame(parseAddress(text), { id, said: id }, text);
+    for (const text of [id, id.toUpperCase(), mixed])
+      t.strictSame(parseAddress(text), { id, said: id, named: null }, text);
   }
 });
 
@@ -163,7 +173,11 @@ t.test('B29 an address is type:key, everything after the first colon being the k
   ];
   for (const [type, key] of rows) {
     const text = `${type}:${key}`;
-    t.strictSame(parseAddress(text), { id: version5(text), said: text }, JSON.stringify(text.slice(0, 60)));
+    t.strictSame(
+      parseAddress(text),
+      { id: version5(text), said: text, named: { type, key } },
+      JSON.stringify(text.slice(0, 60)),
+    );
   }
 });
 
@@ -235,6 +249,36 @@ t.test('anything else is no address', async (t) => {
   }
 });
 
+t.test('only a UUID of version 4 or 7 can be the id of something new', async (t) => {
+  const rows: [id: string, fresh: boolean][] = [
+    ['919108f7-52d1-4320-9bac-f847db4148a8', true],
+    ['017f22e2-79b0-7cc3-98c4-dc0c0c07398f', true],
+    ['017F22E2-79B0-7CC3-B8C4-DC0C0C07398F', true],
+    [newId(), true],
+    ['00000000-0000-0000-0000-000000000000', false],
+    ['c232ab00-9414-11ec-b3c8-9f6bdeced846', false],
+    ['000003e8-cf49-21ef-9d00-325096b39f47', false],
+    ['5df41881-3aed-3515-88a7-2f4a814cf09e', false],
+    ['1ec9414c-232a-6b00-b3c8-9f6bdeced846', false],
+    ['2489e9ad-2ee2-8e00-8ec9-32d5f69181c0', false],
+    ['ffffffff-ffff-ffff-ffff-ffffffffffff', false],
+    // It may belong to a key that is yet to be born.
+    [idOfKey('friend', 'rachel'), false],
+    // Versions 4 and 7, but of other variants than that of RFC 9562 (section 4.1).
+    ['919108f7-52d1-4320-7bac-f847db4148a8', false],
+    ['919108f7-52d1-4320-cbac-f847db4148a8', false],
+    ['017f22e2-79b0-7cc3-f8c4-dc0c0c07398f', false],
+  ];
+  for (const [id, fresh] of rows) {
+    t.equal(isFreshId(id), fresh, id);
+    t.ok(isUuid(id), `${id} may be there all the same`);
+  }
+  for (const text of ['', 'friend:rachel', '919108f752d143209bacf847db4148a8', '919108f7-52d1-4320-9bac-f847db4148a']) {
+    t.notOk(isUuid(text), text);
+    t.notOk(isFreshId(text), text);
+  }
+});
+
 t.test('what a key can be', async (t) => {
   for (const key of ['a', ' ', ':', '\n', '😀', 'x'.repeat(MAX_KEY_LENGTH), '😀'.repeat(MAX_KEY_LENGTH)]) {
     t.ok(isKey(key), JSON.stringify(key.slice(0, 20)));
@@ -256,7 +300,8 @@ t.test('what a key can be', async (t) => {
 t.test('property: the address of an entity finds its id, and any text is an address or a refusal', async (t) => {
   fc.assert(
     fc.property(type, key, (type, key) => {
-      const { id, said } = parseAddress(`${type}:${key}`);
+      const { id, said, named } = parseAddress(`${type}:${key}`);
+      if (named?.type !== type || named.key !== key) return false;
       return id === idOfKey(type, key) && said === `${type}:${key}` && parseAddress(id).id === id;
     }),
   );
