@@ -4,7 +4,8 @@ import { Refusal } from '../temporal/refusal.js';
 /** The strong entity tag of a tick: the state at one tick of one entity has one representation. */
 export const etagOf = (tick: number): string => `"${tick}"`;
 
-const LIST = /^\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,\s*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*\s*$/;
+/** Empty elements of a list mean nothing and must be taken (RFC 9110 section 5.6.1.2); proxies that edit lists leave them. */
+const LIST = /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*[\s,]*$/;
 
 /** The entity tags of a conditional header; null for its `*`. @throws Refusal `invalid_condition` */
 function tagsOf(name: string, header: string): { tag: string; weak: boolean }[] | null {

@@ -40,6 +40,10 @@ t.test('If-Match compares strongly, If-None-Match weakly; tags that we never gav
     ['without spaces', '"1","2"', [1, 2], [1, 2]],
     ['with many', '  "1" \t,  "2"  ', [1, 2], [1, 2]],
     ['the same twice', '"3", "3"', [3, 3], [3, 3]],
+    // RFC 9110 section 5.6.1.2: empty elements mean nothing, and are no reason to refuse.
+    ['an empty element at the end', '"3",', [3], [3]],
+    ['an empty element at the start', ', "3"', [3], [3]],
+    ['empty elements all over', ' ,, "1" , ,,"2",\t, ', [1, 2], [1, 2]],
     // RFC 9110 section 8.8.3.2: a weak tag is never strongly equal, not even to itself.
     ['a weak one', 'W/"3"', [], [3]],
     ['strong and weak', '"1", W/"2", "3"', [1, 3], [1, 2, 3]],
