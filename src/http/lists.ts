@@ -1,6 +1,6 @@
 /**
  * The items of a parameter that takes many: separated by commas, the parameter repeated, or both. Keys and names of
- * properties may hold commas themselves: `\,` is one inside an item, and `\\` a backslash before one.
+ * properties may hold commas themselves: `\,` is one inside an item, and `\\` a backslash.
  *
  * Percent-encoding cannot tell the two apart: clients encode all commas of a parameter (URLSearchParams, Python's
  * requests), or none.
