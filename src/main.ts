@@ -1,9 +1,10 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
-import { checkServer, openDatabase, Unfit } from './storage/database.js';
+import { checkServer, openDatabase } from './storage/database.js';
 import { startEmbedded } from './storage/embedded.js';
 import { migrateDatabase } from './storage/migrate.js';
+import { Unfit } from './storage/unfit.js';
 
 /** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
 const REQUEST_GRACE_MS = 15_000;

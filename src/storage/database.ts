@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import postgres from 'postgres';
+import { Unfit } from './unfit.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -36,11 +37,6 @@ const OWN_CLIENTS = 10;
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 const LOCK_PATIENCE_MS = 3_000;
 const STATEMENT_PATIENCE_MS = 15_000;
-
-/** Says once what to do about a server or database that cannot serve; a message for whoever runs the service. */
-export class Unfit extends Error {
-  override readonly name = 'Unfit';
-}
 
 /**
  * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.

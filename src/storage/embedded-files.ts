@@ -26,7 +26,7 @@ import {
 import { createRequire } from 'node:module';
 import { basename, dirname, join, parse } from 'node:path';
 import { promisify } from 'node:util';
-import { Unfit } from './database.js';
+import { Unfit } from './unfit.js';
 
 /** Who runs PostgreSQL: another user when we are root, ourselves when empty. For the options of `spawn`. */
 export type RunAs = { uid?: number; gid?: number };

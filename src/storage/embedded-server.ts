@@ -4,8 +4,8 @@ import { link, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { Unfit } from './database.js';
 import { hasCode, isAlive, program } from './embedded-files.js';
+import { Unfit } from './unfit.js';
 
 /** A postmaster.pid: `status` is `ready`, `starting` or `stopping`; `written` is its time in milliseconds. */
 export type PidFile = { text: string; pid: number; port: number; status: string; written: number };

@@ -12,7 +12,6 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { Unfit } from './database.js';
 import {
   exists,
   makeCluster,
@@ -25,6 +24,7 @@ import {
   usableBinaries,
 } from './embedded-files.js';
 import { findServer, readPidFile, stopServer } from './embedded-server.js';
+import { Unfit } from './unfit.js';
 
 /** A running embedded database that this process owns. */
 export type EmbeddedDatabase = {

@@ -46,7 +46,9 @@ t.test('many writers', async (t) => {
       ['2', 400],
       ['', 400],
       ['"2', 400],
-      ['"2",', 400],
+      ['"2",', 200],
+      ['"1", , "3"', 412],
+      [',', 400],
       ['*, "2"', 400],
     ];
     for (const [header, status] of cases) {
@@ -149,7 +151,7 @@ t.test('many writers', async (t) => {
       over = true;
       await Promise.all(writers);
       t.same([...statuses].sort(), [200, 503], 'some were told that nobody knows, or to come back');
-      t.ok(acknowledged.size > 100, `${acknowledged.size} writes were acknowledged`);
+      t.ok(acknowledged.size > 10, `${acknowledged.size} writes were acknowledged`);
       for (const [url, answered] of acknowledged) {
         let kept = await call('GET', url);
         while (kept.status === 503) kept = await call('GET', url);

