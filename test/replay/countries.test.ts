@@ -1,0 +1,189 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import t from 'tap';
+import { testService } from '../helper/service.js';
+import { readHistory } from './history.js';
+import { refuseExisting, replay, verify } from './replay.js';
+import { serviceAt } from './service.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SAMPLE = join(ROOT, 'test/fixtures/countries-sample.ndjson.gz');
+
+/** Runs the command as `npm run replay:countries` does. */
+async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
+  const clean = Object.entries(process.env).filter(([name]) => !/^(TAP|NODE_OPTIONS|npm_)/.test(name));
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/replay/countries.ts', ...args], {
+    cwd: ROOT,
+    env: Object.fromEntries(clean),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'exit');
+  const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const [code]: number[] = await ended;
+  return { code: code ?? -1, output, errors };
+}
+
+t.test('the command replays the sample, and says what it found', async (t) => {
+  const { app } = await testService(t);
+  let isTampered = false;
+  app.addHook('onSend', async (request, _reply, payload) =>
+    isTampered && request.url.includes('ELD?asOf=4') && typeof payload === 'string'
+      ? payload.replace('[1.5,-0.25]', '[1.5,0.25]').replace('[1.5, -0.25]', '[1.5, 0.25]')
+      : payload,
+  );
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+
+  const first = await run('--url', url);
+  t.equal(first.errors, '');
+  t.match(first.output, /^writing +100%, 12 of 12 commits, \d+ changes\/s, ETA 0 s$/m);
+  t.match(first.output, /^verifying +100%, 12 of 12 commits, \d+ reads\/s, ETA 0 s$/m);
+  t.match(
+    first.output,
+    /\n12 commits, 52 changes written in .* 5 entities of type country, .*: all as the data says\.\n$/,
+  );
+  t.notMatch(first.output, '\u001b', 'plain lines where there is no terminal');
+  t.equal(first.code, 0);
+
+  const second = await run('--url', url, SAMPLE);
+  t.match(second.errors, /^country:\w+ exists already.* such as --type country-2\.\n$/);
+  t.equal(second.code, 2);
+
+  isTampered = true;
+  const third = await run(SAMPLE, '--url', `${url}/`, '--type', 'country-2');
+  t.match(
+    third.output,
+    '\ncountry-2:ELD as of tick 4: "latlng" is [1.5,0.25], by the data [1.5,-0.25]\n12 commits, 52 changes written in',
+  );
+  t.match(third.output, /: 1 difference\.\n$/);
+  t.equal(third.code, 1);
+});
+
+t.test('what is asked wrongly is answered by a sentence', async (t) => {
+  const { app } = await testService(t);
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  const folder = t.testdir({
+    'none.ndjson': '\n',
+    'bad.ndjson': '{"actor": "Plato", "reason": "", "changes": [{}]}\n',
+  });
+  const cases: [args: string[], sentence: RegExp][] = [
+    [
+      ['--url', 'http://127.0.0.1:1'],
+      /^No service answers at http:\/\/127\.0\.0\.1:1\/ \(.+\)\. Start one with npm start, .*\n$/,
+    ],
+    [['--url', 'localhost:3000'], /^localhost:3000 is no http or https URL\.\n$/],
+    [['--url', url, '--type', 'No'], /^GET \/entities\/No.* is not answered as it should be: 400 invalid_id, .*\n$/],
+    [['--url', `${url}/health`], /^GET \/entities\/.* is not answered as it should be: 404 route_not_found, .*\n$/],
+    [[join(folder, 'nothing')], /^There is no file .*nothing\.\n$/],
+    [[folder], / cannot be read: EISDIR.*\.\n$/],
+    [[join(folder, 'none.ndjson')], / holds no commits\.\n$/],
+    [[join(folder, 'bad.ndjson')], /bad\.ndjson, commit 1 is no commit: .*\n$/],
+    [[SAMPLE, 'more'], /^One file at a time: what is more\? --help says what there is\.\n$/],
+    [['--typ', 'x'], /^Unknown option '--typ'.* --help says what there is\.\n$/],
+  ];
+  for (const [args, sentence] of cases) {
+    const { code, output, errors } = await run(...args);
+    t.match(errors, sentence, args.join(' '));
+    t.same({ code, output }, { code: 2, output: '' });
+  }
+  const { code, output } = await run('--help');
+  t.match(output, 'npm run replay:countries -- [file]');
+  t.equal(code, 0);
+});
+
+t.test('a file that is no history is refused before anything is written', async (t) => {
+  const folder = t.testdir({});
+  const create = { op: 'create', key: 'ATL', properties: { name: 'Atlantis' } };
+  const remove = { op: 'delete', key: 'ATL' };
+  const cases: [changes: object[][], message: RegExp | null][] = [
+    [[[create], [remove], [create]], null],
+    [[[create], [create]], /commit 2 creates ATL, which is there already\.$/],
+    [[[create, remove]], /commit 1 changes an entity twice/],
+    [[[remove]], /commit 1: to delete ATL it would have to be there\.$/],
+    [
+      [[create], [remove], [{ op: 'update', key: 'ATL', set: {} }]],
+      /commit 3: to update ATL it would have to be there\.$/,
+    ],
+    [[[{ op: 'create', key: 'ATL', properties: [] }]], /commit 1 is no commit: .*is no object/],
+  ];
+  for (const [index, [commits, message]] of cases.entries()) {
+    const file = join(folder, `${index}`);
+    const lines = commits.map((changes) => JSON.stringify({ actor: 'Plato', reason: 'why', changes }));
+    await writeFile(file, index % 2 ? lines.join('\n') : gzipSync(lines.join('\n')));
+    if (message === null) t.equal((await readHistory(file)).length, commits.length);
+    else await t.rejects(readHistory(file), { name: 'Complaint', message });
+  }
+});
+
+t.test('states that a merge patch could not say, and a change that changes nothing', async (t) => {
+  const file = join(t.testdir({}), 'history.ndjson');
+  const commit = (number: number, change: object) =>
+    `{"commit":${number},"actor":"Plato","reason":"","changes":[${JSON.stringify({ key: 'a/b: ☃', ...change })}]}`;
+  await writeFile(
+    file,
+    [
+      commit(1, { op: 'create', properties: { a: { b: null, c: { d: 1 } }, none: null, ' ': [] } }),
+      commit(2, { op: 'update', set: { a: { b: 1, c: null } }, clear: ['none', 'never'] }),
+      commit(3, { op: 'update', set: { a: { c: null, b: 1.0 } } }),
+      commit(4, { op: 'update', set: { a: {} }, clear: ['a'] }),
+      commit(5, { op: 'delete' }),
+      commit(6, { op: 'create', properties: {} }),
+      commit(7, { op: 'update', clear: [] }),
+      '{"commit":8,"actor":"Plato","reason":"","changes":[{"op":"update","key":"a/b: ☃","set":{"__proto__":{"__proto__":null}}}]}',
+      '{"commit":9,"actor":"Plato","reason":"nothing","changes":[]}',
+    ].join('\n'),
+  );
+  const history = await readHistory(file);
+  t.same(
+    history.flatMap(({ steps }) => steps.map(({ op, from, tick }) => `${op} ${from} ${tick}`)),
+    [
+      'created 0 1',
+      'updated 1 2',
+      'unchanged 2 2',
+      'updated 2 3',
+      'deleted 3 4',
+      'restored 4 5',
+      'unchanged 5 5',
+      'updated 5 6',
+    ],
+  );
+  const { app } = await testService(t);
+  const target = { service: serviceAt(await app.listen({ port: 0, host: '127.0.0.1' })), type: 'place' };
+  await refuseExisting(target, history);
+  const activities = await replay(target, history, () => {});
+  t.same(await verify(target, history, activities, () => {}), []);
+});
+
+t.test('a service that is busy, and one that does not know whether it has written', async (t) => {
+  const { app } = await testService(t);
+  const seen = new Map<string, number>();
+  app.addHook('onSend', async (request, reply, payload) => {
+    const what = `${request.method} ${request.url.split('?')[0]}`;
+    const times = (seen.get(what) ?? 0) + 1;
+    seen.set(what, times);
+    const answer = (code: string, retryAfter?: string) => {
+      const body = JSON.stringify({ code });
+      reply
+        .code(503)
+        .header('content-type', 'application/problem+json')
+        .header('content-length', Buffer.byteLength(body));
+      if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
+      return body;
+    };
+    // The request has been worked on by now, so the outcome is unknown and yet a success.
+    if (times === 1 && /^(PUT|DELETE|POST)/.test(what)) return answer('outcome_unknown');
+    if (times === 1 && what.startsWith('GET /activities')) return answer('database_unavailable', '0');
+    if (times === 2 && what.startsWith('GET /entities'))
+      return answer('database_unavailable', new Date().toUTCString());
+    return payload;
+  });
+  const target = { service: serviceAt(await app.listen({ port: 0, host: '127.0.0.1' })), type: 'country' };
+  const history = await readHistory(SAMPLE);
+  const activities = await replay(target, history, () => {});
+  t.same(await verify(target, history, activities, () => {}), []);
+  t.equal(seen.get('DELETE /entities/country%3AATL'), 1, 'what has been written is not written again');
+});
