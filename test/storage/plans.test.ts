@@ -1,5 +1,7 @@
 import t from 'tap';
+import { readActivity } from '../../src/storage/activities.js';
 import type { Database } from '../../src/storage/database.js';
+import { readDiff } from '../../src/storage/diff.js';
 import { readEntities, readEntitiesAsOf } from '../../src/storage/entities.js';
 import { readRangeAsOf, readRanges, readTicks } from '../../src/storage/history.js';
 import { newId } from '../../src/temporal/identity.js';
@@ -14,13 +16,14 @@ const DEPTH = 20_000;
 t.test('the past is found by index, in a few buffers, at depth 20,000', async (t) => {
   const { url, sql } = await testDatabase(t);
   const id = newId();
+  const bulk = newId();
 
   await sql`
     SELECT count(*) FROM clocktick.write_changes(
       (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, 1000)), array_fill(0, ARRAY[1000]),
       array_fill('created'::text, ARRAY[1000]), array_fill('other'::text, ARRAY[1000]), array_fill(NULL::text, ARRAY[1000]),
       array_fill('{"name": "somebody", "location": "somewhere"}'::jsonb, ARRAY[1000]), array_fill(NULL::jsonb, ARRAY[1000]),
-      array_fill(NULL::uuid, ARRAY[1000]), array_fill(NULL::jsonb, ARRAY[1000]), true)`;
+      array_fill(${bulk}::uuid, ARRAY[1000]), array_fill('{"actor": "somebody"}'::jsonb, ARRAY[1000]), true)`;
   await sql.unsafe(`
     DO $$
     BEGIN
@@ -45,27 +48,27 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const everything = { from: null, to: null };
 
   const cases: [name: string, most: number, call: (database: Database) => Promise<unknown>][] = [
-    ['an entity now', 16, (db) => readEntities(db, [id])],
-    ['an entity as of its first tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: 1 })],
-    ['an entity as of a tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH / 2 })],
-    ['an entity as of its last tick', 16, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH })],
-    ['an entity as of an instant', 16, (db) => readEntitiesAsOf(db, [id], { instant })],
-    ['a property as of a tick', 16, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
-    ['a property as of an instant', 16, (db) => readRangeAsOf(db, id, 'location', { instant })],
-    ['the first page of a property', 16, (db) => readRanges(db, id, 'location', everything, page)],
+    ['an entity now', 20, (db) => readEntities(db, [id])],
+    ['an entity as of its first tick', 20, (db) => readEntitiesAsOf(db, [id], { tick: 1 })],
+    ['an entity as of a tick', 20, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH / 2 })],
+    ['an entity as of its last tick', 20, (db) => readEntitiesAsOf(db, [id], { tick: DEPTH })],
+    ['an entity as of an instant', 20, (db) => readEntitiesAsOf(db, [id], { instant })],
+    ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
+    ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant })],
+    ['the first page of a property', 20, (db) => readRanges(db, id, 'location', everything, page)],
     [
       'a middle page of a property',
-      16,
+      20,
       (db) => readRanges(db, id, 'location', everything, { ...page, after: DEPTH / 2 }),
     ],
     [
       'the newest page of a property',
-      16,
+      20,
       (db) => readRanges(db, id, 'location', everything, { ...page, order: 'desc' }),
     ],
     [
       'a window of ticks of a property',
-      16,
+      20,
       (db) => readRanges(db, id, 'location', { from: { tick: DEPTH / 2 }, to: { tick: DEPTH / 2 + 3 } }, page),
     ],
     [
@@ -74,8 +77,19 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       24,
       (db) => readRanges(db, id, 'location', { from: { instant }, to: null }, page),
     ],
-    ['the first page of the ticks', 16, (db) => readTicks(db, id, { ...page, limit: 25 })],
-    ['a middle page of the ticks', 16, (db) => readTicks(db, id, { ...page, limit: 25, after: DEPTH / 2 })],
+    // 13 to 17 buffers: the ranges around a page lie where the GiST has put them.
+    ['the first page of the ticks', 20, (db) => readTicks(db, id, page)],
+    ['a middle page of the ticks', 20, (db) => readTicks(db, id, { ...page, after: DEPTH / 2 })],
+    ['one property of an entity now', 20, (db) => readEntities(db, [id], ['location'])],
+    [
+      'one property of an entity as of a tick',
+      20,
+      (db) => readEntitiesAsOf(db, [id], { tick: DEPTH / 2 }, ['location']),
+    ],
+    // Two states, and the clock's rows of both.
+    ['a diff of two ticks', 32, (db) => readDiff(db, id, { tick: DEPTH / 4 }, { tick: DEPTH / 2 })],
+    ['a diff between then and now', 32, (db) => readDiff(db, id, { instant }, null)],
+    ['an activity, and the first of its thousand ticks', 20, (db) => readActivity(db, bulk, { after: null, limit: 5 })],
   ];
 
   // Before 17 a btree descends once for each element of `= ANY (array)`: two buffers for each end of each range.
