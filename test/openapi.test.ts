@@ -60,6 +60,19 @@ t.test('openapi.yaml', async (t) => {
     }
   });
 
+  await t.test('describes the headers of answers without a body, and which bodies may be left out', async (t) => {
+    const operation = (name: string) => operations.find((one) => one.name === name)?.operation;
+    const minimal = at(at(operation('PUT /entities/{id}'), 'responses'), '204');
+    t.same(Object.keys(objectOf(at(minimal, 'headers'))), ['ETag', 'Tick-At', 'Preference-Applied']);
+    const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
+      requestBody === undefined ? [] : [[name, at(requestBody, 'required')]],
+    );
+    t.same(
+      bodies.filter(([, required]) => required !== true),
+      [['POST /entities/{id}/restore', false]],
+    );
+  });
+
   await t.test('describes every problem code, with an example, where it can occur', async (t) => {
     const documented = new Set<string>();
     for (const { operation } of operations) {

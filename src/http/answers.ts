@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode } from './problems.js';
+import { type Header, header } from './schemas.js';
 
 /*
  * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. Answers are
@@ -9,7 +10,6 @@ import { PROBLEMS, type ProblemCode } from './problems.js';
 
 /** An answer of success: what it means, its headers, and the schema of its body (none: no body). */
 type Success = { description: string; body?: z.ZodType; headers?: Record<string, Header> };
-type Header = { type: 'string'; description: string; example: string };
 
 /** What may go wrong with any request, and with one that the database has to answer. */
 const ANY: readonly ProblemCode[] = [
@@ -84,7 +84,10 @@ export function answers(successes: Record<number, Success>, ...codes: readonly (
   const statuses = [...new Set(known.map((code) => PROBLEMS[code].status))].sort((a, b) => a - b);
   return Object.fromEntries([
     ...Object.entries(successes).map(([status, success]) => [status, successOf(success)]),
-    ...statuses.map((status) => [String(status), problemsOf(known.filter((code) => PROBLEMS[code].status === status))]),
+    ...statuses.map((status) => {
+      const ofStatus = known.filter((code) => PROBLEMS[code].status === status);
+      return [String(status), problemsOf(status, ofStatus)];
+    }),
   ]);
 }
 
@@ -94,8 +97,15 @@ const successOf = ({ description, body, headers }: Success) => ({
   ...(body ? { content: { 'application/json': { schema: body } } } : {}),
 });
 
-const problemsOf = (codes: readonly ProblemCode[]) => ({
+/** The headers of problems by their status. */
+const PROBLEM_HEADERS: Readonly<Record<number, Record<string, Header>>> = {
+  415: { Accept: header('The media types that the call takes', 'application/json') },
+  503: { 'Retry-After': header('Seconds until it makes sense to send the same again; not with outcome_unknown', '1') },
+};
+
+const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
   description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('. '),
+  ...(PROBLEM_HEADERS[status] ? { headers: PROBLEM_HEADERS[status] } : {}),
   content: {
     'application/problem+json': {
       schema: z.intersection(Problem, z.looseObject({ code: z.enum(codes) })),

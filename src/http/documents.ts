@@ -1,6 +1,10 @@
 import { fastifySwagger } from '@fastify/swagger';
 import { fastifySwaggerUi } from '@fastify/swagger-ui';
-import { fastifyZodOpenApiPlugin, fastifyZodOpenApiTransformers } from 'fastify-zod-openapi';
+import {
+  fastifyZodOpenApiPlugin,
+  fastifyZodOpenApiTransform,
+  fastifyZodOpenApiTransformObject,
+} from 'fastify-zod-openapi';
 import { PROBLEM_EXAMPLES } from './answers.js';
 import type { App } from './app-type.js';
 
@@ -33,9 +37,36 @@ export async function describeRoutes(app: App): Promise<void> {
         { name: 'operations', description: 'For those who run the service' },
       ],
     },
-    ...fastifyZodOpenApiTransformers,
+    transform: withAllHeaders,
+    transformObject: withOptionalBodies,
   });
 }
+
+/** fastify-zod-openapi 5.7 keeps the headers of answers that have a body, and drops those of the others. */
+const withAllHeaders: typeof fastifyZodOpenApiTransform = (route) => {
+  const given = route.schema?.response;
+  const transformed = fastifyZodOpenApiTransform(route);
+  const made = transformed.schema.response;
+  if (!isRecord(given) || !isRecord(made)) return transformed;
+  for (const [status, answer] of Object.entries(made)) {
+    const from = given[status];
+    if (isRecord(answer) && isRecord(from) && !('content' in from)) answer.headers = from.headers;
+  }
+  return transformed;
+};
+
+/** @fastify/swagger 9.9 calls every body required; the schemas of the routes know better. */
+const withOptionalBodies: typeof fastifyZodOpenApiTransformObject = (given) => {
+  const document = fastifyZodOpenApiTransformObject(given);
+  const body = within(document, ['paths', '/entities/{id}/restore', 'post', 'requestBody']);
+  if (isRecord(body)) body.required = false;
+  return document;
+};
+
+const within = (value: unknown, [name, ...rest]: readonly string[]): unknown =>
+  name === undefined ? value : isRecord(value) ? within(value[name], rest) : undefined;
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /** The document, at /openapi.yaml. */
 export function documentRoutes(app: App): void {

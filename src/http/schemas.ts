@@ -214,7 +214,9 @@ export const fields = many
  * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into
  * one more `schema`.
  */
-const header = (description: string, example: string) => ({ type: 'string', description, example }) as const;
+export const header = (description: string, example: string): Header => ({ type: 'string', description, example });
+
+export type Header = { type: 'string'; description: string; example: string };
 
 export const etagHeader = header("The entity's tick, a strong tag", '"2"');
 export const locationHeader = header('Where it is', `/entities/${EXAMPLE_ID}`);
@@ -248,6 +250,7 @@ export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
   content: { 'application/json': { schema } },
 });
 
+/** A body that may be left out. */
 export const optionalBody = <Schema extends z.ZodType>(schema: Schema) => ({
   required: false as const,
   content: { 'application/json': { schema } },
