@@ -19,6 +19,7 @@ import {
   restore,
   revert,
 } from '../temporal/change.js';
+import type { Conditions } from '../temporal/conditions.js';
 import type { Activity, ActivityDetails, Change } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
 import type { Json, JsonObject } from '../temporal/json.js';
@@ -75,18 +76,7 @@ const writeParameters = z.strictObject({
     .meta({ description: 'Answers what would be written, and writes nothing', example: 'false' }),
 });
 
-const activityHeaders = {
-  'activity-id': z
-    .string()
-    .optional()
-    .meta({ description: 'The activity of the write, recorded before', example: schemas.EXAMPLE_ACTIVITY }),
-  prefer: z
-    .string()
-    .optional()
-    .meta({ description: '`return=minimal` leaves the body of the answer out (RFC 7240)', example: 'return=minimal' }),
-};
-const createHeaders = z.looseObject(activityHeaders);
-const changeHeaders = z.looseObject({
+const writeHeaders = z.looseObject({
   'if-match': z
     .string()
     .optional()
@@ -95,7 +85,14 @@ const changeHeaders = z.looseObject({
     .string()
     .optional()
     .meta({ description: 'Writes only at none of these ticks; `*`: only if it is not there', example: '*' }),
-  ...activityHeaders,
+  'activity-id': z
+    .string()
+    .optional()
+    .meta({ description: 'The activity of the write, recorded before', example: schemas.EXAMPLE_ACTIVITY }),
+  prefer: z
+    .string()
+    .optional()
+    .meta({ description: '`return=minimal` leaves the body of the answer out (RFC 7240)', example: 'return=minimal' }),
 });
 
 const writeAnswer = {
@@ -137,9 +134,11 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         summary: 'Create an entity',
         description: 'The key of a deleted entity revives it: its ticks go on, with the new properties.',
         querystring: writeParameters,
-        headers: createHeaders,
+        headers: writeHeaders,
         body: schemas.jsonBody(toCreate),
         response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+          'invalid_condition',
+          'precondition_failed',
           'invalid_property_name',
           'activity_given_twice',
           'entity_exists',
@@ -148,11 +147,13 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
     },
     async ({ body, headers, query }, reply) => {
       const wanted = creation(body, activityOf(headers, body.activity));
+      const conditions = conditionsOf(headers);
       const outcome = await writeEntity(storage, {
         id: wanted.id,
-        decide: (current) => create(current, wanted),
+        decide: (current) => create(current, wanted, conditions),
         activity: wanted.activity,
-        assume: 'absent',
+        // Most often it is, and If-Match alone asks for more than that.
+        ...(conditions.ifMatch ? {} : { assume: 'absent' as const }),
         dryRun: query.dryRun,
       });
       return answer(reply, outcome, { headers, query, begins: true });
@@ -170,7 +171,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
           'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
         params: schemas.entityParameters,
         querystring: writeParameters,
-        headers: changeHeaders,
+        headers: writeHeaders,
         body: schemas.jsonBody(toPut),
         response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
           'invalid_property_name',
@@ -202,7 +203,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
         params: schemas.entityParameters,
         querystring: writeParameters,
-        headers: changeHeaders,
+        headers: writeHeaders,
         body: {
           required: true as const,
           content: {
@@ -245,7 +246,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         summary: 'Delete an entity; its history stays',
         params: schemas.entityParameters,
         querystring: writeParameters,
-        headers: changeHeaders,
+        headers: writeHeaders,
         body: schemas.noBody,
         response: answers(
           { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
@@ -278,7 +279,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         description: 'Of an entity that is not deleted: nothing, and no tick.',
         params: schemas.entityParameters,
         querystring: writeParameters,
-        headers: changeHeaders,
+        headers: writeHeaders,
         body: schemas.optionalBody(toRestore),
         response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
       },
@@ -307,7 +308,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         description: 'A new tick, like any change; a deleted entity can be brought back whole.',
         params: schemas.entityParameters,
         querystring: writeParameters,
-        headers: changeHeaders,
+        headers: writeHeaders,
         body: schemas.jsonBody(toRevert),
         response: answers(CHANGED, BODY, CHANGING, [
           'activity_given_twice',
@@ -336,10 +337,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
   );
 
   function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
-    const conditions = {
-      ifMatch: ifMatchOf(headers['if-match']),
-      ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
-    };
+    const conditions = conditionsOf(headers);
     if (rules.requireCondition && !conditions.ifMatch && !conditions.ifNoneMatch) {
       throw new Refusal(
         'precondition_required',
@@ -356,6 +354,12 @@ type WriteHeaders = {
   'activity-id'?: string | undefined;
   prefer?: string | undefined;
 };
+
+/** @throws Refusal `invalid_condition` */
+const conditionsOf = (headers: WriteHeaders): Conditions => ({
+  ifMatch: ifMatchOf(headers['if-match']),
+  ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
+});
 
 /** @throws Refusal `invalid_activity_id`, `activity_given_twice` */
 function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {

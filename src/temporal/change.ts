@@ -1,4 +1,4 @@
-import { type Conditions, checkConditions } from './conditions.js';
+import { type Conditions, checkConditions, UNCONDITIONAL } from './conditions.js';
 import {
   type Activity,
   type ActivityDetails,
@@ -49,10 +49,16 @@ export function creation(
 }
 
 /**
- * Creates the entity, or revives it when its key belongs to a tombstone: then its ticks go on.
- * @throws Refusal `entity_exists`
+ * Creates the entity, or revives it when its key belongs to a tombstone: then its ticks go on. The conditions are those of
+ * a PUT to its key.
+ * @throws Refusal `precondition_failed`, `entity_exists`
  */
-export function create(current: Entity | undefined, { properties, ...wanted }: Creation): Change {
+export function create(
+  current: Entity | undefined,
+  { properties, ...wanted }: Creation,
+  conditions: Conditions = UNCONDITIONAL,
+): Change {
+  checkConditions(current, conditions);
   if (!current) return { ...wanted, expected: 0, op: 'created', set: properties, clear: [] };
   if (!current.deleted) {
     throw new Refusal('entity_exists', `There already is a ${wanted.type} with this key.`, {

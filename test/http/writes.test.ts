@@ -276,6 +276,21 @@ t.test('writes', async (t) => {
     }
   });
 
+  await t.test('POST heeds conditions as PUT to the key does', async (t) => {
+    const wanted = { type: 'thing', key: 'conditional create', properties: {} };
+    const cases: [headers: Record<string, string>, status: number][] = [
+      [{ 'if-match': '*' }, 412],
+      [{ 'if-match': '"1"' }, 412],
+      [{ 'if-none-match': 'x' }, 400],
+      [{ 'if-none-match': '*' }, 201],
+      [{ 'if-none-match': '*' }, 412],
+      [{ 'if-match': '"1"' }, 409],
+      [{}, 409],
+    ];
+    for (const [headers, status] of cases)
+      t.match(await call('POST', '/entities', wanted, headers), { status }, JSON.stringify(headers));
+  });
+
   await t.test('PUT creates under a fresh UUID, never under one that may belong to a key', async (t) => {
     const unborn = idOfKey('thing', 'yet to be born');
     const cases: [id: string, status: number][] = [
