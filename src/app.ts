@@ -9,7 +9,7 @@ import { entityRoutes } from './http/entities.js';
 import { healthRoutes } from './http/health.js';
 import { historyRoutes } from './http/history.js';
 import { withOtherMethodsRefused } from './http/methods.js';
-import { answerWithProblems, clientErrorHandler, frameworkErrors } from './http/problems.js';
+import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
 import { type WriteRules, writeRoutes } from './http/writes.js';
 import type { Database } from './storage/database.js';
 
@@ -37,6 +37,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
   app.setSerializerCompiler(() => JSON.stringify);
   closePromptly(app);
   answerWithProblems(app);
+  refuseBadQueries(app);
   refuseOtherAnswers(app);
   readBodiesExactly(app);
   await describeRoutes(app);

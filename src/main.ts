@@ -66,7 +66,7 @@ async function start(config: Config, started: Started): Promise<void> {
 async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
   // What ends the server, or our hold on it, is worth a line; the rest is in its server.log.
   const log = (line: string) => {
-    if (/FATAL|PANIC|lock/.test(line)) say(`embedded PostgreSQL: ${line}`);
+    if (/\b(FATAL|PANIC):|lock file/.test(line)) say(`embedded PostgreSQL: ${line}`);
   };
   const database = await startEmbedded({ dataDir, log });
   started.push({ name: 'the embedded database', undo: database.stop });

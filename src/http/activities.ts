@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { type ActivityRow, type ActivityTick, readActivity, recordActivity } from '../storage/activities.js';
 import type { Database } from '../storage/database.js';
-import { newActivity } from '../temporal/change.js';
-import { isUuid } from '../temporal/identity.js';
+import { isUuid, newId } from '../temporal/identity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, BODY, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
@@ -30,12 +29,12 @@ export function activityRoutes(app: App, storage: Database): void {
             },
           },
           BODY,
-          ['outcome_unknown', 'database_unavailable'],
+          ['activity_too_large', 'too_many_writers', 'outcome_unknown', 'database_unavailable'],
         ),
       },
     },
     async ({ body }, reply) => {
-      const activity = await recordActivity(storage, newActivity(body).id, body);
+      const activity = await recordActivity(storage, newId(), body);
       reply.code(201).header('location', `/activities/${activity.id}`);
       return sendJson(reply, objectText(membersOf(activity)));
     },

@@ -45,6 +45,7 @@ export const WRITING: readonly ProblemCode[] = [
   'activity_already_ticked',
   'history_conflict',
   'entity_too_large',
+  'activity_too_large',
   'too_many_writers',
   'outcome_unknown',
   'database_unavailable',

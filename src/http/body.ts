@@ -17,8 +17,8 @@ export function readBodiesExactly(app: FastifyInstance): void {
     ['application/json', 'application/merge-patch+json', 'application/json-patch+json'],
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) => {
-      // Many clients name a type on every request.
-      if (body.length === 0 && !needsBody(request)) return undefined;
+      // A body that may be left out may come as empty chunks.
+      if (body.length === 0 && !needsBody(request)) return {};
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
       const { code, path, detail } = read.fault;
@@ -30,10 +30,11 @@ export function readBodiesExactly(app: FastifyInstance): void {
   refuseOtherMedia(app);
   app.addHook('preValidation', async (request) => {
     if (request.body !== undefined || !needsBody(request)) return;
-    const message = 'this call needs a body';
-    throw new Refusal('invalid_body', `${message}.`, { errors: [{ path: '', message }] });
+    throw refuseBody('this call needs a body');
   });
 }
+
+const refuseBody = (message: string) => new Refusal('invalid_body', `${message}.`, { errors: [{ path: '', message }] });
 
 /** What a route says of its body, as `jsonBody` of schemas.ts does. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
@@ -54,10 +55,18 @@ const needsBody = (request: FastifyRequest): boolean => bodySchema(request)?.req
  */
 function refuseOtherMedia(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
+    const { schema } = request.routeOptions;
+    if (!schema?.response) return; // not one of the documented calls
     const taken = Object.keys(bodySchema(request)?.content ?? {});
     const { 'content-type': type, 'content-encoding': encoding, 'content-length': length } = request.headers;
     const isEmpty = request.headers['transfer-encoding'] === undefined && Number(length ?? 0) === 0;
-    if (taken.length === 0 || (type === undefined && isEmpty)) return;
+    if (taken.length === 0 && !isEmpty) throw refuseBody('this call takes no body');
+    if (taken.length === 0 || (isEmpty && !needsBody(request))) {
+      // Many clients name a type on every request; the type of nothing says nothing.
+      delete request.raw.headers['content-type'];
+      return;
+    }
+    if (type === undefined && isEmpty) return;
     const wrong = faultOfMedia(type, encoding, taken);
     if (wrong === null) return;
     const types = taken.join(', ');

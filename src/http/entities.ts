@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Database } from '../storage/database.js';
 import { type DiffEnd, readDiff } from '../storage/diff.js';
-import { type EntityRow, readEntities, readEntitiesAsOf } from '../storage/entities.js';
-import { begun, living } from '../temporal/entity.js';
-import { type Address, parseAddress } from '../temporal/identity.js';
+import { type EntityRow, type ListedRow, listEntities, readEntities, readEntitiesAsOf } from '../storage/entities.js';
+import { begun, existing, living } from '../temporal/entity.js';
+import { parseAddress } from '../temporal/identity.js';
 import { type Point, parsePoint } from '../temporal/point.js';
 import { faultOfName } from '../temporal/property-name.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -16,8 +17,8 @@ import { itemsOf } from './lists.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
-/** How many entities one call reads by their ids: as many as surely fit into a URL of 16 KiB. */
-const MAX_IDS = 100;
+/** How many entities, or properties, one call may name: as many as surely fit into a URL of 16 KiB. */
+const MAX_ITEMS = 100;
 
 const readHeaders = z.looseObject({
   'if-none-match': z
@@ -27,8 +28,21 @@ const readHeaders = z.looseObject({
 });
 
 const NOT_MODIFIED = {
-  304: { description: 'The entity tag is one of If-None-Match', headers: { ETag: schemas.etagHeader } },
+  304: {
+    description: 'The entity tag is one of If-None-Match',
+    headers: { ETag: schemas.etagHeader, 'Content-Location': schemas.contentLocationHeader },
+  },
 };
+
+/** What may be wrong with a question for entities, now or as of a point. */
+const ASKING = [
+  'invalid_id',
+  'invalid_as_of',
+  'as_of_in_future',
+  'invalid_property_name',
+  'invalid_parameter',
+  'invalid_condition',
+] as const;
 
 /** The calls that read entities: one, many, and what differs between two states of one. */
 export function entityRoutes(app: App, storage: Database): void {
@@ -54,14 +68,7 @@ export function entityRoutes(app: App, storage: Database): void {
             },
             ...NOT_MODIFIED,
           },
-          [
-            'invalid_id',
-            'invalid_as_of',
-            'as_of_in_future',
-            'invalid_property_name',
-            'invalid_parameter',
-            'invalid_condition',
-          ],
+          ASKING,
           ['entity_not_found', 'tick_not_found', 'entity_deleted'],
           READING,
         ),
@@ -73,10 +80,7 @@ export function entityRoutes(app: App, storage: Database): void {
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const row = point ? await readThen(storage, id, said, point, fields) : await readNow(storage, id, said, fields);
       if (point) reply.header('content-location', `/entities/${row.id}?asOf=${row.tick}`);
-      const etag = etagOf(row.tick);
-      reply.header('etag', etag);
-      if (isKnown(etag, headers['if-none-match'])) return reply.code(304).send(undefined);
-      return sendJson(reply, entityText(row));
+      return sendUnlessKnown(reply, etagOf(row.tick), headers, () => entityText(row));
     },
   );
 
@@ -88,7 +92,7 @@ export function entityRoutes(app: App, storage: Database): void {
         tags: ['entities'],
         summary: 'Read many entities by their ids, now or as of an instant',
         querystring: z.strictObject({
-          ids: schemas.list(`Up to ${MAX_IDS} UUIDs or type:key`, 'friend:rachel,friend:will'),
+          ids: schemas.list(`Up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
           asOf: schemas.optionalPoint('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
           fields: schemas.fields,
         }),
@@ -104,31 +108,18 @@ export function entityRoutes(app: App, storage: Database): void {
             },
             ...NOT_MODIFIED,
           },
-          [
-            'invalid_id',
-            'invalid_as_of',
-            'as_of_in_future',
-            'invalid_property_name',
-            'invalid_parameter',
-            'invalid_condition',
-          ],
+          ASKING,
           READING,
         ),
       },
     },
     async ({ query, headers }, reply) => {
       const addresses = addressesOf(query.ids);
-      const fields = fieldsOf(query.fields);
-      const ids = [...new Set(addresses.map(({ id }) => id))];
       const point = query.asOf === undefined ? null : instantOf(query.asOf);
-      const rows = point
-        ? await readEntitiesAsOf(storage, ids, point, fields)
-        : await readEntities(storage, ids, fields);
+      const rows = await listEntities(storage, [...addresses.keys()], point, fieldsOf(query.fields));
       const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
-      const etag = tagOver(ids.map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
-      reply.header('etag', etag);
-      if (isKnown(etag, headers['if-none-match'])) return reply.code(304).send(undefined);
-      return sendJson(reply, listText(addresses, found));
+      const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
+      return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
     },
   );
 
@@ -164,15 +155,10 @@ export function entityRoutes(app: App, storage: Database): void {
       const { id, said } = parseAddress(params.id);
       const from = parsePoint(query.from, 'from');
       const to = query.to === undefined ? null : parsePoint(query.to, 'to');
-      const diff = await readDiff(storage, id, from, to);
-      if (!diff) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+      const diff = existing(await readDiff(storage, id, from, to), said);
       const was = begun(diff.from ?? NOT_YET, said, from);
       const becomes = begun(diff.to ?? NOT_YET, said, to ?? from);
-      const etag = `"${was.tick}-${becomes.tick}"`;
-      reply.header('etag', etag);
-      if (isKnown(etag, headers['if-none-match'])) return reply.code(304).send(undefined);
-      return sendJson(
-        reply,
+      return sendUnlessKnown(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
         objectText([
           ['from', endText(was)],
           ['to', endText(becomes)],
@@ -199,10 +185,11 @@ async function readThen(
   return living(begun(row, said, point), said);
 }
 
-/** @throws Refusal `invalid_property_name` */
+/** @throws Refusal `invalid_property_name`, `invalid_parameter` */
 function fieldsOf(parameter: string | string[] | undefined): string[] | null {
   if (parameter === undefined) return null;
   const names = [...new Set(itemsOf(parameter))];
+  if (names.length > MAX_ITEMS) throw tooMany('fields', names.length);
   const errors = names.flatMap((name) => {
     const message = faultOfName(name);
     return message === null ? [] : [{ path: 'fields', message }];
@@ -212,12 +199,24 @@ function fieldsOf(parameter: string | string[] | undefined): string[] | null {
   return names;
 }
 
-/** The entities that are asked for, with the caller's words for each. @throws Refusal `invalid_id` */
-function addressesOf(parameter: string | string[]): Address[] {
+/**
+ * The entities that are asked for, each once, by their ids, with the caller's words for them.
+ * @throws Refusal `invalid_id`, `invalid_parameter`
+ */
+function addressesOf(parameter: string | string[]): Map<string, string> {
   const items = itemsOf(parameter);
-  if (items.length <= MAX_IDS) return items.map((item) => parseAddress(item, 'ids'));
-  const message = `names ${items.length} entities, more than ${MAX_IDS}`;
-  throw new Refusal('invalid_parameter', `ids ${message}.`, { errors: [{ path: 'ids', message }] });
+  if (items.length > MAX_ITEMS) throw tooMany('ids', items.length);
+  const addresses = new Map<string, string>();
+  for (const item of items) {
+    const { id, said } = parseAddress(item, 'ids');
+    if (!addresses.has(id)) addresses.set(id, said);
+  }
+  return addresses;
+}
+
+function tooMany(path: string, count: number): Refusal {
+  const message = `names ${count}, more than ${MAX_ITEMS}`;
+  return new Refusal('invalid_parameter', `${path} ${message}.`, { errors: [{ path, message }] });
 }
 
 /** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
@@ -228,26 +227,41 @@ function instantOf(text: string): Point {
   throw new Refusal('invalid_as_of', `asOf ${message}.`, { errors: [{ path: 'asOf', message }] });
 }
 
-function listText(addresses: readonly Address[], found: ReadonlyMap<string, EntityRow>): string {
+function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
   const items: string[] = [];
   const missing: string[] = [];
-  for (const { id, said } of addresses) {
+  for (const [id, said] of addresses) {
     const row = found.get(id);
-    if (row && !row.deleted) items.push(entityText(row));
-    else {
-      const code = row ? 'entity_deleted' : 'entity_not_found';
-      missing.push(
-        objectText([
-          ['id', scalarText(said)],
-          ['code', scalarText(code)],
-        ]),
-      );
+    if (row && !row.deleted && row.properties !== null) {
+      items.push(entityText({ ...row, properties: row.properties }));
+      continue;
     }
+    const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';
+    missing.push(
+      objectText([
+        ['id', scalarText(said)],
+        ['code', scalarText(code)],
+      ]),
+    );
   }
   return objectText([
     ['items', arrayText(items)],
     ['missing', arrayText(missing)],
   ]);
+}
+
+type FoundRow = Extract<ListedRow, { tick: number }>;
+
+/** Sends JSON text under its entity tag; or 304 to who has it. */
+function sendUnlessKnown(
+  reply: FastifyReply,
+  etag: string,
+  headers: { 'if-none-match'?: string | undefined },
+  text: () => string,
+): FastifyReply {
+  const known = isKnown(etag, headers['if-none-match']);
+  reply.header('etag', etag);
+  return known ? reply.code(304).send(undefined) : sendJson(reply, text());
 }
 
 const tagOver = (states: readonly string[]): string =>

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { problem, send } from './problems.js';
 
@@ -9,6 +10,8 @@ import { problem, send } from './problems.js';
  */
 export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => void): void {
   const methodsOf = new Map<string, Set<string>>();
+  for (const method of METHODS)
+    if (!app.supportedMethods.includes(method) && method !== 'CONNECT') app.addHttpMethod(method);
   let watching = true;
   app.addHook('onRoute', ({ url, method }) => {
     if (!watching) return;

@@ -51,10 +51,12 @@ export const historyCursor = (walk: string, order: Order, until: number, after: 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
   if (cursor !== null) {
-    // The URL as the caller wrote it, whatever form its request line had, with only the cursor set.
-    const url = new URL(request.url, 'http://localhost');
-    url.searchParams.set('cursor', cursor);
-    reply.header('link', `<${url.pathname}${url.search}>; rel="next"`);
+    // The path as the caller wrote it (a URL object would make another of `\\` and `..`), with only the cursor set.
+    const [target = '', query] = request.url.split('?');
+    const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
+    const parameters = new URLSearchParams(query);
+    parameters.set('cursor', cursor);
+    reply.header('link', `<${path}?${parameters}>; rel="next"`);
   }
   return scalarText(cursor);
 }

@@ -39,7 +39,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   invalid_as_of: { status: 400, title: 'This is no point in time' },
   invalid_cursor: { status: 400, title: 'The cursor is not one of this walk' },
   invalid_condition: { status: 400, title: 'If-Match or If-None-Match is not valid' },
-  invalid_activity_id: { status: 400, title: 'Activity-Id is no UUID' },
+  invalid_activity_id: { status: 400, title: 'An activity is named by its UUID' },
   activity_given_twice: { status: 400, title: 'Both the body and Activity-Id give an activity' },
   unknown_activity: { status: 400, title: 'Activity-Id names no activity' },
   as_of_in_future: { status: 400, title: 'The instant has not come yet' },
@@ -62,6 +62,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   precondition_failed: { status: 412, title: 'The entity is not at the expected tick' },
   body_too_large: { status: 413, title: 'The body is too large' },
   entity_too_large: { status: 413, title: 'The entity is too large' },
+  activity_too_large: { status: 413, title: 'The activity is too large' },
   url_too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
   precondition_required: { status: 428, title: 'This service takes no unconditional change' },
@@ -175,6 +176,19 @@ export function answerWithProblems(app: FastifyInstance): void {
   );
 }
 
+/** Fastify takes what is no percent-encoded UTF-8 in a query as it stands, where in a path it refuses it. */
+export function refuseBadQueries(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const query = request.url.slice(request.url.indexOf('?') + 1 || request.url.length);
+    if (!query.includes('%')) return;
+    try {
+      decodeURIComponent(query);
+    } catch {
+      return send(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
+    }
+  });
+}
+
 /** Errors found before a route is: a malformed URL, a part of it that is too long. */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   send(reply, problemOf(error, request));
@@ -183,6 +197,12 @@ export function frameworkErrors(error: FastifyError, request: FastifyRequest, re
 /** Requests that are not HTTP at all are answered on the socket, which then closes. */
 export function clientErrorHandler(error: Error & { code?: string }, socket: import('node:net').Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+  // An answer is still due on this connection, perhaps that of a write: this one would be taken for it. A connection that
+  // is lost says what is true, that nobody knows.
+  if ('_httpMessage' in socket && socket._httpMessage) {
+    socket.destroy();
+    return;
+  }
   const code: ProblemCode =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? 'headers_too_large'

@@ -24,15 +24,15 @@ export type Database = {
    * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
    */
   connect: () => postgres.Sql;
-  /** Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS at once. */
+  /** Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once. */
   transaction: <T>(end: 'COMMIT' | 'ROLLBACK', work: (sql: Sql) => Promise<T>) => Promise<T>;
   close: () => Promise<void>;
 };
 
 const OLDEST_SERVER = 150_000;
 
-/** Without a bound, many callers at once would take all connections of the server. */
-const OWN_CLIENTS = 10;
+/** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
+const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 const LOCK_PATIENCE_MS = 3_000;
@@ -68,12 +68,12 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const sql = postgres(url, { ...options, max: 10 });
   const writes = postgres(url, { ...options, max: 10 });
   const connect = () => postgres(url, { ...options, max: 1 });
-  const limit = pLimit(OWN_CLIENTS);
+  const limits = { COMMIT: pLimit(OWN_CLIENTS.COMMIT), ROLLBACK: pLimit(OWN_CLIENTS.ROLLBACK) };
   return {
     sql,
     writes,
     connect,
-    transaction: (end, work) => limit(() => transact(connect(), end, work)),
+    transaction: (end, work) => limits[end](() => transact(connect(), end, work)),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.

@@ -104,6 +104,9 @@ function serverCommand(bin: string, data: string, settings: Record<string, strin
     max_connections: '100',
     password_encryption: 'scram-sha-256',
     jit: 'off', // compiling costs more than it gains on statements of milliseconds
+    // What callers keep here is not for the log: no rows in details, no statements with their values.
+    log_error_verbosity: 'terse',
+    log_min_error_statement: 'panic',
     ...settings,
   };
   return [

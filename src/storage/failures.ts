@@ -77,6 +77,9 @@ export function writeFailure(error: unknown): unknown {
       'The entity would be too large to keep: its properties may take 8 MiB as JSON.',
       { cause: error },
     );
+  if (code === '23514' && constraintOf(error) === 'activity_size') {
+    return new Refusal('activity_too_large', 'The metadata of the activity may take 1 MiB as JSON.', { cause: error });
+  }
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
   }
@@ -92,5 +95,5 @@ export function writeFailure(error: unknown): unknown {
 /** No room, no time, told to stop, or a table that somebody keeps locked: classes 53 and 57, and 55P03. */
 const isOverload = (code: string): boolean => /^5[37]...$|^55P03$/.test(code);
 
-const unavailable = (cause: unknown) =>
+export const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });

@@ -12,7 +12,7 @@ export type Order = 'asc' | 'desc';
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
 
 /**
- * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever the values,
+ * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever it tells of,
  * comes near what one string of V8 holds (512 MB); its first item comes whatever its size, which an entity's bounds.
  */
 const PAGE_BYTES = 16 * 2 ** 20;
@@ -156,19 +156,25 @@ export async function readRanges(
       ), who AS MATERIALIZED (
         SELECT a.id, ${activityText(sql)} AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
+      ), shown AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT fitting.*, opening.at AS "fromAt", closing.at AS "toAt", who.activity,
+                 fitting.bytes + sum(coalesce(octet_length(who.activity), 0)) OVER (ORDER BY fitting.n) AS weight
+            FROM fitting
+            LEFT JOIN clock opening ON opening.tick = fitting."from"
+            LEFT JOIN clock closing ON closing.tick = fitting."to"
+            LEFT JOIN who ON who.id = opening.activity_id
+        ) weighed WHERE n = 1 OR weight <= ${PAGE_BYTES}
       )
-      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more,
-             page.value, page."from", opening.at AS "fromAt",
-             CASE WHEN page."to" <= bound.until THEN page."to" END AS "to",
-             CASE WHEN page."to" <= bound.until THEN closing.at END AS "toAt",
-             who.activity,
-             CASE WHEN page."from" IS NULL THEN ${heldBy(sql, range, sql`bound.until`)} END AS held
+      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS more,
+             shown.value, shown."from", shown."fromAt",
+             CASE WHEN shown."to" <= bound.until THEN shown."to" END AS "to",
+             CASE WHEN shown."to" <= bound.until THEN shown."toAt" END AS "toAt",
+             shown.activity,
+             CASE WHEN shown."from" IS NULL THEN ${heldBy(sql, range, sql`bound.until`)} END AS held
         FROM bound
-        LEFT JOIN fitting page ON true
-        LEFT JOIN clock opening ON opening.tick = page."from"
-        LEFT JOIN clock closing ON closing.tick = page."to"
-        LEFT JOIN who ON who.id = opening.activity_id
-       ORDER BY page."from" ${direction}`;
+        LEFT JOIN shown ON true
+       ORDER BY shown."from" ${direction}`;
     const [top] = rows;
     if (!top) return { found: 'no entity' };
     if (top.held === false) return { found: 'no property' };
@@ -250,20 +256,22 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
             ON capped.property = opened.property AND upper(capped.vclock) = lower(opened.vclock)
       ), fitting AS MATERIALIZED (
         SELECT * FROM (
-          SELECT page.*, row_number() OVER place AS n, sum(weight.bytes) OVER place AS bytes
+          SELECT page.*, who.activity, row_number() OVER place AS n,
+                 sum(coalesce(weight.bytes, 0) + coalesce(octet_length(who.activity), 0)) OVER place AS bytes
             FROM page
-            LEFT JOIN (SELECT tick, sum(coalesce(octet_length("from"), 0) + coalesce(octet_length("to"), 0)) AS bytes
+            LEFT JOIN (SELECT tick, sum(octet_length(property) + coalesce(octet_length("from"), 0)
+                                        + coalesce(octet_length("to"), 0)) AS bytes
                          FROM change GROUP BY tick) weight ON weight.tick = page.tick
+            LEFT JOIN who ON who.id = page.activity_id
           WINDOW place AS (ORDER BY page.tick ${direction})
-        ) measured WHERE n <= ${page.limit} AND (n = 1 OR coalesce(bytes, 0) <= ${PAGE_BYTES})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
       )
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
              ${instantText(sql, 'page.at')} AS at, ${instantText(sql, 'page.recorded_at')} AS "recordedAt",
-             who.activity, change.property, change."from", change."to"
+             page.activity, change.property, change."from", change."to"
         FROM bound
         LEFT JOIN fitting page ON true
         LEFT JOIN change ON change.tick = page.tick
-        LEFT JOIN who ON who.id = page.activity_id
        ORDER BY page.tick ${direction}, octet_length(change.property), change.property`;
     const [top] = rows;
     if (!top) return { found: 'no entity' };

@@ -122,5 +122,12 @@ export const activity = clocktick.table(
     metadata: jsonb('metadata'),
     recordedAt: instant('recorded_at').notNull(),
   },
-  (row) => [check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`)],
+  (row) => [
+    check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`),
+    // As with entity_size: 1e308 becomes 309 characters, and an activity comes with every tick it made.
+    check(
+      'activity_size',
+      sql`pg_column_size(${row.metadata}) < 4096 or octet_length(${row.metadata}::text) <= 1048576`,
+    ),
+  ],
 );

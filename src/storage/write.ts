@@ -5,7 +5,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
 import { arrayText, type Database, instantText, type Sql } from './database.js';
 import { type EntityRow, readEntities, readEntitiesAsOf } from './entities.js';
-import { lostRace, writeFailure } from './failures.js';
+import { lostRace, unavailable, writeFailure } from './failures.js';
 
 /** How often a write is tried on what it has read before it takes the row's lock and cannot lose any more. */
 const OPTIMISTIC_TRIES = 3;
@@ -45,57 +45,68 @@ export async function writeEntity(storage: Database, write: Write): Promise<Outc
   ]);
   let current = read;
   for (let attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
-    const outcome = await settle(
-      write.dryRun ? rehearse(storage, write, current) : attemptOn(storage, storage.writes, write, current),
-    );
+    const outcome = await settle(attemptOn(storage, write, current, applying(storage, write)), write);
     if (!('lost' in outcome)) return outcome;
     current = outcome.lost ?? (await readOne(storage, write.id));
   }
   for (let attempt = 0; attempt < LOCKED_TRIES; attempt++) {
-    const outcome = await settle(writeLocked(storage, write));
+    const outcome = await settle(writeLocked(storage, write), write);
     if (!('lost' in outcome)) return outcome;
   }
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
 }
 
 type Attempt = Outcome | { lost: EntityRow | undefined };
+type Apply = (change: Change) => Promise<Applied[]>;
 
-async function attemptOn(storage: Database, sql: Sql, write: Write, current: EntityRow | undefined): Promise<Attempt> {
+/** Decides on a state, and applies what was decided. */
+async function attemptOn(
+  storage: Database,
+  write: Write,
+  current: EntityRow | undefined,
+  apply: Apply,
+): Promise<Attempt> {
   const before = current && entityOf(current);
-  const change = write.decide(before, before && (await pastOf(storage, write, before)));
+  const change = write.decide(before, before && (await readPast(storage, write, before)));
   if (!change) {
     if (!current) throw new Error('what does not exist cannot stay unchanged');
     return { row: current, change, before };
   }
-  const [applied] = await applyChanges(sql, [change]);
+  const [applied] = await apply(change);
   return applied?.row && applied.written ? { row: applied.row, change, before } : { lost: applied?.row };
 }
 
+/**
+ * How a change is applied that holds no lock. That of a dry run is really made and then undone, so that a dry run is
+ * refused by the same constraints and guards as the write would be; no second implementation of them could promise that.
+ * (A subtransaction would save the connection, but the guards take what it wrote for somebody else's.)
+ */
+const applying = (storage: Database, write: Write): Apply =>
+  write.dryRun
+    ? (change) => storage.transaction('ROLLBACK', (sql) => applyChanges(sql, [change]))
+    : (change) => applyChanges(storage.writes, [change]);
+
+/** An attempt with the entity's row locked from the read on, so that nobody can come first. */
+async function writeLocked(storage: Database, write: Write): Promise<Attempt> {
+  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
+    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
+    const current = await readOne({ sql }, write.id);
+    return attemptOn(storage, write, current, (change) => applyChanges(sql, [change]));
+  });
+}
+
 /** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
-async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
+async function settle(attempt: Promise<Attempt>, { dryRun }: Write): Promise<Attempt> {
   try {
     return await attempt;
   } catch (error) {
     if (lostRace(error)) return { lost: undefined };
-    throw writeFailure(error);
+    const failure = writeFailure(error);
+    // Whatever became of its connection, nothing of a dry run is kept.
+    if (dryRun && failure instanceof Refusal && failure.code === 'outcome_unknown') throw unavailable(error);
+    throw failure;
   }
 }
-
-/** The same with the entity's row locked from the read on, so that nobody can come first. */
-async function writeLocked(storage: Database, write: Write): Promise<Attempt> {
-  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
-    return attemptOn(storage, sql, write, await readOne({ sql }, write.id));
-  });
-}
-
-/**
- * The same without a trace. The change is really made and then undone, so that a dry run is refused by the same constraints
- * and guards as the write would be; no second implementation of them could promise that. A subtransaction would save the
- * connection, but the guards take what it wrote for somebody else's.
- */
-const rehearse = (storage: Database, write: Write, current: EntityRow | undefined): Promise<Attempt> =>
-  storage.transaction('ROLLBACK', (sql) => attemptOn(storage, sql, write, current));
 
 /** What became of one change: its entity's row as it now stands (none: it does not exist), and whether it was written. */
 type Applied = { row: EntityRow | undefined; written: boolean };
@@ -133,7 +144,7 @@ async function readOne(database: { sql: Sql }, id: string): Promise<EntityRow | 
   return row;
 }
 
-async function pastOf(storage: Database, write: Write, current: Entity): Promise<Past | undefined> {
+async function readPast(storage: Database, write: Write, current: Entity): Promise<Past | undefined> {
   const point = write.pastOf?.(current);
   if (!point) return undefined;
   const [row] = await readEntitiesAsOf(storage, [write.id], point);
@@ -142,8 +153,7 @@ async function pastOf(storage: Database, write: Write, current: Entity): Promise
 
 const entityOf = (row: EntityRow): Entity => ({ ...row, properties: propertiesOf(row) });
 
-/** The properties of a row as values. */
-export function propertiesOf(row: EntityRow): JsonObject {
+function propertiesOf(row: EntityRow): JsonObject {
   const properties: unknown = JSON.parse(row.properties);
   if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
   return properties;

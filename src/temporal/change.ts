@@ -14,13 +14,19 @@ import type { Json, JsonObject } from './json.js';
 import { applyJsonPatch, operationsOf } from './json-patch.js';
 import { difference, mergeObject } from './patch.js';
 import { type Point, pointText } from './point.js';
-import { refuseBadNames } from './property-name.js';
+import { faultsOfName, invalidNames, refuseBadNames } from './property-name.js';
 import { Refusal } from './refusal.js';
 
 /*
  * What each command makes of an entity's current state: pure functions from (state, command) to the one change that is to
  * be recorded, or null when nothing changes.
  */
+
+/**
+ * How many properties an entity may have. Its ranges are written in one statement, and that has to be short, for it holds
+ * back what can be read as of now: 1,000 take 0.1 s, of 8,000 the deletion took 8 s.
+ */
+export const MAX_PROPERTIES = 1_000;
 
 /** What every write of an entity that is addressed carries; `said` is the caller's name for it. */
 export type Intent = { said: string; conditions: Conditions; activity: Activity | null };
@@ -59,13 +65,13 @@ export function create(
   conditions: Conditions = UNCONDITIONAL,
 ): Change {
   checkConditions(current, conditions);
-  if (!current) return { ...wanted, expected: 0, op: 'created', set: properties, clear: [] };
+  if (!current) return { ...wanted, expected: 0, op: 'created', set: bounded(properties), clear: [] };
   if (!current.deleted) {
     throw new Refusal('entity_exists', `There already is a ${wanted.type} with this key.`, {
       members: { id: current.id, tick: current.tick },
     });
   }
-  return { ...wanted, expected: current.tick, op: 'restored', set: properties, clear: [] };
+  return { ...wanted, expected: current.tick, op: 'restored', set: bounded(properties), clear: [] };
 }
 
 /** `PUT /entities/:id`: the whole new state. */
@@ -101,7 +107,7 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
       throw new Refusal('invalid_id', `${address.said} ${message}.`, { errors: [{ path: 'id', message }] });
     }
     const key = address.named?.key ?? null;
-    return { id: address.id, type, key, expected: 0, op: 'created', set: properties, clear: [], activity };
+    return { id: address.id, type, key, expected: 0, op: 'created', set: bounded(properties), clear: [], activity };
   }
   if (current.type !== type) {
     throw new Refusal('type_mismatch', `Entity ${wanted.said} is a ${current.type}, and its type never changes.`, {
@@ -175,6 +181,16 @@ export function restore(current: Entity | undefined, past: Past | undefined, wan
 export type Reversion = Intent & { to: Point; properties: readonly string[] | null };
 
 /**
+ * What to revert from the fields of a request.
+ * @throws Refusal `invalid_property_name`
+ */
+export function reversion(intent: Intent, to: Point, names: readonly string[] | undefined): Reversion {
+  const errors = (names ?? []).flatMap((name, index) => faultsOfName(name, ['properties', index]));
+  if (errors.length > 0) throw invalidNames(errors);
+  return { ...intent, to, properties: names ?? null };
+}
+
+/**
  * Brings back the state as of a point, by a new tick; a deleted entity can be brought back whole.
  * @param past the entity as of that point
  * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `precondition_failed`
@@ -207,14 +223,21 @@ export function revert(current: Entity | undefined, past: Past | undefined, want
 
 function update(entity: Entity, properties: JsonObject, activity: Activity | null): Change | null {
   const { id, type, key, tick } = entity;
-  const changed = difference(entity.properties, properties);
+  const changed = difference(entity.properties, bounded(properties));
   if (Object.keys(changed.set).length === 0 && changed.clear.length === 0) return null;
   return { id, type, key, expected: tick, op: 'updated', ...changed, activity };
 }
 
 /** A tombstone holds no properties, so there is nothing to clear. */
 function revival({ id, type, key, tick }: Entity, properties: JsonObject, activity: Activity | null): Change {
-  return { id, type, key, expected: tick, op: 'restored', set: properties, clear: [], activity };
+  return { id, type, key, expected: tick, op: 'restored', set: bounded(properties), clear: [], activity };
+}
+
+/** @throws Refusal `entity_too_large` */
+function bounded(properties: JsonObject): JsonObject {
+  const count = Object.keys(properties).length;
+  if (count <= MAX_PROPERTIES) return properties;
+  throw new Refusal('entity_too_large', `The entity would have ${count} properties; it may have ${MAX_PROPERTIES}.`);
 }
 
 /** An activity that is recorded with the write that it comes with. */

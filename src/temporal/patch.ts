@@ -30,3 +30,24 @@ export function difference(from: JsonObject, to: JsonObject): Difference {
   const clear = Object.keys(from).filter((name) => !Object.hasOwn(to, name));
   return { set: Object.fromEntries(set), clear };
 }
+
+/** What becomes of one property; on the side on which it is not set it has no value. */
+export type PropertyChange = { property: string; from: Json | undefined; to: Json | undefined };
+
+/**
+ * What a difference does to each property of a state. In the order in which jsonb keeps names, and the history tells them:
+ * by their length in bytes, then by their bytes.
+ */
+export function changesOf({ set, clear }: Difference, before: JsonObject): PropertyChange[] {
+  const was = new Map(Object.entries(before));
+  const becomes = new Map(Object.entries(set));
+  return [...becomes.keys(), ...clear]
+    .map((property) => ({ property, bytes: new TextEncoder().encode(property) }))
+    .sort((a, b) => a.bytes.length - b.bytes.length || compareBytes(a.bytes, b.bytes))
+    .map(({ property }) => ({ property, from: was.get(property), to: becomes.get(property) }));
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const at = a.findIndex((byte, index) => byte !== b[index]);
+  return at === -1 ? 0 : (a[at] ?? 0) - (b[at] ?? 0);
+}

@@ -16,12 +16,17 @@ export function faultOfName(name: string): string | null {
   return null;
 }
 
+/** The same with the place of the name in the request. */
+export function faultsOfName(name: string, place: readonly (string | number)[]): Fault[] {
+  const message = faultOfName(name);
+  return message === null ? [] : [{ path: pointer(place), message }];
+}
+
+export const invalidNames = (errors: Fault[]): Refusal =>
+  new Refusal('invalid_property_name', `${errors[0]?.message}.`, { errors });
+
 /** @throws Refusal `invalid_property_name` */
 export function refuseBadNames(properties: JsonObject): void {
-  const errors = Object.keys(properties).flatMap((name): Fault[] => {
-    const message = faultOfName(name);
-    return message === null ? [] : [{ path: pointer(['properties', name]), message }];
-  });
-  const [first] = errors;
-  if (first) throw new Refusal('invalid_property_name', `${first.message}.`, { errors });
+  const errors = Object.keys(properties).flatMap((name) => faultsOfName(name, ['properties', name]));
+  if (errors.length > 0) throw invalidNames(errors);
 }

@@ -33,6 +33,7 @@ export type RefusalCode =
   | 'precondition_failed'
   | 'precondition_required'
   | 'entity_too_large'
+  | 'activity_too_large'
   | 'too_many_writers'
   | 'outcome_unknown'
   | 'database_unavailable';

@@ -117,7 +117,6 @@ const fields: [taker: number, path: (string | number)[], takes: string[]][] = [
   [4, [0, 'path'], []],
   [5, ['to'], ['7']],
   [5, ['properties'], []],
-  [5, ['properties', 0], ['"x"', '"__proto__"']],
   [5, ['activity'], []],
   [6, ['activity'], []],
   [7, ['actor'], ['"x"', '"__proto__"']],

@@ -724,7 +724,9 @@ async function readList(world: World, { targets, asOf, fields, repeated }: StepO
   for (const { target, said } of wanted) {
     const { entity } = target;
     const found = shownAsOf(entity, then?.point ?? null);
-    states.set(target.named?.key ?? entity?.id ?? target.id ?? said, isRefused(found) ? (found.tick ?? 0) : found.tick);
+    const name = target.named?.key ?? entity?.id ?? target.id ?? said;
+    if (states.has(name)) continue;
+    states.set(name, isRefused(found) ? (found.tick ?? 0) : found.tick);
     if (isRefused(found)) missing.push({ id: said, code: found.code });
     else if (entity) items.push(entityBody(entity, found, fields));
   }

@@ -435,7 +435,8 @@ t.test('writes', async (t) => {
     const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a\\,b')},many:one,many:one`);
     t.same(
       list(escaped.body.items).map((item) => object(item).key),
-      ['a,b', 'one', 'one'],
+      ['a,b', 'one'],
+      'each once',
     );
     t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 304, text: '' });
     const past = await call('GET', `${url}&asOf=${before}`);
