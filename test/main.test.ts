@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,6 +106,22 @@ t.test('the embedded database', async (t) => {
     t.equal(await friend(), text);
   });
 
+  await t.test('what callers keep does not reach the log, not even where the database refuses it', async (t) => {
+    const write = (properties: object) =>
+      fetch(`${service.url}/entities/friend:lock`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ type: 'friend', properties }),
+      });
+    t.equal((await write({ secret: 'TOPSECRET' })).status, 201);
+    t.equal((await write({ secret: 'TOPSECRET', large: Array(40_000).fill(5e-324) })).status, 413);
+    await sleep(200);
+    const log = await readFile(join(dataDir, 'postgres/server.log'), 'utf8');
+    t.match(log, 'violates check constraint', 'it was refused by the database, and logged');
+    t.notMatch(log, 'TOPSECRET');
+    t.notMatch(service.output(), 'TOPSECRET');
+  });
+
   await t.test('SIGTERM: a request in flight is answered, then the database stops', async (t) => {
     const soon = new Date(Date.now() + 800).toISOString();
     const waiting = fetch(`${service.url}/entities/friend:rachel?asOf=${soon}`);
@@ -120,8 +136,10 @@ t.test('the embedded database', async (t) => {
   });
 
   await t.test('the data is there after a restart, and after a crash', async (t) => {
-    service = await start(t, { DATA_DIR: dataDir });
+    service = await start(t, { DATA_DIR: dataDir, REQUIRE_CONDITION: 'true' });
     t.equal(await friend(), text);
+    const unseen = await fetch(`${service.url}/entities/friend:rachel`, { method: 'DELETE' });
+    t.equal(unseen.status, 428, 'REQUIRE_CONDITION is heeded');
     service.process.kill('SIGKILL');
     await service.ended;
     service = await start(t, { DATA_DIR: dataDir });
@@ -188,6 +206,7 @@ t.test('DATABASE_URL', async (t) => {
       [{ PORT: 'http' }, /PORT must be a number from 0 to 65535\./],
       [{ PORT: '70000' }, /PORT must be a number/],
       [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of/],
+      [{ REQUIRE_CONDITION: 'yes' }, /REQUIRE_CONDITION must be true or false/],
       [{ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }, /DATABASE_URL must be a URL such as postgres:/],
       [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL/],
       [{ DATABASE_URL: 'postgres://me:hunter2@127.0.0.1:1/x' }, /database of DATABASE_URL does not answer/],

@@ -22,6 +22,9 @@ t.test('openapi.yaml', async (t) => {
     const page = await app.inject('/docs/');
     t.equal(page.statusCode, 200);
     t.match(page.headers['content-type'], /^text\/html/);
+    const policy = String(page.headers['content-security-policy']);
+    t.match(policy, "default-src 'self'");
+    t.notMatch(policy, 'upgrade-insecure-requests', 'which leaves the page blank over http');
   });
 
   await t.test('is a sound document of OpenAPI 3.1, without dangling references', async (t) => {

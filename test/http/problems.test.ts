@@ -197,6 +197,8 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['application/json', 200],
       ['application/*', 200],
       ['text/html, application/xhtml+xml, */*;q=0.1', 200],
+      ['application/json; charset=utf-8', 200],
+      ['text/html;level=1, application/json;version=1;q=0.5', 200],
       ['application/json;q=0', 406],
       ['text/html', 406],
       ['application/xml', 406],
@@ -237,6 +239,9 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['/entities/friend:rachel?asof=1', 400, 'unknown_parameter', 'asof'],
       ['/entities/friend:rachel?__proto__=1', 400, 'unknown_parameter', '__proto__'],
       ['/entities/friend:rachel?asOf=1&asOf=2', 400, 'invalid_parameter', 'asOf'],
+      ['/entities/friend:rachel?fields=%FF', 400, 'invalid_url'],
+      ['/entities/friend:rachel?fields=100%', 400, 'invalid_url'],
+      ['/entities?ids[]=friend:rachel', 400, 'unknown_parameter', 'ids[]'],
       ['/entities/friend:rachel?asOf=', 400, 'invalid_as_of', 'asOf'],
       ['/entities/friend:rachel?asOf=0', 400, 'invalid_as_of', 'asOf'],
       ['/entities/friend:rachel?asOf=-1', 400, 'invalid_as_of', 'asOf'],
@@ -353,6 +358,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['a line of nonsense', 'hello\r\n\r\n', 400, 'bad_request'],
       ['a header too large', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
       ['a method nobody knows', 'BREW / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'bad_request'],
+      ['PROPFIND', 'PROPFIND /entities HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405, 'method_not_allowed'],
       ['TRACE', 'TRACE /entities HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405, 'method_not_allowed'],
     ];
     for (const [name, sent, status, code] of cases) {
@@ -369,6 +375,24 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       t.match(answer.toLowerCase(), 'content-type: application/problem+json', name);
       t.match(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))), { status, code }, name);
     }
+  });
+
+  await t.test('what is wrong behind a write is not told as the write’s answer', async (t) => {
+    const address = app.server.address();
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+    const body = '{"properties": {"a": 1}}';
+    const write =
+      `PATCH /entities/friend:rachel HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n\r\n${body}`;
+    const answer = await new Promise<string>((resolve, reject) => {
+      let got = '';
+      const socket = connect(port, '127.0.0.1', () => socket.write(`${write}GARBAGE\r\n\r\n`));
+      socket.setEncoding('utf8').on('data', (chunk: string) => {
+        got += chunk;
+      });
+      socket.on('close', () => resolve(got)).on('error', reject);
+    });
+    t.notMatch(answer, /^HTTP\/1.1 400/, 'no answer says nothing; this one would say that nothing was written');
   });
 
   await t.test('and the service goes on, with nothing of it stored', async (t) => {

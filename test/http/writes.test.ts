@@ -463,6 +463,141 @@ t.test('writes', async (t) => {
     t.equal((await call('GET', `/entities?ids=${Array(100).fill('many:one').join(',')}`)).status, 200);
   });
 
+  await t.test('an answer about many has room for 16 MiB; what is beyond is named, to be asked again', async (t) => {
+    const large = 'x'.repeat(1_000_000);
+    const copies = Array.from({ length: 6 }, (_, n) => ({
+      op: 'copy',
+      from: '/properties/a',
+      path: `/properties/a${n}`,
+    }));
+    for (const key of ['first', 'second', 'third']) {
+      await call('PUT', `/entities/large:${key}`, { type: 'large', properties: { a: large, key } });
+      t.equal((await call('PATCH', `/entities/large:${key}`, copies, { ...JSON_PATCH, ...MINIMAL })).status, 204);
+    }
+    const url = '/entities?ids=large:third,large:first,large:second,large:third';
+    const { body } = await call('GET', url);
+    t.same(
+      list(body.items).map((item) => object(item).key),
+      ['third', 'first'],
+    );
+    t.same(body.missing, [{ id: 'large:second', code: 'answer_full' }]);
+    const { body: chosen } = await call('GET', `${url}&fields=key`);
+    t.equal(list(chosen.items).length, 3, 'properties that are not asked for take no room');
+    const past = await call('GET', `${url}&asOf=${text((await call('GET', '/entities/large:third')).body.updatedAt)}`);
+    t.same(past.body.missing, [{ id: 'large:second', code: 'answer_full' }]);
+  });
+
+  await t.test('a list’s tag is over all it shows, what is missing included', async (t) => {
+    const url = '/entities?ids=many:one,many:a\\,b,many:unborn';
+    const tags = new Set([(await call('GET', url)).headers.etag]);
+    await call('POST', '/entities', { type: 'many', key: 'unborn', properties: {} });
+    tags.add((await call('GET', url)).headers.etag);
+    await call('DELETE', '/entities/many:unborn');
+    tags.add((await call('GET', url)).headers.etag);
+    await call('PATCH', `/entities/${encodeURIComponent('many:a,b')}`, { properties: { n: 1 } });
+    tags.add((await call('GET', url)).headers.etag);
+    t.equal(tags.size, 4);
+  });
+
+  await t.test('a page of history ends before it gets too large, whatever makes it large', async (t) => {
+    const metadata = { m: 'x'.repeat(1_000_000) };
+    await call('PUT', '/entities/thing:told', state({ a: 0 }));
+    for (let n = 1; n <= 20; n++)
+      await call('PATCH', '/entities/thing:told', { properties: { a: n }, activity: { metadata } }, MINIMAL);
+    for (const url of ['/entities/thing:told/history', '/entities/thing:told/history/a']) {
+      const seen: Json[] = [];
+      let pages = 0;
+      for (let next: Json | undefined = ''; typeof next === 'string'; pages++) {
+        const page: Answer = await call('GET', `${url}${next ? `?cursor=${next}` : ''}`);
+        t.ok(page.text.length < 17 * 2 ** 20, `${page.text.length} characters`);
+        seen.push(
+          ...list(page.body.items).map((item) => object(item).tick ?? object(object(item).vclock).from ?? null),
+        );
+        next = page.body.next;
+      }
+      t.equal(pages, 2);
+      t.same(
+        seen,
+        Array.from({ length: 21 }, (_, n) => n + 1),
+      );
+    }
+  });
+
+  await t.test('bounds of what can be kept', async (t) => {
+    const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`p${n}`, n]));
+    const tooLarge = problem(413, 'entity_too_large');
+    t.match(await call('POST', '/entities', state(many(1001))), tooLarge);
+    t.match(await call('PUT', '/entities/thing:bounds', state(many(1001))), tooLarge);
+    t.match(await call('PUT', '/entities/thing:bounds', state(many(1000))), { status: 201 });
+    t.match(await call('PATCH', '/entities/thing:bounds', { properties: { more: 1 } }), tooLarge);
+    t.match(await call('PATCH', '/entities/thing:bounds', { properties: { p0: null, more: 1 } }), { status: 200 });
+    t.match(await call('DELETE', '/entities/thing:bounds'), { status: 204 });
+    t.match(await call('POST', '/entities/thing:bounds/restore'), { status: 200 });
+    const numbers = JSON.parse(`[${'1e308,'.repeat(4_000)}0]`);
+    const activity = { metadata: { numbers } };
+    t.match(await call('POST', '/activities', activity), problem(413, 'activity_too_large'), '1e308 is 309 characters');
+    const write = await call('PATCH', '/entities/thing:bounds', { properties: { p1: 'x' }, activity });
+    t.match(write, problem(413, 'activity_too_large'));
+    t.equal((await call('GET', '/entities/thing:bounds')).body.tick, 4);
+    for (const names of [Array(300_000).fill(''), Array(300_000).fill(1), []])
+      t.match(
+        await call('POST', '/entities/thing:bounds/revert', { to: 1, properties: names }),
+        problem(400, 'invalid_body'),
+      );
+  });
+
+  await t.test('every write may say who and why', async (t) => {
+    const url = '/entities/thing:who';
+    const by = (actor: string) => ({ activity: { actor } });
+    await call('PUT', url, { ...state({ a: 1 }), ...by('create') });
+    await call('PUT', url, { ...state({ a: 2 }), ...by('put') });
+    await call('PATCH', url, { properties: { a: 3 }, ...by('patch') });
+    await call('POST', `${url}/revert`, { to: 1, ...by('revert') });
+    await call('DELETE', url);
+    await call('POST', `${url}/restore`, by('restore'));
+    const { body } = await call('GET', `${url}/history`);
+    t.same(
+      list(body.items).map((item) => (object(item).activity === null ? null : object(object(item).activity).actor)),
+      ['create', 'put', 'patch', 'revert', null, 'restore'],
+    );
+  });
+
+  await t.test('a body that may be left out may be left out in every way', async (t) => {
+    await call('PUT', '/entities/thing:bare', state({ a: 1 }));
+    const typed = { 'content-type': 'application/json' };
+    for (const headers of [{}, typed, { ...typed, 'content-length': '0' }, { 'content-type': 'text/plain' }]) {
+      const says = JSON.stringify(headers);
+      t.equal((await call('DELETE', '/entities/thing:bare', undefined, headers)).status, 204, says);
+      t.equal((await call('POST', '/entities/thing:bare/restore', undefined, headers)).status, 200, says);
+      t.equal((await call('POST', '/entities/thing:bare/restore', '', headers)).status, 200, says);
+    }
+    for (const body of ['null', '{}', '[]', '{', 'x']) {
+      const answer = await call('DELETE', '/entities/thing:bare', body, typed);
+      t.match(answer, problem(400, 'invalid_body'), `DELETE takes no body: ${body}`);
+    }
+    t.match(await call('POST', '/entities/thing:bare/restore', 'null'), problem(400, 'invalid_body'));
+  });
+
+  await t.test('Prefer is read as RFC 7240 has it', async (t) => {
+    await call('PUT', '/entities/thing:prefer', state({ a: 1 }));
+    const cases: [prefer: string, status: number][] = [
+      ['return=minimal', 204],
+      ['Return = "minimal"', 204],
+      ['respond-async, wait=10; foo="a,b", return=minimal; bar', 204],
+      ['return=representation', 200],
+      ['return=representation, return=minimal', 200],
+      ['return=minimal, return=representation', 204],
+      ['foo="x, return=minimal"', 200],
+      ['noreturn=minimal', 200],
+      ['return=minimalist', 200],
+      ['return', 200],
+      ['', 200],
+    ];
+    for (const [prefer, status] of cases)
+      t.equal((await call('PATCH', '/entities/thing:prefer', { properties: {} }, { prefer })).status, status, prefer);
+    t.equal(cases.length, 11);
+  });
+
   await t.test('a diff is what differs, in either direction', async (t) => {
     const url = '/entities/thing:diff';
     const first = await call('PUT', url, state({ a: 1, b: null, same: { x: [1] } }));
@@ -731,8 +866,12 @@ t.test('a service that wants conditions refuses a change without one', async (t)
     ['POST', '/restore', undefined],
     ['POST', '/revert', { to: 1 }],
   ];
+  const unseen: Record<string, string>[] = [{}, { 'if-match': '*' }, { 'if-none-match': '"7"' }];
   for (const [method, action, body] of unconditional) {
-    t.match(await call(method, `/entities/thing:one${action}`, body), { status: 428 }, `${method} ${action}`);
+    for (const headers of unseen) {
+      const answer = await call(method, `/entities/thing:one${action}`, body, headers);
+      t.match(answer, { status: 428, body: { code: 'precondition_required' } }, `${method} ${action}`);
+    }
   }
   t.match(
     await call('POST', '/entities', { type: 'thing', properties: {} }),

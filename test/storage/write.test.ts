@@ -126,6 +126,44 @@ t.test('the write path', async (t) => {
     t.equal(decisions, 4, 'three optimistic tries, and one under the lock');
   });
 
+  await t.test('a dry run writes nothing either when it always comes second', async (t) => {
+    const { id } = (await make(database, { n: 0 })).row;
+    let decisions = 0;
+    const outcome = await writeEntity(database, {
+      id,
+      dryRun: true,
+      decide: (current) => {
+        decisions++;
+        const wanted = patch(current, aPatch(id, { n: 1 }));
+        return wanted && decisions <= 3 ? { ...wanted, expected: wanted.expected + 1 } : wanted;
+      },
+    });
+    t.match(outcome, { change: { op: 'updated' }, row: { tick: 2, properties: '{"n": 1}' } });
+    t.equal(decisions, 4);
+    t.match(await readEntities(database, [id]), [{ tick: 1, properties: '{"n": 0}' }]);
+  });
+
+  await t.test('a dry run whose connection dies has written nothing, and says so', async (t) => {
+    const { id } = (await make(database, { n: 0 })).row;
+    const blocker = database.connect();
+    await blocker`BEGIN`;
+    await blocker`LOCK TABLE clocktick.tick`;
+    const wanted = aPatch(id, { n: 1 });
+    const settled = writeEntity(database, { id, dryRun: true, decide: (current) => patch(current, wanted) }).then(
+      () => 'written',
+      (error: { code: string }) => error.code,
+    );
+    for (let killed = 0; killed === 0; ) {
+      const waiting = await sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      killed = waiting.length;
+    }
+    t.equal(await settled, 'database_unavailable');
+    await blocker`ROLLBACK`;
+    await blocker.end();
+  });
+
   await t.test('a connection that dies under the lock ends one write, not the service', async (t) => {
     const { id } = (await make(database, { n: 0 })).row;
     // More often than there are connections to reserve: none of them may be lost for good.
