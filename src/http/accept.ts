@@ -18,7 +18,7 @@ export function refuseOtherAnswers(app: FastifyInstance): void {
 }
 
 /** Without parameters of media types: nothing here depends on them, and our own answers name a charset. */
-const plain = (accept: string): string => accept.replace(/;\s*(?!q\s*=)[^;,]*/gi, '');
+const plain = (accept: string): string => accept.replace(/;(?!\s*q\s*=)[^;,]*/gi, '');
 
 /** The media types of a route's successes, as `answers` documents them. */
 function mediaGiven(request: FastifyRequest): string[] {

@@ -53,7 +53,7 @@ export function activityRoutes(app: App, storage: Database): void {
         querystring: z.strictObject(schemas.pageParameters),
         response: answers(
           { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: schemas.linkHeader } } },
-          ['invalid_activity_id', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
+          ['invalid_activity_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
           READING,
         ),
       },

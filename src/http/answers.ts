@@ -18,7 +18,6 @@ const ANY: readonly ProblemCode[] = [
   'unknown_parameter',
   'not_acceptable',
   'request_timeout',
-  'url_too_long',
   'headers_too_large',
   'internal_error',
 ];
@@ -54,6 +53,7 @@ export const WRITING: readonly ProblemCode[] = [
 /** … of one that is addressed, and can be conditional. */
 export const CHANGING: readonly ProblemCode[] = [
   'invalid_id',
+  'url_too_long',
   'invalid_condition',
   'precondition_failed',
   'precondition_required',
@@ -70,6 +70,11 @@ const Problem = z
     status: z.int(),
     code: z.string().meta({ description: 'Stable: to branch on' }),
     detail: z.string().meta({ description: 'What and where, in a sentence for people' }),
+    id: z.string().optional().meta({ description: 'Of `entity_exists`: the entity that has the key' }),
+    tick: z
+      .int()
+      .optional()
+      .meta({ description: 'Where the refusal depends on it: the tick the entity is at, or was at' }),
     errors: z
       .array(z.strictObject({ path: z.string(), message: z.string() }))
       .optional()

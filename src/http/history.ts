@@ -41,7 +41,7 @@ export function historyRoutes(app: App, storage: Database): void {
         querystring: z.strictObject({ order: schemas.order, ...schemas.pageParameters }),
         response: answers(
           { 200: { description: 'A page of ticks', body: schemas.tickPage, headers: { Link: schemas.linkHeader } } },
-          ['invalid_id', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
+          ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
           READING,
         ),
       },
@@ -84,7 +84,7 @@ export function historyRoutes(app: App, storage: Database): void {
             'invalid_parameter',
             'invalid_cursor',
           ],
-          ['entity_not_found', 'tick_not_found', 'property_not_found'],
+          ['url_too_long', 'entity_not_found', 'tick_not_found', 'property_not_found'],
           READING,
         ),
       },

@@ -1,9 +1,6 @@
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Database } from '../storage/database.js';
-import type { EntityRow } from '../storage/entities.js';
-import type { ChangeRow } from '../storage/history.js';
-import { type Outcome, writeEntity } from '../storage/write.js';
+import { writeEntity } from '../storage/write.js';
 import {
   beforeTombstone,
   create,
@@ -24,16 +21,14 @@ import {
 import type { Conditions } from '../temporal/conditions.js';
 import type { Activity, ActivityDetails } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
-import { changesOf, type PropertyChange } from '../temporal/patch.js';
 import { parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { activityId } from './activities.js';
-import { answers, BODY, CHANGING, sendJson, WRITING } from './answers.js';
+import { answers, BODY, CHANGING, WRITING } from './answers.js';
 import type { App } from './app-type.js';
-import { etagOf, ifMatchOf, ifNoneMatchOf } from './conditions.js';
-import { changesText, entityText } from './entity-text.js';
+import { ifMatchOf, ifNoneMatchOf } from './conditions.js';
+import { CHANGED, CREATED, PREVIEWED, sendOutcome, sendPreview, stamp, writeAnswer } from './outcomes.js';
 import * as schemas from './schemas.js';
-import { objectText, scalarText } from './text.js';
 
 const activity = schemas.givenActivity.optional();
 
@@ -97,28 +92,6 @@ const writeHeaders = z.looseObject({
     .meta({ description: '`return=minimal` leaves the body of the answer out (RFC 7240)', example: 'return=minimal' }),
 });
 
-const writeAnswer = {
-  ETag: schemas.etagHeader,
-  'Tick-At': schemas.tickAtHeader,
-  'Preference-Applied': schemas.preferenceAppliedHeader,
-};
-const CREATED = {
-  201: {
-    description: 'The entity, created or revived',
-    body: schemas.entity,
-    headers: { ...writeAnswer, Location: schemas.locationHeader },
-  },
-};
-const CHANGED = {
-  200: {
-    description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
-    body: z.union([schemas.entity, schemas.preview]),
-    headers: writeAnswer,
-  },
-  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswer },
-};
-const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
-
 /** How the service is to be written to. */
 export type WriteRules = {
   /**
@@ -161,7 +134,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ...(conditions.ifMatch ? {} : { assume: 'absent' as const }),
         dryRun: query.dryRun,
       });
-      return answer(reply, outcome, { headers, query, begins: true });
+      return sendOutcome(reply, outcome, { headers, query, begins: true });
     },
   );
 
@@ -194,7 +167,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         activity: wanted.activity,
         dryRun: query.dryRun,
       });
-      return answer(reply, outcome, { headers, query, begins: true });
+      return sendOutcome(reply, outcome, { headers, query, begins: true });
     },
   );
 
@@ -238,7 +211,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         activity: wanted.activity,
         dryRun: query.dryRun,
       });
-      return answer(reply, outcome, { headers, query });
+      return sendOutcome(reply, outcome, { headers, query });
     },
   );
 
@@ -298,7 +271,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         activity: wanted.activity,
         dryRun: query.dryRun,
       });
-      return answer(reply, outcome, { headers, query });
+      return sendOutcome(reply, outcome, { headers, query });
     },
   );
 
@@ -337,7 +310,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         activity: wanted.activity,
         dryRun: query.dryRun,
       });
-      return answer(reply, outcome, { headers, query });
+      return sendOutcome(reply, outcome, { headers, query });
     },
   );
 
@@ -376,51 +349,3 @@ function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined)
   const message = 'stands beside Activity-Id: give one of them';
   throw new Refusal('activity_given_twice', `activity ${message}.`, { errors: [{ path: '/activity', message }] });
 }
-
-/** Answers a write: its entity as it now stands, or only its tag; a dry run with what it would do. */
-function answer(
-  reply: FastifyReply,
-  outcome: Outcome,
-  { headers, query, begins = false }: { headers: WriteHeaders; query: { dryRun: boolean }; begins?: boolean },
-): FastifyReply {
-  if (query.dryRun) return sendPreview(reply, outcome);
-  const { row, change } = outcome;
-  stamp(reply, row);
-  const isBegun = begins && (change?.op === 'created' || change?.op === 'restored');
-  if (isBegun) reply.header('location', `/entities/${row.id}`);
-  const minimal = isMinimal(headers.prefer);
-  reply.code(isBegun ? 201 : minimal ? 204 : 200);
-  if (!minimal) return sendJson(reply, entityText(row));
-  return reply.header('preference-applied', 'return=minimal').send(undefined);
-}
-
-/** The tick at which a write leaves its entity, and the instant of it. */
-const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
-  reply.header('etag', etagOf(row.tick)).header('tick-at', row.updatedAt);
-
-/** Each preference of RFC 7240 section 2: its name, its value (perhaps quoted), and parameters that nobody asks for. */
-const PREFERENCE =
-  /(?:^|,)\s*([\w-]+)(?:\s*=\s*("(?:\\.|[^"\\])*"|[^\s,;"]*))?(?:\s*;\s*[\w-]*(?:\s*=\s*(?:"(?:\\.|[^"\\])*"|[^\s,;"]*))?)*\s*/g;
-
-/** `return=minimal`; of several the first counts, and other preferences are ignored, as section 2 has it. */
-function isMinimal(prefer: string | undefined): boolean {
-  const [first] = [...(prefer ?? '').matchAll(PREFERENCE)].filter(([, name]) => name?.toLowerCase() === 'return');
-  return /^"?minimal"?$/i.test(first?.[2] ?? '');
-}
-
-function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
-  return sendJson(
-    reply,
-    objectText([
-      ['op', scalarText(change?.op ?? null)],
-      ['changes', changesText(change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [])],
-      ['entity', entityText(row)],
-    ]),
-  );
-}
-
-const changeRow = ({ property, from, to }: PropertyChange): ChangeRow => ({
-  property,
-  from: from === undefined ? null : JSON.stringify(from),
-  to: to === undefined ? null : JSON.stringify(to),
-});

@@ -200,6 +200,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['application/json; charset=utf-8', 200],
       ['text/html;level=1, application/json;version=1;q=0.5', 200],
       ['application/json;q=0', 406],
+      ['application/json; q=0, text/html; q=1', 406],
       ['text/html', 406],
       ['application/xml', 406],
       ['application/problem+json', 406],

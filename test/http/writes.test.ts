@@ -647,6 +647,7 @@ t.test('writes', async (t) => {
       ['from=1&to=9', 404, 'tick_not_found'],
       ['from=2000-01-01T00:00:00Z', 404, 'entity_not_found'],
       ['from=1&to=2999-01-01T00:00:00Z', 400, 'as_of_in_future'],
+      ['from=2999-01-01T00:00:00Z&to=1', 400, 'as_of_in_future'],
       ['from=1&asOf=1', 400, 'unknown_parameter'],
     ];
     for (const [query, status, code] of refused)
