@@ -21,10 +21,7 @@ import { arrayText, objectText, scalarText } from './text.js';
 const MAX_ITEMS = 100;
 
 const readHeaders = z.looseObject({
-  'if-none-match': z
-    .string()
-    .optional()
-    .meta({ description: 'Answers 304 when the entity tag is still one of these', example: '"2"' }),
+  'if-none-match': schemas.optional('Answers 304 when the entity tag is one of these', '"2"'),
 });
 
 const NOT_MODIFIED = {
@@ -55,7 +52,7 @@ export function entityRoutes(app: App, storage: Database): void {
         summary: 'Read an entity, now or as of a tick or an instant',
         params: schemas.entityParameters,
         querystring: z.strictObject({
-          asOf: schemas.optionalPoint('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
+          asOf: schemas.optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
           fields: schemas.fields,
         }),
         headers: readHeaders,
@@ -93,7 +90,7 @@ export function entityRoutes(app: App, storage: Database): void {
         summary: 'Read many entities by their ids, now or as of an instant',
         querystring: z.strictObject({
           ids: schemas.list(`Up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
-          asOf: schemas.optionalPoint('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
+          asOf: schemas.optional('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
           fields: schemas.fields,
         }),
         headers: readHeaders,
@@ -133,7 +130,7 @@ export function entityRoutes(app: App, storage: Database): void {
         params: schemas.entityParameters,
         querystring: z.strictObject({
           from: schemas.point('The one state: a tick, or an RFC 3339 instant', '1'),
-          to: schemas.optionalPoint('The other; without it, now', '2'),
+          to: schemas.optional('The other; without it, now', '2'),
         }),
         headers: readHeaders,
         response: answers(

@@ -17,9 +17,9 @@ const propertyParameters = schemas.entityParameters.extend({
 
 const rangeQuery = z
   .strictObject({
-    asOf: schemas.optionalPoint('The one range that contains this tick or instant, as it was then', '1'),
-    from: schemas.optionalPoint('Only ranges that overlap [from, to): a tick or an instant', '1'),
-    to: schemas.optionalPoint('The end of that window, itself not included', '3'),
+    asOf: schemas.optional('The one range that contains this tick or instant, as it was then', '1'),
+    from: schemas.optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
+    to: schemas.optional('The end of that window, itself not included', '3'),
     order: schemas.order,
     ...schemas.pageParameters,
   })

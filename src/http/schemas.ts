@@ -203,8 +203,12 @@ export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 
 /** A point in the past, as points are written: a tick or an instant. */
 export const point = (described: string, example: string) => z.string().meta({ description: described, example });
 
-export const optionalPoint = (described: string, example: string) =>
-  z.string().optional().meta({ description: described, example });
+/** What may be left out has its example in the description: as such, the page at /docs would send it along. */
+export const optional = (described: string, example: string) =>
+  z
+    .string()
+    .optional()
+    .meta({ description: `${described}, such as \`${example}\`` });
 
 const jsonPointer = {
   type: 'string',
@@ -242,7 +246,7 @@ export const list = (described: string, example: string) =>
 
 export const fields = many
   .optional()
-  .meta({ description: `Only these properties; ${HOW_MANY}`, example: 'name,location' });
+  .meta({ description: `Only these properties, such as \`name,location\`; ${HOW_MANY}` });
 
 /**
  * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into

@@ -70,26 +70,14 @@ const writeParameters = z.strictObject({
     .enum(['true', 'false'], { error: 'must be true or false' })
     .default('false')
     .transform((text) => text === 'true')
-    .meta({ description: 'Answers what would be written, and writes nothing', example: 'false' }),
+    .meta({ description: 'Answers what would be written, and writes nothing' }),
 });
 
 const writeHeaders = z.looseObject({
-  'if-match': z
-    .string()
-    .optional()
-    .meta({ description: 'Writes only at one of these ticks; `*`: only if it is there', example: '"2"' }),
-  'if-none-match': z
-    .string()
-    .optional()
-    .meta({ description: 'Writes only at none of these ticks; `*`: only if it is not there', example: '*' }),
-  'activity-id': z
-    .string()
-    .optional()
-    .meta({ description: 'The activity of the write, recorded before', example: schemas.EXAMPLE_ACTIVITY }),
-  prefer: z
-    .string()
-    .optional()
-    .meta({ description: '`return=minimal` leaves the body of the answer out (RFC 7240)', example: 'return=minimal' }),
+  'if-match': schemas.optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"'),
+  'if-none-match': schemas.optional('Writes only at none of these ticks, or `*`: only if it is not there', '*'),
+  'activity-id': schemas.optional('The activity of the write, recorded before', schemas.EXAMPLE_ACTIVITY),
+  prefer: schemas.optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
 });
 
 /** How the service is to be written to. */

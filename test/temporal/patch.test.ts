@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { isObject, type Json, type JsonObject, jsonEqual } from '../../src/temporal/json.js';
-import { type Difference, difference, mergeObject, mergePatch } from '../../src/temporal/patch.js';
+import { changesOf, type Difference, difference, mergeObject, mergePatch } from '../../src/temporal/patch.js';
 
 /** A value as text with its members sorted: equal for equal values, and readable where a test fails. */
 function canonical(value: Json): string {
@@ -353,4 +353,18 @@ t.test('property: T11 equal states do not differ, in whatever order and with wha
 
 t.test('T39 after all this Object.prototype is as it was', async (t) => {
   t.strictSame(ofAllObjects(), atFirst);
+});
+
+t.test('what a difference changes is told in the order in which jsonb keeps names', async (t) => {
+  const change = { set: { bb: 1, é: 1, a: { x: 1 }, Z: null, ['__proto__']: 2 }, clear: ['aa', 'never'] };
+  const before = { a: 0, aa: 'gone', ['__proto__']: 1, kept: 1 };
+  t.strictSame(changesOf(change, before), [
+    { property: 'Z', from: undefined, to: null },
+    { property: 'a', from: 0, to: { x: 1 } },
+    { property: 'aa', from: 'gone', to: undefined },
+    { property: 'bb', from: undefined, to: 1 },
+    { property: 'é', from: undefined, to: 1 },
+    { property: 'never', from: undefined, to: undefined },
+    { property: '__proto__', from: 1, to: 2 },
+  ]);
 });
