@@ -19,6 +19,7 @@ t.test('openapi.yaml', async (t) => {
     t.match(served.headers['content-type'], /^application\/yaml/);
     t.ok(served.body === written);
     t.match(await call('DELETE', '/openapi.yaml'), { status: 405, headers: { allow: 'GET, HEAD, OPTIONS' } });
+    t.match(await call('GET', '/openapi.yaml?version=2'), { status: 400, body: { code: 'unknown_parameter' } });
     const page = await app.inject('/docs/');
     t.equal(page.statusCode, 200);
     t.match(page.headers['content-type'], /^text\/html/);

@@ -81,9 +81,10 @@ function faultOfMedia(type: string | undefined, encoding: string | undefined, ta
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return 'The body has a Content-Encoding.';
   if (type === undefined) return 'The body has no Content-Type.';
   const media = mediaOf(type);
-  if (!media || !taken.includes(media.essence)) return 'The body has another Content-Type.';
+  if (!media) return 'The Content-Type is not well-formed.';
+  if (!taken.includes(media.essence)) return `The body is ${media.essence}.`;
   const charset = media.params.get('charset') ?? 'utf-8';
-  return /^utf-?8$/i.test(charset) ? null : 'The body has another charset.';
+  return /^utf-?8$/i.test(charset) ? null : 'The body is not in UTF-8.';
 }
 
 function mediaOf(type: string): MIMEType | null {

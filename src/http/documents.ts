@@ -7,6 +7,7 @@ import {
 } from 'fastify-zod-openapi';
 import { PROBLEM_EXAMPLES } from './answers.js';
 import type { App } from './app-type.js';
+import { noParameters } from './schemas.js';
 
 const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
@@ -70,7 +71,8 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 
 /** The document, at /openapi.yaml. */
 export function documentRoutes(app: App): void {
-  app.get('/openapi.yaml', { schema: { hide: true } }, async (_request, reply) =>
+  const schema = { hide: true, querystring: noParameters };
+  app.get('/openapi.yaml', { schema }, async (_request, reply) =>
     reply.type('application/yaml').send(app.swagger({ yaml: true })),
   );
 }

@@ -52,7 +52,7 @@ function isNames(value: unknown): boolean {
 
 const toRevert = z.strictObject({
   to: z
-    .union([z.string(), z.int().min(1)])
+    .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
     .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
   properties: z
     .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
