@@ -110,3 +110,27 @@ export function text(value: Json | undefined): string {
   if (typeof value !== 'string') throw new Error(`no string: ${JSON.stringify(value)}`);
   return value;
 }
+
+/** The body of a create or a PUT of a thing. */
+export const state = (properties: JsonObject): JsonObject => ({ type: 'thing', properties });
+
+/** What the answer of a refusal must match. */
+export const problem = (status: number, code: string, more: JsonObject = {}) => ({
+  status,
+  body: { status, code, ...more },
+});
+
+/** An instant, as every answer writes it. */
+export const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+
+export const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
+export const MINIMAL = { prefer: 'return=minimal' };
+
+/** How much is recorded: what leaves no trace changes none of it. */
+export async function traces(sql: Service['sql']): Promise<{ ticks: number; activities: number; ranges: number }> {
+  const [counts] = await sql<{ ticks: number; activities: number; ranges: number }[]>`
+    SELECT (SELECT count(*)::int FROM clocktick.tick) AS ticks, (SELECT count(*)::int FROM clocktick.activity) AS activities,
+           (SELECT count(*)::int FROM clocktick.property_history) AS ranges`;
+  if (!counts) throw new Error('no counts');
+  return counts;
+}

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { idOfKey } from '../../src/temporal/identity.js';
-import { list, object, ranges, testService, text } from '../helper/service.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
+import { JSON_PATCH, list, MINIMAL, object, problem, ranges, state, testService, text } from '../helper/service.js';
 
 t.test('entities', async (t) => {
   const { call, sql } = await testService(t);
@@ -317,5 +318,247 @@ t.test('entities', async (t) => {
     t.same(object((await call('GET', `/entities/${id}`)).body.properties).values, values);
     await patch(id, { values: 0 });
     t.same(object((await call('GET', `/entities/${id}?asOf=1`)).body.properties).values, values);
+  });
+});
+
+t.test('reads of entities', async (t) => {
+  const { call } = await testService(t);
+
+  await t.test('reads answer 304 to who has the state, and HEAD as GET without its body', async (t) => {
+    const made = await call('PUT', '/entities/thing:conditional', state({ a: 1, b: 2 }));
+    await call('PATCH', '/entities/thing:conditional', { properties: { a: 2 } });
+    const url = '/entities/thing:conditional';
+    const cases: [url: string, etag: string, headers: Record<string, string>, status: number][] = [
+      [url, '"2"', {}, 200],
+      [url, '"2"', { 'if-none-match': '"2"' }, 304],
+      [url, '"2"', { 'if-none-match': 'W/"2"' }, 304],
+      [url, '"2"', { 'if-none-match': '*' }, 304],
+      [url, '"2"', { 'if-none-match': '"1", "x", "2"' }, 304],
+      [url, '"2"', { 'if-none-match': '"1"' }, 200],
+      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"1"' }, 304],
+      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"2"' }, 200],
+      [`${url}?asOf=${made.body.updatedAt}`, '"1"', { 'if-none-match': '"1"' }, 304],
+      [`${url}/diff?from=1`, '"1-2"', { 'if-none-match': '"1-2"' }, 304],
+    ];
+    for (const [url, etag, headers, status] of cases) {
+      for (const method of ['GET', 'HEAD'] as const) {
+        const answer = await call(method, url, undefined, headers);
+        t.match(answer, { status, headers: { etag } }, `${method} ${url} ${JSON.stringify(headers)}`);
+        t.equal(answer.text === '', status === 304 || method === 'HEAD');
+      }
+    }
+    const pinned = await call('GET', `${url}?asOf=${made.body.updatedAt}`);
+    t.equal(pinned.headers['content-location'], `/entities/${made.body.id}?asOf=1`);
+    const { headers } = await call('HEAD', url);
+    t.equal(headers['content-length'], String(Buffer.byteLength((await call('GET', url)).text)));
+    t.match(await call('GET', url, undefined, { 'if-none-match': '2' }), problem(400, 'invalid_condition'));
+    t.match(await call('HEAD', '/entities/thing:nowhere'), { status: 404, text: '' });
+  });
+
+  await t.test('fields choose properties, now, then and of many', async (t) => {
+    const names = { a: 1, 'b,c': 2, 'd\\': 3, ['__proto__']: 4, constructor: 5, '😀': null };
+    await call('PUT', '/entities/thing:fields', JSON.stringify(state(Object.fromEntries(Object.entries(names)))));
+    await call('PATCH', '/entities/thing:fields', { properties: { a: 9, 'b,c': null } });
+    const cases: [query: string, now: [string, Json][], then: [string, Json][]][] = [
+      ['fields=a', [['a', 9]], [['a', 1]]],
+      [
+        'fields=a,constructor',
+        [
+          ['a', 9],
+          ['constructor', 5],
+        ],
+        [
+          ['a', 1],
+          ['constructor', 5],
+        ],
+      ],
+      [
+        'fields=a&fields=constructor',
+        [
+          ['a', 9],
+          ['constructor', 5],
+        ],
+        [
+          ['a', 1],
+          ['constructor', 5],
+        ],
+      ],
+      ['fields=b%5C,c', [], [['b,c', 2]]],
+      ['fields=b,c', [], []],
+      [
+        'fields=d%5C%5C,a',
+        [
+          ['a', 9],
+          ['d\\', 3],
+        ],
+        [
+          ['a', 1],
+          ['d\\', 3],
+        ],
+      ],
+      ['fields=__proto__', [['__proto__', 4]], [['__proto__', 4]]],
+      ['fields=%F0%9F%98%80,%F0%9F%98%80', [['😀', null]], [['😀', null]]],
+      ['fields=never', [], []],
+    ];
+    for (const [query, now, then] of cases) {
+      const answers = await Promise.all(
+        ['thing:fields?', 'thing:fields?asOf=1&', '?ids=thing:fields&'].map((at) =>
+          call('GET', `/entities${at.startsWith('?') ? '' : '/'}${at}${query}`),
+        ),
+      );
+      const [one, past, many] = answers.map((answer) => answer.body);
+      const held = (body: JsonObject | undefined) => Object.entries(object(body?.properties)).toSorted();
+      t.same(held(one), now.toSorted(), query);
+      t.same(held(past), then.toSorted(), `${query} then`);
+      t.same(held(object(list(many?.items)[0])), now.toSorted(), `${query} of many`);
+    }
+    const bad = ['fields=', 'fields=a,', 'fields=..', `fields=${'x'.repeat(257)}`, 'fields=%00'];
+    for (const query of bad)
+      t.match(await call('GET', `/entities/thing:fields?${query}`), problem(400, 'invalid_property_name'), query);
+  });
+
+  await t.test('many entities by their ids, in the order asked for, with what is missing', async (t) => {
+    const keys = ['one', 'a,b', '😀'];
+    const ids: string[] = [];
+    for (const key of keys) {
+      const made = await call('POST', '/entities', { type: 'many', key, properties: { key } });
+      ids.push(text(made.body.id));
+    }
+    const before = text((await call('GET', `/entities/${ids[2]}`)).body.updatedAt);
+    await call('PATCH', '/entities/many:one', { properties: { key: 'changed' } });
+    await call('DELETE', `/entities/${ids[2]}`);
+    const url = `/entities?ids=${ids[1]}&ids=many:one,many:nobody,${ids[2]}`;
+    const { body, headers } = await call('GET', url);
+    t.match(body, {
+      items: [{ key: 'a,b' }, { key: 'one', tick: 2 }],
+      missing: [
+        { id: 'many:nobody', code: 'entity_not_found' },
+        { id: ids[2], code: 'entity_deleted' },
+      ],
+    });
+    t.equal(list(body.items).length, 2);
+    t.equal(JSON.stringify(list(body.items)[1]), JSON.stringify((await call('GET', '/entities/many:one')).body));
+    const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a\\,b')},many:one,many:one`);
+    t.same(
+      list(escaped.body.items).map((item) => object(item).key),
+      ['a,b', 'one'],
+      'each once',
+    );
+    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 304, text: '' });
+    const past = await call('GET', `${url}&asOf=${before}`);
+    t.match(past.body, { items: [{ key: 'a,b' }, { key: 'one', tick: 1 }, { key: '😀' }], missing: [{}] });
+    t.not(past.headers.etag, headers.etag);
+    await call('PATCH', '/entities/many:one', { properties: { key: 'again' } });
+    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 200 });
+    t.equal((await call('GET', `${url}&asOf=${before}`)).text, past.text);
+    const refused: [query: string, code: string, path: string][] = [
+      ['', 'invalid_parameter', 'ids'],
+      ['?ids=', 'invalid_id', 'ids'],
+      ['?ids=many:one,', 'invalid_id', 'ids'],
+      ['?ids=many:one,nonsense', 'invalid_id', 'ids'],
+      ['?ids=many:one&asOf=1', 'invalid_as_of', 'asOf'],
+      ['?ids=many:one&asOf=2999-01-01T00:00:00Z', 'as_of_in_future', ''],
+      [`?ids=${Array(101).fill('many:one').join(',')}`, 'invalid_parameter', 'ids'],
+      ['?ids=many:one&x=1', 'unknown_parameter', 'x'],
+    ];
+    for (const [query, code, path] of refused) {
+      const answer = await call('GET', `/entities${query}`);
+      t.match(answer, problem(400, code), query.slice(0, 60));
+      if (path !== '') t.match(answer.body, { errors: [{ path }] }, query.slice(0, 60));
+    }
+    t.equal((await call('GET', `/entities?ids=${Array(100).fill('many:one').join(',')}`)).status, 200);
+  });
+
+  await t.test('an answer about many has room for 16 MiB; what is beyond is named, to be asked again', async (t) => {
+    const large = 'x'.repeat(1_000_000);
+    const copies = Array.from({ length: 6 }, (_, n) => ({
+      op: 'copy',
+      from: '/properties/a',
+      path: `/properties/a${n}`,
+    }));
+    for (const key of ['first', 'second', 'third']) {
+      await call('PUT', `/entities/large:${key}`, { type: 'large', properties: { a: large, key } });
+      t.equal((await call('PATCH', `/entities/large:${key}`, copies, { ...JSON_PATCH, ...MINIMAL })).status, 204);
+    }
+    const url = '/entities?ids=large:third,large:first,large:second,large:third';
+    const { body } = await call('GET', url);
+    t.same(
+      list(body.items).map((item) => object(item).key),
+      ['third', 'first'],
+    );
+    t.same(body.missing, [{ id: 'large:second', code: 'answer_full' }]);
+    const { body: chosen } = await call('GET', `${url}&fields=key`);
+    t.equal(list(chosen.items).length, 3, 'properties that are not asked for take no room');
+    const past = await call('GET', `${url}&asOf=${text((await call('GET', '/entities/large:third')).body.updatedAt)}`);
+    t.same(past.body.missing, [{ id: 'large:second', code: 'answer_full' }]);
+  });
+
+  await t.test('a list’s tag is over all it shows, what is missing included', async (t) => {
+    const url = '/entities?ids=many:one,many:a\\,b,many:unborn';
+    const tags = new Set([(await call('GET', url)).headers.etag]);
+    await call('POST', '/entities', { type: 'many', key: 'unborn', properties: {} });
+    tags.add((await call('GET', url)).headers.etag);
+    await call('DELETE', '/entities/many:unborn');
+    tags.add((await call('GET', url)).headers.etag);
+    await call('PATCH', `/entities/${encodeURIComponent('many:a,b')}`, { properties: { n: 1 } });
+    tags.add((await call('GET', url)).headers.etag);
+    t.equal(tags.size, 4);
+  });
+
+  await t.test('a diff is what differs, in either direction', async (t) => {
+    const url = '/entities/thing:diff';
+    const first = await call('PUT', url, state({ a: 1, b: null, same: { x: [1] } }));
+    await call('PUT', url, state({ a: 2, c: null, same: { x: [2] } }));
+    const third = await call('PUT', url, state({ a: 1, c: 3, same: { x: [1] } }));
+    await call('DELETE', url);
+    await call('POST', `${url}/restore`);
+    const [at1, at3] = [first.headers['tick-at'], third.headers['tick-at']];
+    const cases: [query: string, from: JsonObject, to: JsonObject, changes: JsonObject][] = [
+      ['from=1&to=3', { tick: 1, at: at1 ?? '' }, { tick: 3, at: at3 ?? '' }, { b: { from: null }, c: { to: 3 } }],
+      ['from=3&to=1', { tick: 3 }, { tick: 1 }, { b: { to: null }, c: { from: 3 } }],
+      [`from=${at1}&to=${at3}`, { tick: 1 }, { tick: 3 }, { b: { from: null }, c: { to: 3 } }],
+      [
+        'from=2&to=3',
+        { tick: 2 },
+        { tick: 3 },
+        { a: { from: 2, to: 1 }, c: { from: null, to: 3 }, same: { from: { x: [2] }, to: { x: [1] } } },
+      ],
+      ['from=1&to=1', { tick: 1 }, { tick: 1 }, {}],
+      ['from=3', { tick: 3 }, { tick: 5 }, {}],
+      [
+        'from=3&to=4',
+        { tick: 3 },
+        { tick: 4, deleted: true },
+        { a: { from: 1 }, c: { from: 3 }, same: { from: { x: [1] } } },
+      ],
+      [
+        'from=4&to=5',
+        { tick: 4, deleted: true },
+        { tick: 5 },
+        { a: { to: 1 }, c: { to: 3 }, same: { to: { x: [1] } } },
+      ],
+    ];
+    for (const [query, from, to, changes] of cases) {
+      const { status, body } = await call('GET', `${url}/diff?${query}`);
+      t.equal(status, 200, query);
+      t.match(body, { from, to }, query);
+      t.equal(Object.hasOwn(object(body.to), 'deleted'), 'deleted' in to);
+      t.same(body.changes, changes, query);
+    }
+    const refused: [query: string, status: number, code: string][] = [
+      ['', 400, 'invalid_parameter'],
+      ['to=1', 400, 'invalid_parameter'],
+      ['from=0', 400, 'invalid_as_of'],
+      ['from=1&to=x', 400, 'invalid_as_of'],
+      ['from=9', 404, 'tick_not_found'],
+      ['from=1&to=9', 404, 'tick_not_found'],
+      ['from=2000-01-01T00:00:00Z', 404, 'entity_not_found'],
+      ['from=1&to=2999-01-01T00:00:00Z', 400, 'as_of_in_future'],
+      ['from=2999-01-01T00:00:00Z&to=1', 400, 'as_of_in_future'],
+      ['from=1&asOf=1', 400, 'unknown_parameter'],
+    ];
+    for (const [query, status, code] of refused)
+      t.match(await call('GET', `${url}/diff?${query}`), problem(status, code), query);
+    t.match(await call('GET', '/entities/thing:nobody/diff?from=1'), problem(404, 'entity_not_found'));
   });
 });

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
-import { type Call, list, object, ranges, testService, text } from '../helper/service.js';
+import type { Json } from '../../src/temporal/json.js';
+import { type Answer, type Call, list, MINIMAL, object, ranges, state, testService, text } from '../helper/service.js';
 
 /** Follows `next` to the end and gives all items, checking that every page is as long as it may be. */
 async function walk(t: Test, call: Call, url: string, limit: number) {
@@ -242,6 +243,34 @@ t.test('the past', async (t) => {
       }
       t.match(await call('OPTIONS', url), { status: 204, headers: { allow: 'GET, HEAD, OPTIONS' } });
       t.match(await call('HEAD', url), { status: 200, text: '' });
+    }
+  });
+});
+
+t.test('pages of history', async (t) => {
+  const { call } = await testService(t);
+
+  await t.test('a page of history ends before it gets too large, whatever makes it large', async (t) => {
+    const metadata = { m: 'x'.repeat(1_000_000) };
+    await call('PUT', '/entities/thing:told', state({ a: 0 }));
+    for (let n = 1; n <= 20; n++)
+      await call('PATCH', '/entities/thing:told', { properties: { a: n }, activity: { metadata } }, MINIMAL);
+    for (const url of ['/entities/thing:told/history', '/entities/thing:told/history/a']) {
+      const seen: Json[] = [];
+      let pages = 0;
+      for (let next: Json | undefined = ''; typeof next === 'string'; pages++) {
+        const page: Answer = await call('GET', `${url}${next ? `?cursor=${next}` : ''}`);
+        t.ok(page.text.length < 17 * 2 ** 20, `${page.text.length} characters`);
+        seen.push(
+          ...list(page.body.items).map((item) => object(item).tick ?? object(object(item).vclock).from ?? null),
+        );
+        next = page.body.next;
+      }
+      t.equal(pages, 2);
+      t.same(
+        seen,
+        Array.from({ length: 21 }, (_, n) => n + 1),
+      );
     }
   });
 });

@@ -1,7 +1,21 @@
 import t, { type Test } from 'tap';
 import { idOfKey, newId } from '../../src/temporal/identity.js';
 import type { Json, JsonObject } from '../../src/temporal/json.js';
-import { type Answer, type Call, list, object, ranges, testService, text } from '../helper/service.js';
+import {
+  type Answer,
+  type Call,
+  INSTANT,
+  JSON_PATCH,
+  list,
+  MINIMAL,
+  object,
+  problem,
+  ranges,
+  state,
+  testService,
+  text,
+  traces,
+} from '../helper/service.js';
 
 type Method = Parameters<Call>[0];
 
@@ -14,22 +28,12 @@ type Step = [
   expected: { status: number; headers?: Record<string, string | undefined | RegExp>; body?: JsonObject },
 ];
 
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 const LOCATION = /^\/entities\/[0-9a-f-]{36}$/;
-const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
-const MINIMAL = { prefer: 'return=minimal' };
 const APPLIED = { 'preference-applied': 'return=minimal', 'tick-at': INSTANT };
 
 t.test('writes', async (t) => {
   const { call, sql } = await testService(t);
   let stories = 0;
-  const traces = async () => {
-    const [counts] = await sql`
-      SELECT (SELECT count(*)::int FROM clocktick.tick) AS ticks, (SELECT count(*)::int FROM clocktick.activity) AS activities,
-             (SELECT count(*)::int FROM clocktick.property_history) AS ranges`;
-    return counts;
-  };
-
   /** Runs the steps one after the other on an entity of their own, thing:<key>; gives the answers. */
   const story = async (t: Test, steps: Step[]): Promise<Answer[]> => {
     const address = `thing:story${++stories}`;
@@ -42,11 +46,6 @@ t.test('writes', async (t) => {
     return answers;
   };
 
-  const state = (properties: JsonObject): JsonObject => ({ type: 'thing', properties });
-  const problem = (status: number, code: string, more: JsonObject = {}) => ({
-    status,
-    body: { status, code, ...more },
-  });
   const done = (tick: number, properties: JsonObject, status = 200) => ({
     status,
     headers: { etag: `"${tick}"`, 'tick-at': INSTANT },
@@ -318,211 +317,6 @@ t.test('writes', async (t) => {
     t.match(other, problem(409, 'type_mismatch', { errors: [{ path: '/type' }] }));
   });
 
-  await t.test('reads answer 304 to who has the state, and HEAD as GET without its body', async (t) => {
-    const made = await call('PUT', '/entities/thing:conditional', state({ a: 1, b: 2 }));
-    await call('PATCH', '/entities/thing:conditional', { properties: { a: 2 } });
-    const url = '/entities/thing:conditional';
-    const cases: [url: string, etag: string, headers: Record<string, string>, status: number][] = [
-      [url, '"2"', {}, 200],
-      [url, '"2"', { 'if-none-match': '"2"' }, 304],
-      [url, '"2"', { 'if-none-match': 'W/"2"' }, 304],
-      [url, '"2"', { 'if-none-match': '*' }, 304],
-      [url, '"2"', { 'if-none-match': '"1", "x", "2"' }, 304],
-      [url, '"2"', { 'if-none-match': '"1"' }, 200],
-      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"1"' }, 304],
-      [`${url}?asOf=1`, '"1"', { 'if-none-match': '"2"' }, 200],
-      [`${url}?asOf=${made.body.updatedAt}`, '"1"', { 'if-none-match': '"1"' }, 304],
-      [`${url}/diff?from=1`, '"1-2"', { 'if-none-match': '"1-2"' }, 304],
-    ];
-    for (const [url, etag, headers, status] of cases) {
-      for (const method of ['GET', 'HEAD'] as const) {
-        const answer = await call(method, url, undefined, headers);
-        t.match(answer, { status, headers: { etag } }, `${method} ${url} ${JSON.stringify(headers)}`);
-        t.equal(answer.text === '', status === 304 || method === 'HEAD');
-      }
-    }
-    const pinned = await call('GET', `${url}?asOf=${made.body.updatedAt}`);
-    t.equal(pinned.headers['content-location'], `/entities/${made.body.id}?asOf=1`);
-    const { headers } = await call('HEAD', url);
-    t.equal(headers['content-length'], String(Buffer.byteLength((await call('GET', url)).text)));
-    t.match(await call('GET', url, undefined, { 'if-none-match': '2' }), problem(400, 'invalid_condition'));
-    t.match(await call('HEAD', '/entities/thing:nowhere'), { status: 404, text: '' });
-  });
-
-  await t.test('fields choose properties, now, then and of many', async (t) => {
-    const names = { a: 1, 'b,c': 2, 'd\\': 3, ['__proto__']: 4, constructor: 5, '😀': null };
-    await call('PUT', '/entities/thing:fields', JSON.stringify(state(Object.fromEntries(Object.entries(names)))));
-    await call('PATCH', '/entities/thing:fields', { properties: { a: 9, 'b,c': null } });
-    const cases: [query: string, now: [string, Json][], then: [string, Json][]][] = [
-      ['fields=a', [['a', 9]], [['a', 1]]],
-      [
-        'fields=a,constructor',
-        [
-          ['a', 9],
-          ['constructor', 5],
-        ],
-        [
-          ['a', 1],
-          ['constructor', 5],
-        ],
-      ],
-      [
-        'fields=a&fields=constructor',
-        [
-          ['a', 9],
-          ['constructor', 5],
-        ],
-        [
-          ['a', 1],
-          ['constructor', 5],
-        ],
-      ],
-      ['fields=b%5C,c', [], [['b,c', 2]]],
-      ['fields=b,c', [], []],
-      [
-        'fields=d%5C%5C,a',
-        [
-          ['a', 9],
-          ['d\\', 3],
-        ],
-        [
-          ['a', 1],
-          ['d\\', 3],
-        ],
-      ],
-      ['fields=__proto__', [['__proto__', 4]], [['__proto__', 4]]],
-      ['fields=%F0%9F%98%80,%F0%9F%98%80', [['😀', null]], [['😀', null]]],
-      ['fields=never', [], []],
-    ];
-    for (const [query, now, then] of cases) {
-      const answers = await Promise.all(
-        ['thing:fields?', 'thing:fields?asOf=1&', '?ids=thing:fields&'].map((at) =>
-          call('GET', `/entities${at.startsWith('?') ? '' : '/'}${at}${query}`),
-        ),
-      );
-      const [one, past, many] = answers.map((answer) => answer.body);
-      const held = (body: JsonObject | undefined) => Object.entries(object(body?.properties)).toSorted();
-      t.same(held(one), now.toSorted(), query);
-      t.same(held(past), then.toSorted(), `${query} then`);
-      t.same(held(object(list(many?.items)[0])), now.toSorted(), `${query} of many`);
-    }
-    const bad = ['fields=', 'fields=a,', 'fields=..', `fields=${'x'.repeat(257)}`, 'fields=%00'];
-    for (const query of bad)
-      t.match(await call('GET', `/entities/thing:fields?${query}`), problem(400, 'invalid_property_name'), query);
-  });
-
-  await t.test('many entities by their ids, in the order asked for, with what is missing', async (t) => {
-    const keys = ['one', 'a,b', '😀'];
-    const ids: string[] = [];
-    for (const key of keys) {
-      const made = await call('POST', '/entities', { type: 'many', key, properties: { key } });
-      ids.push(text(made.body.id));
-    }
-    const before = text((await call('GET', `/entities/${ids[2]}`)).body.updatedAt);
-    await call('PATCH', '/entities/many:one', { properties: { key: 'changed' } });
-    await call('DELETE', `/entities/${ids[2]}`);
-    const url = `/entities?ids=${ids[1]}&ids=many:one,many:nobody,${ids[2]}`;
-    const { body, headers } = await call('GET', url);
-    t.match(body, {
-      items: [{ key: 'a,b' }, { key: 'one', tick: 2 }],
-      missing: [
-        { id: 'many:nobody', code: 'entity_not_found' },
-        { id: ids[2], code: 'entity_deleted' },
-      ],
-    });
-    t.equal(list(body.items).length, 2);
-    t.equal(JSON.stringify(list(body.items)[1]), JSON.stringify((await call('GET', '/entities/many:one')).body));
-    const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a\\,b')},many:one,many:one`);
-    t.same(
-      list(escaped.body.items).map((item) => object(item).key),
-      ['a,b', 'one'],
-      'each once',
-    );
-    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 304, text: '' });
-    const past = await call('GET', `${url}&asOf=${before}`);
-    t.match(past.body, { items: [{ key: 'a,b' }, { key: 'one', tick: 1 }, { key: '😀' }], missing: [{}] });
-    t.not(past.headers.etag, headers.etag);
-    await call('PATCH', '/entities/many:one', { properties: { key: 'again' } });
-    t.match(await call('GET', url, undefined, { 'if-none-match': text(headers.etag) }), { status: 200 });
-    t.equal((await call('GET', `${url}&asOf=${before}`)).text, past.text);
-    const refused: [query: string, code: string, path: string][] = [
-      ['', 'invalid_parameter', 'ids'],
-      ['?ids=', 'invalid_id', 'ids'],
-      ['?ids=many:one,', 'invalid_id', 'ids'],
-      ['?ids=many:one,nonsense', 'invalid_id', 'ids'],
-      ['?ids=many:one&asOf=1', 'invalid_as_of', 'asOf'],
-      ['?ids=many:one&asOf=2999-01-01T00:00:00Z', 'as_of_in_future', ''],
-      [`?ids=${Array(101).fill('many:one').join(',')}`, 'invalid_parameter', 'ids'],
-      ['?ids=many:one&x=1', 'unknown_parameter', 'x'],
-    ];
-    for (const [query, code, path] of refused) {
-      const answer = await call('GET', `/entities${query}`);
-      t.match(answer, problem(400, code), query.slice(0, 60));
-      if (path !== '') t.match(answer.body, { errors: [{ path }] }, query.slice(0, 60));
-    }
-    t.equal((await call('GET', `/entities?ids=${Array(100).fill('many:one').join(',')}`)).status, 200);
-  });
-
-  await t.test('an answer about many has room for 16 MiB; what is beyond is named, to be asked again', async (t) => {
-    const large = 'x'.repeat(1_000_000);
-    const copies = Array.from({ length: 6 }, (_, n) => ({
-      op: 'copy',
-      from: '/properties/a',
-      path: `/properties/a${n}`,
-    }));
-    for (const key of ['first', 'second', 'third']) {
-      await call('PUT', `/entities/large:${key}`, { type: 'large', properties: { a: large, key } });
-      t.equal((await call('PATCH', `/entities/large:${key}`, copies, { ...JSON_PATCH, ...MINIMAL })).status, 204);
-    }
-    const url = '/entities?ids=large:third,large:first,large:second,large:third';
-    const { body } = await call('GET', url);
-    t.same(
-      list(body.items).map((item) => object(item).key),
-      ['third', 'first'],
-    );
-    t.same(body.missing, [{ id: 'large:second', code: 'answer_full' }]);
-    const { body: chosen } = await call('GET', `${url}&fields=key`);
-    t.equal(list(chosen.items).length, 3, 'properties that are not asked for take no room');
-    const past = await call('GET', `${url}&asOf=${text((await call('GET', '/entities/large:third')).body.updatedAt)}`);
-    t.same(past.body.missing, [{ id: 'large:second', code: 'answer_full' }]);
-  });
-
-  await t.test('a list’s tag is over all it shows, what is missing included', async (t) => {
-    const url = '/entities?ids=many:one,many:a\\,b,many:unborn';
-    const tags = new Set([(await call('GET', url)).headers.etag]);
-    await call('POST', '/entities', { type: 'many', key: 'unborn', properties: {} });
-    tags.add((await call('GET', url)).headers.etag);
-    await call('DELETE', '/entities/many:unborn');
-    tags.add((await call('GET', url)).headers.etag);
-    await call('PATCH', `/entities/${encodeURIComponent('many:a,b')}`, { properties: { n: 1 } });
-    tags.add((await call('GET', url)).headers.etag);
-    t.equal(tags.size, 4);
-  });
-
-  await t.test('a page of history ends before it gets too large, whatever makes it large', async (t) => {
-    const metadata = { m: 'x'.repeat(1_000_000) };
-    await call('PUT', '/entities/thing:told', state({ a: 0 }));
-    for (let n = 1; n <= 20; n++)
-      await call('PATCH', '/entities/thing:told', { properties: { a: n }, activity: { metadata } }, MINIMAL);
-    for (const url of ['/entities/thing:told/history', '/entities/thing:told/history/a']) {
-      const seen: Json[] = [];
-      let pages = 0;
-      for (let next: Json | undefined = ''; typeof next === 'string'; pages++) {
-        const page: Answer = await call('GET', `${url}${next ? `?cursor=${next}` : ''}`);
-        t.ok(page.text.length < 17 * 2 ** 20, `${page.text.length} characters`);
-        seen.push(
-          ...list(page.body.items).map((item) => object(item).tick ?? object(object(item).vclock).from ?? null),
-        );
-        next = page.body.next;
-      }
-      t.equal(pages, 2);
-      t.same(
-        seen,
-        Array.from({ length: 21 }, (_, n) => n + 1),
-      );
-    }
-  });
-
   await t.test('bounds of what can be kept', async (t) => {
     const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`p${n}`, n]));
     const tooLarge = problem(413, 'entity_too_large');
@@ -596,139 +390,6 @@ t.test('writes', async (t) => {
     for (const [prefer, status] of cases)
       t.equal((await call('PATCH', '/entities/thing:prefer', { properties: {} }, { prefer })).status, status, prefer);
     t.equal(cases.length, 11);
-  });
-
-  await t.test('a diff is what differs, in either direction', async (t) => {
-    const url = '/entities/thing:diff';
-    const first = await call('PUT', url, state({ a: 1, b: null, same: { x: [1] } }));
-    await call('PUT', url, state({ a: 2, c: null, same: { x: [2] } }));
-    const third = await call('PUT', url, state({ a: 1, c: 3, same: { x: [1] } }));
-    await call('DELETE', url);
-    await call('POST', `${url}/restore`);
-    const [at1, at3] = [first.headers['tick-at'], third.headers['tick-at']];
-    const cases: [query: string, from: JsonObject, to: JsonObject, changes: JsonObject][] = [
-      ['from=1&to=3', { tick: 1, at: at1 ?? '' }, { tick: 3, at: at3 ?? '' }, { b: { from: null }, c: { to: 3 } }],
-      ['from=3&to=1', { tick: 3 }, { tick: 1 }, { b: { to: null }, c: { from: 3 } }],
-      [`from=${at1}&to=${at3}`, { tick: 1 }, { tick: 3 }, { b: { from: null }, c: { to: 3 } }],
-      [
-        'from=2&to=3',
-        { tick: 2 },
-        { tick: 3 },
-        { a: { from: 2, to: 1 }, c: { from: null, to: 3 }, same: { from: { x: [2] }, to: { x: [1] } } },
-      ],
-      ['from=1&to=1', { tick: 1 }, { tick: 1 }, {}],
-      ['from=3', { tick: 3 }, { tick: 5 }, {}],
-      [
-        'from=3&to=4',
-        { tick: 3 },
-        { tick: 4, deleted: true },
-        { a: { from: 1 }, c: { from: 3 }, same: { from: { x: [1] } } },
-      ],
-      [
-        'from=4&to=5',
-        { tick: 4, deleted: true },
-        { tick: 5 },
-        { a: { to: 1 }, c: { to: 3 }, same: { to: { x: [1] } } },
-      ],
-    ];
-    for (const [query, from, to, changes] of cases) {
-      const { status, body } = await call('GET', `${url}/diff?${query}`);
-      t.equal(status, 200, query);
-      t.match(body, { from, to }, query);
-      t.equal(Object.hasOwn(object(body.to), 'deleted'), 'deleted' in to);
-      t.same(body.changes, changes, query);
-    }
-    const refused: [query: string, status: number, code: string][] = [
-      ['', 400, 'invalid_parameter'],
-      ['to=1', 400, 'invalid_parameter'],
-      ['from=0', 400, 'invalid_as_of'],
-      ['from=1&to=x', 400, 'invalid_as_of'],
-      ['from=9', 404, 'tick_not_found'],
-      ['from=1&to=9', 404, 'tick_not_found'],
-      ['from=2000-01-01T00:00:00Z', 404, 'entity_not_found'],
-      ['from=1&to=2999-01-01T00:00:00Z', 400, 'as_of_in_future'],
-      ['from=2999-01-01T00:00:00Z&to=1', 400, 'as_of_in_future'],
-      ['from=1&asOf=1', 400, 'unknown_parameter'],
-    ];
-    for (const [query, status, code] of refused)
-      t.match(await call('GET', `${url}/diff?${query}`), problem(status, code), query);
-    t.match(await call('GET', '/entities/thing:nobody/diff?from=1'), problem(404, 'entity_not_found'));
-  });
-
-  await t.test('T22–T23 an activity made before is named by Activity-Id, and finds all its ticks', async (t) => {
-    const details = { actor: 'monica', reason: 'moving day', metadata: { ticket: [1, null] } };
-    const made = await call('POST', '/activities', details);
-    t.match(made, { status: 201, body: details, headers: { location: `/activities/${made.body.id}` } });
-    t.match(made.body.recordedAt, INSTANT);
-    const other = await call('POST', '/activities', { actor: 'ross' });
-    const [first, second] = [made, other].map(({ body }) => ({ 'activity-id': text(body.id) }));
-    await call('POST', '/entities', { type: 'thing', key: 'x1', properties: { a: 1 } }, first);
-    await call('PUT', '/entities/thing:x2', state({ a: 1 }), first);
-    await call('PATCH', '/entities/thing:x1', [{ op: 'replace', path: '/properties/a', value: 2 }], {
-      ...JSON_PATCH,
-      ...second,
-    });
-    await call('DELETE', '/entities/thing:x2', undefined, second);
-    const ticksOf = async (id: Json | undefined) =>
-      list((await call('GET', `/activities/${id}`)).body.ticks).map((tick) => {
-        const { type, key, tick: number, op } = object(tick);
-        return `${type}:${key} ${number} ${op}`;
-      });
-    t.same((await ticksOf(made.body.id)).toSorted(), ['thing:x1 1 created', 'thing:x2 1 created']);
-    t.same((await ticksOf(other.body.id)).toSorted(), ['thing:x1 2 updated', 'thing:x2 2 deleted']);
-    const history = await call('GET', '/entities/thing:x1/history');
-    t.match(history.body.items, [{ activity: { id: made.body.id, ...details } }, { activity: { id: other.body.id } }]);
-
-    const before = await traces();
-    const again = await call('PATCH', '/entities/thing:x1', { properties: { a: 3 } }, second);
-    t.match(again, problem(409, 'activity_already_ticked'), 'an activity ticks an entity at most once');
-    const nobody = { 'activity-id': newId() };
-    const refused: [headers: Record<string, string>, body: JsonObject, code: string][] = [
-      [nobody, { properties: { a: 3 } }, 'unknown_activity'],
-      [nobody, { properties: {} }, 'unknown_activity'],
-      [{ 'activity-id': 'x' }, { properties: { a: 3 } }, 'invalid_activity_id'],
-      [{ 'activity-id': '' }, { properties: { a: 3 } }, 'invalid_activity_id'],
-      [first ?? {}, { properties: { a: 3 }, activity: { actor: 'me' } }, 'activity_given_twice'],
-    ];
-    for (const [headers, body, code] of refused) {
-      for (const dryRun of ['', '?dryRun=true'])
-        t.match(await call('PATCH', `/entities/thing:x1${dryRun}`, body, headers), problem(400, code), code);
-    }
-    t.match(
-      await call('PATCH', '/entities/thing:x1', { properties: { a: 2 } }, second),
-      { status: 200 },
-      'no tick, no conflict',
-    );
-    t.same(await traces(), before);
-
-    const absent: [url: string, status: number, code: string][] = [
-      [`/activities/${newId()}`, 404, 'activity_not_found'],
-      ['/activities/x', 400, 'invalid_activity_id'],
-      [`/activities/${made.body.id}?limit=0`, 400, 'invalid_parameter'],
-      [`/activities/${made.body.id}?cursor=x`, 400, 'invalid_cursor'],
-    ];
-    for (const [url, status, code] of absent) t.match(await call('GET', url), problem(status, code), url);
-  });
-
-  await t.test('the ticks of an activity come in pages', async (t) => {
-    const made = await call('POST', '/activities', { reason: 'bulk' });
-    const by = { 'activity-id': text(made.body.id) };
-    const ids: string[] = [];
-    for (let n = 0; n < 7; n++) ids.push(text((await call('POST', '/entities', state({ n }), by)).body.id));
-    const seen: string[] = [];
-    let url: string | undefined = `/activities/${made.body.id}?limit=3`;
-    let pages = 0;
-    while (url !== undefined) {
-      const page: Answer = await call('GET', url);
-      seen.push(...list(page.body.ticks).map((tick) => text(object(tick).id)));
-      pages++;
-      url = /^<(.*)>; rel="next"$/.exec(page.headers.link ?? '')?.[1];
-      t.equal(page.body.next === null, url === undefined);
-    }
-    t.equal(pages, 3);
-    t.same(seen, ids.toSorted());
-    const empty = await call('POST', '/activities', { reason: 'nothing yet' });
-    t.match((await call('GET', `/activities/${empty.body.id}`)).body, { reason: 'nothing yet', ticks: [], next: null });
   });
 
   await t.test('a dry run answers what would be written, and writes nothing', async (t) => {
@@ -805,7 +466,7 @@ t.test('writes', async (t) => {
       ],
       ['restore', 'POST', `${url}/restore`, undefined, { op: null, changes: {}, entity: { tick: 2 } }],
     ];
-    const before = await traces();
+    const before = await traces(sql);
     for (const [name, method, path, body, expected, headers] of cases) {
       const answer = await call(method, `${path}?dryRun=true`, body, headers);
       t.match(answer, { status: 200, body: expected }, name);
@@ -831,7 +492,7 @@ t.test('writes', async (t) => {
       'what only the database knows',
     );
     t.match(await call('PATCH', `${url}?dryRun=yes`, { properties: {} }), problem(400, 'invalid_parameter'));
-    t.same(await traces(), before);
+    t.same(await traces(sql), before);
     const written = await call('PATCH', `${url}?dryRun=false`, { properties: { a: 2 } });
     t.equal(written.body.tick, 3, 'and the tick that was foretold is still free');
   });
