@@ -100,7 +100,7 @@ export function entityRoutes(app: App, storage: Database): void {
               description: 'The entities that are there, and which are not',
               body: schemas.entityList,
               headers: {
-                ETag: { ...schemas.etagHeader, ...{ description: 'Over every id and tick that the answer shows' } },
+                ETag: { ...schemas.etagHeader, description: 'Over every id and tick that the answer shows' },
               },
             },
             ...NOT_MODIFIED,
@@ -138,7 +138,7 @@ export function entityRoutes(app: App, storage: Database): void {
             200: {
               description: 'The difference',
               body: schemas.diff,
-              headers: { ETag: { ...schemas.etagHeader, ...{ description: 'Over both ticks', example: '"1-2"' } } },
+              headers: { ETag: { ...schemas.etagHeader, description: 'Over both ticks', example: '"1-2"' } },
             },
             ...NOT_MODIFIED,
           },

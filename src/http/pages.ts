@@ -37,9 +37,10 @@ export function historyPage(
   walk: string,
 ): HistoryPage {
   if (cursor === undefined) return { order, limit, until: null, after: null };
-  const position = readCursor(cursor, `${walk} ${order}`).map(Number);
-  const [until = 0, after = 0] = position;
-  const sound = position.length === 2 && position.every((tick) => Number.isInteger(tick) && tick > 0 && tick < 2 ** 31);
+  const position = readCursor(cursor, `${walk} ${order}`);
+  const [until = 0, after = 0] = position.map(Number);
+  const sound =
+    position.length === 2 && position.every((tick) => /^[1-9]\d{0,9}$/.test(tick) && Number(tick) < 2 ** 31);
   if (!sound) throw invalidCursor('is not one that this service gave');
   return { order, limit, until, after };
 }
@@ -51,7 +52,7 @@ export const historyCursor = (walk: string, order: Order, until: number, after: 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
   if (cursor !== null) {
-    // The path as the caller wrote it (a URL object would make another of `\\` and `..`), with only the cursor set.
+    // The path as the caller wrote it (a URL object would make another of a backslash and of `..`), with only the cursor set.
     const [target = '', query] = request.url.split('?');
     const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
     const parameters = new URLSearchParams(query);

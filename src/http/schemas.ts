@@ -7,15 +7,10 @@ import { isObject, type Json, type JsonObject } from '../temporal/json.js';
  * untouched: a zod record would drop names such as `__proto__`, and z.json() costs 2.4 µs against 0.9.
  */
 
-const KINDS = new Map([
-  ['string', 'text, given once'],
-  ['object', 'an object'],
-  ['array', 'a list'],
-  ['int', 'a whole number'],
-  ['number', 'a number'],
-]);
-
 const EXAMPLE_ID = '74738ff5-5367-5958-9aee-98fffdcd1876';
+export const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';
+export const EXAMPLE_ACTIVITY = '01a1fbba-b75f-7646-92a3-d4a3c62ecb9b';
+
 /** zod's own words speak of its schemas ("Invalid input: expected string, received undefined"); these speak to a caller. */
 z.config({ customError: wordsFor });
 
@@ -39,8 +34,14 @@ function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
   }
 }
 
-export const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';
-export const EXAMPLE_ACTIVITY = '01a1fbba-b75f-7646-92a3-d4a3c62ecb9b';
+/** What zod calls the types, in a caller's words. */
+const KINDS = new Map([
+  ['string', 'text, given once'],
+  ['object', 'an object'],
+  ['array', 'a list'],
+  ['int', 'a whole number'],
+  ['number', 'a number'],
+]);
 
 const dataObject = (described: string) =>
   z

@@ -24,7 +24,7 @@ import { Refusal } from './refusal.js';
 
 /**
  * How many properties an entity may have. Its ranges are written in one statement, and that has to be short, for it holds
- * back what can be read as of now: 1,000 take 0.1 s, of 8,000 the deletion took 8 s.
+ * back what can be read as of now: changing 1,000 takes 0.17 s, deleting 8,000 took 8 s.
  */
 export const MAX_PROPERTIES = 1_000;
 

@@ -225,7 +225,7 @@ async function measure(urls: Record<Subject['of'], string>, seeded: Seeded): Pro
 
 async function run(url: string, { method, paths, body }: Subject, seconds: number): Promise<Measured> {
   const connections = Number(options.connections);
-  const load: Load = { url, method, paths, body: body ? JSON.stringify(body) : null, connections, seconds, rate: null };
+  const load: Load = { url, method, paths, body: body ? JSON.stringify(body) : null, connections, seconds };
   const child = fork(join(root, 'test/bench/load.ts'), { cwd: root, execArgv: ['--import', 'tsx'] });
   child.send(load);
   const [measured]: Measured[] = await Promise.race([

@@ -143,6 +143,28 @@ t.test('the write path', async (t) => {
     t.match(await readEntities(database, [id]), [{ tick: 1, properties: '{"n": 0}' }]);
   });
 
+  await t.test('many dry runs at once share a few connections, and hold up no write', async (t) => {
+    const { id } = (await make(database, { n: 0 })).row;
+    const wanted = aPatch(id, { n: 1 });
+    const rehearsal = () => writeEntity(database, { id, dryRun: true, decide: (current) => patch(current, wanted) });
+    let most = 0;
+    let over = false;
+    const watching = (async () => {
+      while (!over) {
+        const [now] = await sql<{ writing: number }[]>`
+          SELECT count(*)::int AS writing FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name = 'clocktick'`;
+        most = Math.max(most, now?.writing ?? 0);
+      }
+    })();
+    const outcomes = await Promise.all([...Array.from({ length: 60 }, rehearsal), change(database, id, { n: 2 })]);
+    over = true;
+    await watching;
+    t.equal(outcomes.length, 61);
+    t.ok(most <= 10 + 10 + 5, `${most} connections: ten for reads, ten for writes, five for dry runs`);
+    t.match(await readEntities(database, [id]), [{ tick: 2, properties: '{"n": 2}' }]);
+  });
+
   await t.test('a dry run whose connection dies has written nothing, and says so', async (t) => {
     const { id } = (await make(database, { n: 0 })).row;
     const blocker = database.connect();
