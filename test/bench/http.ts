@@ -26,6 +26,7 @@ const HELP = `npm run bench -- [options]
   --connections N   requests in flight at once (64)
   --only WORD       only comparisons whose name holds the word
   --json FILE       the figures of every round, too
+  --profile FOLDER  a CPU profile of the service into FOLDER (for Chrome's developer tools)
   --help            this
 `;
 const { values: options } = parseArgs({
@@ -35,6 +36,7 @@ const { values: options } = parseArgs({
     connections: { type: 'string', default: '64' },
     only: { type: 'string', default: '' },
     json: { type: 'string' },
+    profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -97,11 +99,16 @@ const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
 await chmod(folder, 0o755);
 const server = await startEmbedded({ dataDir: join(folder, 'data') });
 const children: ChildProcess[] = [];
+const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
 try {
   await migrateDatabase(server.url);
   const seeded = await seed(server.url);
   const urls = {
-    service: await startChild(['dist/main.js'], { DATABASE_URL: server.url, PORT: '0', LOG_LEVEL: 'warn' }),
+    service: await startChild([...profiling, 'dist/main.js'], {
+      DATABASE_URL: server.url,
+      PORT: '0',
+      LOG_LEVEL: 'warn',
+    }),
     rivals: await startChild(['--import', 'tsx', 'test/bench/rivals.ts', server.url], {}),
   };
   await measure(urls, seeded);

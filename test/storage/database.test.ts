@@ -54,6 +54,23 @@ t.test('the driver', async (t) => {
     );
     t.equal(await Promise.race([settled(sql`SELECT 1`), timeout]), 'answered');
   });
+
+  await t.test('finding a connection takes no longer the more statements there were', async (t) => {
+    const database = openDatabase(url);
+    t.teardown(database.close);
+    await Promise.all(Array.from({ length: 20 }, () => database.sql`SELECT pg_sleep(0.05)`));
+    const searched: number[] = [];
+    const { indexOf } = Array.prototype;
+    t.intercept(Array.prototype, 'indexOf', {
+      value(this: unknown[], ...sought: [item: unknown, from?: number]) {
+        searched.push(this.length);
+        return indexOf.apply(this, sought);
+      },
+    });
+    for (let n = 0; n < 300; n++) await database.sql`SELECT 1`;
+    t.ok(searched.length >= 300, 'the pool is watched');
+    t.ok(Math.max(...searched) < 100, `of 10 connections it searched ${Math.max(...searched)}`);
+  });
 });
 
 /** The database behind a proxy whose connections can be reset, after so many bytes came back from the server. */
