@@ -11,13 +11,13 @@ import { historyRoutes } from './http/history.js';
 import { withOtherMethodsRefused } from './http/methods.js';
 import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
 import { type WriteRules, writeRoutes } from './http/writes.js';
-import type { Database } from './storage/database.js';
+import type { Storage } from './storage/storage.js';
 
 /** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */
 const MAX_PARAM_LENGTH = 512 * 12 + 64;
 
 /** What the app is made of; everything it uses is handed to it. */
-export type AppParts = { storage: Database; rules: WriteRules; logger: FastifyServerOptions['logger'] };
+export type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
 
 /** Builds the HTTP service; the caller listens and closes. */
 export async function buildApp({ storage, rules, logger }: AppParts): Promise<App> {

@@ -1,9 +1,10 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
-import { checkServer, openDatabase } from './storage/database.js';
+import { checkServer } from './storage/database.js';
 import { startEmbedded } from './storage/embedded.js';
 import { migrateDatabase } from './storage/migrate.js';
+import { openStorage } from './storage/storage.js';
 import { Unfit } from './storage/unfit.js';
 
 /** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
@@ -39,7 +40,7 @@ async function run(): Promise<void> {
 
 async function start(config: Config, started: Started): Promise<void> {
   const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
-  const storage = openDatabase(url);
+  const storage = openStorage(url);
   started.push({ name: 'the connections', undo: storage.close });
   await checkServer(storage.sql);
   await migrateDatabase(url);

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { buildApp } from './app.js';
-import { openDatabase } from './storage/database.js';
+import { openStorage } from './storage/storage.js';
 
 /*
  * Writes openapi.yaml from the schemas of the routes; with --check, says whether it is up to date. Nothing connects to the
@@ -8,7 +8,7 @@ import { openDatabase } from './storage/database.js';
  */
 const FILE = new URL('../openapi.yaml', import.meta.url);
 
-const storage = openDatabase('postgres://nowhere');
+const storage = openStorage('postgres://nowhere');
 const app = await buildApp({ storage, rules: { requireCondition: false }, logger: false });
 await app.ready();
 const document = app.swagger({ yaml: true });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ActivityRow, type ActivityTick, readActivity, recordActivity } from '../storage/activities.js';
-import type { Database } from '../storage/database.js';
+import type { Storage } from '../storage/storage.js';
 import { isUuid, newId } from '../temporal/identity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, BODY, READING, sendJson } from './answers.js';
@@ -10,7 +10,7 @@ import * as schemas from './schemas.js';
 import { arrayText, type Member, objectText, scalarText } from './text.js';
 
 /** The calls on activities: who made changes, and why. */
-export function activityRoutes(app: App, storage: Database): void {
+export function activityRoutes(app: App, storage: Storage): void {
   app.post(
     '/activities',
     {

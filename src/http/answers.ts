@@ -46,6 +46,7 @@ export const WRITING: readonly ProblemCode[] = [
   'entity_too_large',
   'activity_too_large',
   'too_many_writers',
+  'overloaded',
   'outcome_unknown',
   'database_unavailable',
 ];

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { Database } from '../storage/database.js';
 import { type DiffEnd, readDiff } from '../storage/diff.js';
-import { type EntityRow, type ListedRow, listEntities, readEntities, readEntitiesAsOf } from '../storage/entities.js';
+import { type ListedRow, listEntities } from '../storage/entities.js';
+import type { Storage } from '../storage/storage.js';
 import { begun, existing, living } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
-import { type Point, parsePoint } from '../temporal/point.js';
+import { parsePoint } from '../temporal/point.js';
 import { faultOfName } from '../temporal/property-name.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
+import { goneOf } from './caller.js';
 import { etagOf, isKnown } from './conditions.js';
 import { changesText, entityText } from './entity-text.js';
 import { itemsOf } from './lists.js';
@@ -42,7 +43,7 @@ const ASKING = [
 ] as const;
 
 /** The calls that read entities: one, many, and what differs between two states of one. */
-export function entityRoutes(app: App, storage: Database): void {
+export function entityRoutes(app: App, storage: Storage): void {
   app.get(
     '/entities/:id',
     {
@@ -66,18 +67,21 @@ export function entityRoutes(app: App, storage: Database): void {
             ...NOT_MODIFIED,
           },
           ASKING,
-          ['url_too_long', 'entity_not_found', 'tick_not_found', 'entity_deleted'],
+          ['url_too_long', 'entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
           READING,
         ),
       },
     },
-    async ({ params, query, headers }, reply) => {
+    async ({ params, query, headers, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
-      const fields = fieldsOf(query.fields);
+      const question = { id, fields: fieldsOf(query.fields) };
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
-      const row = point ? await readThen(storage, id, said, point, fields) : await readNow(storage, id, said, fields);
-      if (point) reply.header('content-location', `/entities/${row.id}?asOf=${row.tick}`);
-      return sendUnlessKnown(reply, etagOf(row.tick), headers, () => entityText(row));
+      const row = point
+        ? begun(await storage.entityAsOf({ ...question, point }, goneOf(raw)), said, point)
+        : await storage.entityNow(question, goneOf(raw));
+      const entity = living(row, said);
+      if (point) reply.header('content-location', `/entities/${id}?asOf=${entity.tick}`);
+      return sendUnlessKnown(reply, etagOf(entity.tick), headers, () => entityText(entity));
     },
   );
 
@@ -112,8 +116,8 @@ export function entityRoutes(app: App, storage: Database): void {
     },
     async ({ query, headers }, reply) => {
       const addresses = addressesOf(query.ids);
-      const point = query.asOf === undefined ? null : instantOf(query.asOf);
-      const rows = await listEntities(storage, [...addresses.keys()], point, fieldsOf(query.fields));
+      const instant = query.asOf === undefined ? null : instantOf(query.asOf);
+      const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
       const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
       const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
       return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
@@ -166,22 +170,6 @@ export function entityRoutes(app: App, storage: Database): void {
   );
 }
 
-async function readNow(storage: Database, id: string, said: string, fields: string[] | null): Promise<EntityRow> {
-  const [row] = await readEntities(storage, [id], fields);
-  return living(row, said);
-}
-
-async function readThen(
-  storage: Database,
-  id: string,
-  said: string,
-  point: Point,
-  fields: string[] | null,
-): Promise<EntityRow> {
-  const [row] = await readEntitiesAsOf(storage, [id], point, fields);
-  return living(begun(row, said, point), said);
-}
-
 /** @throws Refusal `invalid_property_name`, `invalid_parameter` */
 function fieldsOf(parameter: string | string[] | undefined): string[] | null {
   if (parameter === undefined) return null;
@@ -217,9 +205,9 @@ function tooMany(path: string, count: number): Refusal {
 }
 
 /** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
-function instantOf(text: string): Point {
+function instantOf(text: string): string {
   const point = parsePoint(text, 'asOf');
-  if ('instant' in point) return point;
+  if ('instant' in point) return point.instant;
   const message = 'is a tick, and many entities have many clocks: give an instant';
   throw new Refusal('invalid_as_of', `asOf ${message}.`, { errors: [{ path: 'asOf', message }] });
 }

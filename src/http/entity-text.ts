@@ -2,18 +2,14 @@ import type { EntityRow } from '../storage/entities.js';
 import type { ChangeRow } from '../storage/history.js';
 import { objectText, scalarText } from './text.js';
 
-/** An entity as JSON text. */
+/**
+ * An entity as JSON text. Written out, because putting it together by name took 8 % of the time of a read; what is not
+ * quoted with care has no character that needs it: a UUID, a type, an instant.
+ */
 export const entityText = (row: EntityRow): string =>
-  objectText([
-    ['id', scalarText(row.id)],
-    ['type', scalarText(row.type)],
-    ['key', row.key === null ? undefined : scalarText(row.key)],
-    ['tick', scalarText(row.tick)],
-    ['deleted', scalarText(row.deleted)],
-    ['createdAt', scalarText(row.createdAt)],
-    ['updatedAt', scalarText(row.updatedAt)],
-    ['properties', row.properties],
-  ]);
+  `{"id": "${row.id}", "type": "${row.type}", ${row.key === null ? '' : `"key": ${scalarText(row.key)}, `}"tick": ${row.tick}, ` +
+  `"deleted": ${row.deleted}, "createdAt": "${row.createdAt}", "updatedAt": "${row.updatedAt}", ` +
+  `"properties": ${row.properties}}`;
 
 /** What changed, by property; the side on which it is not set is left out. */
 export const changesText = (changes: readonly ChangeRow[]): string =>

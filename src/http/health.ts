@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Database } from '../storage/database.js';
 import { isReady } from '../storage/health.js';
+import type { Storage } from '../storage/storage.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
@@ -9,7 +9,7 @@ import * as schemas from './schemas.js';
 const status = (word: 'alive' | 'ready') => ({ description: 'Yes', body: z.strictObject({ status: z.literal(word) }) });
 
 /** The calls of whoever runs the service: does the process answer, and can it do its work. */
-export function healthRoutes(app: App, storage: Database): void {
+export function healthRoutes(app: App, storage: Storage): void {
   const schema = { tags: ['operations'], querystring: schemas.noParameters };
 
   app.get(

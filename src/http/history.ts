@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Database } from '../storage/database.js';
 import { type RangeRow, readRangeAsOf, readRanges, readTicks, type TickRow } from '../storage/history.js';
+import type { Storage } from '../storage/storage.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -29,7 +29,7 @@ const rangeQuery = z
   });
 
 /** The calls on the past of one entity: its ticks, and the ranges of one property. */
-export function historyRoutes(app: App, storage: Database): void {
+export function historyRoutes(app: App, storage: Storage): void {
   app.get(
     '/entities/:id/history',
     {

@@ -69,12 +69,13 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
+  overloaded: { status: 503, title: 'Too many requests wait for the database' },
   outcome_unknown: { status: 503, title: 'Nobody knows whether the write is kept' },
   database_unavailable: { status: 503, title: 'The database is not available' },
 };
 
 /** Codes after which the same request may be sent again as it is. */
-const RETRYABLE: ReadonlySet<ProblemCode> = new Set(['too_many_writers', 'database_unavailable']);
+const RETRYABLE: ReadonlySet<ProblemCode> = new Set(['too_many_writers', 'overloaded', 'database_unavailable']);
 
 /** An RFC 9457 problem. */
 type Problem = {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Database } from '../storage/database.js';
+import type { Storage } from '../storage/storage.js';
 import { writeEntity } from '../storage/write.js';
 import {
   beforeTombstone,
@@ -26,6 +26,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { activityId } from './activities.js';
 import { answers, BODY, CHANGING, WRITING } from './answers.js';
 import type { App } from './app-type.js';
+import { goneOf } from './caller.js';
 import { ifMatchOf, ifNoneMatchOf } from './conditions.js';
 import { CHANGED, CREATED, PREVIEWED, sendOutcome, sendPreview, stamp, writeAnswer } from './outcomes.js';
 import * as schemas from './schemas.js';
@@ -90,7 +91,7 @@ export type WriteRules = {
 };
 
 /** The calls that write entities. */
-export function writeRoutes(app: App, storage: Database, rules: WriteRules): void {
+export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void {
   app.post(
     '/entities',
     {
@@ -111,16 +112,16 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ]),
       },
     },
-    async ({ body, headers, query }, reply) => {
+    async ({ body, headers, query, raw }, reply) => {
       const wanted = creation(body, activityOf(headers, body.activity));
       const conditions = conditionsOf(headers);
       const outcome = await writeEntity(storage, {
         id: wanted.id,
         decide: (current) => create(current, wanted, conditions),
         activity: wanted.activity,
-        // Most often it is, and If-Match alone asks for more than that.
-        ...(conditions.ifMatch ? {} : { assume: 'absent' as const }),
+        assume: 'absent',
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       return sendOutcome(reply, outcome, { headers, query, begins: true });
     },
@@ -146,7 +147,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ]),
       },
     },
-    async ({ params, body, headers, query }, reply) => {
+    async ({ params, body, headers, query, raw }, reply) => {
       const address = parseAddress(params.id);
       const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
       const outcome = await writeEntity(storage, {
@@ -154,6 +155,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         decide: (current) => put(current, wanted),
         activity: wanted.activity,
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       return sendOutcome(reply, outcome, { headers, query, begins: true });
     },
@@ -188,7 +190,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ]),
       },
     },
-    async ({ params, body, headers, query }, reply) => {
+    async ({ params, body, headers, query, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
       const wanted = Array.isArray(body)
         ? jsonPatchOf(intentOf(said, headers), body)
@@ -198,6 +200,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         decide: (current) => patch(current, wanted),
         activity: wanted.activity,
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       return sendOutcome(reply, outcome, { headers, query });
     },
@@ -220,7 +223,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ),
       },
     },
-    async ({ params, headers, query }, reply) => {
+    async ({ params, headers, query, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
       const wanted = intentOf(said, headers);
       const outcome = await writeEntity(storage, {
@@ -228,6 +231,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         decide: (current) => remove(current, wanted),
         activity: wanted.activity,
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       if (query.dryRun) return sendPreview(reply, outcome);
       return stamp(reply.code(204), outcome.row).send(undefined);
@@ -249,7 +253,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
       },
     },
-    async ({ params, body, headers, query }, reply) => {
+    async ({ params, body, headers, query, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
       const wanted = intentOf(said, headers, body?.activity);
       const outcome = await writeEntity(storage, {
@@ -258,6 +262,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         pastOf: beforeTombstone,
         activity: wanted.activity,
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       return sendOutcome(reply, outcome, { headers, query });
     },
@@ -287,7 +292,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         ]),
       },
     },
-    async ({ params, body, headers, query }, reply) => {
+    async ({ params, body, headers, query, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
       const to = parsePoint(String(body.to), '/to');
       const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
@@ -297,6 +302,7 @@ export function writeRoutes(app: App, storage: Database, rules: WriteRules): voi
         pastOf: () => to,
         activity: wanted.activity,
         dryRun: query.dryRun,
+        isGone: goneOf(raw),
       });
       return sendOutcome(reply, outcome, { headers, query });
     },

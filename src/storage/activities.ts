@@ -1,6 +1,6 @@
 import type { ActivityDetails } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
-import { type Database, instantText } from './database.js';
+import type { Database } from './database.js';
 import { readFailure, writeFailure } from './failures.js';
 
 /** A recorded activity; what was not given is null, `metadata` is JSON text. */
@@ -16,14 +16,13 @@ export type ActivityRow = {
 export type ActivityTick = { id: string; type: string; key: string | null; tick: number; at: string; op: string };
 
 /** Records an activity that writes can then name. */
-export async function recordActivity({ writes }: Database, id: string, details: ActivityDetails): Promise<ActivityRow> {
-  const sql = writes;
+export async function recordActivity({ sql }: Database, id: string, details: ActivityDetails): Promise<ActivityRow> {
   try {
     const [row] = await sql<ActivityRow[]>`
       INSERT INTO clocktick.activity AS a (id, actor, reason, metadata, recorded_at)
       VALUES (${id}::uuid, ${details.actor ?? null}, ${details.reason ?? null},
               ${details.metadata ? JSON.stringify(details.metadata) : null}::text::jsonb, clock_timestamp())
-      RETURNING a.id, a.actor, a.reason, a.metadata::text, ${instantText(sql, 'a.recorded_at')} AS "recordedAt"`;
+      RETURNING a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"`;
     if (!row)
       throw new Refusal('outcome_unknown', 'The database gave no whole answer: the activity may or may not be kept.');
     return row;
@@ -64,11 +63,11 @@ export async function readActivity(
 ): Promise<ActivityPage | undefined> {
   try {
     const [activity] = await sql<ActivityRow[]>`
-      SELECT a.id, a.actor, a.reason, a.metadata::text, ${instantText(sql, 'a.recorded_at')} AS "recordedAt"
+      SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"
         FROM clocktick.activity a WHERE a.id = ${id}::uuid`;
     if (!activity) return undefined;
     const ticks = await sql<ActivityTick[]>`
-      SELECT t.entity_id AS id, t.type, e.key, t.tick, ${instantText(sql, 't.at')} AS at, t.op
+      SELECT t.entity_id AS id, t.type, e.key, t.tick, t.at, t.op
         FROM clocktick.tick t JOIN clocktick.entity e ON e.id = t.entity_id
        WHERE t.activity_id = ${id}::uuid AND t.entity_id > ${page.after ?? NIL}::uuid
        ORDER BY t.entity_id LIMIT ${page.limit + 1}`;

@@ -1,8 +1,7 @@
 import type { Point } from '../temporal/point.js';
-import { waitUntilPast } from './clock.js';
-import { type Database, instantText } from './database.js';
 import { readFailure } from './failures.js';
 import { type ChangeRow, tickAt } from './history.js';
+import type { Storage } from './storage.js';
 
 /** One side of a diff: the tick that a point fell on. */
 export type DiffEnd = { tick: number; at: string; deleted: boolean };
@@ -16,14 +15,9 @@ export type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRo
  * @returns undefined: no such entity
  * @throws Refusal `as_of_in_future`
  */
-export async function readDiff(
-  storage: Database,
-  id: string,
-  from: Point,
-  to: Point | null,
-): Promise<Diff | undefined> {
+export async function readDiff(storage: Storage, id: string, from: Point, to: Point | null): Promise<Diff | undefined> {
   const { sql } = storage;
-  for (const point of [from, to]) if (point && 'instant' in point) await waitUntilPast(storage, point.instant);
+  for (const point of [from, to]) if (point && 'instant' in point) await storage.waitUntilPast(point.instant);
   const stateAt = (end: 'from' | 'to') =>
     sql`(SELECT h.property, h.value FROM clocktick.property_range h
           WHERE h.entity_id = ${id}::uuid AND h.vclock @> (SELECT ends.${sql(end)} FROM ends))`;
@@ -40,9 +34,9 @@ export async function readDiff(
           FROM ${stateAt('from')} was FULL JOIN ${stateAt('to')} becomes ON becomes.property = was.property
          WHERE becomes.value IS DISTINCT FROM was.value
       )
-      SELECT from_tick.tick AS "fromTick", ${instantText(sql, 'from_tick.at')} AS "fromAt",
+      SELECT from_tick.tick AS "fromTick", from_tick.at AS "fromAt",
              from_tick.op = 'deleted' AS "fromDeleted",
-             to_tick.tick AS "toTick", ${instantText(sql, 'to_tick.at')} AS "toAt", to_tick.op = 'deleted' AS "toDeleted",
+             to_tick.tick AS "toTick", to_tick.at AS "toAt", to_tick.op = 'deleted' AS "toDeleted",
              change.property, change."from"::text, change."to"::text
         FROM ends
         ${clockAt('from')}

@@ -1,11 +1,18 @@
 import type { Entity, Past } from '../temporal/entity.js';
-import type { Point } from '../temporal/point.js';
-import { waitUntilPast } from './clock.js';
-import { arrayText, type Database, type Fragment, instantText, type Sql } from './database.js';
+import { isBefore, type Point } from '../temporal/point.js';
+import { arrayText, type Fragment, type Sql } from './database.js';
 import { readFailure } from './failures.js';
+import type { Storage } from './storage.js';
 
 /** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
 export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
+/** … as of a point; `latest` is the tick it is at now. */
+export type PastEntityRow = Past<EntityRow & { latest?: number }>;
+
+/** Which entity to read, and which of its properties (null: all). */
+export type EntityQuestion = { id: string; fields: readonly string[] | null };
+/** … as of a tick or an instant. */
+export type PastQuestion = EntityQuestion & { point: Point };
 
 /**
  * How much JSON of properties one answer about many entities may hold; those beyond it come without, so that no URL of a
@@ -14,100 +21,159 @@ export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
 const LIST_BYTES = 16 * 2 ** 20;
 
 /**
- * The entities as they are now, tombstones included, in no order; ids that were never created are left out, and of the
- * properties all but `fields`, where given.
+ * Each entity as it is now, tombstones included; undefined where it was never created.
  */
-export async function readEntities(
-  { sql }: { sql: Sql },
-  ids: readonly string[],
-  fields: readonly string[] | null = null,
-): Promise<EntityRow[]> {
+export async function readEntitiesNow(
+  sql: Sql,
+  questions: readonly EntityQuestion[],
+): Promise<(EntityRow | undefined)[]> {
   try {
-    return await sql<EntityRow[]>`${entitiesNow(sql, ids, fields)}`;
-  } catch (error) {
-    throw readFailure(error);
-  }
-}
-
-/** The properties are unfolded once: each `properties -> name` would read a large value anew. */
-const entitiesNow = (sql: Sql, ids: readonly string[], fields: readonly string[] | null) => sql`
-  SELECT e.id, e.type, e.key, e.tick, e.deleted,
-         ${instantText(sql, 'e.created_at')} AS "createdAt", ${instantText(sql, 'e.updated_at')} AS "updatedAt",
-         ${
-           fields
-             ? sql`(SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}')
-                      FROM jsonb_each(e.properties) p WHERE p.key = ANY (${arrayText(fields)}::text::text[]))`
-             : sql`e.properties`
-         }::text AS properties
-    FROM clocktick.entity e WHERE e.id = ANY (${arrayText(ids)}::text::uuid[])`;
-
-export type PastEntityRow = Past<EntityRow>;
-
-/**
- * The entities as of a tick or an instant, tombstones included, in no order; ids that were never created are left out,
- * and of the properties all but `fields`, where given.
- * @throws Refusal `as_of_in_future`
- */
-export async function readEntitiesAsOf(
-  storage: Database,
-  ids: readonly string[],
-  point: Point,
-  fields: readonly string[] | null = null,
-): Promise<PastEntityRow[]> {
-  const { sql } = storage;
-  if ('instant' in point) await waitUntilPast(storage, point.instant);
-  try {
-    return await sql<PastEntityRow[]>`${entitiesThen(sql, ids, point, fields)}`;
+    if (questions.some(({ fields }) => fields !== null)) {
+      return inPlace(questions, await sql<Placed<EntityRow>[]>`${entitiesNow(sql, asked(sql, questions))}`);
+    }
+    // Nearly always; a fifth faster than the join.
+    const rows = await sql<EntityRow[]>`
+      SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
+             e.properties::text AS properties
+        FROM clocktick.entity e WHERE e.id = ANY (${arrayText(questions.map(({ id }) => id))}::text::uuid[])`;
+    const found = new Map(rows.map((row) => [row.id, row]));
+    return questions.map(({ id }) => found.get(id));
   } catch (error) {
     throw readFailure(error);
   }
 }
 
 /**
- * Unchanged since then: the current row is the answer. Otherwise the ranges that contain the tick (`@>`): the open ones
- * by the partial unique index, the closed ones by the constraint's GiST index, 8 buffers at depth 20,000.
+ * Each entity as of its point, tombstones included; undefined where it was never created. Whether an instant has come already
+ * is for the caller to know.
  */
-function entitiesThen(sql: Sql, ids: readonly string[], point: Point, fields: readonly string[] | null): Fragment {
-  const clock =
-    'tick' in point
-      ? sql`SELECT t.tick, t.at, t.op FROM clocktick.tick t WHERE t.entity_id = e.id AND t.tick = ${point.tick}::int4`
-      : sql`SELECT t.tick, t.at, t.op FROM clocktick.tick t
-             WHERE t.entity_id = e.id AND t.at <= ${point.instant}::text::timestamptz ORDER BY t.at DESC LIMIT 1`;
+export async function readEntitiesThen(
+  sql: Sql,
+  questions: readonly PastQuestion[],
+): Promise<(PastEntityRow | undefined)[]> {
+  try {
+    const rows = await sql<Placed<PastEntityRow>[]>`${entitiesThen(sql, asked(sql, questions))}`;
+    return inPlace(questions, rows);
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/**
+ * Reads an entity as of a point; it throws the Refusal `as_of_in_future`.
+ *
+ * Where nothing has changed since, the entity as it is now is the answer, for a third of what an older state costs (6 µs in
+ * the server against 22). So that is asked for first, unless most of those that were asked for last were older: then it
+ * would only be one statement more. Either way the answer is the same.
+ */
+export function asOfReader({
+  waitUntilPast,
+  entityNow,
+  entityThen,
+}: Pick<Storage, 'waitUntilPast' | 'entityNow' | 'entityThen'>): Storage['entityAsOf'] {
+  let shareOfUnchanged = 0.5;
+  const note = (isUnchanged: boolean) => {
+    shareOfUnchanged += (Number(isUnchanged) - shareOfUnchanged) / 32;
+    return isUnchanged;
+  };
+
+  return async (question, isGone) => {
+    const { id, fields, point } = question;
+    if ('instant' in point) await waitUntilPast(point.instant);
+    if (shareOfUnchanged >= 0.5) {
+      const now = await entityNow({ id, fields }, isGone);
+      if (!now) return undefined;
+      if (note('tick' in point ? point.tick === now.tick : !isBefore(point.instant, now.updatedAt))) return now;
+      return entityThen(question, isGone);
+    }
+    const then = await entityThen(question, isGone);
+    if (then && then.tick !== null) note(then.tick === then.latest);
+    return then;
+  };
+}
+
+type Placed<Row> = Row & { n: number };
+
+function inPlace<Row>(questions: readonly unknown[], rows: readonly Placed<Row>[]): (Row | undefined)[] {
+  const answers = new Array<Row | undefined>(questions.length).fill(undefined);
+  for (const row of rows) answers[row.n - 1] = row;
+  return answers;
+}
+
+/** What is asked, as a relation q (n, id, fields, tick, instant): n counts from 1. */
+const asked = (sql: Sql, questions: readonly (EntityQuestion & { point?: Point })[]): Fragment => sql`
+  unnest(${arrayText(questions.map(({ id }) => id))}::text::uuid[],
+         ${arrayText(questions.map(({ fields }) => fields && JSON.stringify(fields)))}::text::jsonb[],
+         ${arrayText(questions.map(({ point }) => (point && 'tick' in point ? point.tick : null)))}::text::int4[],
+         ${arrayText(questions.map(({ point }) => (point && 'instant' in point ? point.instant : null)))}::text::timestamptz[])
+    WITH ORDINALITY AS q (id, fields, tick, instant, n)`;
+
+/** Of all properties those that were asked for; unfolded once: each `properties -> name` would read a large value anew. */
+const ofFields = (sql: Sql, properties: Fragment): Fragment =>
+  sql`CASE WHEN q.fields IS NULL THEN ${properties}
+      ELSE (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}')
+              FROM jsonb_each(${properties}) p WHERE q.fields ? p.key)
+      END`;
+
+const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
+  SELECT q.n::int4, e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
+         (${ofFields(sql, sql`e.properties`)})::text AS properties
+    FROM ${question} JOIN clocktick.entity e ON e.id = q.id`;
+
+/**
+ * Unchanged since then: the current row is the answer, and no other is read. Otherwise what is set now without what was set
+ * later, and with the closed ranges that contain the tick (`@>`). The open ranges are found by their partial unique index,
+ * the closed ones by the constraint's GiST index, 8 buffers at depth 20,000.
+ */
+function entitiesThen(sql: Sql, question: Fragment): Fragment {
+  const then = sql`
+    (e.properties - ARRAY(
+       SELECT h.property FROM clocktick.property_history h
+        WHERE h.entity_id = e.id AND upper_inf(h.vclock) AND lower(h.vclock) > past.tick))
+    || (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
+         WHERE h.entity_id = e.id AND NOT upper_inf(h.vclock) AND h.vclock @> past.tick)`;
+  const properties = sql`(CASE WHEN past.tick = e.tick THEN e.properties WHEN past.tick < e.tick THEN ${then} END)`;
   return sql`
-    SELECT e.id, e.type, e.key, past.tick, past.op = 'deleted' AS deleted,
-           ${instantText(sql, 'e.created_at')} AS "createdAt", ${instantText(sql, 'past.at')} AS "updatedAt",
-           CASE WHEN ${fields ? sql`false` : sql`past.tick = e.tick`} THEN e.properties
-           ELSE (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}')
-                   FROM clocktick.property_range h WHERE h.entity_id = e.id AND h.vclock @> past.tick
-                        ${fields ? sql`AND h.property = ANY (${arrayText(fields)}::text::text[])` : sql``})
-           END::text AS properties
-      FROM clocktick.entity e LEFT JOIN LATERAL (${clock}) past ON true
-     WHERE e.id = ANY (${arrayText(ids)}::text::uuid[])`;
+    SELECT q.n::int4, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
+           (${ofFields(sql, properties)})::text AS properties
+      FROM ${question} JOIN clocktick.entity e ON e.id = q.id
+      LEFT JOIN LATERAL (
+        SELECT e.tick, e.updated_at AS at, e.deleted WHERE q.tick = e.tick OR q.instant >= e.updated_at
+        UNION ALL
+        SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+         WHERE t.entity_id = e.id AND t.tick = q.tick AND q.tick < e.tick
+        UNION ALL
+        (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+          WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)
+      ) past ON true`;
 }
 
 /** One of many entities; without properties where the answer had no room left for them. */
 export type ListedRow = Past<Omit<EntityRow, 'properties'> & { properties: string | null }>;
 
 /**
- * Many entities now (`point` null) or as of an instant, tombstones included, in the order of their ids; the same as above,
- * up to LIST_BYTES of properties.
+ * Many entities now (`point` null) or as of an instant, tombstones included, in the order of their ids, up to LIST_BYTES of
+ * properties; ids that were never created are left out.
  * @throws Refusal `as_of_in_future`
  */
 export async function listEntities(
-  storage: Database,
+  { sql, waitUntilPast }: Storage,
   ids: readonly string[],
-  point: Point | null,
+  instant: string | null,
   fields: readonly string[] | null,
 ): Promise<ListedRow[]> {
-  const { sql } = storage;
-  if (point && 'instant' in point) await waitUntilPast(storage, point.instant);
+  if (instant !== null) await waitUntilPast(instant);
+  const question = sql`
+    (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
+            ${instant}::text::timestamptz AS instant
+       FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS u (id, n)) q`;
   try {
     return await sql<ListedRow[]>`
-      WITH row AS MATERIALIZED (${point ? entitiesThen(sql, ids, point, fields) : entitiesNow(sql, ids, fields)})
+      WITH row AS MATERIALIZED (${instant === null ? entitiesNow(sql, question) : entitiesThen(sql, question)})
       SELECT id, type, key, tick, deleted, "createdAt", "updatedAt",
-             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY place) <= ${LIST_BYTES} THEN properties END AS properties
-        FROM row CROSS JOIN LATERAL array_position(${arrayText(ids)}::text::uuid[], id) place
-       ORDER BY place`;
+             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY n) <= ${LIST_BYTES} THEN properties END AS properties
+        FROM row
+       ORDER BY n`;
   } catch (error) {
     throw readFailure(error);
   }

@@ -24,11 +24,14 @@ const NEVER_SENT = new Set([
   '53300', // too many connections
 ]);
 
+/** lock_not_available */
+const LOCKED = '55P03';
+
 /**
  * The connection broke while a statement was under way: anything that neither we nor the server said, and the server's
  * last words. A fault of ours has no code.
  */
-function brokeUnderWay(error: unknown): boolean {
+export function brokeUnderWay(error: unknown): boolean {
   if (!(error instanceof Error) || codeOf(error) === '') return false;
   if (!('severity' in error)) return true;
   return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
@@ -45,6 +48,20 @@ export function lostRace(error: unknown): boolean {
   const code = codeOf(error);
   return code === '40001' || code === '40P01' || (code === '23505' && RACED.has(constraintOf(error)));
 }
+
+/**
+ * Whether an error has nothing to do with what was asked: nobody could be asked, or the answer was lost, or the server has
+ * no room or time. A lock that was waited for in vain has.
+ */
+export function concernsAll(error: unknown): boolean {
+  const code = codeOf(error);
+  return (
+    error instanceof Refusal || NEVER_SENT.has(code) || brokeUnderWay(error) || (isOverload(code) && code !== LOCKED)
+  );
+}
+
+/** A lock was not to be had in time. */
+export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 
 /** Translates what went wrong with a read. */
 export function readFailure(error: unknown): unknown {
@@ -65,7 +82,7 @@ export function writeFailure(error: unknown): unknown {
       cause: error,
     });
   }
-  if (code === '55P03') {
+  if (code === LOCKED) {
     return new Refusal('too_many_writers', 'The entity is being written by somebody else. Nothing was written.', {
       cause: error,
     });

@@ -1,7 +1,7 @@
 import type { Point } from '../temporal/point.js';
-import { waitUntilPast } from './clock.js';
-import { type Database, type Fragment, instantText, type Sql } from './database.js';
+import type { Database, Fragment, Sql } from './database.js';
 import { readFailure } from './failures.js';
+import type { Storage } from './storage.js';
 
 export type Order = 'asc' | 'desc';
 
@@ -149,7 +149,7 @@ export async function readRanges(
             FROM page WINDOW place AS (ORDER BY "from" ${direction})
         ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
       ), clock AS MATERIALIZED (
-        SELECT t.tick, ${instantText(sql, 't.at')} AS at, t.activity_id
+        SELECT t.tick, t.at, t.activity_id
           FROM clocktick.tick t
          WHERE t.entity_id = ${id}::uuid
            AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting UNION SELECT "to" FROM fitting))
@@ -190,9 +190,9 @@ export async function readRanges(
  * not set at that point; 'no property' where it had never been set by then, so that the answer never changes later.
  * @throws Refusal `as_of_in_future`
  */
-export async function readRangeAsOf(storage: Database, id: string, property: string, point: Point): Promise<Ranges> {
+export async function readRangeAsOf(storage: Storage, id: string, property: string, point: Point): Promise<Ranges> {
   const { sql } = storage;
-  if ('instant' in point) await waitUntilPast(storage, point.instant);
+  if ('instant' in point) await storage.waitUntilPast(point.instant);
   const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
   try {
     const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
@@ -206,7 +206,7 @@ export async function readRangeAsOf(storage: Database, id: string, property: str
          WHERE t.entity_id = ${id}::uuid AND t.tick = (SELECT "from" FROM held)
       )
       SELECT past.tick AS until, past.latest, held.value::text, held."from",
-             ${instantText(sql, 'opening.at')} AS "fromAt", NULL AS "to", NULL AS "toAt",
+             opening.at AS "fromAt", NULL AS "to", NULL AS "toAt",
              (SELECT ${activityText(sql)} FROM clocktick.activity a WHERE a.id = opening.activity_id) AS activity,
              held."from" IS NOT NULL OR ${heldBy(sql, range, sql`past.tick`)} AS held
         FROM past LEFT JOIN held ON true LEFT JOIN opening ON true`;
@@ -267,7 +267,7 @@ export async function readTicks({ sql }: Database, id: string, page: HistoryPage
         ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
       )
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
-             ${instantText(sql, 'page.at')} AS at, ${instantText(sql, 'page.recorded_at')} AS "recordedAt",
+             page.at, page.recorded_at AS "recordedAt",
              page.activity, change.property, change."from", change."to"
         FROM bound
         LEFT JOIN fitting page ON true

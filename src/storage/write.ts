@@ -3,12 +3,13 @@ import { isObject, type JsonObject } from '../temporal/json.js';
 import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
-import { arrayText, type Database, instantText, type Sql } from './database.js';
-import { type EntityRow, readEntities, readEntitiesAsOf } from './entities.js';
-import { lostRace, unavailable, writeFailure } from './failures.js';
+import { arrayText, type Sql } from './database.js';
+import { type EntityRow, readEntitiesNow } from './entities.js';
+import { isLocked, lostRace, writeFailure } from './failures.js';
+import type { Storage } from './storage.js';
 
-/** How often a write is tried on what it has read before it takes the row's lock and cannot lose any more. */
-const OPTIMISTIC_TRIES = 3;
+/** How often a write is tried on what is known of the entity before it takes the row's lock and cannot lose any more. */
+const OPTIMISTIC_TRIES = 4;
 /** Under the lock only the birth of the entity can still be lost, and that once. */
 const LOCKED_TRIES = 2;
 
@@ -24,10 +25,12 @@ export type Write = {
   pastOf?: (current: Entity) => Point | null;
   /** The activity that the write names; one without details must have been recorded. */
   activity?: Activity | null;
-  /** The state to decide on first; without it the entity is read. */
+  /** That it does not exist most likely, so that it is not read first. */
   assume?: 'absent';
   /** Answers what would be written, and writes nothing. */
   dryRun?: boolean;
+  /** Whether nobody waits for the outcome any more; what is not under way then is not done. */
+  isGone?: () => boolean;
 };
 
 /** How a write ended: the row as it now stands, what was changed (null: nothing), and the state that was changed. */
@@ -35,45 +38,65 @@ export type Outcome = { row: EntityRow; change: Change | null; before: Entity | 
 
 /**
  * Writes one entity: decides on its current state what is to change, and applies that if and only if the entity is
- * still at the tick it was read at (compare and set); otherwise decides anew on the newer state.
- * @throws Refusal what `decide` throws; `unknown_activity`, `outcome_unknown`, `database_unavailable`, …
+ * still at the tick it was known at (compare and set); otherwise decides anew on the newer state. Writes of one entity
+ * take turns here; those of other instances may still come first.
+ * @throws Refusal what `decide` throws; `unknown_activity`, `outcome_unknown`, `database_unavailable`, `overloaded`, …
  */
-export async function writeEntity(storage: Database, write: Write): Promise<Outcome> {
-  const [read] = await Promise.all([
-    write.assume === 'absent' ? undefined : readOne(storage, write.id),
-    write.activity?.details === null ? requireActivity(storage, write.activity.id) : undefined,
-  ]);
-  let current = read;
-  for (let attempt = 0; attempt < OPTIMISTIC_TRIES; attempt++) {
-    const outcome = await settle(attemptOn(storage, write, current, applying(storage, write)), write);
-    if (!('lost' in outcome)) return outcome;
-    current = outcome.lost ?? (await readOne(storage, write.id));
+export async function writeEntity(storage: Storage, write: Write): Promise<Outcome> {
+  if (write.activity?.details === null) await requireActivity(storage, write.activity.id);
+  if (write.dryRun) return writeNow(storage, write);
+  return storage.inTurn(write.id, (before) => writeNow(storage, write, before), write.isGone);
+}
+
+/**
+ * What is known of an entity. Unless it is sure, it may only lead to a change, which is compared before it is set; any
+ * other end needs a state that was read after the request came.
+ */
+type Known = { row: EntityRow | undefined; isSure: boolean };
+
+/** How an attempt ended. `lost`: somebody else came first; what is known since then, if anything. */
+type Attempt = { end: 'done'; outcome: Outcome } | { end: 'lost'; known: Known | null } | { end: 'locked' };
+
+/** @param before the write of this entity that ended while this one waited */
+async function writeNow(storage: Storage, write: Write, before?: Outcome): Promise<Outcome> {
+  let known: Known | null = null;
+  if (before) known = { row: before.row, isSure: false };
+  else if (write.assume === 'absent') known = { row: undefined, isSure: false };
+  for (let tries = 0; tries < OPTIMISTIC_TRIES; tries++) {
+    const state = known ?? { row: await storage.entityNow({ id: write.id, fields: null }, write.isGone), isSure: true };
+    const attempt = await settle(attemptOn(storage, write, state, applying(storage, write)));
+    if (attempt.end === 'done') return attempt.outcome;
+    if (attempt.end === 'locked') break;
+    known = attempt.known;
   }
-  for (let attempt = 0; attempt < LOCKED_TRIES; attempt++) {
-    const outcome = await settle(writeLocked(storage, write), write);
-    if (!('lost' in outcome)) return outcome;
+  for (let tries = 0; tries < LOCKED_TRIES; tries++) {
+    const attempt = await settle(attemptLocked(storage, write));
+    if (attempt.end === 'done') return attempt.outcome;
   }
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
 }
 
-type Attempt = Outcome | { lost: EntityRow | undefined };
-type Apply = (change: Change) => Promise<Applied[]>;
+type Apply = (change: Change) => Promise<Applied>;
 
 /** Decides on a state, and applies what was decided. */
-async function attemptOn(
-  storage: Database,
-  write: Write,
-  current: EntityRow | undefined,
-  apply: Apply,
-): Promise<Attempt> {
-  const before = current && entityOf(current);
-  const change = write.decide(before, before && (await readPast(storage, write, before)));
-  if (!change) {
-    if (!current) throw new Error('what does not exist cannot stay unchanged');
-    return { row: current, change, before };
+async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known, apply: Apply): Promise<Attempt> {
+  const before = row && entityOf(row);
+  const past = before && (await readPast(storage, write, before));
+  let change: Change | null;
+  try {
+    change = write.decide(before, past);
+  } catch (error) {
+    if (isSure) throw error;
+    return { end: 'lost', known: null };
   }
-  const [applied] = await apply(change);
-  return applied?.row && applied.written ? { row: applied.row, change, before } : { lost: applied?.row };
+  if (!change) {
+    if (!isSure) return { end: 'lost', known: null };
+    if (!row) throw new Error('what does not exist cannot stay unchanged');
+    return { end: 'done', outcome: { row, change, before } };
+  }
+  const applied = await apply(change);
+  if (applied.end === 'written') return { end: 'done', outcome: { row: applied.row, change, before } };
+  return applied.end === 'locked' ? applied : { end: 'lost', known: { row: applied.row, isSure: true } };
 }
 
 /**
@@ -81,73 +104,104 @@ async function attemptOn(
  * refused by the same constraints and guards as the write would be; no second implementation of them could promise that.
  * (A subtransaction would save the connection, but the guards take what it wrote for somebody else's.)
  */
-const applying = (storage: Database, write: Write): Apply =>
+const applying = (storage: Storage, write: Write): Apply =>
   write.dryRun
-    ? (change) => storage.transaction('ROLLBACK', (sql) => applyChanges(sql, [change]))
-    : (change) => applyChanges(storage.writes, [change]);
+    ? (change) => storage.transaction('ROLLBACK', (sql) => applyChange(sql, change))
+    : (change) => storage.applyChange(written(change), write.isGone);
 
 /** An attempt with the entity's row locked from the read on, so that nobody can come first. */
-async function writeLocked(storage: Database, write: Write): Promise<Attempt> {
+async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
   return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
     await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
-    const current = await readOne({ sql }, write.id);
-    return attemptOn(storage, write, current, (change) => applyChanges(sql, [change]));
+    const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
+    return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, change));
   });
 }
 
 /** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
-async function settle(attempt: Promise<Attempt>, { dryRun }: Write): Promise<Attempt> {
+async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
   try {
     return await attempt;
   } catch (error) {
-    if (lostRace(error)) return { lost: undefined };
-    const failure = writeFailure(error);
-    // Whatever became of its connection, nothing of a dry run is kept.
-    if (dryRun && failure instanceof Refusal && failure.code === 'outcome_unknown') throw unavailable(error);
-    throw failure;
+    if (lostRace(error)) return { end: 'lost', known: null };
+    throw writeFailure(error);
   }
 }
 
-/** What became of one change: its entity's row as it now stands (none: it does not exist), and whether it was written. */
-type Applied = { row: EntityRow | undefined; written: boolean };
+/** What became of a change, with its entity's row as it now stands (undefined: it does not exist). */
+export type Applied =
+  | { end: 'written'; row: EntityRow }
+  | { end: 'stale'; row: EntityRow | undefined }
+  | { end: 'locked' };
+
+/** A change as it is sent: what is JSON, as text. */
+export type WrittenChange = { change: Change; set: string; clear: string | null; activity: string | null };
+
+const written = (change: Change): WrittenChange => ({
+  change,
+  set: JSON.stringify(change.set),
+  clear: change.clear.length > 0 ? JSON.stringify(change.clear) : null,
+  activity: change.activity?.details ? JSON.stringify(change.activity.details) : null,
+});
+
+/** Applies one change, waiting for whoever has locked its entity. */
+async function applyChange(sql: Sql, change: Change): Promise<Applied> {
+  const [applied] = await applyChanges(sql, [written(change)], { patient: true });
+  if (!applied) throw new Error('a change had no end');
+  return applied;
+}
 
 /**
  * Applies changes of different entities in one transaction with one instant, by the write function of
- * drizzle/0003_write.sql. A change whose entity is not at the expected tick is left out, the others are written.
+ * drizzle/0006_shared_writes.sql. A change whose entity is not at the expected tick is left out, the others are written;
+ * so is one whose entity somebody else has locked, unless `patient`.
  */
-async function applyChanges(sql: Sql, changes: readonly Change[]): Promise<Applied[]> {
-  const column = (pick: (change: Change) => string | number | null) => arrayText(changes.map(pick));
-  const rows = await sql<((EntityRow & { written: boolean }) | { type: null })[]>`
-    SELECT w.id, w.written, w.type, w.key, w.tick, w.deleted,
-           ${instantText(sql, 'w.created_at')} AS "createdAt", ${instantText(sql, 'w.updated_at')} AS "updatedAt",
-           w.properties::text AS properties
-      FROM clocktick.write_changes(
-             ${column((c) => c.id)}::text::uuid[], ${column((c) => c.expected)}::text::int4[], ${column((c) => c.op)}::text::text[],
-             ${column((c) => c.type)}::text::text[], ${column((c) => c.key)}::text::text[],
-             ${column((c) => JSON.stringify(c.set))}::text::jsonb[],
-             ${column((c) => (c.clear.length > 0 ? JSON.stringify(c.clear) : null))}::text::jsonb[],
-             ${column((c) => c.activity?.id ?? null)}::text::uuid[],
-             ${column((c) => (c.activity?.details ? JSON.stringify(c.activity.details) : null))}::text::jsonb[],
-             false) w`;
-  if (rows.length !== changes.length) {
-    throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
+export async function applyChanges(
+  sql: Sql,
+  changes: readonly WrittenChange[],
+  { patient }: { patient: boolean },
+): Promise<Applied[]> {
+  const column = (pick: (change: WrittenChange) => string | number | null) => arrayText(changes.map(pick));
+  let rows: WrittenRow[];
+  try {
+    rows = await sql<WrittenRow[]>`
+      SELECT w.outcome, w.id, w.type, w.key, w.tick, w.deleted,
+             w.created_at AS "createdAt", w.updated_at AS "updatedAt",
+             w.properties::text AS properties
+        FROM clocktick.write_changes(
+               ${column(({ change }) => change.id)}::text::uuid[], ${column(({ change }) => change.expected)}::text::int4[],
+               ${column(({ change }) => change.op)}::text::text[], ${column(({ change }) => change.type)}::text::text[],
+               ${column(({ change }) => change.key)}::text::text[], ${column(({ set }) => set)}::text::jsonb[],
+               ${column(({ clear }) => clear)}::text::jsonb[],
+               ${column(({ change }) => change.activity?.id ?? null)}::text::uuid[],
+               ${column(({ activity }) => activity)}::text::jsonb[], false, ${patient}) w`;
+  } catch (error) {
+    // Of whatever was locked beside the entities' rows, nobody here knows whose it is.
+    if (!patient && isLocked(error)) return changes.map(() => ({ end: 'locked' }));
+    throw error;
   }
-  return rows.map((row): Applied => {
-    if (row.type === null) return { row: undefined, written: false };
-    const { written, ...entity } = row;
-    return { row: entity, written };
+  const ends = new Map(rows.map((row) => [row.id, endOf(row)]));
+  return changes.map(({ change }) => {
+    const end = ends.get(change.id);
+    if (end) return end;
+    throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
   });
 }
 
-async function readOne(database: { sql: Sql }, id: string): Promise<EntityRow | undefined> {
-  const [row] = await readEntities(database, [id]);
-  return row;
+type WrittenRow = { outcome: Applied['end']; id: string } & (EntityRow | { type: null });
+
+function endOf({ outcome, ...row }: WrittenRow): Applied {
+  const entity = row.type === null ? undefined : row;
+  if (outcome === 'locked') return { end: 'locked' };
+  if (outcome === 'stale') return { end: 'stale', row: entity };
+  if (!entity) throw new Error('what was written is not there');
+  return { end: 'written', row: entity };
 }
 
-async function readPast(storage: Database, write: Write, current: Entity): Promise<Past | undefined> {
-  const point = write.pastOf?.(current);
+async function readPast(storage: Storage, { id, pastOf, isGone }: Write, current: Entity): Promise<Past | undefined> {
+  const point = pastOf?.(current);
   if (!point) return undefined;
-  const [row] = await readEntitiesAsOf(storage, [write.id], point);
+  const row = await storage.entityAsOf({ id, point, fields: null }, isGone);
   return row && (row.tick === null ? row : entityOf(row));
 }
 

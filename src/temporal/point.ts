@@ -44,6 +44,15 @@ export function parsePoint(text: string, parameter: string): Point {
   return { instant: whole.toUpperCase() };
 }
 
+/** Whether one instant lies before another, both RFC 3339 text that `parsePoint` took or an answer shows. */
+export const isBefore = (instant: string, other: string): boolean => microseconds(instant) < microseconds(other);
+
+/** Since 1970. A number would be exact from 1684 to 2255 only. */
+function microseconds(instant: string): bigint {
+  const fraction = /\.(\d+)/.exec(instant)?.[1] ?? '';
+  return BigInt(Date.parse(instant)) * 1000n + BigInt(fraction.padEnd(6, '0').slice(3));
+}
+
 function daysIn(year: number, month: number): number {
   if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
   return [4, 6, 9, 11].includes(month) ? 30 : 31;

@@ -35,6 +35,7 @@ export type RefusalCode =
   | 'entity_too_large'
   | 'activity_too_large'
   | 'too_many_writers'
+  | 'overloaded'
   | 'outcome_unknown'
   | 'database_unavailable';
 

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
 import type { Test } from 'tap';
-import { type Database, openDatabase } from '../../src/storage/database.js';
+import { openStorage, type Storage } from '../../src/storage/storage.js';
 import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
 
-export type TestDatabase = { url: string; database: Database; sql: postgres.Sql };
+export type TestDatabase = { url: string; storage: Storage; sql: postgres.Sql };
 
 /** A database of the file's own, cloned from the migrated template (or empty), gone when the test ends. */
 export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDatabase> {
@@ -13,13 +13,13 @@ export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDa
   const admin = postgres(server, { max: 1, onnotice: () => {} });
   await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`;
   const url = databaseUrl(server, name);
-  const database = openDatabase(url);
+  const storage = openStorage(url);
   const sql = postgres(url, { onnotice: () => {} });
   t.teardown(async () => {
-    await database.close();
+    await storage.close();
     await sql.end({ timeout: 1 });
     await admin`DROP DATABASE IF EXISTS ${admin(name)} WITH (FORCE)`;
     await admin.end();
   });
-  return { url, database, sql };
+  return { url, storage, sql };
 }

@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
-import { type Database, openDatabase } from '../../src/storage/database.js';
+import { openDatabase } from '../../src/storage/database.js';
+import { type Storage, storageOf } from '../../src/storage/storage.js';
 
 /** A statement as the storage sent it. */
 type Sent = { text: string; parameters: unknown[] };
@@ -15,12 +16,12 @@ type PlanNode = {
 export type Plan = { scans: string[]; buffers: number };
 
 /** Runs a call of the storage and gives the statements it sent. */
-export async function statementsOf(url: string, call: (database: Database) => Promise<unknown>): Promise<Sent[]> {
+export async function statementsOf(url: string, call: (storage: Storage) => Promise<unknown>): Promise<Sent[]> {
   const sent: Sent[] = [];
   const database = openDatabase(url, (_connection, text, parameters) => {
     if (/^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text)) sent.push({ text, parameters });
   });
-  await call(database);
+  await call(storageOf(database));
   await database.close();
   return sent;
 }

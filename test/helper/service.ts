@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { buildApp } from '../../src/app.js';
 import type { App } from '../../src/http/app-type.js';
 import type { WriteRules } from '../../src/http/writes.js';
-import type { Database } from '../../src/storage/database.js';
+import type { Storage } from '../../src/storage/storage.js';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { type TestDatabase, testDatabase } from './database.js';
 
@@ -29,13 +29,13 @@ export type Service = TestDatabase & { app: FastifyInstance; call: Call };
 /** The service over a database of its own. */
 export async function testService(t: Test, rules?: WriteRules): Promise<Service> {
   const database = await testDatabase(t);
-  return { ...database, ...(await serve(t, database.database, rules)) };
+  return { ...database, ...(await serve(t, database.storage, rules)) };
 }
 
 /** The service over a given database; several may share one, as several instances do. */
 export async function serve(
   t: Test,
-  storage: Database,
+  storage: Storage,
   rules: WriteRules = { requireCondition: false },
 ): Promise<{ app: FastifyInstance; call: Call }> {
   const app = await buildApp({ storage, rules, logger: false });

@@ -1,14 +1,15 @@
-import type { Database } from '../../src/storage/database.js';
+import type { Storage } from '../../src/storage/storage.js';
 import { type Outcome, writeEntity } from '../../src/storage/write.js';
 import { create, creation, mergePatchOf, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import { type Conditions, UNCONDITIONAL } from '../../src/temporal/conditions.js';
 import type { ActivityDetails } from '../../src/temporal/entity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
+import type { Point } from '../../src/temporal/point.js';
 
 /** Creates a thing through the write path. */
-export function make(database: Database, properties: JsonObject, details?: ActivityDetails): Promise<Outcome> {
+export function make(storage: Storage, properties: JsonObject, details?: ActivityDetails): Promise<Outcome> {
   const wanted = creation({ type: 'thing', properties }, details ? newActivity(details) : null);
-  return writeEntity(database, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' });
+  return writeEntity(storage, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' });
 }
 
 /** A merge patch, for the write path or the core. */
@@ -22,7 +23,13 @@ export function aPatch(
 }
 
 /** Patches an entity through the write path. */
-export function change(database: Database, id: string, properties: JsonObject): Promise<Outcome> {
+export function change(storage: Storage, id: string, properties: JsonObject): Promise<Outcome> {
   const wanted = aPatch(id, properties);
-  return writeEntity(database, { id, decide: (current) => patch(current, wanted) });
+  return writeEntity(storage, { id, decide: (current) => patch(current, wanted) });
 }
+
+/** An entity as it is now. */
+export const now = (storage: Storage, id: string) => storage.entityNow({ id, fields: null });
+
+/** An entity as of a point. */
+export const asOf = (storage: Storage, id: string, point: Point) => storage.entityAsOf({ id, point, fields: null });

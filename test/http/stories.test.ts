@@ -100,8 +100,8 @@ t.test(
   async (t) => {
     // Without the helper's check of every answer against its schema, a sixth of the time: the sample has the same answers.
     // With conditions required: the sample goes without.
-    const { database } = await testDatabase(t);
-    const app = await buildApp({ storage: database, rules: { requireCondition: true }, logger: false });
+    const { storage } = await testDatabase(t);
+    const app = await buildApp({ storage, rules: { requireCondition: true }, logger: false });
     t.teardown(() => app.close());
     await replayed(t, app, WHOLE ?? '', { commits: 228, ticks: 14_545 });
   },

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { openDatabase } from '../../src/storage/database.js';
+import { openStorage } from '../../src/storage/storage.js';
 import { list, object, ranges, serve, testService, text } from '../helper/service.js';
 
 t.test('many writers', async (t) => {
-  const { call, sql, url, database } = await testService(t);
+  const { call, sql, url, storage } = await testService(t);
 
   await t.test(
     'T47, A20 two writers hold tick 1: one makes tick 2, the other is refused and leaves nothing',
@@ -59,7 +59,7 @@ t.test('many writers', async (t) => {
   });
 
   await t.test('200 writers on ten entities: every one answered, no gap in any clock', async (t) => {
-    const second = openDatabase(url);
+    const second = openStorage(url);
     t.teardown(() => second.close());
     const other = await serve(t, second);
     const ids = [];
@@ -168,27 +168,46 @@ t.test('many writers', async (t) => {
   );
 
   await t.test('a connection that dies under a write: 503 outcome_unknown, and it is not tried again', async (t) => {
-    const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
-    const blocker = database.connect();
-    await blocker`BEGIN`;
-    await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
+    const id = text((await call('POST', '/entities', { type: 'slow', properties: { a: 1 } })).body.id);
+    await sql.unsafe(`
+      CREATE FUNCTION clocktick.test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+      CREATE TRIGGER test_sleep BEFORE INSERT ON clocktick.tick FOR EACH ROW WHEN (NEW.type = 'slow')
+        EXECUTE FUNCTION clocktick.test_sleep()`);
+    t.teardown(() => sql`DROP FUNCTION clocktick.test_sleep CASCADE`);
     const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
-    for (let killed = 0; killed === 0; await sleep(5)) {
-      const waiting = await sql`
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%write_changes%'`;
-      killed = waiting.length;
-    }
+    await killWaiting('PgSleep');
     const answer = await writing;
-    await blocker.end();
     t.match(answer, { status: 503, body: { code: 'outcome_unknown' } });
     t.notOk(answer.headers['retry-after'], 'nobody is told to send it again as it is');
     t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
   });
+
+  await t.test('a connection that dies while its write waits for a lock: 503, and nothing is written', async (t) => {
+    const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
+    const blocker = storage.connect();
+    await blocker`BEGIN`;
+    await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
+    const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
+    await killWaiting('transactionid');
+    const answer = await writing;
+    await blocker.end();
+    t.match(answer, { status: 503, body: { code: 'database_unavailable' }, headers: { 'retry-after': '1' } });
+    t.equal((await call('GET', `/entities/${id}`)).body.tick, 1);
+  });
+
+  /** Ends a connection of the service as soon as it waits for this. */
+  async function killWaiting(event: string): Promise<void> {
+    for (let killed = 0; killed === 0; await sleep(5)) {
+      const waiting = await sql`
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'clocktick' AND wait_event = ${event}`;
+      killed = waiting.length;
+    }
+  }
 });
 
 t.test('without a database', async (t) => {
-  const { call } = await serve(t, openDatabase('postgres://nobody@127.0.0.1:1/nothing'));
+  const { call } = await serve(t, openStorage('postgres://nobody@127.0.0.1:1/nothing'));
   const cases: [method: 'GET' | 'POST' | 'PATCH', url: string][] = [
     ['GET', '/entities/friend:rachel'],
     ['GET', '/entities/friend:rachel?asOf=1'],

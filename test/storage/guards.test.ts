@@ -9,11 +9,11 @@ import { change, make } from '../helper/write.js';
  * that holds an entity at tick 3 (a: 1, 2, 3; b: "x" removed at tick 2; c: set at tick 1 for good) and a second one.
  */
 t.test('the database keeps the record from anybody', async (t) => {
-  const { sql, database, url } = await testDatabase(t);
-  const { id } = (await make(database, { a: 1, b: 'x', c: null }, { actor: 'me' })).row;
-  await change(database, id, { a: 2, b: null });
-  await change(database, id, { a: 3 });
-  const other = (await make(database, { a: 1 })).row;
+  const { sql, storage, url } = await testDatabase(t);
+  const { id } = (await make(storage, { a: 1, b: 'x', c: null }, { actor: 'me' })).row;
+  await change(storage, id, { a: 2, b: null });
+  await change(storage, id, { a: 3 });
+  const other = (await make(storage, { a: 1 })).row;
 
   const everything = () => sql`
     SELECT (SELECT json_agg(e ORDER BY e.id) FROM clocktick.entity e)::text AS entities,
@@ -255,7 +255,7 @@ t.test('the database keeps the record from anybody', async (t) => {
       });
     // The hands lock whole tables: a writer that is sent away comes back, as callers do.
     const insist = async (properties: JsonObject): Promise<void> => {
-      await change(database, id, properties).catch((error: { code: string }) => {
+      await change(storage, id, properties).catch((error: { code: string }) => {
         if (!['too_many_writers', 'database_unavailable'].includes(error.code)) throw error;
         return insist(properties);
       });

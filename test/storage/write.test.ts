@@ -1,18 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { readEntities, readEntitiesAsOf } from '../../src/storage/entities.js';
 import { writeEntity } from '../../src/storage/write.js';
 import { create, creation, newActivity, patch } from '../../src/temporal/change.js';
 import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
 import { jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
-import { aPatch, change, make } from '../helper/write.js';
+import { aPatch, asOf, change, make, now } from '../helper/write.js';
 
 t.test('the write path', async (t) => {
-  const { sql, database } = await testDatabase(t);
+  const { sql, storage } = await testDatabase(t);
   await t.test('two ticks within one millisecond keep both instants, to the microsecond', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
+    const { id } = (await make(storage, { n: 0 })).row;
     let close: { tick: number; at: string; next: string } | undefined;
     for (let n = 1; n <= 2000 && !close; n++) {
       // Both are sent at once on one connection, so the second starts when the first has just ended.
@@ -36,7 +35,7 @@ t.test('the write path', async (t) => {
       [close.tick, close.at],
       [close.tick + 1, close.next],
     ] as const) {
-      const [row] = await readEntitiesAsOf(database, [id], { instant });
+      const row = await asOf(storage, id, { instant });
       t.match(row, { tick, updatedAt: instant, properties: `{"n": ${tick - 1}}` });
     }
   });
@@ -48,7 +47,7 @@ t.test('the write path', async (t) => {
       WITH ahead AS MATERIALIZED (SELECT clock_timestamp() + interval '1 hour' AS at),
            ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', at, at, 'created' FROM ahead)
       INSERT INTO clocktick.entity SELECT ${id}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
-    for (let n = 1; n <= 3; n++) await change(database, id, { n });
+    for (let n = 1; n <= 3; n++) await change(storage, id, { n });
     const rows = await sql<{ step: string }[]>`
       SELECT (at - lag(at) OVER (ORDER BY tick))::text AS step
         FROM clocktick.tick WHERE entity_id = ${id} ORDER BY tick OFFSET 1`;
@@ -98,12 +97,11 @@ t.test('the write path', async (t) => {
           !/\\u0000/.test(JSON.stringify([first, second])) &&
             !Object.keys({ ...first, ...second }).some((name) => /^\.\.?$/.test(name)),
         );
-        const { id, properties } = (await make(database, before)).row;
+        const { id, properties } = (await make(storage, before)).row;
         t.ok(jsonEqual(JSON.parse(properties), before));
-        const { row } = await change(database, id, JSON.parse(JSON.stringify(second)));
-        const [now] = await readEntities(database, [id]);
-        t.same(now, row);
-        const [past] = await readEntitiesAsOf(database, [id], { tick: 1 });
+        const { row } = await change(storage, id, JSON.parse(JSON.stringify(second)));
+        t.same(await now(storage, id), row);
+        const past = await asOf(storage, id, { tick: 1 });
         t.ok(past && past.tick !== null && jsonEqual(JSON.parse(past.properties), before));
       }),
       { numRuns: 60 },
@@ -111,9 +109,9 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a writer that always comes second is let in after three tries', async (t) => {
-    const { id } = (await make(database, { n: 0, mine: 0 })).row;
+    const { id } = (await make(storage, { n: 0, mine: 0 })).row;
     let decisions = 0;
-    const outcome = await writeEntity(database, {
+    const outcome = await writeEntity(storage, {
       id,
       decide: (current) => {
         decisions++;
@@ -127,9 +125,9 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a dry run writes nothing either when it always comes second', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
+    const { id } = (await make(storage, { n: 0 })).row;
     let decisions = 0;
-    const outcome = await writeEntity(database, {
+    const outcome = await writeEntity(storage, {
       id,
       dryRun: true,
       decide: (current) => {
@@ -140,13 +138,13 @@ t.test('the write path', async (t) => {
     });
     t.match(outcome, { change: { op: 'updated' }, row: { tick: 2, properties: '{"n": 1}' } });
     t.equal(decisions, 4);
-    t.match(await readEntities(database, [id]), [{ tick: 1, properties: '{"n": 0}' }]);
+    t.match(await now(storage, id), { tick: 1, properties: '{"n": 0}' });
   });
 
   await t.test('many dry runs at once share a few connections, and hold up no write', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
+    const { id } = (await make(storage, { n: 0 })).row;
     const wanted = aPatch(id, { n: 1 });
-    const rehearsal = () => writeEntity(database, { id, dryRun: true, decide: (current) => patch(current, wanted) });
+    const rehearsal = () => writeEntity(storage, { id, dryRun: true, decide: (current) => patch(current, wanted) });
     let most = 0;
     let over = false;
     const watching = (async () => {
@@ -157,21 +155,21 @@ t.test('the write path', async (t) => {
         most = Math.max(most, now?.writing ?? 0);
       }
     })();
-    const outcomes = await Promise.all([...Array.from({ length: 60 }, rehearsal), change(database, id, { n: 2 })]);
+    const outcomes = await Promise.all([...Array.from({ length: 60 }, rehearsal), change(storage, id, { n: 2 })]);
     over = true;
     await watching;
     t.equal(outcomes.length, 61);
     t.ok(most <= 10 + 10 + 5, `${most} connections: ten for reads, ten for writes, five for dry runs`);
-    t.match(await readEntities(database, [id]), [{ tick: 2, properties: '{"n": 2}' }]);
+    t.match(await now(storage, id), { tick: 2, properties: '{"n": 2}' });
   });
 
   await t.test('a dry run whose connection dies has written nothing, and says so', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
-    const blocker = database.connect();
+    const { id } = (await make(storage, { n: 0 })).row;
+    const blocker = storage.connect();
     await blocker`BEGIN`;
     await blocker`LOCK TABLE clocktick.tick`;
     const wanted = aPatch(id, { n: 1 });
-    const settled = writeEntity(database, { id, dryRun: true, decide: (current) => patch(current, wanted) }).then(
+    const settled = writeEntity(storage, { id, dryRun: true, decide: (current) => patch(current, wanted) }).then(
       () => 'written',
       (error: { code: string }) => error.code,
     );
@@ -187,14 +185,14 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a connection that dies under the lock ends one write, not the service', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
+    const { id } = (await make(storage, { n: 0 })).row;
     // More often than there are connections to reserve: none of them may be lost for good.
     for (let round = 0; round < 6; round++) {
-      const blocker = database.connect();
+      const blocker = storage.connect();
       await blocker`BEGIN`;
       await blocker`LOCK TABLE clocktick.tick`;
       let decisions = 0;
-      const writing = writeEntity(database, {
+      const writing = writeEntity(storage, {
         id,
         decide: (current) => {
           decisions++;
@@ -218,31 +216,31 @@ t.test('the write path', async (t) => {
       await blocker`ROLLBACK`;
       await blocker.end();
     }
-    const { row } = await change(database, id, { n: 1 });
+    const { row } = await change(storage, id, { n: 1 });
     t.equal(row.tick, 2);
   });
 
   await t.test('a row that somebody keeps locked is not waited for without end, and holds up no reader', async (t) => {
-    const { id } = (await make(database, { n: 0 })).row;
-    const other = (await make(database, { n: 0 })).row;
-    const blocker = database.connect();
+    const { id } = (await make(storage, { n: 0 })).row;
+    const other = (await make(storage, { n: 0 })).row;
+    const blocker = storage.connect();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const writing = Array.from({ length: 10 }, (_, n) =>
-      change(database, id, { n: n + 1 }).catch((error: { code: string }) => error.code),
+      change(storage, id, { n: n + 1 }).catch((error: { code: string }) => error.code),
     );
-    t.match(await readEntities(database, [other.id]), [{ tick: 1 }]);
+    t.match(await now(storage, other.id), { tick: 1 });
     t.same([...new Set(await Promise.all(writing))], ['too_many_writers']);
     await blocker`ROLLBACK`;
     await blocker.end();
-    t.match(await change(database, id, { n: 1 }), { change: { op: 'updated' } });
+    t.match(await change(storage, id, { n: 1 }), { change: { op: 'updated' } });
   });
 
   await t.test('many create one key at once: one is born, the others find it', async (t) => {
     const wanted = creation({ type: 'place', key: 'somewhere', properties: { a: 1 } }, null);
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, () =>
-        writeEntity(database, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' }),
+        writeEntity(storage, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' }),
       ),
     );
     t.equal(outcomes.filter((outcome) => outcome.status === 'fulfilled').length, 1);
@@ -255,7 +253,7 @@ t.test('the write path', async (t) => {
   });
 
   await t.test('a change that is refused leaves no trace, not even its activity', async (t) => {
-    const { id } = (await make(database, { a: 1 })).row;
+    const { id } = (await make(storage, { a: 1 })).row;
     const traces = () => sql`
       SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.property_history) AS ranges,
              (SELECT count(*) FROM clocktick.activity) AS activities`;
@@ -265,7 +263,7 @@ t.test('the write path', async (t) => {
       { a: 2 },
       { conditions: { ifMatch: { ticks: [7] }, ifNoneMatch: null }, details: { actor: 'late' } },
     );
-    await t.rejects(writeEntity(database, { id, decide: (current) => patch(current, stale) }), {
+    await t.rejects(writeEntity(storage, { id, decide: (current) => patch(current, stale) }), {
       code: 'precondition_failed',
     });
     const activity = newActivity({ actor: 'twice' });
@@ -274,60 +272,59 @@ t.test('the write path', async (t) => {
       { id, type: 'thing', key: null, expected: 1, op: 'deleted', set: {}, clear: [], activity },
       { id: newId(), type: 'No Slug', key: null, expected: 0, op: 'created', set: {}, clear: [], activity },
     ];
-    for (const change of refused) await t.rejects(writeEntity(database, { id: change.id, decide: () => change }));
+    for (const change of refused) await t.rejects(writeEntity(storage, { id: change.id, decide: () => change }));
     const [after] = await traces();
     t.same(after, before);
   });
 
   await t.test('an entity grows to 8 MiB of JSON, and no further, however short it was written', async (t) => {
     const tiny = (count: number) => JSON.parse(`[${'5e-324,'.repeat(count)}0]`);
-    const { id } = (await make(database, { a: tiny(20_000) })).row; // 140 kB of body, 6.6 MB as text
-    await t.rejects(change(database, id, { b: tiny(20_000) }), { code: 'entity_too_large' });
-    const [now] = await readEntities(database, [id]);
-    t.equal(now?.tick, 1);
+    const { id } = (await make(storage, { a: tiny(20_000) })).row; // 140 kB of body, 6.6 MB as text
+    await t.rejects(change(storage, id, { b: tiny(20_000) }), { code: 'entity_too_large' });
+    t.match(await now(storage, id), { tick: 1 });
   });
 
   await t.test('an activity ticks an entity at most once', async (t) => {
     const activity = { actor: 'once' };
-    const { id } = (await make(database, { a: 1 }, activity)).row;
+    const { id } = (await make(storage, { a: 1 }, activity)).row;
     await t.rejects(
       sql`SELECT FROM clocktick.write_changes(ARRAY[${id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'],
             ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb], ARRAY[NULL]::jsonb[],
             ARRAY[(SELECT activity_id FROM clocktick.tick WHERE entity_id = ${id})], ARRAY[NULL]::jsonb[], false)`,
       { code: '23505', constraint_name: 'tick_activity_id_entity_id_key' },
     );
-    const [entity] = await readEntities(database, [id]);
+    const entity = await now(storage, id);
     t.equal(entity?.tick, 1);
   });
 
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
     const ids = [newId(), newId(), newId()];
-    const { id: late } = (await make(database, { a: 1 })).row;
-    const rows = await sql<{ id: string; written: boolean; tick: number }[]>`
-      SELECT id, written, tick FROM clocktick.write_changes(
+    const { id: late } = (await make(storage, { a: 1 })).row;
+    const rows = await sql<{ id: string; outcome: string }[]>`
+      SELECT id, outcome FROM clocktick.write_changes(
         ${[...ids, late]}::uuid[], ARRAY[0, 0, 0, 7], ARRAY['created', 'created', 'created', 'updated'], array_fill('thing'::text, ARRAY[4]),
         array_fill(NULL::text, ARRAY[4]), array_fill('{"a": 2}'::jsonb, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]),
         array_fill(NULL::uuid, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]), false)`;
     t.same(
-      new Map(rows.map((row) => [row.id, row.written])),
-      new Map([...ids.map((id) => [id, true] as const), [late, false]]),
+      new Map(rows.map((row) => [row.id, row.outcome])),
+      new Map([...ids.map((id) => [id, 'written'] as const), [late, 'stale']]),
     );
     const [instants] =
       await sql`SELECT count(DISTINCT at)::int AS instants FROM clocktick.tick WHERE entity_id = ANY (${ids}::uuid[])`;
     t.same(instants, { instants: 1 });
-    const [untouched] = await readEntities(database, [late]);
+    const untouched = await now(storage, late);
     t.equal(untouched?.tick, 1);
 
     const atomic = [newId(), late];
-    const none = await sql<{ written: boolean }[]>`
-      SELECT id, written FROM clocktick.write_changes(
+    const none = await sql<{ outcome: string }[]>`
+      SELECT id, outcome FROM clocktick.write_changes(
         ${atomic}::uuid[], ARRAY[0, 7], ARRAY['created', 'updated'], array_fill('thing'::text, ARRAY[2]),
         array_fill(NULL::text, ARRAY[2]), array_fill('{"a": 2}'::jsonb, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]),
         array_fill(NULL::uuid, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]), true)`;
     t.same(
-      none.map((row) => row.written),
-      [false, false],
+      none.map((row) => row.outcome),
+      ['stale', 'stale'],
     );
-    t.same(await readEntities(database, atomic.slice(0, 1)), []);
+    t.equal(await now(storage, atomic[0] ?? ''), undefined);
   });
 });

@@ -1,0 +1,102 @@
+import { Refusal } from '../temporal/refusal.js';
+
+/**
+ * How many questions share a statement and what they may weigh together (one always fits), how many statements are under
+ * way at once, and how many questions may wait for theirs.
+ */
+export type Bounds = { batch: number; weight: number; flights: number; waiting: number };
+
+/** What a statement answers to a question that it leaves to a statement of its own. */
+export const ALONE = Symbol('alone');
+
+/**
+ * Asks a question. `isGone` says that nobody waits for the answer any more: then the question is not asked, unless it is
+ * under way already.
+ * @throws Refusal `overloaded` when too many wait already, or nobody does
+ */
+export type Ask<Question, Answer> = (question: Question, isGone?: () => boolean) => Promise<Answer>;
+
+type Member<Question, Answer> = {
+  question: Question;
+  isGone: (() => boolean) | undefined;
+  alone: boolean;
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+};
+
+/**
+ * Lets questions that are asked at the same time share statements, because a statement costs more than what it answers:
+ * when nothing is under way a question is asked at once, otherwise it waits, in order, for the next statement.
+ *
+ * When a statement fails, every one of its questions is asked again alone, so that one that cannot be answered fails for
+ * itself only. `isForAll` tells the errors that have nothing to do with the question, which fail all of them.
+ * @param answerAll answers each question, in their order, in one statement
+ */
+export function coalesce<Question, Answer>(
+  answerAll: (questions: readonly Question[]) => Promise<readonly (Answer | typeof ALONE)[]>,
+  {
+    bounds,
+    weigh,
+    isForAll,
+  }: { bounds: Bounds; weigh: (question: Question) => number; isForAll: (error: unknown) => boolean },
+): Ask<Question, Answer> {
+  const waiting: Member<Question, Answer>[] = [];
+  let flights = 0;
+  let isDue = false;
+
+  return (question, isGone) =>
+    new Promise((resolve, reject) => {
+      if (waiting.length >= bounds.waiting) {
+        reject(new Refusal('overloaded', 'More requests wait than this service can keep. Nothing was done.'));
+        return;
+      }
+      waiting.push({ question, isGone, alone: false, resolve, reject });
+      if (isDue || flights >= bounds.flights) return;
+      // Once everything that has arrived by now has been read: it shares the statement.
+      isDue = true;
+      setImmediate(depart);
+    });
+
+  function depart(): void {
+    isDue = false;
+    while (flights < bounds.flights && waiting.length > 0) {
+      const members = board();
+      if (members.length > 0) void fly(members);
+    }
+  }
+
+  /** Takes as many from the queue as go into one statement. */
+  function board(): Member<Question, Answer>[] {
+    let weight = 0;
+    const end = waiting.findIndex(({ question, alone }, place) => {
+      weight += weigh(question);
+      return place > 0 && (alone || waiting[0]?.alone || place === bounds.batch || weight > bounds.weight);
+    });
+    return waiting.splice(0, end === -1 ? waiting.length : end).filter((member) => {
+      if (!member.isGone?.()) return true;
+      member.reject(new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was done.'));
+      return false;
+    });
+  }
+
+  async function fly(members: readonly Member<Question, Answer>[]): Promise<void> {
+    flights++;
+    const again: Member<Question, Answer>[] = [];
+    try {
+      const answers = await answerAll(members.map(({ question }) => question));
+      if (answers.length !== members.length) throw new Error('not every question was answered');
+      for (const [place, answer] of answers.entries()) {
+        const member = members[place];
+        if (answer !== ALONE) member?.resolve(answer);
+        else if (member && members.length > 1) again.push(member);
+        else member?.reject(new Error('a question got no answer'));
+      }
+    } catch (error) {
+      if (members.length > 1 && !isForAll(error)) again.push(...members);
+      else for (const member of members) member.reject(error);
+    }
+    waiting.unshift(...again.map((member) => ({ ...member, alone: true })));
+    flights--;
+    depart();
+  }
+}
