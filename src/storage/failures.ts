@@ -32,7 +32,7 @@ const LOCKED = '55P03';
  * last words. A fault of ours has no code.
  */
 export function brokeUnderWay(error: unknown): boolean {
-  if (!(error instanceof Error) || codeOf(error) === '') return false;
+  if (!(error instanceof Error) || error instanceof Refusal || codeOf(error) === '') return false;
   if (!('severity' in error)) return true;
   return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
 }

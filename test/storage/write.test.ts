@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { writeEntity } from '../../src/storage/write.js';
-import { create, creation, newActivity, patch } from '../../src/temporal/change.js';
+import { create, creation, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
 import { jsonEqual } from '../../src/temporal/json.js';
@@ -295,6 +295,22 @@ t.test('the write path', async (t) => {
     );
     const entity = await now(storage, id);
     t.equal(entity?.tick, 1);
+  });
+
+  await t.test('what the write before left is not believed where it would refuse or change nothing', async (t) => {
+    const { row } = await make(storage, { n: 0 });
+    const { id } = row;
+    await change(storage, id, { n: 1 });
+    // As if another instance had written tick 2 after the write before this one had been answered.
+    const behindStale = (wanted: Patch) => {
+      const before = storage.inTurn(id, async () => ({ row, change: null, before: undefined }));
+      const writing = writeEntity(storage, { id, decide: (current) => patch(current, wanted) });
+      return Promise.all([before, writing]).then(([, outcome]) => outcome.row.tick);
+    };
+    t.equal(await behindStale(aPatch(id, { n: 2 }, { conditions: { ifMatch: { ticks: [2] }, ifNoneMatch: null } })), 3);
+    t.equal(await behindStale(aPatch(id, { n: 0 })), 4, 'it is 0 in the stale state only');
+    t.equal(await behindStale(aPatch(id, { n: 0 })), 4);
+    t.equal(await behindStale(aPatch(id, { n: 5 })), 5);
   });
 
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
