@@ -1,13 +1,17 @@
 import { Refusal } from '../temporal/refusal.js';
 
-/**
- * How many questions share a statement and what they may weigh together (one always fits), how many statements are under
- * way at once, and how many questions may wait for theirs.
- */
-export type Bounds = { batch: number; weight: number; flights: number; waiting: number };
-
-/** What a statement answers to a question that it leaves to a statement of its own. */
-export const ALONE = Symbol('alone');
+export type Bounds = {
+  /** How many questions share a statement, and what they may weigh together; one always fits. */
+  batch: number;
+  weight: number;
+  /** How many statements are under way at once. */
+  flights: number;
+  /** … and how many at most, when the last of them takes longer than `patience` (milliseconds) or a whole batch waits. */
+  most: number;
+  patience: number;
+  /** How many questions may wait. */
+  waiting: number;
+};
 
 /**
  * Asks a question. `isGone` says that nobody waits for the answer any more: then the question is not asked, unless it is
@@ -33,7 +37,7 @@ type Member<Question, Answer> = {
  * @param answerAll answers each question, in their order, in one statement
  */
 export function coalesce<Question, Answer>(
-  answerAll: (questions: readonly Question[]) => Promise<readonly (Answer | typeof ALONE)[]>,
+  answerAll: (questions: readonly Question[]) => Promise<readonly Answer[]>,
   {
     bounds,
     weigh,
@@ -43,6 +47,9 @@ export function coalesce<Question, Answer>(
   const waiting: Member<Question, Answer>[] = [];
   let flights = 0;
   let isDue = false;
+  /** Whether the statement that left last has taken its time. */
+  let isLate = false;
+  let clock: NodeJS.Timeout | undefined;
 
   return (question, isGone) =>
     new Promise((resolve, reject) => {
@@ -51,18 +58,28 @@ export function coalesce<Question, Answer>(
         return;
       }
       waiting.push({ question, isGone, alone: false, resolve, reject });
-      if (isDue || flights >= bounds.flights) return;
+      if (isDue || !mayDepart()) return;
       // Once everything that has arrived by now has been read: it shares the statement.
       isDue = true;
       setImmediate(depart);
     });
 
+  function mayDepart(): boolean {
+    if (flights < bounds.flights) return true;
+    return flights < bounds.most && (isLate || waiting.length >= bounds.batch);
+  }
+
   function depart(): void {
     isDue = false;
-    while (flights < bounds.flights && waiting.length > 0) {
+    while (waiting.length > 0 && mayDepart()) {
       const members = board();
       if (members.length > 0) void fly(members);
     }
+  }
+
+  function hurry(): void {
+    isLate = true;
+    depart();
   }
 
   /** Takes as many from the queue as go into one statement. */
@@ -81,22 +98,20 @@ export function coalesce<Question, Answer>(
 
   async function fly(members: readonly Member<Question, Answer>[]): Promise<void> {
     flights++;
-    const again: Member<Question, Answer>[] = [];
+    isLate = false;
+    clearTimeout(clock);
+    clock = setTimeout(hurry, bounds.patience);
     try {
       const answers = await answerAll(members.map(({ question }) => question));
       if (answers.length !== members.length) throw new Error('not every question was answered');
-      for (const [place, answer] of answers.entries()) {
-        const member = members[place];
-        if (answer !== ALONE) member?.resolve(answer);
-        else if (member && members.length > 1) again.push(member);
-        else member?.reject(new Error('a question got no answer'));
-      }
+      for (const [place, answer] of answers.entries()) members[place]?.resolve(answer);
     } catch (error) {
-      if (members.length > 1 && !isForAll(error)) again.push(...members);
+      if (members.length > 1 && !isForAll(error))
+        waiting.unshift(...members.map((member) => ({ ...member, alone: true })));
       else for (const member of members) member.reject(error);
     }
-    waiting.unshift(...again.map((member) => ({ ...member, alone: true })));
     flights--;
+    if (flights === 0) clearTimeout(clock);
     depart();
   }
 }

@@ -46,8 +46,8 @@ export const LOCK_PATIENCE_MS = 3_000;
 const SHARED_LOCK_PATIENCE_MS = 50;
 const STATEMENT_PATIENCE_MS = 15_000;
 
-/** How many statements are under way at once that requests share: two keep a server of two cores at work. */
-export const FLIGHTS = { reads: 2, writes: 2 };
+/** How many statements that requests share may be under way at once, at most. */
+export const MOST_FLIGHTS = { reads: 4, writes: 3 };
 
 /**
  * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
@@ -84,12 +84,12 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const sql = postgres(url, { ...options, max: 10 });
   const sharedReads = postgres(url, {
     ...options,
-    max: FLIGHTS.reads,
+    max: MOST_FLIGHTS.reads,
     connection: { ...options.connection, enable_seqscan: false, enable_hashjoin: false, enable_mergejoin: false },
   });
   const sharedWrites = postgres(url, {
     ...options,
-    max: FLIGHTS.writes,
+    max: MOST_FLIGHTS.writes,
     connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
   });
   const connect = () => postgres(url, { ...options, max: 1 });

@@ -4,21 +4,17 @@ import { Refusal } from '../temporal/refusal.js';
 export type Patience = { waiting: number; patience: number };
 
 /**
- * Does work in its turn; it is given what the one before it came to, if that was waited for and did not fail.
+ * Does work in its turn, when what came before it has ended, well or not.
  * @throws Refusal `overloaded`, `too_many_writers`
  */
-export type InTurn<Result> = (
-  id: string,
-  work: (before: Result | undefined) => Promise<Result>,
-  isGone?: () => boolean,
-) => Promise<Result>;
+export type InTurn = <Result>(id: string, work: () => Promise<Result>, isGone?: () => boolean) => Promise<Result>;
 
 /**
  * Lets work on the same thing run one after another, in the order in which it came: writers of one entity that ran at the
  * same time would only come in each other's way.
  */
-export function turns<Result>({ waiting, patience }: Patience): InTurn<Result> {
-  const last = new Map<string, Promise<Result | undefined>>();
+export function turns({ waiting, patience }: Patience): InTurn {
+  const last = new Map<string, Promise<unknown>>();
   let count = 0;
 
   return async (id, work, isGone) => {
@@ -26,7 +22,7 @@ export function turns<Result>({ waiting, patience }: Patience): InTurn<Result> {
     if (before && count >= waiting) {
       throw new Refusal('overloaded', 'More writes wait than this service can keep. Nothing was written.');
     }
-    const turn = before ? wait(before, isGone).then(work) : work(undefined);
+    const turn = before ? wait(before, isGone).then(work) : work();
     const settled = turn.catch(() => undefined);
     last.set(id, settled);
     try {
@@ -36,15 +32,14 @@ export function turns<Result>({ waiting, patience }: Patience): InTurn<Result> {
     }
   };
 
-  async function wait(before: Promise<Result | undefined>, isGone?: () => boolean): Promise<Result | undefined> {
+  async function wait(before: Promise<unknown>, isGone?: () => boolean): Promise<void> {
     const since = performance.now();
     count++;
-    const result = await before;
+    await before;
     count--;
     if (performance.now() - since > patience) {
       throw new Refusal('too_many_writers', 'Other writers of this entity took too long. Nothing was written.');
     }
     if (isGone?.()) throw new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was written.');
-    return result;
   }
 }

@@ -45,7 +45,7 @@ export type Outcome = { row: EntityRow; change: Change | null; before: Entity | 
 export async function writeEntity(storage: Storage, write: Write): Promise<Outcome> {
   if (write.activity?.details === null) await requireActivity(storage, write.activity.id);
   if (write.dryRun) return writeNow(storage, write);
-  return storage.inTurn(write.id, (before) => writeNow(storage, write, before), write.isGone);
+  return storage.inTurn(write.id, () => writeNow(storage, write), write.isGone);
 }
 
 /**
@@ -57,23 +57,30 @@ type Known = { row: EntityRow | undefined; isSure: boolean };
 /** How an attempt ended. `lost`: somebody else came first; what is known since then, if anything. */
 type Attempt = { end: 'done'; outcome: Outcome } | { end: 'lost'; known: Known | null } | { end: 'locked' };
 
-/** @param before the write of this entity that ended while this one waited */
-async function writeNow(storage: Storage, write: Write, before?: Outcome): Promise<Outcome> {
-  let known: Known | null = null;
-  if (before) known = { row: before.row, isSure: false };
-  else if (write.assume === 'absent') known = { row: undefined, isSure: false };
+/**
+ * What the last write of the entity left here is tried first, without reading it again. If another instance has written
+ * it since, that costs no statement more: the one that compares answers with the newer state.
+ */
+async function writeNow(storage: Storage, write: Write): Promise<Outcome> {
+  const last = storage.lastWritten.get(write.id);
+  let known: Known | null = last || write.assume === 'absent' ? { row: last, isSure: false } : null;
   for (let tries = 0; tries < OPTIMISTIC_TRIES; tries++) {
     const state = known ?? { row: await storage.entityNow({ id: write.id, fields: null }, write.isGone), isSure: true };
     const attempt = await settle(attemptOn(storage, write, state, applying(storage, write)));
-    if (attempt.end === 'done') return attempt.outcome;
+    if (attempt.end === 'done') return keep(storage, write, attempt.outcome);
     if (attempt.end === 'locked') break;
     known = attempt.known;
   }
   for (let tries = 0; tries < LOCKED_TRIES; tries++) {
     const attempt = await settle(attemptLocked(storage, write));
-    if (attempt.end === 'done') return attempt.outcome;
+    if (attempt.end === 'done') return keep(storage, write, attempt.outcome);
   }
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
+}
+
+function keep({ lastWritten }: Storage, { dryRun }: Write, outcome: Outcome): Outcome {
+  if (!dryRun) lastWritten.set(outcome.row.id, outcome.row);
+  return outcome;
 }
 
 type Apply = (change: Change) => Promise<Applied>;

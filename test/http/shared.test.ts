@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { openDatabase } from '../../src/storage/database.js';
+import { MOST_FLIGHTS, openDatabase } from '../../src/storage/database.js';
 import { storageOf } from '../../src/storage/storage.js';
 import { type Answer, list, object, problem, serve, testService, text } from '../helper/service.js';
 
@@ -24,7 +24,7 @@ t.test('requests that share statements', async (t) => {
       EXECUTE FUNCTION clocktick.test_sleep()`);
   /** Keeps all statements that may be under way busy; gives what ends when they are free again. */
   async function occupy(): Promise<{ free: Promise<unknown> }> {
-    const slow = await Promise.all([create('slow'), create('slow')]);
+    const slow = await Promise.all(Array.from({ length: MOST_FLIGHTS.writes }, () => create('slow')));
     const busy: Promise<unknown>[] = [];
     for (const [n, id] of slow.entries()) {
       busy.push(patch(id, 1));
@@ -192,7 +192,7 @@ t.test('requests that share statements', async (t) => {
   });
 
   await t.test('a full queue is 503 overloaded with Retry-After, and leaves nothing', async (t) => {
-    const bounds = { batch: 2, weight: 1000, waiting: 3 };
+    const bounds = { batch: 2, weight: 1000, patience: 10, waiting: 3 };
     const narrow = storageOf(openDatabase(url), bounds);
     t.teardown(narrow.close);
     const small = await serve(t, narrow);

@@ -1,9 +1,9 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import { ALONE, type Bounds, coalesce } from '../../src/storage/coalesce.js';
+import { type Bounds, coalesce } from '../../src/storage/coalesce.js';
 
-const BOUNDS: Bounds = { batch: 100, weight: 1000, flights: 1, waiting: 1000 };
+const BOUNDS: Bounds = { batch: 100, weight: 1000, flights: 1, most: 1, patience: 10, waiting: 1000 };
 
 /** A coalescer whose statements answer when they are told to, in the order in which they left. */
 function held(bounds: Partial<Bounds> = {}) {
@@ -65,7 +65,7 @@ t.test('a statement is bounded by questions and by weight; one that is too heavy
 });
 
 t.test('no more statements are under way than may be', async (t) => {
-  const { ask, flights, left } = held({ batch: 1, flights: 2 });
+  const { ask, flights, left } = held({ batch: 1, flights: 2, most: 2 });
   const answers = Promise.all([ask(1), ask(2), ask(3)]);
   await turn();
   t.same(left(), [[1], [2]]);
@@ -75,6 +75,29 @@ t.test('no more statements are under way than may be', async (t) => {
   flights[0]?.land();
   flights[2]?.land();
   await answers;
+});
+
+t.test('beside a statement that takes its time another one leaves; a quick one is waited for', async (t) => {
+  const { ask, flights, left } = held({ batch: 3, most: 2, patience: 300 });
+  const answers = [ask(1)];
+  await turn();
+  answers.push(ask(2));
+  await sleep(50);
+  t.same(left(), [[1]], 'it is waited for');
+  answers.push(ask(3));
+  await sleep(350);
+  t.same(left(), [[1], [2, 3]], 'but not for ever');
+  for (const flight of flights) flight.land();
+  await Promise.all(answers);
+
+  const hurried = held({ batch: 3, most: 2, patience: 60_000 });
+  const first = hurried.ask(1);
+  await turn();
+  const batch = [hurried.ask(2), hurried.ask(3), hurried.ask(4)];
+  await turn();
+  t.same(hurried.left(), [[1], [2, 3, 4]], 'a whole batch does not wait');
+  for (const flight of hurried.flights) flight.land();
+  await Promise.all([first, ...batch]);
 });
 
 t.test('a full queue refuses, and takes questions again when it is not', async (t) => {
@@ -134,25 +157,23 @@ t.test('an answer for each question, or the statement has failed', async (t) => 
 t.test('property: each question gets its own answer or its own error, whatever becomes of the others', async (t) => {
   let alone = 0;
   /** How a question is meant to end. */
-  const fate = fc.constantFrom('answered', 'answered', 'answered', 'poison', 'alone', 'gone');
+  const fate = fc.constantFrom('answered', 'answered', 'answered', 'answered', 'poison', 'gone');
   await fc.assert(
     fc.asyncProperty(
       fc.array(fate, { minLength: 1, maxLength: 60 }),
-      fc.record({ batch: fc.integer({ min: 1, max: 12 }), flights: fc.integer({ min: 1, max: 3 }) }),
+      fc.record({ batch: fc.integer({ min: 1, max: 12 }), most: fc.integer({ min: 1, max: 3 }) }),
       async (fates, bounds) => {
         let under = 0;
         const asked = new Map<number, number>();
         const ask = coalesce<number, number>(
           async (questions) => {
             under++;
-            if (under > bounds.flights || questions.length > bounds.batch) throw new Error('beyond its bounds');
+            if (under > bounds.most || questions.length > bounds.batch) throw new Error('beyond its bounds');
             for (const question of questions) asked.set(question, (asked.get(question) ?? 0) + 1);
             await turn();
             under--;
             if (questions.some((question) => fates[question] === 'poison')) throw new Error(`poison ${questions}`);
-            return questions.map((question) =>
-              fates[question] === 'alone' && questions.length > 1 ? ALONE : question * 2,
-            );
+            return questions.map((question) => question * 2);
           },
           { bounds: { ...BOUNDS, ...bounds }, weigh: () => 1, isForAll: () => false },
         );
