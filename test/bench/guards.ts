@@ -9,7 +9,7 @@ import { migrateDatabase } from '../../src/storage/migrate.js';
  * What each guard and constraint costs: microseconds per change inside the server, by the write function, one change a
  * call and fifty a call, with and without it. `npm run bench:guards`. Rounds go through all variants in turn, so that a
  * machine that changes its speed changes it for all of them; each figure is compared with the full set of the same
- * round, and the median ratio is what counts. synchronous_commit is off: waiting for the disk would hide the work.
+ * round, medians of which are printed. synchronous_commit is off: waiting for the disk would hide the work.
  */
 const ROUNDS = Number(process.argv[2] ?? 9);
 const CALLS = { 1: 1500, 50: 60 } as const;
@@ -127,14 +127,14 @@ try {
 
   const heads = loads.map(([kind, size]) => `${kind}, ${size} a call`);
   process.stdout.write(
-    `| µs a change, median of ${ROUNDS} rounds (ratio to everything) | ${heads.join(' | ')} |\n|---|${'---|'.repeat(heads.length)}\n`,
+    `| µs a change (throughput to that with everything) | ${heads.join(' | ')} |\n|---|${'---|'.repeat(heads.length)}\n`,
   );
   for (const [name] of VARIANTS) {
     const cells = loads.map(([kind, size]) => {
       const own = measured.get(`${name} ${kind} ${size}`) ?? [];
       const whole = measured.get(`everything ${kind} ${size}`) ?? [];
-      const ratio = median(own.map((us, round) => us / (whole[round] ?? Number.NaN)));
-      return `${median(own).toFixed(0)} (${ratio.toFixed(2)})`;
+      const ratio = median(own.map((us, round) => (whole[round] ?? Number.NaN) / us));
+      return `${median(own).toFixed(0)} (${ratio.toFixed(2)} ×)`;
     });
     process.stdout.write(`| ${name} | ${cells.join(' | ')} |\n`);
   }

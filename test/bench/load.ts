@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import autocannon from 'autocannon';
 
 /*
@@ -13,13 +16,15 @@ export type Load = {
   body: string | null;
   connections: number;
   seconds: number;
+  /** How many a second, whether or not the answers keep up; null: each connection as soon as it has its answer. */
+  rate: number | null;
 };
 
-/** Answers of success a second, and how many requests had no such answer. */
-export type Measured = { perSecond: number; failed: number };
+/** Answers of success a second, how many requests had no such answer, and what 99 of 100 took at most, in microseconds. */
+export type Measured = { perSecond: number; failed: number; p99: number };
 
 process.once('message', async (load: Load) => {
-  process.send?.(await send(load));
+  process.send?.(await (load.rate === null ? send(load) : sendAt(load, load.rate)));
   process.disconnect();
 });
 
@@ -50,5 +55,57 @@ async function send(load: Load): Promise<Measured> {
   return {
     perSecond: result['2xx'] / result.duration,
     failed: result.non2xx + result.errors + result.timeouts,
+    p99: result.latency.p99 * 1000,
   };
+}
+
+/**
+ * GETs at a rate, each counted from when it was due: one that waits for a free connection waits. (autocannon sends what is
+ * due in a second at its beginning.)
+ */
+async function sendAt({ url, paths, connections, seconds }: Load, rate: number): Promise<Measured> {
+  const { hostname, port } = new URL(url);
+  const sockets = await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const socket = connect(Number(port), hostname).setNoDelay();
+      await once(socket, 'connect');
+      return socket;
+    }),
+  );
+  const free = [...sockets];
+  const due: number[] = [];
+  const latencies: number[] = [];
+  let [sent, failed] = [0, 0];
+  const next = (socket: Socket, since: number) => {
+    const path = paths[sent++ % paths.length];
+    let answer = '';
+    const read = (data: Buffer) => {
+      answer += data.toString('latin1');
+      const end = answer.indexOf('\r\n\r\n');
+      const length = /content-length: (\d+)/i.exec(answer)?.[1];
+      if (end === -1 || answer.length < end + 4 + Number(length)) return;
+      socket.off('data', read);
+      latencies.push(performance.now() - since);
+      if (!answer.startsWith('HTTP/1.1 200')) failed++;
+      const waiting = due.shift();
+      if (waiting === undefined) free.push(socket);
+      else next(socket, waiting);
+    };
+    socket.on('data', read);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  };
+  const start = performance.now();
+  let made = 0;
+  for (let now = start; now < start + seconds * 1000; now = performance.now()) {
+    for (; made < ((now - start) / 1000) * rate; made++) {
+      const socket = free.pop();
+      if (socket) next(socket, now);
+      else due.push(now);
+    }
+    await sleep(1);
+  }
+  while (latencies.length < made) await sleep(1);
+  for (const socket of sockets) socket.destroy();
+  const p99 = latencies.toSorted((a, b) => a - b)[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
+  return { perSecond: latencies.length / seconds, failed, p99: p99 * 1000 };
 }

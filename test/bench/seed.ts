@@ -1,0 +1,142 @@
+import { finished } from 'node:stream/promises';
+import postgres from 'postgres';
+import { newId } from '../../src/temporal/identity.js';
+import type { Load } from './load.js';
+import { TABLES } from './textbook.js';
+
+/** Half of them are read, the other half written: what is read as of a tick must not change meanwhile. */
+const ENTITIES = 10_000;
+const COPIED = 50_000;
+const DEPTHS = { deep: 20_000, middling: 100, shallow: 10 };
+const PROPERTIES = {
+  name: 'Rachel',
+  location: 'New York',
+  a: 1,
+  b: 'two',
+  c: null,
+  d: true,
+  e: [1, 2, 3],
+  f: { x: 1 },
+  i: 9,
+  j: 10.5,
+};
+
+/** What is asked, and of whom; or what the database does by itself, with how much of it a second. */
+export type Subject =
+  | { of: 'service' | 'rivals'; method: Load['method']; paths: string[]; body?: object }
+  | { of: 'database'; perSecond: () => Promise<number> };
+
+export type Seeded = {
+  url: string;
+  ids: string[];
+  deep: string;
+  middling: string;
+  shallow: string;
+  instants: Map<string, string[]>;
+};
+
+/** Entities at tick 2 with ten properties, the same in both other shapes, and one entity of each depth. */
+export async function seed(url: string): Promise<Seeded> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  const ids = Array.from({ length: ENTITIES }, newId);
+  const properties = JSON.stringify(PROPERTIES);
+  const writeAll = (expected: number, op: string, set: string) => sql`
+    SELECT count(*) FROM clocktick.write_changes(
+      ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${ENTITIES}::int]), array_fill(${op}::text, ARRAY[${ENTITIES}::int]),
+      array_fill('friend'::text, ARRAY[${ENTITIES}::int]), array_fill(NULL::text, ARRAY[${ENTITIES}::int]),
+      array_fill(${set}::text::jsonb, ARRAY[${ENTITIES}::int]), array_fill(NULL::jsonb, ARRAY[${ENTITIES}::int]),
+      array_fill(NULL::uuid, ARRAY[${ENTITIES}::int]), array_fill(NULL::jsonb, ARRAY[${ENTITIES}::int]), true)`;
+  await writeAll(0, 'created', properties);
+  await writeAll(1, 'updated', '{"location": "San Francisco"}');
+  await sql`CREATE SCHEMA bench`;
+  await sql`CREATE TABLE bench.plain AS SELECT id, type, tick, properties FROM clocktick.entity`;
+  await sql`ALTER TABLE bench.plain ADD PRIMARY KEY (id)`;
+  await sql.unsafe(TABLES);
+  await sql`INSERT INTO textbook.entity SELECT id, type, 1, properties FROM clocktick.entity`;
+  await sql`INSERT INTO textbook.tick (entity_id, tick) SELECT id, 1 FROM clocktick.entity`;
+  await sql`
+    INSERT INTO textbook.property_history
+    SELECT e.id, p.key, '[1,)', p.value FROM clocktick.entity e CROSS JOIN LATERAL jsonb_each(e.properties) p`;
+  const [deep, middling, shallow] = [newId(), newId(), newId()];
+  const instants = new Map<string, string[]>();
+  for (const [id, depth] of [
+    [deep, DEPTHS.deep],
+    [middling, DEPTHS.middling],
+    [shallow, DEPTHS.shallow],
+  ] as const) {
+    await sql.unsafe(`
+      DO $$
+      BEGIN
+        FOR n IN 0..${depth - 1} LOOP
+          PERFORM FROM clocktick.write_changes(
+            ARRAY['${id}'::uuid], ARRAY[n], ARRAY[CASE n WHEN 0 THEN 'created' ELSE 'updated' END], ARRAY['friend'],
+            ARRAY[NULL]::text[], ARRAY[CASE n WHEN 0 THEN '${properties}'::jsonb ELSE jsonb_build_object('location', n) END],
+            ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+          IF n % 1000 = 0 THEN COMMIT; END IF;
+        END LOOP;
+      END
+      $$`);
+    const rows = await sql<{ at: string }[]>`
+      SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.tick
+       WHERE entity_id = ${id} AND tick < ${depth} ORDER BY random() LIMIT 500`;
+    instants.set(
+      id,
+      rows.map(({ at }) => at),
+    );
+  }
+  await sql`VACUUM ANALYZE`;
+  await sql.end();
+  return { url, ids, deep, middling, shallow, instants };
+}
+
+export function subjectsOf({ url, ids, deep, middling, shallow, instants }: Seeded): Record<string, Subject> {
+  const read = (path: (id: string) => string) => ids.slice(0, ENTITIES / 2).map(path);
+  const write = (path: (id: string) => string) => ids.slice(ENTITIES / 2).map(path);
+  const asOf = (id: string, points: readonly (string | number)[]) =>
+    points.map((point) => `/entities/${id}?asOf=${point}`);
+  const ticks = (depth: number) => Array.from({ length: 500 }, (_, n) => 1 + ((n * 7919) % (depth - 1)));
+  const patch = { properties: { location: '#' } };
+  const create = { type: 'friend', properties: { ...PROPERTIES, name: '#' } };
+  return {
+    'a constant answer': { of: 'rivals', method: 'GET', paths: read((id) => `/constant/${id}`) },
+    'one SELECT a request': { of: 'rivals', method: 'GET', paths: read((id) => `/select/${id}`) },
+    'GET now': { of: 'service', method: 'GET', paths: read((id) => `/entities/${id}`) },
+    'GET as of, unchanged since': { of: 'service', method: 'GET', paths: read((id) => `/entities/${id}?asOf=2`) },
+    'GET as of, an older state': { of: 'service', method: 'GET', paths: read((id) => `/entities/${id}?asOf=1`) },
+    'by tick, at 20,000 versions': { of: 'service', method: 'GET', paths: asOf(deep, ticks(DEPTHS.deep)) },
+    'by tick, at 10': { of: 'service', method: 'GET', paths: asOf(shallow, ticks(DEPTHS.shallow)) },
+    'by instant, at 20,000 versions': { of: 'service', method: 'GET', paths: asOf(deep, instants.get(deep) ?? []) },
+    'by instant, at 10': { of: 'service', method: 'GET', paths: asOf(shallow, instants.get(shallow) ?? []) },
+    'history page of 50, at 20,000': {
+      of: 'service',
+      method: 'GET',
+      paths: [`/entities/${deep}/history/location?limit=50`],
+    },
+    'history page of 50, at 100': {
+      of: 'service',
+      method: 'GET',
+      paths: [`/entities/${middling}/history/location?limit=50`],
+    },
+    'plain UPDATE': { of: 'rivals', method: 'PATCH', paths: write((id) => `/plain/${id}`), body: patch },
+    'PATCH one property': { of: 'service', method: 'PATCH', paths: write((id) => `/entities/${id}`), body: patch },
+    'textbook PATCH': { of: 'rivals', method: 'PATCH', paths: write((id) => `/textbook/${id}`), body: patch },
+    'POST ten properties': { of: 'service', method: 'POST', paths: ['/entities'], body: create },
+    'plain COPY': { of: 'database', perSecond: () => copied(url) },
+    'textbook POST': { of: 'rivals', method: 'POST', paths: ['/textbook'], body: create },
+  };
+}
+
+/** How many entities as plain rows, without history, a COPY takes a second: what no request could come near. */
+async function copied(url: string): Promise<number> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  const rows = Array.from({ length: COPIED }, () => `${newId()}\tfriend\t1\t${JSON.stringify(PROPERTIES)}\n`);
+  await sql`CREATE TABLE bench.copied (id uuid PRIMARY KEY, type text, tick int, properties jsonb)`;
+  const start = performance.now();
+  const copy = await sql`COPY bench.copied FROM STDIN`.writable();
+  copy.end(rows.join(''));
+  await finished(copy);
+  const perSecond = (COPIED / (performance.now() - start)) * 1000;
+  await sql`DROP TABLE bench.copied`;
+  await sql.end();
+  return perSecond;
+}
