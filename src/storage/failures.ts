@@ -26,6 +26,8 @@ const NEVER_SENT = new Set([
 
 /** lock_not_available */
 const LOCKED = '55P03';
+/** read_only_sql_transaction: this is a standby */
+const READ_ONLY = '25006';
 
 /**
  * The connection broke while a statement was under way: anything that neither we nor the server said, and the server's
@@ -56,7 +58,11 @@ export function lostRace(error: unknown): boolean {
 export function concernsAll(error: unknown): boolean {
   const code = codeOf(error);
   return (
-    error instanceof Refusal || NEVER_SENT.has(code) || brokeUnderWay(error) || (isOverload(code) && code !== LOCKED)
+    error instanceof Refusal ||
+    NEVER_SENT.has(code) ||
+    brokeUnderWay(error) ||
+    (isOverload(code) && code !== LOCKED) ||
+    code === READ_ONLY
   );
 }
 
@@ -87,7 +93,7 @@ export function writeFailure(error: unknown): unknown {
       cause: error,
     });
   }
-  if (isOverload(code) || code === '25006') return unavailable(error);
+  if (isOverload(code) || code === READ_ONLY) return unavailable(error);
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
     return new Refusal(
       'entity_too_large',

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { lostRace, readFailure, writeFailure } from '../../src/storage/failures.js';
+import { concernsAll, lostRace, readFailure, writeFailure } from '../../src/storage/failures.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 /** An error that the server sent. */
@@ -48,6 +48,25 @@ t.test('a read can always be tried again', async (t) => {
   }
   t.match(readFailure(new TypeError('ours')), { message: 'ours' });
   t.match(readFailure(failure('42703')), { code: '42703' });
+});
+
+t.test('which errors have nothing to do with what was asked', async (t) => {
+  const cases: [name: string, error: unknown, forAll: boolean][] = [
+    ['nobody listens', broken('ECONNREFUSED'), true],
+    ['the connection broke', broken('CONNECTION_CLOSED'), true],
+    ['the server was stopped', failure('57P01', undefined, 'FATAL'), true],
+    ['the disk is full', failure('53100'), true],
+    ['out of time', failure('57014'), true],
+    ['a standby', failure('25006'), true],
+    ['what is known to be so', new Refusal('outcome_unknown', ''), true],
+    ['a row that stays locked', failure('55P03'), false],
+    ['an activity that ticks twice', failure('23505', 'tick_activity_id_entity_id_key'), false],
+    ['too large', failure('54000'), false],
+    ['refused by a guard', failure('23001', 'range_opens_now'), false],
+    ['a race', failure('40001'), false],
+    ['something of ours', new TypeError('ours'), false],
+  ];
+  for (const [name, error, forAll] of cases) t.equal(concernsAll(error), forAll, name);
 });
 
 t.test('which losses are only races', async (t) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parsePoint } from '../../src/temporal/point.js';
+import { isBefore, parsePoint } from '../../src/temporal/point.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 /** The refusal of a text that must be refused. */
@@ -335,4 +335,25 @@ t.test('property: any text is a point or a refusal, and a point holds nothing bu
     { numRuns: 10_000 },
   );
   t.ok(Math.min(seen.ticks, seen.instants, seen.refused) > 200, JSON.stringify(seen));
+});
+
+t.test('instants are compared to the microsecond, whatever their offset and digits', async (t) => {
+  const cases: [one: string, other: string, order: -1 | 0 | 1][] = [
+    ['2016-08-19T00:00:00Z', '2016-08-19T00:00:00.000000Z', 0],
+    ['2016-08-19T00:00:00.5Z', '2016-08-19T00:00:00.500000Z', 0],
+    ['2016-08-19T02:00:00+02:00', '2016-08-19T00:00:00.000000Z', 0],
+    ['2016-08-18T23:30:00-00:30', '2016-08-19T00:00:00.000000Z', 0],
+    ['2016-08-19T00:00:00.123456Z', '2016-08-19T00:00:00.123457Z', -1],
+    ['2016-08-19T00:00:00.1234Z', '2016-08-19T00:00:00.123399Z', 1],
+    ['1969-12-31T23:59:59.999999Z', '1970-01-01T00:00:00Z', -1],
+    ['1969-12-31T23:59:59.000001Z', '1969-12-31T23:59:59.000002Z', -1],
+    ['1969-12-31T23:59:58.999999Z', '1969-12-31T23:59:59.000001Z', -1],
+    ['0001-01-01T00:00:00.000001Z', '0001-01-01T00:00:00.000002Z', -1],
+    ['9999-12-31T23:59:59.999998Z', '9999-12-31T23:59:59.999999Z', -1],
+    ['9999-12-31T23:59:59.999999-15:59', '9999-12-31T23:59:59.999999Z', 1],
+  ];
+  for (const [one, other, order] of cases) {
+    t.equal(isBefore(one, other), order < 0, `${one} ${other}`);
+    t.equal(isBefore(other, one), order > 0, `${other} ${one}`);
+  }
 });
