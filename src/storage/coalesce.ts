@@ -33,7 +33,8 @@ type Member<Question, Answer> = {
  * when nothing is under way a question is asked at once, otherwise it waits, in order, for the next statement.
  *
  * When a statement fails, every one of its questions is asked again alone, so that one that cannot be answered fails for
- * itself only. `isForAll` tells the errors that have nothing to do with the question, which fail all of them.
+ * itself only. `isForAll` tells the errors that have nothing to do with the question, which fail all of them. `failureOf`
+ * makes of an error what whoever asked is told.
  * @param answerAll answers each question, in their order, in one statement
  */
 export function coalesce<Question, Answer>(
@@ -42,7 +43,13 @@ export function coalesce<Question, Answer>(
     bounds,
     weigh,
     isForAll,
-  }: { bounds: Bounds; weigh: (question: Question) => number; isForAll: (error: unknown) => boolean },
+    failureOf = (error) => error,
+  }: {
+    bounds: Bounds;
+    weigh: (question: Question) => number;
+    isForAll: (error: unknown) => boolean;
+    failureOf?: (error: unknown) => unknown;
+  },
 ): Ask<Question, Answer> {
   const waiting: Member<Question, Answer>[] = [];
   let flights = 0;
@@ -108,7 +115,7 @@ export function coalesce<Question, Answer>(
     } catch (error) {
       if (members.length > 1 && !isForAll(error))
         waiting.unshift(...members.map((member) => ({ ...member, alone: true })));
-      else for (const member of members) member.reject(error);
+      else for (const member of members) member.reject(failureOf(error));
     }
     flights--;
     if (flights === 0) clearTimeout(clock);

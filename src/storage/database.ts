@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import postgres from 'postgres';
+import { Refusal } from '../temporal/refusal.js';
 import { brokeUnderWay, unavailable } from './failures.js';
 import { Unfit } from './unfit.js';
 
@@ -29,9 +30,10 @@ export type Database = {
   connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
-   * @throws Refusal `database_unavailable` when the connection broke before the end
+   * @throws Refusal `database_unavailable` when the connection broke before the end; `overloaded` and `too_many_writers`
+   * when too many wait for a client, or for too long
    */
-  transaction: <T>(end: 'COMMIT' | 'ROLLBACK', work: (sql: Sql) => Promise<T>) => Promise<T>;
+  transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
   close: () => Promise<void>;
 };
 
@@ -39,14 +41,18 @@ const OLDEST_SERVER = 150_000;
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
+const WAITING_FOR_CLIENTS = 1_000;
+
+/** How a transaction ends. */
+type End = 'COMMIT' | 'ROLLBACK';
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 export const LOCK_PATIENCE_MS = 3_000;
-/** In a shared write only the creation of an id that somebody else is just creating waits; that one goes on alone. */
+/** In a shared write, what waits is a creation of an id that somebody else is just creating, or for a locked table. */
 const SHARED_LOCK_PATIENCE_MS = 50;
 const STATEMENT_PATIENCE_MS = 15_000;
 
-/** How many statements that requests share may be under way at once, at most. */
+/** How many statements of a kind that requests share may be under way at once, at most; reads are of two kinds. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
 
 /**
@@ -84,7 +90,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const sql = postgres(url, { ...options, max: 10 });
   const sharedReads = postgres(url, {
     ...options,
-    max: MOST_FLIGHTS.reads,
+    max: 2 * MOST_FLIGHTS.reads,
     connection: { ...options.connection, enable_seqscan: false, enable_hashjoin: false, enable_mergejoin: false },
   });
   const sharedWrites = postgres(url, {
@@ -99,7 +105,16 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     sharedReads,
     sharedWrites,
     connect,
-    transaction: (end, work) => limits[end](() => transact(connect(), end, work)),
+    transaction: async (end, work, isGone) => {
+      const limit = limits[end];
+      if (limit.pendingCount >= WAITING_FOR_CLIENTS) throw tooMany();
+      const since = performance.now();
+      return limit(() => {
+        if (isGone?.()) throw tooMany();
+        if (performance.now() - since > LOCK_PATIENCE_MS) throw tooLong();
+        return transact(connect(), end, work);
+      });
+    },
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
@@ -108,7 +123,10 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   };
 }
 
-async function transact<T>(sql: postgres.Sql, end: 'COMMIT' | 'ROLLBACK', work: (sql: Sql) => Promise<T>): Promise<T> {
+const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
+const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
+
+async function transact<T>(sql: postgres.Sql, end: End, work: (sql: Sql) => Promise<T>): Promise<T> {
   try {
     const done = await begun(sql, work);
     // A rollback needs no answer: it has happened even if the connection is gone.

@@ -22,7 +22,14 @@ const NEVER_SENT = new Set([
   'CONNECTION_ENDED',
   '57P03', // the server is starting up or shutting down
   '53300', // too many connections
+  '28000', // the role may not connect
+  '28P01', // the password is wrong
+  '3D000', // there is no such database
 ]);
+
+/** Never sent: the connection never stood, whatever the network calls it. */
+const neverSent = (error: unknown): boolean =>
+  NEVER_SENT.has(codeOf(error)) || (error instanceof Error && 'syscall' in error && error.syscall === 'connect');
 
 /** lock_not_available */
 const LOCKED = '55P03';
@@ -59,12 +66,15 @@ export function concernsAll(error: unknown): boolean {
   const code = codeOf(error);
   return (
     error instanceof Refusal ||
-    NEVER_SENT.has(code) ||
+    neverSent(error) ||
     brokeUnderWay(error) ||
     (isOverload(code) && code !== LOCKED) ||
     code === READ_ONLY
   );
 }
+
+/** The same of a read; but one that takes too long may do so for one of its questions, and harms nobody asked again. */
+export const concernsAllReads = (error: unknown): boolean => concernsAll(error) && codeOf(error) !== '57014';
 
 /** A lock was not to be had in time. */
 export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
@@ -73,7 +83,7 @@ export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 export function readFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
-  if (NEVER_SENT.has(code) || brokeUnderWay(error) || isOverload(code)) return unavailable(error);
+  if (neverSent(error) || brokeUnderWay(error) || isOverload(code)) return unavailable(error);
   return error;
 }
 
@@ -81,7 +91,7 @@ export function readFailure(error: unknown): unknown {
 export function writeFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
-  if (NEVER_SENT.has(code)) return unavailable(error);
+  if (neverSent(error)) return unavailable(error);
   if (brokeUnderWay(error)) {
     // The commit may have happened just before the connection died: nobody here knows, and nobody may guess.
     return new Refusal('outcome_unknown', 'The connection to the database broke: the write may or may not be kept.', {

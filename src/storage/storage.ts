@@ -11,7 +11,7 @@ import {
   readEntitiesNow,
   readEntitiesThen,
 } from './entities.js';
-import { concernsAll } from './failures.js';
+import { concernsAll, concernsAllReads, readFailure } from './failures.js';
 import { type InTurn, turns } from './turns.js';
 import { type Applied, applyChanges, type WrittenChange } from './write.js';
 
@@ -48,7 +48,10 @@ const READING = { flights: 2, most: MOST_FLIGHTS.reads };
  */
 const WRITING = { flights: 1, most: MOST_FLIGHTS.writes };
 
-/** Up to 10,000 entities, and about 32 MB; a larger one than 256 kB is read anew for each write. */
+/** How large an entity is that is remembered, and how many are: a statement reads few of them, so that others do not wait. */
+const LARGE = { from: 2 ** 16, known: 1_000 };
+
+/** Up to 10,000 entities, and 32 million characters; a larger one than 256 kB is read anew for each write. */
 const LAST_WRITTEN = {
   max: 10_000,
   maxSize: 32e6,
@@ -65,14 +68,28 @@ const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.leng
 /** What requests share over a database; `bounds` are those of a statement. */
 export function storageOf(database: Database, bounds = BOUNDS): Storage {
   const { sql, sharedReads, sharedWrites } = database;
-  const reading = { bounds: { ...bounds, ...READING }, weigh: () => 0, isForAll: concernsAll };
+  const sizes = new LRUCache<string, number>({ max: LARGE.known });
+  const reading = {
+    bounds: { ...bounds, ...READING },
+    weigh: ({ id }: EntityQuestion) => (sizes.size === 0 ? 0 : (sizes.get(id) ?? 0)),
+    isForAll: concernsAllReads,
+    failureOf: readFailure,
+  };
+  const noted = <Row extends PastEntityRow>(rows: (Row | undefined)[]): (Row | undefined)[] => {
+    for (const row of rows) {
+      if (!row || row.tick === null) continue;
+      const size = Math.max(row.size ?? 0, row.properties.length);
+      if (size > LARGE.from) sizes.set(row.id, size);
+    }
+    return rows;
+  };
   const writing = { bounds: { ...bounds, ...WRITING }, weigh, isForAll: concernsAll };
   const entityNow = coalesce(
-    (questions: readonly EntityQuestion[]) => readEntitiesNow(sharedReads, questions),
+    async (questions: readonly EntityQuestion[]) => noted(await readEntitiesNow(sharedReads, questions)),
     reading,
   );
   const entityThen = coalesce(
-    (questions: readonly PastQuestion[]) => readEntitiesThen(sharedReads, questions),
+    async (questions: readonly PastQuestion[]) => noted(await readEntitiesThen(sharedReads, questions)),
     reading,
   );
   const waitUntilPast = pastWaiter(sql);

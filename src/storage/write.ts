@@ -43,9 +43,9 @@ export type Outcome = { row: EntityRow; change: Change | null; before: Entity | 
  * @throws Refusal what `decide` throws; `unknown_activity`, `outcome_unknown`, `database_unavailable`, `overloaded`, …
  */
 export async function writeEntity(storage: Storage, write: Write): Promise<Outcome> {
-  if (write.activity?.details === null) await requireActivity(storage, write.activity.id);
-  if (write.dryRun) return writeNow(storage, write);
-  return storage.inTurn(write.id, () => writeNow(storage, write), write.isGone);
+  return write.dryRun
+    ? writeNow(storage, write)
+    : storage.inTurn(write.id, () => writeNow(storage, write), write.isGone);
 }
 
 /**
@@ -62,6 +62,7 @@ type Attempt = { end: 'done'; outcome: Outcome } | { end: 'lost'; known: Known |
  * it since, that costs no statement more: the one that compares answers with the newer state.
  */
 async function writeNow(storage: Storage, write: Write): Promise<Outcome> {
+  if (write.activity?.details === null) await requireActivity(storage, write.activity.id);
   const last = storage.lastWritten.get(write.id);
   let known: Known | null = last || write.assume === 'absent' ? { row: last, isSure: false } : null;
   for (let tries = 0; tries < OPTIMISTIC_TRIES; tries++) {
@@ -83,7 +84,7 @@ function keep({ lastWritten }: Storage, { dryRun }: Write, outcome: Outcome): Ou
   return outcome;
 }
 
-type Apply = (change: Change) => Promise<Applied>;
+type Apply = (change: Change, row: EntityRow | undefined) => Promise<Applied>;
 
 /** Decides on a state, and applies what was decided. */
 async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known, apply: Apply): Promise<Attempt> {
@@ -101,7 +102,7 @@ async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known,
     if (!row) throw new Error('what does not exist cannot stay unchanged');
     return { end: 'done', outcome: { row, change, before } };
   }
-  const applied = await apply(change);
+  const applied = await apply(change, row);
   if (applied.end === 'written') return { end: 'done', outcome: { row: applied.row, change, before } };
   return applied.end === 'locked' ? applied : { end: 'lost', known: { row: applied.row, isSure: true } };
 }
@@ -113,16 +114,17 @@ async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known,
  */
 const applying = (storage: Storage, write: Write): Apply =>
   write.dryRun
-    ? (change) => storage.transaction('ROLLBACK', (sql) => applyChange(sql, change))
-    : (change) => storage.applyChange(written(change), write.isGone);
+    ? (change, row) => storage.transaction('ROLLBACK', (sql) => applyChange(sql, written(change, row)), write.isGone)
+    : (change, row) => storage.applyChange(written(change, row), write.isGone);
 
 /** An attempt with the entity's row locked from the read on, so that nobody can come first. */
 async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
-  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
+  const attempt = async (sql: Sql): Promise<Attempt> => {
     await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
     const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
-    return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, change));
-  });
+    return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, written(change, row)));
+  };
+  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', attempt, write.isGone);
 }
 
 /** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
@@ -141,27 +143,34 @@ export type Applied =
   | { end: 'stale'; row: EntityRow | undefined }
   | { end: 'locked' };
 
-/** A change as it is sent: what is JSON, as text. */
-export type WrittenChange = { change: Change; set: string; clear: string | null; activity: string | null };
+/** A change as it is sent, what is JSON as text; `seen` is the instant of the state that it was decided on. */
+export type WrittenChange = {
+  change: Change;
+  seen: string | null;
+  set: string;
+  clear: string | null;
+  activity: string | null;
+};
 
-const written = (change: Change): WrittenChange => ({
+const written = (change: Change, row: EntityRow | undefined): WrittenChange => ({
   change,
+  seen: row?.updatedAt ?? null,
   set: JSON.stringify(change.set),
   clear: change.clear.length > 0 ? JSON.stringify(change.clear) : null,
   activity: change.activity?.details ? JSON.stringify(change.activity.details) : null,
 });
 
 /** Applies one change, waiting for whoever has locked its entity. */
-async function applyChange(sql: Sql, change: Change): Promise<Applied> {
-  const [applied] = await applyChanges(sql, [written(change)], { patient: true });
+async function applyChange(sql: Sql, change: WrittenChange): Promise<Applied> {
+  const [applied] = await applyChanges(sql, [change], { patient: true });
   if (!applied) throw new Error('a change had no end');
   return applied;
 }
 
 /**
- * Applies changes of different entities in one transaction with one instant, by the write function of
- * drizzle/0006_shared_writes.sql. A change whose entity is not at the expected tick is left out, the others are written;
- * so is one whose entity somebody else has locked, unless `patient`.
+ * Applies changes of different entities in one transaction, by the write function of drizzle/0006_shared_writes.sql. A
+ * change whose entity is not in the state that it was decided on is left out, the others are written; so is one whose
+ * entity somebody else has locked, unless `patient`.
  */
 export async function applyChanges(
   sql: Sql,
@@ -181,10 +190,11 @@ export async function applyChanges(
                ${column(({ change }) => change.key)}::text::text[], ${column(({ set }) => set)}::text::jsonb[],
                ${column(({ clear }) => clear)}::text::jsonb[],
                ${column(({ change }) => change.activity?.id ?? null)}::text::uuid[],
-               ${column(({ activity }) => activity)}::text::jsonb[], false, ${patient}) w`;
+               ${column(({ activity }) => activity)}::text::jsonb[], false, ${patient},
+               ${column(({ seen }) => seen)}::text::timestamptz[]) w`;
   } catch (error) {
-    // Of whatever was locked beside the entities' rows, nobody here knows whose it is.
-    if (!patient && isLocked(error)) return changes.map(() => ({ end: 'locked' }));
+    // Something beside the entities' rows is locked; of several changes, each is tried alone.
+    if (!patient && changes.length === 1 && isLocked(error)) return [{ end: 'locked' }];
     throw error;
   }
   const ends = new Map(rows.map((row) => [row.id, endOf(row)]));

@@ -220,7 +220,7 @@ async function guards(): Promise<string> {
 async function intoReadme(tables: string): Promise<void> {
   const file = join(root, 'README.md');
   const readme = await readFile(file, 'utf8');
-  const place = /(?<=<!-- bench -->\n)[^]*(?=<!-- \/bench -->)/;
+  const place = /(?<=<!-- bench -->\n)[\s\S]*(?=<!-- \/bench -->)/;
   if (!place.test(readme)) throw new Error('README.md has no place for the tables');
   await writeFile(
     file,

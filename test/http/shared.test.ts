@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
 import { MOST_FLIGHTS, openDatabase } from '../../src/storage/database.js';
 import { storageOf } from '../../src/storage/storage.js';
@@ -32,6 +32,13 @@ t.test('requests that share statements', async (t) => {
     }
     return { free: Promise.all(busy) };
   }
+  const portOf = () => {
+    const address = app.server.address();
+    if (typeof address !== 'object' || !address) throw new Error('not listening');
+    return address.port;
+  };
+  const waiters = () => sql`
+    SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
   const sleeping = async () =>
     (await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`).length;
 
@@ -103,12 +110,20 @@ t.test('requests that share statements', async (t) => {
     await blocker`
       WITH ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', now(), now(), 'created')
       INSERT INTO clocktick.entity SELECT ${id}, 'thing', 'mine', 1, '{}', false, now(), now()`;
+    // As many as may wait for locks at once already do.
+    const locked = await Promise.all(Array.from({ length: 10 }, () => create()));
+    await blocker`SELECT FROM clocktick.entity WHERE id = ANY (${`{${locked}}`}::text::uuid[]) FOR UPDATE`;
+    const waitingToo = locked.map((id) => patch(id, 1));
+    await until(async () => (await waiters()).length === locked.length);
+    const { free } = await occupy();
     const waiting = call('POST', '/entities', key);
     const others = await Promise.all(Array.from({ length: 20 }, () => create()));
+    await free;
     t.equal(new Set(others).size, 20, 'the others are created meanwhile');
     await sleep(200); // longer than a shared statement waits
     await blocker`COMMIT`;
     await blocker.end();
+    for (const answer of await Promise.all(waitingToo)) t.equal(answer.status, 200);
     t.match(await waiting, problem(409, 'entity_exists', { id }));
   });
 
@@ -157,13 +172,44 @@ t.test('requests that share statements', async (t) => {
     );
   });
 
+  await t.test('a write that names an activity keeps its place', async (t) => {
+    const id = await create();
+    const activity = text((await call('POST', '/activities', { actor: 'me' })).body.id);
+    const named = patch(id, 1, { 'activity-id': activity });
+    await turn();
+    const answers = await Promise.all([named, patch(id, 2)]);
+    t.same(
+      answers.map(({ body }) => [body.tick, object(body.properties).n]),
+      [
+        [2, 1],
+        [3, 2],
+      ],
+    );
+  });
+
+  await t.test('a table that somebody has locked fills the queue, which refuses; then all goes on', async (t) => {
+    const narrow = storageOf(openDatabase(url), { batch: 2, weight: 1000, patience: 10, waiting: 3 });
+    t.teardown(narrow.close);
+    const small = await serve(t, narrow);
+    const ids = await Promise.all(Array.from({ length: 30 }, () => create()));
+    const blocker = storage.connect();
+    await blocker`BEGIN`;
+    await blocker`LOCK TABLE clocktick.entity IN SHARE MODE`;
+    const writing = ids.map((id) => small.call('PATCH', `/entities/${id}`, { properties: { n: 1 } }));
+    await sleep(300);
+    await blocker`COMMIT`;
+    await blocker.end();
+    const statuses = (await Promise.all(writing)).map(({ status, body }) => body.code ?? status);
+    t.same([...new Set(statuses)].toSorted(), [200, 'overloaded']);
+    t.ok(statuses.filter((status) => status === 200).length < 20, 'most are refused');
+    t.equal((await small.call('PATCH', `/entities/${ids[29]}`, { properties: { n: 2 } })).status, 200);
+  });
+
   await t.test('a write whose caller went away before it was begun is not made; others are', async (t) => {
     await app.listen({ port: 0, host: '127.0.0.1' });
-    const address = app.server.address();
-    if (typeof address !== 'object' || !address) throw new Error('not listening');
     const [left, stayed] = await Promise.all([create(), create()]);
     const { free } = await occupy();
-    const socket = connect(address.port, '127.0.0.1');
+    const socket = connect(portOf(), '127.0.0.1');
     const body = '{"properties": {"n": 1}}';
     socket.write(
       `PATCH /entities/${left} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
@@ -177,11 +223,33 @@ t.test('requests that share statements', async (t) => {
     t.equal(await tickOf(left), 1);
   });
 
+  await t.test('a caller that goes away while its write waits for others’ locks is not written for', async (t) => {
+    const ids = await Promise.all(Array.from({ length: 11 }, () => create()));
+    const [left = '', ...locked] = ids;
+    const blocker = storage.connect();
+    await blocker`BEGIN`;
+    await blocker`SELECT FROM clocktick.entity WHERE id = ANY (${`{${ids}}`}::text::uuid[]) FOR UPDATE`;
+    const waiting = locked.map((id) => patch(id, 1));
+    await until(async () => (await waiters()).length === locked.length);
+    const socket = connect(portOf(), '127.0.0.1');
+    const body = '{"properties": {"n": 1}}';
+    socket.write(
+      `PATCH /entities/${left} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await sleep(100);
+    socket.destroy();
+    await once(socket, 'close');
+    await sleep(50);
+    await blocker`COMMIT`;
+    await blocker.end();
+    for (const answer of await Promise.all(waiting)) t.equal(answer.status, 200);
+    await sleep(50);
+    t.equal(await tickOf(left), 1);
+  });
+
   await t.test('a caller that goes away while its write is under way takes nobody along', async (t) => {
-    const address = app.server.address();
-    if (typeof address !== 'object' || !address) throw new Error('not listening');
     const slow = await create('slow');
-    const socket = connect(address.port, '127.0.0.1');
+    const socket = connect(portOf(), '127.0.0.1');
     socket.write(`DELETE /entities/${slow} HTTP/1.1\r\nHost: x\r\n\r\n`);
     await until(async () => (await sleeping()) > 0);
     socket.destroy();

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { EntityQuestion, PastEntityRow, PastQuestion } from '../../src/storage/entities.js';
+import type { Storage } from '../../src/storage/storage.js';
 import { writeEntity } from '../../src/storage/write.js';
 import { remove, restore } from '../../src/temporal/change.js';
 import { UNCONDITIONAL } from '../../src/temporal/conditions.js';
@@ -80,6 +81,26 @@ t.test('reading entities', async (t) => {
       }
     }
     t.match(await now(storage, id), { tick: 5 });
+  });
+
+  await t.test('a large entity is not read beside others, once it is known to be large', async (t) => {
+    const { id: large } = (await make(storage, { text: 'x'.repeat(2 ** 21) })).row;
+    await change(storage, large, { n: 1 });
+    for (const read of [
+      (db: Storage, id: string) => db.entityNow({ id, fields: null }),
+      (db: Storage, id: string) => db.entityThen({ id, fields: null, point: { tick: 1 } }),
+    ]) {
+      const sent = await statementsOf(url, async (db) => {
+        await Promise.all([read(db, id), read(db, large), read(db, other.id)]);
+        await Promise.all([read(db, id), read(db, large), read(db, other.id)]);
+      });
+      t.equal(sent.length, 1 + 3);
+    }
+    const random = Array.from({ length: 20_000 }, () => Math.random());
+    const { id: incompressible } = (await make(storage, { random })).row;
+    const some = await storage.entityNow({ id: incompressible, fields: ['no'] });
+    t.match(some, { properties: '{}' });
+    t.ok(Number(some?.size) > 2 ** 16, 'also where little of it was asked for');
   });
 
   await t.test('however many share a statement, it is one prepared statement', async (t) => {

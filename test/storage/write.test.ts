@@ -312,6 +312,35 @@ t.test('the write path', async (t) => {
     t.equal(await behindStale(aPatch(id, { n: 5 })), 5);
   });
 
+  await t.test(
+    'a state with the same tick that came by another way is not taken for the one that was known',
+    async (t) => {
+      const { row } = await make(storage, { a: 2, n: 0 });
+      // As if the database had been restored to before tick 1, and another tick 1 been written.
+      const gone = { ...row, properties: '{"a": 1, "n": 0}', updatedAt: '2001-01-01T00:00:00.000000Z' };
+      storage.lastWritten.set(row.id, gone);
+      const { row: written } = await change(storage, row.id, { a: 1, n: 3 });
+      t.same(JSON.parse(written.properties), { a: 1, n: 3 });
+    },
+  );
+
+  await t.test('an entity whose clock lies ahead takes none along that share its statement', async (t) => {
+    const ahead = newId();
+    await sql`
+      WITH ahead AS MATERIALIZED (SELECT clock_timestamp() + interval '1 hour' AS at),
+           ticked AS (INSERT INTO clocktick.tick SELECT ${ahead}, 1, 'thing', at, at, 'created' FROM ahead)
+      INSERT INTO clocktick.entity SELECT ${ahead}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
+    const { id } = (await make(storage, { n: 0 })).row;
+    await Promise.all([change(storage, ahead, { n: 1 }), change(storage, id, { n: 1 })]);
+    const outcomes = await Promise.all([
+      change(storage, ahead, { n: 2 }),
+      change(storage, id, { n: 2 }),
+      make(storage, {}),
+    ]);
+    const [one, two, three] = outcomes.map(({ row }) => Date.parse(row.updatedAt) - Date.now() > 60_000);
+    t.same([one, two, three], [true, false, false]);
+  });
+
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
     const ids = [newId(), newId(), newId()];
     const { id: late } = (await make(storage, { a: 1 })).row;
