@@ -84,6 +84,18 @@ const COMPARISONS: Comparison[] = [
   },
 ];
 
+const refuse = (reason: string): never => {
+  process.stderr.write(`${reason}\n`);
+  process.exit(1);
+};
+if (options.readme && options.only) refuse('--readme takes all tables, so no --only');
+for (const name of ['rounds', 'seconds', 'connections'] as const) {
+  if (!/^[1-9]\d*$/.test(options[name])) refuse(`--${name} ${options[name]} is no whole number from 1 on`);
+}
+if (!['guards', ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only))) {
+  refuse(`no comparison has ${options.only} in its name`);
+}
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
 const children: ChildProcess[] = [];

@@ -1,5 +1,10 @@
 import t from 'tap';
-import type { EntityQuestion, PastEntityRow, PastQuestion } from '../../src/storage/entities.js';
+import {
+  type EntityQuestion,
+  type PastEntityRow,
+  type PastQuestion,
+  readEntitiesNow,
+} from '../../src/storage/entities.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { writeEntity } from '../../src/storage/write.js';
 import { remove, restore } from '../../src/temporal/change.js';
@@ -117,5 +122,22 @@ t.test('reading entities', async (t) => {
     const alone = await texts(1);
     t.equal(alone.length, 2);
     t.same(await texts(70), alone);
+
+    const connection = storage.connect();
+    for (const count of [1, 70]) {
+      await readEntitiesNow(
+        connection,
+        Array.from({ length: count }, () => ({ id: newId(), fields: null })),
+      );
+    }
+    t.same(
+      [
+        ...(await connection`SELECT (generic_plans + custom_plans)::int AS runs FROM pg_prepared_statements
+                             WHERE statement LIKE '%clocktick.entity%' AND statement NOT LIKE '%pg_prepared%'`),
+      ],
+      [{ runs: 2 }],
+      'prepared once, run twice',
+    );
+    await connection.end();
   });
 });
