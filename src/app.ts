@@ -9,6 +9,7 @@ import { entityRoutes } from './http/entities.js';
 import { healthRoutes } from './http/health.js';
 import { historyRoutes } from './http/history.js';
 import { withOtherMethodsRefused } from './http/methods.js';
+import { metricRoutes } from './http/metrics.js';
 import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
 import { type WriteRules, writeRoutes } from './http/writes.js';
 import type { Storage } from './storage/storage.js';
@@ -47,6 +48,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     activityRoutes(app, storage);
     historyRoutes(app, storage);
     healthRoutes(app, storage);
+    metricRoutes(app, storage);
     documentRoutes(app);
   });
   await showDocument(app);

@@ -48,6 +48,7 @@ t.test('openapi.yaml', async (t) => {
       'GET /entities/{id}/history/{property}',
       'GET /health/live',
       'GET /health/ready',
+      'GET /metrics',
       'PATCH /entities/{id}',
       'POST /activities',
       'POST /entities',

@@ -8,8 +8,8 @@ import { type Header, header } from './schemas.js';
  * made as text and never pass through these schemas in production; the tests hold every answer against them.
  */
 
-/** An answer of success: what it means, its headers, and the schema of its body (none: no body). */
-type Success = { description: string; body?: z.ZodType; headers?: Record<string, Header> };
+/** An answer of success: what it means, its headers, the schema of its body (none: no body) and its type, if not JSON. */
+type Success = { description: string; body?: z.ZodType; media?: string; headers?: Record<string, Header> };
 
 /** What may go wrong with any request, and with one that the database has to answer. */
 const ANY: readonly ProblemCode[] = [
@@ -46,6 +46,7 @@ export const WRITING: readonly ProblemCode[] = [
   'entity_too_large',
   'activity_too_large',
   'too_many_writers',
+  'clock_stepped_back',
   'overloaded',
   'outcome_unknown',
   'database_unavailable',
@@ -98,10 +99,10 @@ export function answers(successes: Record<number, Success>, ...codes: readonly (
   ]);
 }
 
-const successOf = ({ description, body, headers }: Success) => ({
+const successOf = ({ description, body, media = 'application/json', headers }: Success) => ({
   description,
   ...(headers ? { headers } : {}),
-  ...(body ? { content: { 'application/json': { schema: body } } } : {}),
+  ...(body ? { content: { [media]: { schema: body } } } : {}),
 });
 
 /** The headers of problems by their status. */

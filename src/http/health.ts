@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { isReady } from '../storage/health.js';
+import { checkReady } from '../storage/health.js';
 import type { Storage } from '../storage/storage.js';
-import { Refusal } from '../temporal/refusal.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
 import * as schemas from './schemas.js';
@@ -32,11 +31,11 @@ export function healthRoutes(app: App, storage: Storage): void {
         operationId: 'isReady',
         summary: 'Can it serve',
         ...schema,
-        response: answers({ 200: status('ready') }, READING),
+        response: answers({ 200: status('ready') }, ['as_of_not_stable_yet'], READING),
       },
     },
     async (_request, reply) => {
-      if (!(await isReady(storage))) throw new Refusal('database_unavailable', 'The database does not answer.');
+      await checkReady(storage);
       return sendJson(reply, '{"status": "ready"}');
     },
   );

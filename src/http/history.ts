@@ -80,6 +80,7 @@ export function historyRoutes(app: App, storage: Storage): void {
             'invalid_id',
             'invalid_as_of',
             'as_of_in_future',
+            'as_of_not_stable_yet',
             'invalid_property_name',
             'invalid_parameter',
             'invalid_cursor',

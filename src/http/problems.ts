@@ -68,6 +68,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   precondition_required: { status: 428, title: 'This service takes no unconditional change' },
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
+  as_of_not_stable_yet: { status: 503, title: 'What was written by that instant is not settled yet' },
+  clock_stepped_back: { status: 503, title: "The database's clock is behind what was promised" },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
   overloaded: { status: 503, title: 'Too many requests wait for the database' },
   outcome_unknown: { status: 503, title: 'Nobody knows whether the write is kept' },
@@ -75,7 +77,13 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
 };
 
 /** Codes after which the same request may be sent again as it is. */
-const RETRYABLE: ReadonlySet<ProblemCode> = new Set(['too_many_writers', 'overloaded', 'database_unavailable']);
+const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
+  'as_of_not_stable_yet',
+  'clock_stepped_back',
+  'too_many_writers',
+  'overloaded',
+  'database_unavailable',
+]);
 
 /** An RFC 9457 problem. */
 type Problem = {
@@ -106,8 +114,8 @@ export function problem(code: ProblemCode, detail: string, notes: Refusal['notes
 /** A name of a megabyte must not come back in every answer about it. */
 const shorten = (text: string) => (text.length > MAX_PATH ? `${text.slice(0, MAX_PATH).toWellFormed()}…` : text);
 
-export function send(reply: FastifyReply, body: Problem): FastifyReply {
-  if (RETRYABLE.has(body.code)) reply.header('retry-after', '1');
+export function send(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
+  if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 
@@ -171,7 +179,9 @@ function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
  * options of Fastify, `frameworkErrors` and `clientErrorHandler`.
  */
 export function answerWithProblems(app: FastifyInstance): void {
-  app.setErrorHandler<FastifyError | Error>((error, request, reply) => send(reply, problemOf(error, request)));
+  app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
+    send(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
+  );
   app.setNotFoundHandler((request, reply) =>
     send(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
   );

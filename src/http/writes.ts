@@ -285,6 +285,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
           'invalid_property_name',
           'invalid_as_of',
           'as_of_in_future',
+          'as_of_not_stable_yet',
           'entity_not_found',
           'tick_not_found',
           'deleted_then',

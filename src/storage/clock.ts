@@ -1,41 +1,180 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isBefore, microseconds } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
-import type { Sql } from './database.js';
+import { coalesce } from './coalesce.js';
+import type { Database } from './database.js';
 import { readFailure } from './failures.js';
 
-/** How far ahead of the database's clock an instant may lie and still be waited for: clocks of callers run ahead. */
-const PATIENCE_SECONDS = 1;
-
 /**
- * Gives what waits until an instant is past by the database's clock, the only one that stamps; it throws the Refusal
- * `as_of_in_future` when that is more than a second away. How late it is there is remembered: nothing need be asked about
- * an instant that was past before.
+ * The database's clock, the only one that stamps, and how far what it stamped is settled. An instant is stable when no tick
+ * at or before it can still appear; once stable it stays so, for whoever takes the snapshot of his read after he was told.
  */
-export function pastWaiter(sql: Sql): (instant: string) => Promise<void> {
-  let knownPast = Number.NEGATIVE_INFINITY;
-  return async (instant) => {
-    // Date drops the microseconds.
-    const latest = Date.parse(instant) + 1;
-    while (latest > knownPast) {
-      const ahead = await secondsAhead(instant);
-      if (ahead > PATIENCE_SECONDS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
-      if (ahead <= 0) return;
-      // Asked again after each wait: timers may fire early, and the two clocks need not run alike.
-      await sleep(Math.ceil(ahead * 1000));
-    }
+export type Clock = {
+  /**
+   * The newest stable instant that is known, newer than any write that was acknowledged before the call, unless an open
+   * transaction holds it back. Does not wait for that.
+   * @throws Refusal `as_of_not_stable_yet` when none is known at all
+   */
+  newestStable: () => Promise<string>;
+  /**
+   * Waits until an instant is stable, for two seconds at most.
+   * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
+   */
+  waitUntilStable: (instant: string) => Promise<void>;
+  /** Whether an instant has come. */
+  hasCome: (instant: string) => Promise<boolean>;
+  /** By how many seconds the newest stable instant lies behind the clock; NaN when none is known. */
+  lag: () => Promise<number>;
+  /**
+   * Waits, as above, until nothing hides what is stable: no prepared transaction, and none whose beginning this role cannot
+   * see. A transaction that is merely open is no such thing.
+   * @throws Refusal `as_of_not_stable_yet`
+   */
+  waitUntilClear: () => Promise<void>;
+};
+
+/** How far ahead of the database's clock an instant may lie and still be waited for: clocks of callers run ahead. */
+const AHEAD_MS = 1_000;
+
+/** For how long anything is waited for. Shared writes take a few milliseconds. */
+const PATIENCE_MS = 2_000;
+
+/** Pauses between looks grow up to this. */
+const LONGEST_PAUSE_MS = 16;
+
+/** How far what was promised may run ahead of what is stored as promised; and from where on more is stored beforehand. */
+const UNSTORED_MS = { most: 1_000, soon: 500 };
+
+/** What `clocktick.stable_instant()` says (drizzle/0008_stable_instant.sql). */
+type Look = {
+  at: string | null;
+  clock: string;
+  promised: string | null;
+  heldBy: number | null;
+  heldSince: string | null;
+  prepared: boolean;
+};
+
+/** The clock of a database. What is known to be stable is kept; nothing need be asked about an instant before it. */
+export function stableClock({ sql, probes }: Pick<Database, 'sql' | 'probes'>, { patience = PATIENCE_MS } = {}): Clock {
+  let known: string | null = null;
+  let stored = Number.NEGATIVE_INFINITY;
+  let storing: Promise<void> | null = null;
+
+  /** Looks, with others that want to. Whoever asks is told of a look that began after that. */
+  const look = coalesce<null, Look>(
+    async (questions) => {
+      const found = await lookNow();
+      return questions.map(() => found);
+    },
+    {
+      bounds: { batch: 100_000, weight: 1, flights: 1, most: 1, patience: 60_000, waiting: 100_000 },
+      weigh: () => 0,
+      isForAll: () => true,
+      failureOf: readFailure,
+    },
+  );
+
+  return {
+    newestStable: async () => {
+      const found = await look(null);
+      if (known === null) throw notStable('No instant', found);
+      return known;
+    },
+    waitUntilStable: async (instant) => {
+      if (isKnown(instant)) return;
+      await until(
+        async () => {
+          const found = await look(null);
+          if (isKnown(instant)) return true;
+          const ahead = millisecondsBetween(found.clock, instant);
+          if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
+          // Asked again after the wait: timers may fire early, and the two clocks need not run alike.
+          if (ahead > 0) await sleep(Math.ceil(ahead));
+          return found;
+        },
+        (found) => notStable(instant, found),
+      );
+    },
+    hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
+    lag: async () => {
+      const { clock } = await look(null);
+      return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
+    },
+    waitUntilClear: () =>
+      until(
+        async () => {
+          const found = await look(null);
+          return found.at !== null || found;
+        },
+        (found) => notStable('No newer instant', found),
+      ),
   };
 
-  async function secondsAhead(instant: string): Promise<number> {
+  async function lookNow(): Promise<Look> {
+    const [found] = await probes<Look[]>`
+      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared
+        FROM clocktick.stable_instant() s`;
+    if (!found) throw new Error('the database does not know how late it is');
+    if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
+    if (found.at !== null) await promise(found.at);
+    // What another instance promised is stable too.
+    for (const stable of [found.at, found.promised]) {
+      if (stable !== null && (known === null || isBefore(known, stable))) known = stable;
+    }
+    return found;
+  }
+
+  /**
+   * Stores what is about to be promised, so that no writer is stamped before it whatever becomes of the server's clock. Not
+   * each time: a step back of less than a second is not noticed by that.
+   */
+  async function promise(instant: string): Promise<void> {
+    const ahead = () => Date.parse(instant) - stored;
+    if (ahead() > UNSTORED_MS.soon) storing ??= store(instant);
+    if (ahead() > UNSTORED_MS.most) await storing;
+    else storing?.catch(() => {}); // tried again by the next look
+    if (ahead() > UNSTORED_MS.most) await promise(instant);
+  }
+
+  async function store(instant: string): Promise<void> {
     try {
-      const [row] = await sql<{ ahead: number; now: number }[]>`
-        SELECT extract(epoch FROM ${instant}::text::timestamptz - now.at)::float8 AS ahead,
-               floor(extract(epoch FROM now.at) * 1000)::float8 AS now
-          FROM (SELECT clock_timestamp() OFFSET 0) AS now (at)`;
-      if (!row) throw new Error('the database does not know how late it is');
-      knownPast = Math.max(knownPast, row.now);
-      return row.ahead;
-    } catch (error) {
-      throw readFailure(error);
+      await sql`
+        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::text::timestamptz)
+            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`;
+      stored = Math.max(stored, Date.parse(instant));
+    } finally {
+      storing = null;
     }
   }
+
+  /** Looks again and again until that gives true, for as long as there is patience; refuses by what was found last. */
+  async function until(attempt: () => Promise<true | Look>, refusal: (found: Look) => Refusal): Promise<void> {
+    const start = performance.now();
+    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const found = await attempt();
+      if (found === true) return;
+      if (performance.now() - start > patience) throw refusal(found);
+      await sleep(pause);
+    }
+  }
+
+  /** Date drops the microseconds, which need only be compared within the last millisecond. */
+  function isKnown(instant: string): boolean {
+    return known !== null && (Date.parse(instant) < Date.parse(known) || !isBefore(known, instant));
+  }
+}
+
+const millisecondsBetween = (from: string, to: string): number => Number(microseconds(to) - microseconds(from)) / 1000;
+
+/** Says what to look for: this is read at night. */
+function notStable(what: string, { prepared, heldBy, heldSince }: Look): Refusal {
+  const reason = prepared
+    ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
+    : heldBy !== null && heldSince === null
+      ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
+      : heldBy !== null
+        ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
+        : 'the last transactions have only just ended';
+  return new Refusal('as_of_not_stable_yet', `${what} is stable yet: ${reason}.`);
 }

@@ -21,6 +21,8 @@ export type Database = {
   sharedReads: postgres.Sql;
   /** Writes that requests share, and which wait for nobody's lock. */
   sharedWrites: postgres.Sql;
+  /** One connection to ask what is stable: many wait for that, and it is answered at once. */
+  probes: postgres.Sql;
   /**
    * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
    * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
@@ -98,12 +100,14 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     max: MOST_FLIGHTS.writes,
     connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
   });
+  const probes = postgres(url, { ...options, max: 1 });
   const connect = () => postgres(url, { ...options, max: 1 });
   const limits = { COMMIT: pLimit(OWN_CLIENTS.COMMIT), ROLLBACK: pLimit(OWN_CLIENTS.ROLLBACK) };
   return {
     sql,
     sharedReads,
     sharedWrites,
+    probes,
     connect,
     transaction: async (end, work, isGone) => {
       const limit = limits[end];
@@ -118,7 +122,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
-      await Promise.all([sql, sharedReads, sharedWrites].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, sharedReads, sharedWrites, probes].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }

@@ -13,11 +13,11 @@ export type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRo
  * What differs between the states of an entity as of two points (`to` null: now), in one statement: the ranges that contain
  * the one tick against those that contain the other. A value that was changed and changed back is no difference.
  * @returns undefined: no such entity
- * @throws Refusal `as_of_in_future`
+ * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function readDiff(storage: Storage, id: string, from: Point, to: Point | null): Promise<Diff | undefined> {
   const { sql } = storage;
-  for (const point of [from, to]) if (point && 'instant' in point) await storage.waitUntilPast(point.instant);
+  for (const point of [from, to]) if (point && 'instant' in point) await storage.clock.waitUntilStable(point.instant);
   const stateAt = (end: 'from' | 'to') =>
     sql`(SELECT h.property, h.value FROM clocktick.property_range h
           WHERE h.entity_id = ${id}::uuid AND h.vclock @> (SELECT ends.${sql(end)} FROM ends))`;

@@ -53,17 +53,17 @@ export async function readEntitiesThen(
 }
 
 /**
- * Reads an entity as of a point; it throws the Refusal `as_of_in_future`.
+ * Reads an entity as of a point; it throws the Refusals `as_of_in_future` and `as_of_not_stable_yet`.
  *
  * Where nothing has changed since, the entity as it is now is the answer, for a quarter of what an older state costs (4 µs
  * in the server against 19). So that is asked for first, unless most of those that were asked for last were older: then it
  * would only be one statement more. Either way the answer is the same.
  */
 export function asOfReader({
-  waitUntilPast,
+  clock,
   entityNow,
   entityThen,
-}: Pick<Storage, 'waitUntilPast' | 'entityNow' | 'entityThen'>): Storage['entityAsOf'] {
+}: Pick<Storage, 'clock' | 'entityNow' | 'entityThen'>): Storage['entityAsOf'] {
   let shareOfUnchanged = 0.5;
   const note = (isUnchanged: boolean) => {
     shareOfUnchanged += (Number(isUnchanged) - shareOfUnchanged) / 32;
@@ -72,7 +72,7 @@ export function asOfReader({
 
   return async (question, isGone) => {
     const { id, fields, point } = question;
-    if ('instant' in point) await waitUntilPast(point.instant);
+    if ('instant' in point) await clock.waitUntilStable(point.instant);
     if (shareOfUnchanged >= 0.5) {
       const now = await entityNow({ id, fields }, isGone);
       if (!now) return undefined;
@@ -149,15 +149,15 @@ export type ListedRow = Past<Omit<EntityRow, 'properties'> & { properties: strin
 /**
  * Many entities now (`instant` null) or as of an instant, tombstones included, in the order of their ids, up to LIST_BYTES of
  * properties; ids that were never created are left out.
- * @throws Refusal `as_of_in_future`
+ * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function listEntities(
-  { sql, waitUntilPast }: Storage,
+  { sql, clock }: Storage,
   ids: readonly string[],
   instant: string | null,
   fields: readonly string[] | null,
 ): Promise<ListedRow[]> {
-  if (instant !== null) await waitUntilPast(instant);
+  if (instant !== null) await clock.waitUntilStable(instant);
   const question = sql`
     (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
             ${instant}::text::timestamptz AS instant

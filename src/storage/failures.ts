@@ -33,6 +33,8 @@ const neverSent = (error: unknown): boolean =>
 
 /** lock_not_available */
 const LOCKED = '55P03';
+/** The write function's own: stamps would lie at or before what was promised to be stable. */
+const CLOCK_STEPPED_BACK = 'CT001';
 /** read_only_sql_transaction: this is a standby */
 const READ_ONLY = '25006';
 
@@ -69,7 +71,8 @@ export function concernsAll(error: unknown): boolean {
     neverSent(error) ||
     brokeUnderWay(error) ||
     (isOverload(code) && code !== LOCKED) ||
-    code === READ_ONLY
+    code === READ_ONLY ||
+    code === CLOCK_STEPPED_BACK
   );
 }
 
@@ -104,6 +107,7 @@ export function writeFailure(error: unknown): unknown {
     });
   }
   if (isOverload(code) || code === READ_ONLY) return unavailable(error);
+  if (code === CLOCK_STEPPED_BACK) return steppedBack(error);
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
     return new Refusal(
       'entity_too_large',
@@ -130,3 +134,13 @@ const isOverload = (code: string): boolean => /^5[37]...$|^55P03$/.test(code);
 
 export const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });
+
+function steppedBack(cause: unknown): Refusal {
+  const detail = cause instanceof Error && 'detail' in cause ? Number(cause.detail) : Number.NaN;
+  const seconds = Number.isFinite(detail) ? Math.max(Math.ceil(detail), 1) : 1;
+  return new Refusal(
+    'clock_stepped_back',
+    `The database's clock is ${seconds} s behind what was already told to be stable. Nothing was written.`,
+    { cause, retryAfter: seconds },
+  );
+}

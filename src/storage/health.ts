@@ -1,10 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Refusal } from '../temporal/refusal.js';
 import type { Database } from './database.js';
+import type { Storage } from './storage.js';
 
 const PATIENCE_MS = 2000;
 
-/** Whether the database answers, migrated, within two seconds. */
-export async function isReady({ sql }: Database): Promise<boolean> {
+/**
+ * That the database answers, migrated, and lets it be told what is stable.
+ * @throws Refusal `database_unavailable`, `as_of_not_stable_yet`
+ */
+export async function checkReady(storage: Storage): Promise<void> {
+  if (!(await answers(storage))) throw new Refusal('database_unavailable', 'The database does not answer.');
+  await storage.clock.waitUntilClear();
+}
+
+/** Whether it does so within two seconds. */
+async function answers({ sql }: Database): Promise<boolean> {
   const answer = sql`SELECT FROM clocktick.entity LIMIT 1`.then(
     () => true,
     () => false,

@@ -188,11 +188,11 @@ export async function readRanges(
 /**
  * The one range of a property that contains a point (`@>`), as it was then: still open. No range where the property was
  * not set at that point; 'no property' where it had never been set by then, so that the answer never changes later.
- * @throws Refusal `as_of_in_future`
+ * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function readRangeAsOf(storage: Storage, id: string, property: string, point: Point): Promise<Ranges> {
   const { sql } = storage;
-  if ('instant' in point) await storage.waitUntilPast(point.instant);
+  if ('instant' in point) await storage.clock.waitUntilStable(point.instant);
   const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
   try {
     const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { pastWaiter } from './clock.js';
+import { type Clock, stableClock } from './clock.js';
 import { type Ask, coalesce } from './coalesce.js';
 import { type Database, LOCK_PATIENCE_MS, MOST_FLIGHTS, openDatabase } from './database.js';
 import {
@@ -17,11 +17,12 @@ import { type Applied, applyChanges, type WrittenChange } from './write.js';
 
 /** What the service reads from and writes to: the database, and what its requests share. */
 export type Storage = Database & {
+  clock: Clock;
   /** An entity as it is now, tombstones included; undefined where it was never created. */
   entityNow: Ask<EntityQuestion, EntityRow | undefined>;
   /** An entity as of a point; whether an instant has come already is for the caller to know. */
   entityThen: Ask<PastQuestion, PastEntityRow | undefined>;
-  /** The same; waits for an instant that has not come. @throws Refusal `as_of_in_future` */
+  /** The same; waits for an instant that has not come. @throws Refusal `as_of_in_future`, `as_of_not_stable_yet` */
   entityAsOf: Ask<PastQuestion, PastEntityRow | undefined>;
   /** Applies one change, of an entity that no other change under way is of. */
   applyChange: Ask<WrittenChange, Applied>;
@@ -29,8 +30,6 @@ export type Storage = Database & {
   inTurn: InTurn;
   /** What writes left of their entities, by id: where others write too, it may have changed since. */
   lastWritten: LRUCache<string, EntityRow>;
-  /** @throws Refusal `as_of_in_future` */
-  waitUntilPast: (instant: string) => Promise<void>;
 };
 
 /**
@@ -66,8 +65,8 @@ export const openStorage = (url: string): Storage => storageOf(openDatabase(url)
 const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.length ?? 0);
 
 /** What requests share over a database; `bounds` are those of a statement. */
-export function storageOf(database: Database, bounds = BOUNDS): Storage {
-  const { sql, sharedReads, sharedWrites } = database;
+export function storageOf(database: Database, { bounds = BOUNDS, clock = stableClock(database) } = {}): Storage {
+  const { sharedReads, sharedWrites } = database;
   const sizes = new LRUCache<string, number>({ max: LARGE.known });
   const reading = {
     bounds: { ...bounds, ...READING },
@@ -92,15 +91,14 @@ export function storageOf(database: Database, bounds = BOUNDS): Storage {
     async (questions: readonly PastQuestion[]) => noted(await readEntitiesThen(sharedReads, questions)),
     reading,
   );
-  const waitUntilPast = pastWaiter(sql);
   return {
     ...database,
+    clock,
     entityNow,
     entityThen,
-    entityAsOf: asOfReader({ waitUntilPast, entityNow, entityThen }),
+    entityAsOf: asOfReader({ clock, entityNow, entityThen }),
     applyChange: coalesce((changes) => applyChanges(sharedWrites, changes, { patient: false }), writing),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
-    waitUntilPast,
   };
 }

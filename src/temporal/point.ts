@@ -47,8 +47,8 @@ export function parsePoint(text: string, parameter: string): Point {
 /** Whether one instant lies before another, both RFC 3339 text that `parsePoint` took or an answer shows. */
 export const isBefore = (instant: string, other: string): boolean => microseconds(instant) < microseconds(other);
 
-/** Since 1970. A number would be exact from 1684 to 2255 only. */
-function microseconds(instant: string): bigint {
+/** Microseconds since 1970. A number would be exact from 1684 to 2255 only. */
+export function microseconds(instant: string): bigint {
   const fraction = /\.(\d+)/.exec(instant)?.[1] ?? '';
   return BigInt(Date.parse(instant)) * 1000n + BigInt(fraction.padEnd(6, '0').slice(3));
 }

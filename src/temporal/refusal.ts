@@ -18,6 +18,7 @@ export type RefusalCode =
   | 'activity_given_twice'
   | 'unknown_activity'
   | 'as_of_in_future'
+  | 'as_of_not_stable_yet'
   | 'entity_not_found'
   | 'entity_deleted'
   | 'tick_not_found'
@@ -35,6 +36,7 @@ export type RefusalCode =
   | 'entity_too_large'
   | 'activity_too_large'
   | 'too_many_writers'
+  | 'clock_stepped_back'
   | 'overloaded'
   | 'outcome_unknown'
   | 'database_unavailable';
@@ -46,6 +48,8 @@ export type Fault = { path: string; message: string };
 export type RefusalNotes = {
   errors?: Fault[];
   members?: Record<string, string | number>;
+  /** In how many seconds it makes sense to ask again, where that is known. */
+  retryAfter?: number;
   cause?: unknown;
 };
 

@@ -44,6 +44,21 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
   ['without range_is_capped_now', CAP],
   ['without any guard', triggers(ENTITY, TICK, OPEN, CAP, ROWS)],
   [
+    'without entity_in_order',
+    {
+      off: 'DROP INDEX clocktick.entity_in_order',
+      on: `CREATE INDEX entity_in_order ON clocktick.entity (type, coalesce(key, ''), id)`,
+    },
+  ],
+  [
+    'without tick_type_at, tick_imported',
+    {
+      off: 'DROP INDEX clocktick.tick_type_at, clocktick.tick_imported',
+      on: `CREATE INDEX tick_type_at ON clocktick.tick (type, at);
+           CREATE INDEX tick_imported ON clocktick.tick (type, recorded_at) WHERE recorded_at <> at`,
+    },
+  ],
+  [
     'without property_history_no_overlap',
     {
       off: `${OVERLAP} DROP CONSTRAINT property_history_no_overlap`,

@@ -8,7 +8,13 @@ import { startEmbedded } from '../../src/storage/embedded.js';
  */
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/clocktick-test/', import.meta.url));
 const URL_FILE = `${FOLDER}url`;
-const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' };
+const SETTINGS = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: '300',
+  max_prepared_transactions: '10',
+};
 
 export const TEMPLATE = 'clocktick_template';
 

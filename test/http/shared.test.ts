@@ -206,7 +206,7 @@ t.test('requests that share statements', async (t) => {
   });
 
   await t.test('a table that somebody has locked fills the queue, which refuses; then all goes on', async (t) => {
-    const narrow = storageOf(openDatabase(url), { batch: 2, weight: 1000, patience: 10, waiting: 3 });
+    const narrow = storageOf(openDatabase(url), { bounds: { batch: 2, weight: 1000, patience: 10, waiting: 3 } });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);
     const ids = await Promise.all(Array.from({ length: 30 }, () => create()));
@@ -279,7 +279,7 @@ t.test('requests that share statements', async (t) => {
 
   await t.test('a full queue is 503 overloaded with Retry-After, and leaves nothing', async (t) => {
     const bounds = { batch: 2, weight: 1000, patience: 10, waiting: 3 };
-    const narrow = storageOf(openDatabase(url), bounds);
+    const narrow = storageOf(openDatabase(url), { bounds });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);
     const ids = await Promise.all(Array.from({ length: 20 }, () => create()));
