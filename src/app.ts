@@ -4,6 +4,7 @@ import { refuseOtherAnswers } from './http/accept.js';
 import { activityRoutes } from './http/activities.js';
 import type { App, RequestTypes } from './http/app-type.js';
 import { readBodiesExactly } from './http/body.js';
+import { collectionRoutes } from './http/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/documents.js';
 import { entityRoutes } from './http/entities.js';
 import { healthRoutes } from './http/health.js';
@@ -44,6 +45,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
   await describeRoutes(app);
   withOtherMethodsRefused(app, () => {
     entityRoutes(app, storage);
+    collectionRoutes(app, storage);
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
     historyRoutes(app, storage);

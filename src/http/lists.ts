@@ -1,3 +1,9 @@
+import { faultOfName } from '../temporal/property-name.js';
+import { Refusal } from '../temporal/refusal.js';
+
+/** How many entities, or properties, one call may name: as many as surely fit into a URL of 16 KiB. */
+export const MAX_ITEMS = 100;
+
 /**
  * The items of a parameter that takes many: separated by commas, the parameter repeated, or both. Keys and names of
  * properties may hold commas themselves: `\,` is one inside an item, and `\\` a backslash.
@@ -18,4 +24,23 @@ export function itemsOf(parameter: string | readonly string[]): string[] {
     }
     return [...items, item];
   });
+}
+
+/** @throws Refusal `invalid_property_name`, `invalid_parameter` */
+export function fieldsOf(parameter: string | string[] | undefined): string[] | null {
+  if (parameter === undefined) return null;
+  const names = [...new Set(itemsOf(parameter))];
+  if (names.length > MAX_ITEMS) throw tooMany('fields', names.length);
+  const errors = names.flatMap((name) => {
+    const message = faultOfName(name);
+    return message === null ? [] : [{ path: 'fields', message }];
+  });
+  const [first] = errors;
+  if (first) throw new Refusal('invalid_property_name', `fields: ${first.message}.`, { errors });
+  return names;
+}
+
+export function tooMany(path: string, count: number): Refusal {
+  const message = `names ${count}, more than ${MAX_ITEMS}`;
+  return new Refusal('invalid_parameter', `${path} ${message}.`, { errors: [{ path, message }] });
 }

@@ -1,7 +1,6 @@
 import type { Entity, Past } from '../temporal/entity.js';
 import { isBefore, type Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
-import { readFailure } from './failures.js';
 import type { Storage } from './storage.js';
 
 /**
@@ -16,12 +15,6 @@ export type PastEntityRow = Past<EntityRow & { latest?: number }>;
 export type EntityQuestion = { id: string; fields: readonly string[] | null };
 /** … as of a tick or an instant. */
 export type PastQuestion = EntityQuestion & { point: Point };
-
-/**
- * How much JSON of properties one answer about many entities may hold; those beyond it come without, so that no URL of a
- * few bytes takes hundreds of megabytes here or more than a string of V8 holds (512 MB). One entity always fits.
- */
-const LIST_BYTES = 16 * 2 ** 20;
 
 /** Each entity as it is now, tombstones included; undefined where it was never created. */
 export async function readEntitiesNow(
@@ -108,7 +101,7 @@ const ofFields = (sql: Sql, properties: Fragment): Fragment =>
               FROM jsonb_each(${properties}) p WHERE q.fields ? p.key)
       END`;
 
-const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
+export const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
   SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick, e.deleted,
          e.created_at AS "createdAt", e.updated_at AS "updatedAt",
          (${ofFields(sql, sql`e.properties`)})::text AS properties
@@ -119,7 +112,7 @@ const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
  * later, and with the closed ranges that contain the tick (`@>`). The open ranges are found by their partial unique index,
  * the closed ones by the constraint's GiST index, 8 buffers at depth 20,000.
  */
-function entitiesThen(sql: Sql, question: Fragment): Fragment {
+export function entitiesThen(sql: Sql, question: Fragment): Fragment {
   const then = sql`
     (e.properties - ARRAY(
        SELECT h.property FROM clocktick.property_history h
@@ -141,35 +134,4 @@ function entitiesThen(sql: Sql, question: Fragment): Fragment {
         (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
           WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)
       ) past ON true`;
-}
-
-/** One of many entities; without properties where the answer had no room left for them. */
-export type ListedRow = Past<Omit<EntityRow, 'properties'> & { properties: string | null }>;
-
-/**
- * Many entities now (`instant` null) or as of an instant, tombstones included, in the order of their ids, up to LIST_BYTES of
- * properties; ids that were never created are left out.
- * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
- */
-export async function listEntities(
-  { sql, clock }: Storage,
-  ids: readonly string[],
-  instant: string | null,
-  fields: readonly string[] | null,
-): Promise<ListedRow[]> {
-  if (instant !== null) await clock.waitUntilStable(instant);
-  const question = sql`
-    (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
-            ${instant}::text::timestamptz AS instant
-       FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS u (id, n)) q`;
-  try {
-    return await sql<ListedRow[]>`
-      WITH row AS MATERIALIZED (${instant === null ? entitiesNow(sql, question) : entitiesThen(sql, question)})
-      SELECT id, type, key, tick, deleted, "createdAt", "updatedAt",
-             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY n) <= ${LIST_BYTES} THEN properties END AS properties
-        FROM row
-       ORDER BY n`;
-  } catch (error) {
-    throw readFailure(error);
-  }
 }

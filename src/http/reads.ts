@@ -1,0 +1,41 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { sendJson } from './answers.js';
+import { isKnown } from './conditions.js';
+import * as schemas from './schemas.js';
+
+/* How reads of entities are asked and answered: what the calls have in common, and what the OpenAPI document says of it. */
+
+export const readHeaders = z.looseObject({
+  'if-none-match': schemas.optional('Answers 304 when the entity tag is one of these', '"2"'),
+});
+
+export const NOT_MODIFIED = {
+  304: {
+    description: 'The entity tag is one of If-None-Match',
+    headers: { ETag: schemas.etagHeader, 'Content-Location': schemas.contentLocationHeader },
+  },
+};
+
+/** What may be wrong with a question for entities, now or as of a point. */
+export const ASKING = [
+  'invalid_id',
+  'invalid_as_of',
+  'as_of_in_future',
+  'as_of_not_stable_yet',
+  'invalid_property_name',
+  'invalid_parameter',
+  'invalid_condition',
+] as const;
+
+/** Sends JSON text under its entity tag; or 304 to who has it. */
+export function sendUnlessKnown(
+  reply: FastifyReply,
+  etag: string,
+  headers: { 'if-none-match'?: string | undefined },
+  text: () => string,
+): FastifyReply {
+  const known = isKnown(etag, headers['if-none-match']);
+  reply.header('etag', etag);
+  return known ? reply.code(304).send(undefined) : sendJson(reply, text());
+}
