@@ -5,7 +5,7 @@ import { isUuid, newId } from '../temporal/identity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, BODY, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
-import { invalidCursor, linkNext, readCursor, writeCursor } from './pages.js';
+import { invalidCursor, linkNext, NOT_OURS, readCursor, writeCursor } from './pages.js';
 import * as schemas from './schemas.js';
 import { arrayText, type Member, objectText, scalarText } from './text.js';
 
@@ -84,7 +84,7 @@ export function activityId(text: string, path: string): string {
 function afterOf(cursor: string | undefined, id: string): string | null {
   if (cursor === undefined) return null;
   const [after = ''] = readCursor(cursor, `activity ${id}`);
-  if (!isUuid(after)) throw invalidCursor('is not one that this service gave');
+  if (!isUuid(after)) throw invalidCursor(NOT_OURS);
   return after;
 }
 

@@ -1,19 +1,71 @@
 import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type ListedRow, listEntities } from '../storage/collections.js';
+import {
+  type Collection,
+  type ListedRow,
+  listEntities,
+  type Newest,
+  type Pin,
+  readNewest,
+  readPage,
+} from '../storage/collections.js';
 import type { Storage } from '../storage/storage.js';
-import { parseAddress } from '../temporal/identity.js';
+import { isKey, parseAddress } from '../temporal/identity.js';
 import { parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
-import { answers, READING } from './answers.js';
+import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
+import { goneOf } from './caller.js';
+import { isKnown } from './conditions.js';
 import { entityText } from './entity-text.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from './lists.js';
+import { collectionCursor, invalidCursor, linkNext, NOT_OURS, readCollectionCursor } from './pages.js';
 import { ASKING, NOT_MODIFIED, readHeaders, sendUnlessKnown } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
-/** The call that reads many entities. */
+/** What only the entities that are asked for by name, or only those of a collection, can be asked for with. */
+const OF_COLLECTIONS = ['type', 'keyPrefix', 'deleted', 'recordedAsOf', 'limit', 'cursor'] as const;
+
+const collectionQuery = z
+  .strictObject({
+    ids: schemas.optionalList(`These entities: up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
+    type: schemas.entityType
+      .optional()
+      .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
+    keyPrefix: z
+      .string()
+      .refine(isKey, { error: 'must have 1 to 512 characters, as a key' })
+      .optional()
+      .meta({ description: 'Those whose keys begin so; needs `type`' }),
+    deleted: z
+      .enum(['only', 'include'])
+      .optional()
+      .meta({ description: 'Those that were deleted then, too, or only those; without, none of them' }),
+    asOf: schemas.optional(
+      'As they were at an RFC 3339 instant; without, at the newest that is stable',
+      schemas.EXAMPLE_INSTANT,
+    ),
+    recordedAsOf: schemas.optional(
+      'By what was recorded at an RFC 3339 instant; without, by all of it',
+      schemas.EXAMPLE_INSTANT,
+    ),
+    fields: schemas.fields,
+    limit: schemas.optionalLimit,
+    cursor: schemas.pageParameters.cursor,
+  })
+  .superRefine((query, context) => {
+    const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (query.ids !== undefined)
+      for (const name of OF_COLLECTIONS) if (query[name] !== undefined) refuse(name, 'does not go with ids');
+    if (query.keyPrefix !== undefined && query.type === undefined)
+      refuse('keyPrefix', 'needs type: keys are those of a type');
+  });
+
+type CollectionQuery = z.output<typeof collectionQuery>;
+
+/** The call that reads many entities: those that it names, or a collection page by page. */
 export function collectionRoutes(app: App, storage: Storage): void {
   app.get(
     '/entities',
@@ -21,39 +73,119 @@ export function collectionRoutes(app: App, storage: Storage): void {
       schema: {
         operationId: 'readEntities',
         tags: ['entities'],
-        summary: 'Read many entities by their ids, now or as of an instant',
-        querystring: z.strictObject({
-          ids: schemas.list(`Up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
-          asOf: schemas.optional('The entities as they were at an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
-          fields: schemas.fields,
-        }),
+        summary: 'Read many entities, by their ids or page by page, as of an instant',
+        querystring: collectionQuery,
         headers: readHeaders,
         response: answers(
           {
             200: {
-              description: 'The entities that are there, and which are not',
-              body: schemas.entityList,
+              description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
+              body: z.union([schemas.snapshotPage, schemas.entityList]),
               headers: {
-                ETag: { ...schemas.etagHeader, description: 'Over every id and tick that the answer shows' },
+                ETag: {
+                  ...schemas.etagHeader,
+                  description: 'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
+                },
+                Link: schemas.linkHeader,
+                'Cache-Control': schemas.cacheControlHeader,
               },
             },
             ...NOT_MODIFIED,
           },
           ASKING,
+          ['invalid_cursor', 'overloaded'],
           READING,
         ),
       },
     },
-    async ({ query, headers }, reply) => {
-      const addresses = addressesOf(query.ids);
-      const instant = query.asOf === undefined ? null : instantOf(query.asOf);
-      const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
-      const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
-      const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
-      return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
+    async (request, reply) => {
+      const { ids, ...query } = request.query;
+      return ids === undefined ? sendPage(storage, request, reply, query) : sendNamed(storage, request, reply, ids);
     },
   );
 }
+
+type Asking = FastifyRequest & { headers: { 'if-none-match'?: string | undefined } };
+
+/** Answers with the entities that are named. */
+async function sendNamed(
+  storage: Storage,
+  { query, headers }: Asking & { query: CollectionQuery },
+  reply: FastifyReply,
+  ids: string | string[],
+): Promise<FastifyReply> {
+  const addresses = addressesOf(ids);
+  const instant = query.asOf === undefined ? null : instantOf(query.asOf, 'asOf');
+  const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
+  const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
+  const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
+  reply.header('cache-control', schemas.REVALIDATE);
+  return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
+}
+
+/** Answers with a page of a collection, or with 304 before any entity is read. */
+async function sendPage(
+  storage: Storage,
+  request: Asking & { query: CollectionQuery },
+  reply: FastifyReply,
+  query: Omit<CollectionQuery, 'ids'>,
+): Promise<FastifyReply> {
+  const { type = null, keyPrefix = null, deleted = 'exclude', limit = Number(schemas.DEFAULT_LIMIT) } = query;
+  const collection: Collection = { type, keyPrefix, deleted };
+  const fields = fieldsOf(query.fields);
+  const walk = JSON.stringify(['entities', collection, query.asOf, query.recordedAsOf]);
+  const { pin, after, isFixed } = await positionOf(storage, query, walk);
+  const ifNoneMatch = request.headers['if-none-match'];
+  reply.header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE);
+  if (ifNoneMatch !== undefined) {
+    const etag = tagOf(await readNewest(storage, type, pin));
+    if (isKnown(etag, ifNoneMatch)) return reply.code(304).header('etag', etag).send(undefined);
+  }
+  const page = await readPage(storage, collection, pin, { after, limit, fields }, goneOf(request.raw));
+  const { newest } = page;
+  const cursor = page.next === null || newest.asOf === null ? null : collectionCursor(walk, newest, page.next);
+  const text = objectText([
+    ['asOf', scalarText(newest.asOf)],
+    ['recordedAsOf', scalarText(newest.recordedAsOf)],
+    ['items', arrayText(page.rows.map(entityText))],
+    ['next', linkNext(request, reply, cursor)],
+  ]);
+  return sendJson(reply.header('etag', tagOf(newest)), text);
+}
+
+/**
+ * What a page is pinned to, and where it begins. A cursor's instants were found stable by whichever instance gave it, so
+ * nothing that is open by now holds them back; that they have come at all is asked, because anybody can write a cursor.
+ * @throws Refusal `invalid_cursor`, `invalid_as_of`, `as_of_in_future`, `as_of_not_stable_yet`
+ */
+async function positionOf(
+  { clock }: Storage,
+  { asOf, recordedAsOf, cursor }: Omit<CollectionQuery, 'ids'>,
+  walk: string,
+): Promise<{ pin: Pin; after: string | null; isFixed: boolean }> {
+  if (cursor !== undefined) {
+    const position = readCollectionCursor(cursor, walk);
+    for (const instant of Object.values(position.pin)) {
+      if (!(await clock.hasCome(instant))) throw invalidCursor(NOT_OURS);
+    }
+    return { ...position, isFixed: true };
+  }
+  const given = {
+    asOf: asOf && instantOf(asOf, 'asOf'),
+    recordedAsOf: recordedAsOf && instantOf(recordedAsOf, 'recordedAsOf'),
+  };
+  for (const instant of Object.values(given)) if (instant !== undefined) await clock.waitUntilStable(instant);
+  const stable = await clock.newestStable();
+  return {
+    pin: { asOf: given.asOf ?? stable, recordedAsOf: given.recordedAsOf ?? stable },
+    after: null,
+    isFixed: given.asOf !== undefined && given.recordedAsOf !== undefined,
+  };
+}
+
+/** The same two instants are the same snapshot, so they are its tag. */
+const tagOf = ({ asOf, recordedAsOf }: Newest): string =>
+  asOf === null ? '"nothing"' : asOf === recordedAsOf ? `"${asOf}"` : `"${asOf}/${recordedAsOf}"`;
 
 /**
  * The entities that are asked for, each once, by their ids, with the caller's words for them.
@@ -71,11 +203,11 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
 }
 
 /** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
-function instantOf(text: string): string {
-  const point = parsePoint(text, 'asOf');
+function instantOf(text: string, parameter: string): string {
+  const point = parsePoint(text, parameter);
   if ('instant' in point) return point.instant;
   const message = 'is a tick, and many entities have many clocks: give an instant';
-  throw new Refusal('invalid_as_of', `asOf ${message}.`, { errors: [{ path: 'asOf', message }] });
+  throw new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
 }
 
 function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {

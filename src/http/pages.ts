@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Pin } from '../storage/collections.js';
 import type { HistoryPage, Order } from '../storage/history.js';
+import { isUuid } from '../temporal/identity.js';
+import { isInstant } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { scalarText } from './text.js';
 
@@ -9,7 +12,7 @@ import { scalarText } from './text.js';
  * is not signed; what it names of the walk keeps it from being taken along to another one by mistake.
  */
 export function writeCursor(walk: string, position: readonly (string | number)[]): string {
-  return Buffer.from([fingerprint(walk), ...position].join('.')).toString('base64url');
+  return Buffer.from([fingerprint(walk), ...position].join(' ')).toString('base64url');
 }
 
 const fingerprint = (walk: string): string => createHash('sha256').update(walk).digest('base64url').slice(0, 8);
@@ -19,11 +22,13 @@ const fingerprint = (walk: string): string => createHash('sha256').update(walk).
  * @throws Refusal `invalid_cursor`
  */
 export function readCursor(cursor: string, walk: string): string[] {
-  const [of, ...position] = Buffer.from(cursor, 'base64url').toString().split('.');
+  const [of, ...position] = Buffer.from(cursor, 'base64url').toString().split(' ');
   if (of !== fingerprint(walk))
     throw invalidCursor('is not one of this walk: send it with the parameters it came with');
   return position;
 }
+
+export const NOT_OURS = 'is not one that this service gave';
 
 export const invalidCursor = (message: string): Refusal =>
   new Refusal('invalid_cursor', `cursor ${message}.`, { errors: [{ path: 'cursor', message }] });
@@ -41,13 +46,24 @@ export function historyPage(
   const [until = 0, after = 0] = position.map(Number);
   const sound =
     position.length === 2 && position.every((tick) => /^[1-9]\d{0,9}$/.test(tick) && Number(tick) < 2 ** 31);
-  if (!sound) throw invalidCursor('is not one that this service gave');
+  if (!sound) throw invalidCursor(NOT_OURS);
   return { order, limit, until, after };
 }
 
 /** The cursor of a history's next page: the tick the walk is pinned to, and the tick where this page ended. */
 export const historyCursor = (walk: string, order: Order, until: number, after: number): string =>
   writeCursor(`${walk} ${order}`, [until, after]);
+
+/** The cursor of a collection's next page: what the walk is pinned to, and the entity at which this page ended. */
+export const collectionCursor = (walk: string, { asOf, recordedAsOf }: Pin, after: string): string =>
+  writeCursor(walk, [asOf, recordedAsOf, after]);
+
+/** @throws Refusal `invalid_cursor` */
+export function readCollectionCursor(cursor: string, walk: string): { pin: Pin; after: string } {
+  const [asOf = '', recordedAsOf = '', after = '', ...more] = readCursor(cursor, walk);
+  if (!isInstant(asOf) || !isInstant(recordedAsOf) || !isUuid(after) || more.length > 0) throw invalidCursor(NOT_OURS);
+  return { pin: { asOf, recordedAsOf }, after };
+}
 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {

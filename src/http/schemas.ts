@@ -187,17 +187,38 @@ export const entityList = z
   })
   .meta({ id: 'EntityList' });
 
-/** Parameters of every call that gives pages. */
-export const pageParameters = {
-  limit: z
-    .string()
-    .regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' })
-    .default('100')
+/** How many items a page may have, if nobody says. */
+export const DEFAULT_LIMIT = '100';
+
+const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
+const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
+  given
     .transform(Number)
     .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
-    .meta({ description: 'How many items at most', example: '100' }),
+    .meta({ description: 'How many items at most', example: DEFAULT_LIMIT });
+
+export const snapshotPage = z
+  .strictObject({
+    asOf: instant.nullable().meta({
+      description:
+        'The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet',
+    }),
+    recordedAsOf: instant.nullable().meta({
+      description: 'When the newest of them was recorded: later than `asOf` only where history was imported',
+    }),
+    items: z.array(entity).meta({ description: 'In the order of their keys (those without first), then of their ids' }),
+    next,
+  })
+  .meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
+
+/** Parameters of every call that gives pages. */
+export const pageParameters = {
+  limit: counted(limit.default(DEFAULT_LIMIT)),
   cursor: z.string().max(200).optional().meta({ description: 'Where to go on: `next` of the last page' }),
 };
+
+/** The same, of a call that does not always. */
+export const optionalLimit = counted(limit).optional();
 
 export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' });
 
@@ -242,8 +263,8 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
 const many = z.union([z.string(), z.array(z.string())]);
 const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a comma inside an item)';
 
-export const list = (described: string, example: string) =>
-  many.meta({ description: `${described}; ${HOW_MANY}`, example });
+export const optionalList = (described: string, example: string) =>
+  many.optional().meta({ description: `${described}, such as \`${example}\`; ${HOW_MANY}` });
 
 export const fields = many
   .optional()
@@ -257,6 +278,12 @@ export const header = (description: string, example: string): Header => ({ type:
 
 export type Header = { type: 'string'; description: string; example: string };
 
+/** What never changes again. */
+export const IMMUTABLE = 'max-age=31536000, immutable';
+/** What a cache may keep, but not give without asking whether it has changed. */
+export const REVALIDATE = 'no-cache';
+
+export const cacheControlHeader = header('Whether the answer can ever change', IMMUTABLE);
 export const etagHeader = header("The entity's tick, a strong tag", '"2"');
 export const locationHeader = header('Where it is', `/entities/${EXAMPLE_ID}`);
 export const contentLocationHeader = header(

@@ -1,6 +1,6 @@
 import type { Past } from '../temporal/entity.js';
-import { arrayText } from './database.js';
-import { type EntityRow, entitiesNow, entitiesThen } from './entities.js';
+import { arrayText, type Fragment, type Sql } from './database.js';
+import { type EntityRow, entitiesNow, entitiesThen, ofFields, propertiesThen } from './entities.js';
 import { readFailure } from './failures.js';
 import type { Storage } from './storage.js';
 
@@ -39,4 +39,172 @@ export async function listEntities(
   } catch (error) {
     throw readFailure(error);
   }
+}
+
+/** Which entities of a collection to read: those of a type, or all (null); whose keys begin so; and of the deleted ones. */
+export type Collection = {
+  type: string | null;
+  keyPrefix: string | null;
+  deleted: 'exclude' | 'include' | 'only';
+};
+
+/** What fixes a snapshot: what happened at or before `asOf` and was recorded at or before `recordedAsOf`, both stable. */
+export type Pin = { asOf: string; recordedAsOf: string };
+
+/**
+ * What a snapshot shows at most: the instants of the newest change in it, and of the newest recording, which is a later
+ * one only in imported history. All pins with the same two fix the same snapshot: nothing else lies between. Null: nothing
+ * had changed by then.
+ */
+export type Newest = Pin | { asOf: null; recordedAsOf: null };
+
+/** A page of a snapshot; `next` is the entity after which the next one begins. */
+export type Page = { newest: Newest; rows: EntityRow[]; next: string | null };
+
+/**
+ * How many entities a page looks at to find those that it shows: as of a time when a type was small, or with its deleted
+ * ones only, they may be few among many. So a page may be short, even empty, without being the last: 10,000 take 25 ms.
+ */
+const LOOKED_AT = 10_000;
+
+/** Keys of 512 characters, and no character comes after this one. */
+const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
+
+/** The newest change that a snapshot of a type's entities, or of all, can show; no entity is read for that. */
+export async function readNewest({ page }: Storage, type: string | null, pin: Pin): Promise<Newest> {
+  try {
+    const [row] = await page((sql) => sql<NewestRow[]>`${newestOf(sql, type, pin)}`);
+    return newestIn(row);
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/**
+ * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an
+ * entity on. Each entity is served from its current row where it has not changed since, otherwise from its ranges.
+ */
+export async function readPage(
+  { page }: Storage,
+  collection: Collection,
+  pin: Pin,
+  { after, limit, fields }: { after: string | null; limit: number; fields: readonly string[] | null },
+  isGone?: () => boolean,
+): Promise<Page> {
+  const { deleted } = collection;
+  try {
+    const rows = await page(
+      (sql) => sql<(NewestRow & ShownRow & { next: string | null })[]>`
+      WITH newest AS MATERIALIZED (${newestOf(sql, collection.type, pin)}
+      ), page AS MATERIALIZED (
+        SELECT e.*, past.tick AS past_tick, past.at, past.deleted AS past_deleted
+          FROM (${candidates(sql, collection, after)} LIMIT ${LOOKED_AT}) e
+         CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
+         WHERE CASE ${deleted} WHEN 'only' THEN past.deleted WHEN 'include' THEN true ELSE NOT past.deleted END
+         ORDER BY ${inOrder(sql, collection)} LIMIT ${limit + 1}
+      ), fitting AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT page.*, row_number() OVER place AS n, sum(pg_column_size(page.properties)) OVER place AS stored
+            FROM page WINDOW place AS (ORDER BY page.type, page.place, page.id)
+        ) counted WHERE n <= ${limit} AND (n = 1 OR stored <= ${LIST_BYTES})
+      ), state AS MATERIALIZED (
+        SELECT e.n, e.id, e.type, e.key, past.tick, e.past_deleted AS deleted, e.created_at, e.at,
+               (${ofFields(sql, propertiesThen(sql), sql`${fields && JSON.stringify(fields)}::text::jsonb`)})::text AS properties
+          FROM fitting e CROSS JOIN LATERAL (SELECT e.past_tick AS tick) past
+      ), shown AS MATERIALIZED (
+        SELECT * FROM (SELECT state.*, sum(octet_length(state.properties)) OVER (ORDER BY n) AS bytes FROM state) measured
+         WHERE n = 1 OR bytes <= ${LIST_BYTES}
+      )
+      SELECT newest."asOf", newest."recordedAsOf", shown.id, shown.type, shown.key, shown.tick, shown.deleted,
+             shown.created_at AS "createdAt", shown.at AS "updatedAt", shown.properties,
+             CASE WHEN (SELECT count(*) FROM page) > (SELECT count(*) FROM shown)
+                  THEN (SELECT last.id FROM shown last ORDER BY n DESC LIMIT 1)
+                  ELSE (SELECT last.id FROM (${candidates(sql, collection, after)} OFFSET ${LOOKED_AT - 1} LIMIT 1) last)
+             END AS next
+        FROM newest LEFT JOIN shown ON true
+       ORDER BY shown.n`,
+      isGone,
+    );
+    const [top] = rows;
+    return {
+      newest: newestIn(top),
+      rows: rows.flatMap(({ asOf: _, recordedAsOf: __, next: ___, ...row }) => (row.id === null ? [] : [row])),
+      // Where nothing had changed by then, there is nothing to look further for.
+      next: (top?.asOf && top.next) || null,
+    };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+type NewestRow = { asOf: string | null; recordedAsOf: string | null };
+type ShownRow = EntityRow | { id: null };
+
+const newestIn = (row: NewestRow | undefined): Newest => {
+  const { asOf = null, recordedAsOf = null } = row ?? {};
+  return asOf === null || recordedAsOf === null ? { asOf: null, recordedAsOf: null } : { asOf, recordedAsOf };
+};
+
+/** The types are found one after the other, each by its first entity in the index. */
+function newestOf(sql: Sql, type: string | null, { asOf, recordedAsOf }: Pin): Fragment {
+  const types =
+    type === null
+      ? sql`WITH RECURSIVE kind (type) AS (
+              (SELECT e.type FROM clocktick.entity e ORDER BY e.type LIMIT 1)
+              UNION ALL
+              SELECT (SELECT e.type FROM clocktick.entity e WHERE e.type > kind.type ORDER BY e.type LIMIT 1)
+                FROM kind WHERE kind.type IS NOT NULL)`
+      : sql`WITH kind (type) AS (SELECT ${type}::text)`;
+  return sql`
+    ${types}
+    SELECT max(changed.at) AS "asOf", greatest(max(changed.at), max(imported.at)) AS "recordedAsOf"
+      FROM kind
+      LEFT JOIN LATERAL (
+        SELECT t.at FROM clocktick.tick t
+         WHERE t.type = kind.type AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
+         ORDER BY t.at DESC LIMIT 1
+      ) changed ON true
+      LEFT JOIN LATERAL (
+        SELECT t.recorded_at AS at FROM clocktick.tick t
+         WHERE t.type = kind.type AND t.recorded_at <> t.at
+           AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
+         ORDER BY t.recorded_at DESC LIMIT 1
+      ) imported ON true`;
+}
+
+/** The entities of a collection in its order, whatever they were then; the position of one never changes. */
+function candidates(sql: Sql, collection: Collection, after: string | null): Fragment {
+  const { type, keyPrefix } = collection;
+  const place = (column: 'type' | 'key') =>
+    sql`(SELECT coalesce(${sql(`a.${column}`)}, '') FROM clocktick.entity a WHERE a.id = ${after}::text::uuid)`;
+  const position =
+    after === null
+      ? sql`true`
+      : type === null
+        ? sql`(e.type, coalesce(e.key, ''), e.id) > (${place('type')}, ${place('key')}, ${after}::text::uuid)`
+        : sql`(coalesce(e.key, ''), e.id) > (${place('key')}, ${after}::text::uuid)`;
+  // From where the last page ended the scan need not be told where the prefix begins: it would begin there again.
+  const beginning = keyPrefix === null || after !== null ? sql`true` : sql`coalesce(e.key, '') >= ${keyPrefix}`;
+  const end = keyPrefix === null ? sql`true` : sql`coalesce(e.key, '') <= ${keyPrefix + LAST_OF_KEYS}`;
+  return sql`
+    SELECT e.*, coalesce(e.key, '') AS place FROM clocktick.entity e
+     WHERE ${type === null ? sql`true` : sql`e.type = ${type}`} AND ${position} AND ${beginning} AND ${end}
+     ORDER BY ${type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
+}
+
+/** … told apart, because a subquery of one type is not known to be in the order of types. */
+const inOrder = (sql: Sql, { type }: Collection): Fragment =>
+  type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
+
+/** The tick of `e` that is its newest of a pin, if it has one: the current one without looking at the clock, if it is. */
+function stateAsOf(sql: Sql, { asOf, recordedAsOf }: Pin): Fragment {
+  const isUnchanged = sql`
+    e.updated_at <= ${asOf}::text::timestamptz AND coalesce(e.recorded_at, e.updated_at) <= ${recordedAsOf}::text::timestamptz`;
+  return sql`
+    SELECT e.tick, e.updated_at AS at, e.deleted WHERE ${isUnchanged}
+    UNION ALL
+    (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+      WHERE t.entity_id = e.id AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
+        AND NOT (${isUnchanged})
+      ORDER BY t.at DESC LIMIT 1)`;
 }

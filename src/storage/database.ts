@@ -24,6 +24,11 @@ export type Database = {
   /** One connection to ask what is stable: many wait for that, and it is answered at once. */
   probes: postgres.Sql;
   /**
+   * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
+   * @throws Refusal `overloaded` when too many wait, or nobody does
+   */
+  page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  /**
    * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
    * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
    * (its issues 1066, 1154, 1208), which ends the process; and it can put BEGIN on a connection that it has not reserved
@@ -44,6 +49,10 @@ const OLDEST_SERVER = 150_000;
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
 const WAITING_FOR_CLIENTS = 1_000;
+
+/** A page takes milliseconds; more at once would only hold up what takes microseconds. */
+const PAGES = 4;
+const WAITING_FOR_PAGES = 1_000;
 
 /** How a transaction ends. */
 type End = 'COMMIT' | 'ROLLBACK';
@@ -101,6 +110,10 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
   });
   const probes = postgres(url, { ...options, max: 1 });
+  // A plan that was made while a type had ten entities sorts all of them for each page when it has a million.
+  const inOrder = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
+  const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...inOrder } });
+  const pageLimit = pLimit(PAGES);
   const connect = () => postgres(url, { ...options, max: 1 });
   const limits = { COMMIT: pLimit(OWN_CLIENTS.COMMIT), ROLLBACK: pLimit(OWN_CLIENTS.ROLLBACK) };
   return {
@@ -109,6 +122,13 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     sharedWrites,
     probes,
     connect,
+    page: async (read, isGone) => {
+      if (pageLimit.pendingCount >= WAITING_FOR_PAGES) throw tooManyPages();
+      return pageLimit(() => {
+        if (isGone?.()) throw tooManyPages();
+        return read(pages);
+      });
+    },
     transaction: async (end, work, isGone) => {
       const limit = limits[end];
       if (limit.pendingCount >= WAITING_FOR_CLIENTS) throw tooMany();
@@ -122,11 +142,12 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
-      await Promise.all([sql, sharedReads, sharedWrites, probes].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all([sql, sharedReads, sharedWrites, probes, pages].map((pool) => pool.end({ timeout: 1 })));
     },
   };
 }
 
+const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
 const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
 const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
 

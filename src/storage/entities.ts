@@ -95,10 +95,10 @@ const asked = (sql: Sql, questions: readonly (EntityQuestion & { point?: Point }
     WITH ORDINALITY AS q (id, fields, tick, instant, n)`;
 
 /** Of all properties those that were asked for; unfolded once: each `properties -> name` would read a large value anew. */
-const ofFields = (sql: Sql, properties: Fragment): Fragment =>
-  sql`CASE WHEN q.fields IS NULL THEN ${properties}
+export const ofFields = (sql: Sql, properties: Fragment, fields: Fragment = sql`q.fields`): Fragment =>
+  sql`CASE WHEN ${fields} IS NULL THEN ${properties}
       ELSE (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}')
-              FROM jsonb_each(${properties}) p WHERE q.fields ? p.key)
+              FROM jsonb_each(${properties}) p WHERE ${fields} ? p.key)
       END`;
 
 export const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
@@ -108,22 +108,25 @@ export const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
     FROM ${question} JOIN clocktick.entity e ON e.id = q.id`;
 
 /**
- * Unchanged since then: the current row is the answer, and no other is read. Otherwise what is set now without what was set
- * later, and with the closed ranges that contain the tick (`@>`). The open ranges are found by their partial unique index,
- * the closed ones by the constraint's GiST index, 8 buffers at depth 20,000.
+ * The properties of `e` as of the tick of `past`; null where it has no such tick. Unchanged since then: the current row is the
+ * answer, and no other is read. Otherwise what is set now without what was set later, and with the closed ranges that
+ * contain the tick (`@>`). The open ranges are found by their partial unique index, the closed ones by the constraint's
+ * GiST index, 8 buffers at depth 20,000.
  */
-export function entitiesThen(sql: Sql, question: Fragment): Fragment {
+export function propertiesThen(sql: Sql): Fragment {
   const then = sql`
     (e.properties - ARRAY(
        SELECT h.property FROM clocktick.property_history h
         WHERE h.entity_id = e.id AND upper_inf(h.vclock) AND lower(h.vclock) > past.tick))
     || (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
          WHERE h.entity_id = e.id AND NOT upper_inf(h.vclock) AND h.vclock @> past.tick)`;
-  const properties = sql`(CASE WHEN past.tick = e.tick THEN e.properties WHEN past.tick < e.tick THEN ${then} END)`;
-  return sql`
+  return sql`(CASE WHEN past.tick = e.tick THEN e.properties WHEN past.tick < e.tick THEN ${then} END)`;
+}
+
+export const entitiesThen = (sql: Sql, question: Fragment): Fragment => sql`
     SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted,
            e.created_at AS "createdAt", past.at AS "updatedAt",
-           (${ofFields(sql, properties)})::text AS properties
+           (${ofFields(sql, propertiesThen(sql))})::text AS properties
       FROM ${question} JOIN clocktick.entity e ON e.id = q.id
       LEFT JOIN LATERAL (
         SELECT e.tick, e.updated_at AS at, e.deleted WHERE q.tick = e.tick OR q.instant >= e.updated_at
@@ -134,4 +137,3 @@ export function entitiesThen(sql: Sql, question: Fragment): Fragment {
         (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
           WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)
       ) past ON true`;
-}

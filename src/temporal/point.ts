@@ -44,6 +44,15 @@ export function parsePoint(text: string, parameter: string): Point {
   return { instant: whole.toUpperCase() };
 }
 
+/** Whether a text is an instant. */
+export function isInstant(text: string): boolean {
+  try {
+    return 'instant' in parsePoint(text, '');
+  } catch {
+    return false;
+  }
+}
+
 /** Whether one instant lies before another, both RFC 3339 text that `parsePoint` took or an answer shows. */
 export const isBefore = (instant: string, other: string): boolean => microseconds(instant) < microseconds(other);
 
