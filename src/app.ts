@@ -9,6 +9,7 @@ import { describeRoutes, documentRoutes, showDocument } from './http/documents.j
 import { entityRoutes } from './http/entities.js';
 import { healthRoutes } from './http/health.js';
 import { historyRoutes } from './http/history.js';
+import { mementoRoutes } from './http/memento.js';
 import { withOtherMethodsRefused } from './http/methods.js';
 import { metricRoutes } from './http/metrics.js';
 import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
@@ -49,6 +50,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
     historyRoutes(app, storage);
+    mementoRoutes(app, storage);
     healthRoutes(app, storage);
     metricRoutes(app, storage);
     documentRoutes(app);

@@ -46,6 +46,7 @@ t.test('openapi.yaml', async (t) => {
       'GET /entities/{id}/diff',
       'GET /entities/{id}/history',
       'GET /entities/{id}/history/{property}',
+      'GET /entities/{id}/timemap',
       'GET /health/live',
       'GET /health/ready',
       'GET /metrics',

@@ -8,11 +8,12 @@ import {
   type Newest,
   type Pin,
   readNewest,
+  readOldest,
   readPage,
 } from '../storage/collections.js';
 import type { Storage } from '../storage/storage.js';
 import { isKey, parseAddress } from '../temporal/identity.js';
-import { parsePoint } from '../temporal/point.js';
+import { isBefore, parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
@@ -20,7 +21,8 @@ import { goneOf } from './caller.js';
 import { isKnown } from './conditions.js';
 import { entityText } from './entity-text.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from './lists.js';
-import { collectionCursor, invalidCursor, linkNext, NOT_OURS, readCollectionCursor } from './pages.js';
+import { acceptDatetime, acceptedInstant, httpDate, mementoHeaders } from './memento.js';
+import { collectionCursor, invalidCursor, linkNext, NOT_OURS, readCollectionCursor, targetOf } from './pages.js';
 import { ASKING, NOT_MODIFIED, readHeaders, sendUnlessKnown } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
@@ -75,7 +77,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
         tags: ['entities'],
         summary: 'Read many entities, by their ids or page by page, as of an instant',
         querystring: collectionQuery,
-        headers: readHeaders,
+        headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: answers(
           {
             200: {
@@ -86,8 +88,15 @@ export function collectionRoutes(app: App, storage: Storage): void {
                   ...schemas.etagHeader,
                   description: 'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
                 },
-                Link: schemas.linkHeader,
-                'Cache-Control': schemas.cacheControlHeader,
+                ...mementoHeaders,
+                'Content-Location': schemas.header(
+                  'Of a first page: the same for ever',
+                  `/entities?type=friend&asOf=${schemas.EXAMPLE_INSTANT}&recordedAsOf=${schemas.EXAMPLE_INSTANT}`,
+                ),
+                Link: schemas.header(
+                  'Its `original`, which is its `timegate`, and the next page',
+                  '</entities?type=friend>; rel="original timegate"',
+                ),
               },
             },
             ...NOT_MODIFIED,
@@ -105,7 +114,9 @@ export function collectionRoutes(app: App, storage: Storage): void {
   );
 }
 
-type Asking = FastifyRequest & { headers: { 'if-none-match'?: string | undefined } };
+type Asking = FastifyRequest & {
+  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+};
 
 /** Answers with the entities that are named. */
 async function sendNamed(
@@ -134,15 +145,20 @@ async function sendPage(
   const collection: Collection = { type, keyPrefix, deleted };
   const fields = fieldsOf(query.fields);
   const walk = JSON.stringify(['entities', collection, query.asOf, query.recordedAsOf]);
-  const { pin, after, isFixed } = await positionOf(storage, query, walk);
+  const date = query.asOf === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
+  const asOf = date === undefined ? query.asOf : await selectInstant(storage, type, date);
+  const { pin, after, isFixed } = await positionOf(storage, { ...query, asOf }, walk);
+  const isMemento = asOf !== undefined || after !== null;
   const ifNoneMatch = request.headers['if-none-match'];
-  reply.header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE);
   if (ifNoneMatch !== undefined) {
-    const etag = tagOf(await readNewest(storage, type, pin));
-    if (isKnown(etag, ifNoneMatch)) return reply.code(304).header('etag', etag).send(undefined);
+    const newest = await readNewest(storage, type, pin);
+    if (isKnown(tagOf(newest), ifNoneMatch)) {
+      return stampPage(request, reply, newest, { isFixed, isMemento }).code(304).send(undefined);
+    }
   }
   const page = await readPage(storage, collection, pin, { after, limit, fields }, goneOf(request.raw));
   const { newest } = page;
+  stampPage(request, reply, newest, { isFixed, isMemento });
   const cursor = page.next === null || newest.asOf === null ? null : collectionCursor(walk, newest, page.next);
   const text = objectText([
     ['asOf', scalarText(newest.asOf)],
@@ -150,7 +166,33 @@ async function sendPage(
     ['items', arrayText(page.rows.map(entityText))],
     ['next', linkNext(request, reply, cursor)],
   ]);
-  return sendJson(reply.header('etag', tagOf(newest)), text);
+  return sendJson(reply, text);
+}
+
+/** What the headers of a page say: whether it can change, and by which URL it can be had for ever (RFC 7089). */
+function stampPage(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  newest: Newest,
+  { isFixed, isMemento }: { isFixed: boolean; isMemento: boolean },
+): FastifyReply {
+  const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
+  reply
+    .header('etag', tagOf(newest))
+    .header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE)
+    .header('link', `<${original}>; rel="original timegate"`)
+    .header('vary', 'accept-datetime');
+  if (newest.asOf === null) return reply;
+  if (!isFixed) reply.header('content-location', targetOf(request, newest));
+  return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
+}
+
+/** The instant that an Accept-Datetime selects: none for a later date than now, the first there is for an earlier one. */
+async function selectInstant(storage: Storage, type: string | null, header: string): Promise<string | undefined> {
+  const instant = acceptedInstant(header);
+  if (!(await storage.clock.hasCome(instant))) return undefined;
+  const oldest = await readOldest(storage, type);
+  return oldest !== null && isBefore(instant, oldest) ? oldest : instant;
 }
 
 /**

@@ -10,9 +10,20 @@ import { goneOf } from './caller.js';
 import { etagOf } from './conditions.js';
 import { changesText, entityText } from './entity-text.js';
 import { fieldsOf } from './lists.js';
+import { acceptDatetime, linkEntity, mementoHeaders, selectMemento, stampMemento } from './memento.js';
 import { ASKING, NOT_MODIFIED, readHeaders, sendUnlessKnown } from './reads.js';
 import * as schemas from './schemas.js';
 import { objectText, scalarText } from './text.js';
+
+const entityHeaders = {
+  ETag: schemas.etagHeader,
+  'Content-Location': schemas.contentLocationHeader,
+  ...mementoHeaders,
+  Link: schemas.header(
+    'Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento',
+    `</entities/${schemas.EXAMPLE_ID}>; rel="original timegate"`,
+  ),
+};
 
 /** The calls that read an entity: one of its states, and what differs between two. */
 export function entityRoutes(app: App, storage: Storage): void {
@@ -28,15 +39,11 @@ export function entityRoutes(app: App, storage: Storage): void {
           asOf: schemas.optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
           fields: schemas.fields,
         }),
-        headers: readHeaders,
+        headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: answers(
           {
-            200: {
-              description: 'The entity',
-              body: schemas.entity,
-              headers: { ETag: schemas.etagHeader, 'Content-Location': schemas.contentLocationHeader },
-            },
-            ...NOT_MODIFIED,
+            200: { description: 'The entity', body: schemas.entity, headers: entityHeaders },
+            304: { ...NOT_MODIFIED[304], headers: entityHeaders },
           },
           ASKING,
           ['url_too_long', 'entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
@@ -48,11 +55,18 @@ export function entityRoutes(app: App, storage: Storage): void {
       const { id, said } = parseAddress(params.id);
       const question = { id, fields: fieldsOf(query.fields) };
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
+      const date = headers['accept-datetime'];
       const row = point
         ? begun(await storage.entityAsOf({ ...question, point }, goneOf(raw)), said, point)
-        : await storage.entityNow(question, goneOf(raw));
+        : date === undefined
+          ? await storage.entityNow(question, goneOf(raw))
+          : begun(await selectMemento(storage, question, date, goneOf(raw)), said, { tick: 1 });
       const entity = living(row, said);
-      if (point) reply.header('content-location', `/entities/${id}?asOf=${entity.tick}`);
+      // Only a tick shows the same for ever: of an instant, history may yet be imported.
+      reply.header('cache-control', point && 'tick' in point ? schemas.IMMUTABLE : schemas.REVALIDATE);
+      if (!point) reply.header('vary', 'accept-datetime');
+      if (point || date !== undefined) stampMemento(reply, entity);
+      await linkEntity(storage, reply, entity, { navigable: date !== undefined });
       return sendUnlessKnown(reply, etagOf(entity.tick), headers, () => entityText(entity));
     },
   );

@@ -12,7 +12,7 @@ import { scalarText } from './text.js';
  * is not signed; what it names of the walk keeps it from being taken along to another one by mistake.
  */
 export function writeCursor(walk: string, position: readonly (string | number)[]): string {
-  return Buffer.from([fingerprint(walk), ...position].join(' ')).toString('base64url');
+  return Buffer.from([fingerprint(walk), ...position].join('.')).toString('base64url');
 }
 
 const fingerprint = (walk: string): string => createHash('sha256').update(walk).digest('base64url').slice(0, 8);
@@ -22,7 +22,7 @@ const fingerprint = (walk: string): string => createHash('sha256').update(walk).
  * @throws Refusal `invalid_cursor`
  */
 export function readCursor(cursor: string, walk: string): string[] {
-  const [of, ...position] = Buffer.from(cursor, 'base64url').toString().split(' ');
+  const [of, ...position] = Buffer.from(cursor, 'base64url').toString().split('.');
   if (of !== fingerprint(walk))
     throw invalidCursor('is not one of this walk: send it with the parameters it came with');
   return position;
@@ -44,9 +44,7 @@ export function historyPage(
   if (cursor === undefined) return { order, limit, until: null, after: null };
   const position = readCursor(cursor, `${walk} ${order}`);
   const [until = 0, after = 0] = position.map(Number);
-  const sound =
-    position.length === 2 && position.every((tick) => /^[1-9]\d{0,9}$/.test(tick) && Number(tick) < 2 ** 31);
-  if (!sound) throw invalidCursor(NOT_OURS);
+  if (position.length !== 2 || !position.every(isTick)) throw invalidCursor(NOT_OURS);
   return { order, limit, until, after };
 }
 
@@ -54,13 +52,31 @@ export function historyPage(
 export const historyCursor = (walk: string, order: Order, until: number, after: number): string =>
   writeCursor(`${walk} ${order}`, [until, after]);
 
+/** The cursor of the next page of a TimeMap: the tick where this page ended. */
+export const mementoCursor = (walk: string, after: number): string => writeCursor(walk, [after]);
+
+/** @throws Refusal `invalid_cursor` */
+export function mementoPage(
+  { limit, cursor }: { limit: number; cursor?: string | undefined },
+  walk: string,
+): { after: number; limit: number } {
+  if (cursor === undefined) return { after: 0, limit };
+  const position = readCursor(cursor, walk);
+  if (position.length !== 1 || !position.every(isTick)) throw invalidCursor(NOT_OURS);
+  return { after: Number(position[0]), limit };
+}
+
+const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31;
+
 /** The cursor of a collection's next page: what the walk is pinned to, and the entity at which this page ended. */
 export const collectionCursor = (walk: string, { asOf, recordedAsOf }: Pin, after: string): string =>
-  writeCursor(walk, [asOf, recordedAsOf, after]);
+  writeCursor(walk, [asOf.replace('.', ','), recordedAsOf.replace('.', ','), after]);
 
 /** @throws Refusal `invalid_cursor` */
 export function readCollectionCursor(cursor: string, walk: string): { pin: Pin; after: string } {
-  const [asOf = '', recordedAsOf = '', after = '', ...more] = readCursor(cursor, walk);
+  const [asOf = '', recordedAsOf = '', after = '', ...more] = readCursor(cursor, walk).map((part) =>
+    part.replace(',', '.'),
+  );
   if (!isInstant(asOf) || !isInstant(recordedAsOf) || !isUuid(after) || more.length > 0) throw invalidCursor(NOT_OURS);
   return { pin: { asOf, recordedAsOf }, after };
 }
@@ -68,12 +84,25 @@ export function readCollectionCursor(cursor: string, walk: string): { pin: Pin; 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
   if (cursor !== null) {
-    // The path as the caller wrote it (a URL object would make another of a backslash and of `..`), with only the cursor set.
-    const [target = '', query] = request.url.split('?');
-    const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
-    const parameters = new URLSearchParams(query);
-    parameters.set('cursor', cursor);
-    reply.header('link', `<${path}?${parameters}>; rel="next"`);
+    reply.header('link', linked(reply.getHeader('link'), `<${targetOf(request, { cursor })}>; rel="next"`));
   }
   return scalarText(cursor);
 }
+
+/**
+ * The target of a request with some parameters set, or left out: the path as the caller wrote it (a URL object would make
+ * another of a backslash and of `..`), for a link.
+ */
+export function targetOf(request: FastifyRequest, changes: Record<string, string | null>): string {
+  const [target = '', query] = request.url.split('?');
+  const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
+  const parameters = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) parameters.delete(name);
+    else parameters.set(name, value);
+  }
+  return parameters.size > 0 ? `${path}?${parameters}` : path;
+}
+
+/** A further link beside those that an answer has already. */
+const linked = (links: unknown, link: string): string => (typeof links === 'string' ? `${links}, ${link}` : link);

@@ -116,6 +116,8 @@ const shorten = (text: string) => (text.length > MAX_PATH ? `${text.slice(0, MAX
 
 export function send(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
   if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
+  // A 404 or 410 could otherwise be kept (RFC 9110 section 15.1), and what is missing may come.
+  reply.header('cache-control', 'no-store');
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 

@@ -80,6 +80,21 @@ export async function readNewest({ page }: Storage, type: string | null, pin: Pi
   }
 }
 
+/** The instant of the first change of a type's entities, or of all. */
+export async function readOldest({ page }: Storage, type: string | null): Promise<string | null> {
+  try {
+    const [row] = await page(
+      (sql) => sql<{ at: string | null }[]>`
+        ${typesOf(sql, type)}
+        SELECT min(changed.at) AS at
+          FROM kind CROSS JOIN LATERAL (SELECT t.at FROM clocktick.tick t WHERE t.type = kind.type ORDER BY t.at LIMIT 1) changed`,
+    );
+    return row?.at ?? null;
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
 /**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an
  * entity on. Each entity is served from its current row where it has not changed since, otherwise from its ranges.
@@ -145,18 +160,18 @@ const newestIn = (row: NewestRow | undefined): Newest => {
   return asOf === null || recordedAsOf === null ? { asOf: null, recordedAsOf: null } : { asOf, recordedAsOf };
 };
 
-/** The types are found one after the other, each by its first entity in the index. */
-function newestOf(sql: Sql, type: string | null, { asOf, recordedAsOf }: Pin): Fragment {
-  const types =
-    type === null
-      ? sql`WITH RECURSIVE kind (type) AS (
+/** One type, or all: they are found one after the other, each by its first entity in the index. */
+const typesOf = (sql: Sql, type: string | null): Fragment =>
+  type === null
+    ? sql`WITH RECURSIVE kind (type) AS (
               (SELECT e.type FROM clocktick.entity e ORDER BY e.type LIMIT 1)
               UNION ALL
               SELECT (SELECT e.type FROM clocktick.entity e WHERE e.type > kind.type ORDER BY e.type LIMIT 1)
                 FROM kind WHERE kind.type IS NOT NULL)`
-      : sql`WITH kind (type) AS (SELECT ${type}::text)`;
-  return sql`
-    ${types}
+    : sql`WITH kind (type) AS (SELECT ${type}::text)`;
+
+const newestOf = (sql: Sql, type: string | null, { asOf, recordedAsOf }: Pin): Fragment => sql`
+    ${typesOf(sql, type)}
     SELECT max(changed.at) AS "asOf", greatest(max(changed.at), max(imported.at)) AS "recordedAsOf"
       FROM kind
       LEFT JOIN LATERAL (
@@ -170,7 +185,6 @@ function newestOf(sql: Sql, type: string | null, { asOf, recordedAsOf }: Pin): F
            AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
          ORDER BY t.recorded_at DESC LIMIT 1
       ) imported ON true`;
-}
 
 /** The entities of a collection in its order, whatever they were then; the position of one never changes. */
 function candidates(sql: Sql, collection: Collection, after: string | null): Fragment {

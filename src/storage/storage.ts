@@ -12,6 +12,7 @@ import {
   readEntitiesThen,
 } from './entities.js';
 import { concernsAll, concernsAllReads, readFailure } from './failures.js';
+import { type Around, type RelatedMemento, readMementosAround } from './mementos.js';
 import { type InTurn, turns } from './turns.js';
 import { type Applied, applyChanges, type WrittenChange } from './write.js';
 
@@ -24,6 +25,8 @@ export type Storage = Database & {
   entityThen: Ask<PastQuestion, PastEntityRow | undefined>;
   /** The same; waits for an instant that has not come. @throws Refusal `as_of_in_future`, `as_of_not_stable_yet` */
   entityAsOf: Ask<PastQuestion, PastEntityRow | undefined>;
+  /** The mementos around a state. */
+  mementosAround: Ask<Around, RelatedMemento[]>;
   /** Applies one change, of an entity that no other change under way is of. */
   applyChange: Ask<WrittenChange, Applied>;
   /** Lets writes of one entity run one after another. */
@@ -97,6 +100,10 @@ export function storageOf(database: Database, { bounds = BOUNDS, clock = stableC
     entityNow,
     entityThen,
     entityAsOf: asOfReader({ clock, entityNow, entityThen }),
+    mementosAround: coalesce((states: readonly Around[]) => readMementosAround(sharedReads, states), {
+      ...reading,
+      weigh: () => 0,
+    }),
     applyChange: coalesce((changes) => applyChanges(sharedWrites, changes, { patient: false }), writing),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
