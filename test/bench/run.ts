@@ -71,6 +71,11 @@ const COMPARISONS: Comparison[] = [
     rival: 'history page of 50, at 100',
     reach: 0.85,
   },
+  {
+    name: 'snapshot page of 100, all changed since, to the same page now',
+    subject: 'page of 100, all changed since',
+    rival: 'page of 100 now',
+  },
   { name: 'PATCH, to a plain UPDATE', subject: 'PATCH one property', rival: 'plain UPDATE', reach: 0.6 },
   { name: 'PATCH, to the textbook', subject: 'PATCH one property', rival: 'textbook PATCH', reach: 2.5 },
   { name: 'POST, to the textbook', subject: 'POST ten properties', rival: 'textbook POST', reach: 2.5 },
@@ -84,6 +89,9 @@ const COMPARISONS: Comparison[] = [
   },
 ];
 
+/** What is no figure of a load: how far the newest stable instant lies behind the clock, in milliseconds, while many write. */
+const LAG = { name: 'stable lag at 32 writers, p99 (ms)', writers: 32, subject: 'PATCH one property', reach: 50 };
+
 const refuse = (reason: string): never => {
   process.stderr.write(`${reason}\n`);
   process.exit(1);
@@ -92,7 +100,7 @@ if (options.readme && options.only) refuse('--readme takes all tables, so no --o
 for (const name of ['rounds', 'seconds', 'connections'] as const) {
   if (!/^[1-9]\d*$/.test(options[name])) refuse(`--${name} ${options[name]} is no whole number from 1 on`);
 }
-if (!['guards', ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only))) {
+if (!['guards', LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only))) {
   refuse(`no comparison has ${options.only} in its name`);
 }
 
@@ -101,7 +109,7 @@ const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.pro
 const children: ChildProcess[] = [];
 
 const tables: string[] = [];
-if (COMPARISONS.some(({ name }) => name.includes(options.only))) tables.push(await requests());
+if ([LAG, ...COMPARISONS].some(({ name }) => name.includes(options.only))) tables.push(await requests());
 if ('guards'.includes(options.only)) tables.push(await guards());
 process.stdout.write(tables.join('\n'));
 if (options.readme) await intoReadme(tables.join('\n'));
@@ -145,6 +153,11 @@ async function measure(urls: Record<'service' | 'rivals', string>, seeded: Seede
   // At a rate that either can keep up with: how long it takes then is not how long the queue is.
   const inTails = new Set(wanted.flatMap(({ of, subject, rival }) => (of === 'tails' ? [subject, rival] : [])));
   const rate = Math.round(Math.min(...[...inTails].map((name) => median(loads.get(name) ?? []))) / 2);
+  const lags: number[] = [];
+  for (let round = 1; LAG.name.includes(options.only) && round <= Number(options.rounds); round++) {
+    lags.push(await lagUnder(urls, seeded, seconds));
+    process.stderr.write(`lags: ${round} of ${options.rounds}\n`);
+  }
   const tails = await inRounds(
     'tails',
     inTails.size > 0 ? Number(options.rounds) : 0,
@@ -152,10 +165,33 @@ async function measure(urls: Record<'service' | 'rivals', string>, seeded: Seede
     async (subject) => (await run(urls, subject, { seconds, rate })).p99,
   );
   if (options.json) {
-    const all = { rate, loads: Object.fromEntries(loads), tails: Object.fromEntries(tails) };
+    const all = { rate, loads: Object.fromEntries(loads), tails: Object.fromEntries(tails), lags };
     await writeFile(options.json, JSON.stringify(all, null, 1));
   }
-  return table(wanted, { loads, tails });
+  return table(wanted, { loads, tails }) + lagRow(lags);
+}
+
+/** The 99th of 100 lags, asked for one after the other while writers write. */
+async function lagUnder(urls: Record<'service' | 'rivals', string>, seeded: Seeded, seconds: number): Promise<number> {
+  const subject = subjectsOf(seeded)[LAG.subject];
+  if (!subject) throw new Error(`there is no ${LAG.subject}`);
+  let isOver = false;
+  const load = run(urls, subject, { seconds, rate: null, connections: LAG.writers }).finally(() => {
+    isOver = true;
+  });
+  const lags: number[] = [];
+  while (!isOver) {
+    const metrics = await (await fetch(`${urls.service}/metrics`)).text();
+    lags.push(Number(/^clocktick_stable_lag_seconds (\S+)$/m.exec(metrics)?.[1]) * 1000);
+  }
+  await load;
+  return lags.toSorted((a, b) => a - b)[Math.floor(lags.length * 0.99)] ?? Number.NaN;
+}
+
+function lagRow(lags: readonly number[]): string {
+  if (lags.length === 0) return '';
+  const spread = `${Math.min(...lags).toFixed(1)}–${Math.max(...lags).toFixed(1)}`;
+  return `| ${LAG.name} | ${median(lags).toFixed(1)} (${spread}) | | | ≤ ${LAG.reach} |\n`;
 }
 
 async function inRounds(
@@ -181,11 +217,10 @@ async function perSecond(urls: Record<'service' | 'rivals', string>, subject: Su
 async function run(
   urls: Record<'service' | 'rivals', string>,
   subject: Subject,
-  { seconds, rate }: Pick<Load, 'seconds' | 'rate'>,
+  { seconds, rate, connections = Number(options.connections) }: Pick<Load, 'seconds' | 'rate'> & Partial<Load>,
 ): Promise<Measured> {
   if (subject.of === 'database') throw new Error('the database takes no requests');
   const { of, method, paths, body } = subject;
-  const connections = Number(options.connections);
   const load: Load = {
     url: urls[of],
     method,

@@ -7,6 +7,8 @@ import { TABLES } from './textbook.js';
 /** Half of them are read, the other half written: what is read as of a tick must not change meanwhile. */
 const ENTITIES = 10_000;
 const COPIED = 50_000;
+/** As many as a page has, all of them changed since an instant. */
+const PAGED = 100;
 const DEPTHS = { deep: 20_000, middling: 100, shallow: 10 };
 const PROPERTIES = {
   name: 'Rachel',
@@ -33,6 +35,8 @@ export type Seeded = {
   middling: string;
   shallow: string;
   instants: Map<string, string[]>;
+  /** When the collection of `page` entities had not changed yet. */
+  before: string;
 };
 
 /** Entities at tick 2 with ten properties, the same in both other shapes, and one entity of each depth. */
@@ -40,14 +44,20 @@ export async function seed(url: string): Promise<Seeded> {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   const ids = Array.from({ length: ENTITIES }, newId);
   const properties = JSON.stringify(PROPERTIES);
-  const writeAll = (expected: number, op: string, set: string) => sql`
+  const writeAll = (type: string, all: readonly string[], expected: number, op: string, set: string) => sql`
     SELECT count(*) FROM clocktick.write_changes(
-      ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${ENTITIES}::int]), array_fill(${op}::text, ARRAY[${ENTITIES}::int]),
-      array_fill('friend'::text, ARRAY[${ENTITIES}::int]), array_fill(NULL::text, ARRAY[${ENTITIES}::int]),
-      array_fill(${set}::text::jsonb, ARRAY[${ENTITIES}::int]), array_fill(NULL::jsonb, ARRAY[${ENTITIES}::int]),
-      array_fill(NULL::uuid, ARRAY[${ENTITIES}::int]), array_fill(NULL::jsonb, ARRAY[${ENTITIES}::int]), true)`;
-  await writeAll(0, 'created', properties);
-  await writeAll(1, 'updated', '{"location": "San Francisco"}');
+      ${all}::uuid[], array_fill(${expected}::int, ARRAY[${all.length}::int]), array_fill(${op}::text, ARRAY[${all.length}::int]),
+      array_fill(${type}::text, ARRAY[${all.length}::int]), array_fill(NULL::text, ARRAY[${all.length}::int]),
+      array_fill(${set}::text::jsonb, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]),
+      array_fill(NULL::uuid, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]), true)`;
+  await writeAll('friend', ids, 0, 'created', properties);
+  await writeAll('friend', ids, 1, 'updated', '{"location": "San Francisco"}');
+  const paged = Array.from({ length: PAGED }, newId);
+  await writeAll('paged', paged, 0, 'created', properties);
+  await writeAll('paged', paged, 1, 'updated', '{"location": "San Francisco"}');
+  const [created] = await sql<{ at: string }[]>`
+    SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
+     WHERE type = 'paged' LIMIT 1`;
   await sql`CREATE SCHEMA bench`;
   await sql`CREATE TABLE bench.plain AS SELECT id, type, tick, properties FROM clocktick.entity`;
   await sql`ALTER TABLE bench.plain ADD PRIMARY KEY (id)`;
@@ -86,10 +96,10 @@ export async function seed(url: string): Promise<Seeded> {
   }
   await sql`VACUUM ANALYZE`;
   await sql.end();
-  return { url, ids, deep, middling, shallow, instants };
+  return { url, ids, deep, middling, shallow, instants, before: created?.at ?? '' };
 }
 
-export function subjectsOf({ url, ids, deep, middling, shallow, instants }: Seeded): Record<string, Subject> {
+export function subjectsOf({ url, ids, deep, middling, shallow, instants, before }: Seeded): Record<string, Subject> {
   const read = (path: (id: string) => string) => ids.slice(0, ENTITIES / 2).map(path);
   const write = (path: (id: string) => string) => ids.slice(ENTITIES / 2).map(path);
   const asOf = (id: string, points: readonly (string | number)[]) =>
@@ -117,6 +127,8 @@ export function subjectsOf({ url, ids, deep, middling, shallow, instants }: Seed
       method: 'GET',
       paths: [`/entities/${middling}/history/location?limit=50`],
     },
+    'page of 100 now': { of: 'service', method: 'GET', paths: ['/entities?type=paged'] },
+    'page of 100, all changed since': { of: 'service', method: 'GET', paths: [`/entities?type=paged&asOf=${before}`] },
     'plain UPDATE': { of: 'rivals', method: 'PATCH', paths: write((id) => `/plain/${id}`), body: patch },
     'PATCH one property': { of: 'service', method: 'PATCH', paths: write((id) => `/entities/${id}`), body: patch },
     'textbook PATCH': { of: 'rivals', method: 'PATCH', paths: write((id) => `/textbook/${id}`), body: patch },
