@@ -50,6 +50,9 @@ const OLDEST_SERVER = 150_000;
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
 const WAITING_FOR_CLIENTS = 1_000;
 
+/** A plan that was made while a type had ten entities would sort all of them for each page when it has a million. */
+export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
+
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
 const WAITING_FOR_PAGES = 1_000;
@@ -110,9 +113,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
   });
   const probes = postgres(url, { ...options, max: 1 });
-  // A plan that was made while a type had ten entities sorts all of them for each page when it has a million.
-  const inOrder = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
-  const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...inOrder } });
+  const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
   const pageLimit = pLimit(PAGES);
   const connect = () => postgres(url, { ...options, max: 1 });
   const limits = { COMMIT: pLimit(OWN_CLIENTS.COMMIT), ROLLBACK: pLimit(OWN_CLIENTS.ROLLBACK) };

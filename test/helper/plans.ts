@@ -26,14 +26,16 @@ export async function statementsOf(url: string, call: (storage: Storage) => Prom
   return sent;
 }
 
-/** EXPLAIN (ANALYZE, BUFFERS) of a statement, prepared as the driver prepares it, with the plan mode asked for. */
+/** EXPLAIN (ANALYZE, BUFFERS) of a statement, prepared as the driver prepares it, with the plan mode and settings asked for. */
 export async function explain(
   sql: postgres.Sql,
   { text, parameters }: Sent,
   mode: 'force_generic_plan' | 'force_custom_plan',
+  settings: object = {},
 ): Promise<Plan> {
   return sql.begin(async (tx) => {
     await tx.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
+    for (const [name, value] of Object.entries(settings)) await tx.unsafe(`SET LOCAL ${name} = ${value}`);
     await tx.unsafe(`PREPARE statement AS ${text}`);
     const values = parameters.map(literal).join(', ');
     const execute = `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`;

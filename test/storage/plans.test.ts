@@ -1,5 +1,7 @@
 import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
+import { type Collection, readNewest, readOldest, readPage } from '../../src/storage/collections.js';
+import { IN_ORDER } from '../../src/storage/database.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { readRangeAsOf, readRanges, readTicks } from '../../src/storage/history.js';
 import type { Storage } from '../../src/storage/storage.js';
@@ -49,10 +51,19 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       FROM clocktick.tick WHERE entity_id = ${id} AND tick = ${DEPTH / 2}`;
   const instant = middle?.at ?? '';
 
+  const [created] = await sql<{ at: string }[]>`
+    SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
+     WHERE type = 'other' LIMIT 1`;
+  const now = new Date().toISOString();
+  const pin = { asOf: now, recordedAsOf: now };
+  const then = { asOf: created?.at ?? '', recordedAsOf: now };
+  const collection: Collection = { type: 'other', keyPrefix: null, deleted: 'exclude' };
+  const walk = { after: others[2_500] ?? '', limit: 50, fields: null };
+
   const page = { until: null, after: null, order: 'asc', limit: 50 } as const;
   const everything = { from: null, to: null };
 
-  const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>][] = [
+  const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
     ['an entity now', 20, (db) => db.entityNow({ id, fields: null })],
     ['an entity as of its first tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: 1 } })],
     ['an entity as of a tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
@@ -100,17 +111,25 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       28,
       (db) => readActivity(db, bulk, { after: null, limit: 5 }),
     ],
+    // Of fifty among five thousand: of each its row; and of those that have changed the tick and the ranges, 20 buffers each.
+    ['a page of a collection', 40, (db) => readPage(db, collection, pin, { ...walk, after: null }), IN_ORDER],
+    ['a later page of it', 40, (db) => readPage(db, collection, pin, walk), IN_ORDER],
+    ['a page of it as of when all of it was otherwise', 1_200, (db) => readPage(db, collection, then, walk), IN_ORDER],
+    ['a page of all types', 60, (db) => readPage(db, { ...collection, type: null }, pin, walk), IN_ORDER],
+    ['the newest change of a collection', 10, (db) => readNewest(db, 'other', then)],
+    ['the newest change of all types', 40, (db) => readNewest(db, null, pin)],
+    ['the oldest change of a collection', 10, (db) => readOldest(db, 'other')],
   ];
 
   // Before 17 a btree descends once for each element of `= ANY (array)`: three buffers for each end of each range.
   const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
   const spare = (server?.version ?? 0) < 170_000 ? 3 * page.limit + 4 : 0;
 
-  for (const [name, budget, call] of cases) {
+  for (const [name, budget, call, settings] of cases) {
     const most = budget + spare;
     const statements = await statementsOf(url, call);
     for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
-      const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode)));
+      const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode, settings)));
       const buffers = plans.reduce((sum, plan) => sum + plan.buffers, 0);
       const scans = plans.flatMap((plan) => plan.scans);
       t.ok(buffers <= most, `${name} (${mode}): ${buffers} buffers, at most ${most}`, { scans });
