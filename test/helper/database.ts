@@ -4,6 +4,12 @@ import type { Test } from 'tap';
 import { openStorage, type Storage } from '../../src/storage/storage.js';
 import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
 
+/** Why a test that prepares transactions cannot be run on this server, if it cannot: by itself PostgreSQL allows none. */
+export async function cannotPrepare(sql: postgres.Sql): Promise<string | false> {
+  const [row] = await sql<{ most: number }[]>`SELECT current_setting('max_prepared_transactions')::int AS most`;
+  return row?.most === 0 && 'max_prepared_transactions is 0 on this server';
+}
+
 export type TestDatabase = { url: string; storage: Storage; sql: postgres.Sql };
 
 /** A database of the file's own, cloned from the migrated template (or empty), gone when the test ends. */
