@@ -13,7 +13,7 @@ t.test('readiness, and the figures', async (t) => {
   t.match(metrics, { status: 200, headers: { 'content-type': /^text\/plain; version=0\.0\.4/ } });
   t.ok(lagOf(metrics.text) < 1);
 
-  const other = postgres(url, { max: 1 });
+  const other = postgres(url, { max: 1, onnotice: () => {} });
   t.teardown(() => other.end({ timeout: 1 }));
   await other`BEGIN`;
   await other`SELECT pg_current_xact_id()`;
