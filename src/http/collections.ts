@@ -1,33 +1,23 @@
-import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import {
-  type Collection,
-  type ListedRow,
-  listEntities,
-  type Newest,
-  type Pin,
-  readNewest,
-  readOldest,
-  readPage,
-} from '../storage/collections.js';
+import { type Collection, type Newest, type Pin, readNewest, readOldest, readPage } from '../storage/collections.js';
 import type { Storage } from '../storage/storage.js';
-import { isKey, parseAddress } from '../temporal/identity.js';
-import { isBefore, parsePoint } from '../temporal/point.js';
-import { Refusal } from '../temporal/refusal.js';
+import { isKey } from '../temporal/identity.js';
+import { isBefore } from '../temporal/point.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
 import { isKnown } from './conditions.js';
 import { entityText } from './entity-text.js';
-import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from './lists.js';
+import { fieldsOf, MAX_ITEMS } from './lists.js';
 import { acceptDatetime, acceptedInstant, httpDate, mementoHeaders } from './memento.js';
+import { sendNamed } from './named.js';
 import { collectionCursor, invalidCursor, linkNext, NOT_OURS, readCollectionCursor, targetOf } from './pages.js';
-import { ASKING, NOT_MODIFIED, readHeaders, sendUnlessKnown } from './reads.js';
+import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
-/** What only the entities that are asked for by name, or only those of a collection, can be asked for with. */
+/** What does not go with `ids`. */
 const OF_COLLECTIONS = ['type', 'keyPrefix', 'deleted', 'recordedAsOf', 'limit', 'cursor'] as const;
 
 const collectionQuery = z
@@ -118,22 +108,6 @@ type Asking = FastifyRequest & {
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
-/** Answers with the entities that are named. */
-async function sendNamed(
-  storage: Storage,
-  { query, headers }: Asking & { query: CollectionQuery },
-  reply: FastifyReply,
-  ids: string | string[],
-): Promise<FastifyReply> {
-  const addresses = addressesOf(ids);
-  const instant = query.asOf === undefined ? null : instantOf(query.asOf, 'asOf');
-  const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
-  const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
-  const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
-  reply.header('cache-control', schemas.REVALIDATE);
-  return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
-}
-
 /** Answers with a page of a collection, or with 304 before any entity is read. */
 async function sendPage(
   storage: Storage,
@@ -213,8 +187,8 @@ async function positionOf(
     return { ...position, isFixed: true };
   }
   const given = {
-    asOf: asOf && instantOf(asOf, 'asOf'),
-    recordedAsOf: recordedAsOf && instantOf(recordedAsOf, 'recordedAsOf'),
+    asOf: asOf === undefined ? undefined : instantOf(asOf, 'asOf'),
+    recordedAsOf: recordedAsOf === undefined ? undefined : instantOf(recordedAsOf, 'recordedAsOf'),
   };
   for (const instant of Object.values(given)) if (instant !== undefined) await clock.waitUntilStable(instant);
   const stable = await clock.newestStable();
@@ -228,54 +202,3 @@ async function positionOf(
 /** The same two instants are the same snapshot, so they are its tag. */
 const tagOf = ({ asOf, recordedAsOf }: Newest): string =>
   asOf === null ? '"nothing"' : asOf === recordedAsOf ? `"${asOf}"` : `"${asOf}/${recordedAsOf}"`;
-
-/**
- * The entities that are asked for, each once, by their ids, with the caller's words for them.
- * @throws Refusal `invalid_id`, `invalid_parameter`
- */
-function addressesOf(parameter: string | string[]): Map<string, string> {
-  const items = itemsOf(parameter);
-  if (items.length > MAX_ITEMS) throw tooMany('ids', items.length);
-  const addresses = new Map<string, string>();
-  for (const item of items) {
-    const { id, said } = parseAddress(item, 'ids');
-    if (!addresses.has(id)) addresses.set(id, said);
-  }
-  return addresses;
-}
-
-/** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
-function instantOf(text: string, parameter: string): string {
-  const point = parsePoint(text, parameter);
-  if ('instant' in point) return point.instant;
-  const message = 'is a tick, and many entities have many clocks: give an instant';
-  throw new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
-}
-
-function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
-  const items: string[] = [];
-  const missing: string[] = [];
-  for (const [id, said] of addresses) {
-    const row = found.get(id);
-    if (row && !row.deleted && row.properties !== null) {
-      items.push(entityText({ ...row, properties: row.properties }));
-      continue;
-    }
-    const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';
-    missing.push(
-      objectText([
-        ['id', scalarText(said)],
-        ['code', scalarText(code)],
-      ]),
-    );
-  }
-  return objectText([
-    ['items', arrayText(items)],
-    ['missing', arrayText(missing)],
-  ]);
-}
-
-type FoundRow = Extract<ListedRow, { tick: number }>;
-
-const tagOver = (states: readonly string[]): string =>
-  `"${createHash('sha256').update(states.join('\n')).digest('base64url').slice(0, 22)}"`;

@@ -1,5 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { parsePoint } from '../temporal/point.js';
+import { Refusal } from '../temporal/refusal.js';
 import { sendJson } from './answers.js';
 import { isKnown } from './conditions.js';
 import * as schemas from './schemas.js';
@@ -38,4 +40,12 @@ export function sendUnlessKnown(
   const known = isKnown(etag, headers['if-none-match']);
   reply.header('etag', etag);
   return known ? reply.code(304).send(undefined) : sendJson(reply, text());
+}
+
+/** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
+export function instantOf(text: string, parameter: string): string {
+  const point = parsePoint(text, parameter);
+  if ('instant' in point) return point.instant;
+  const message = 'is a tick, and many entities have many clocks: give an instant';
+  throw new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
 }

@@ -86,7 +86,7 @@ export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 export function readFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
-  if (neverSent(error) || brokeUnderWay(error) || isOverload(code)) return unavailable(error);
+  if (neverSent(error) || brokeUnderWay(error) || isOverload(code) || code === READ_ONLY) return unavailable(error);
   return error;
 }
 

@@ -200,6 +200,8 @@ t.test('a collection as of an instant', async (t) => {
     const cases: [query: string, code: string, path: string][] = [
       ['type=friend&asOf=3', 'invalid_as_of', 'asOf'],
       ['type=friend&recordedAsOf=3', 'invalid_as_of', 'recordedAsOf'],
+      ['type=friend&asOf=', 'invalid_as_of', 'asOf'],
+      ['type=friend&recordedAsOf=', 'invalid_as_of', 'recordedAsOf'],
       ['type=friend&asOf=2016-01-01T00:00:00', 'invalid_as_of', 'asOf'],
       ['type=Friend', 'invalid_parameter', 'type'],
       ['type=friend&deleted=no', 'invalid_parameter', 'deleted'],
