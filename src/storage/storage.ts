@@ -12,6 +12,7 @@ import {
   readEntitiesThen,
 } from './entities.js';
 import { concernsAll, concernsAllReads, readFailure } from './failures.js';
+import { largeEntities } from './large.js';
 import { type Around, type RelatedMemento, readMementosAround } from './mementos.js';
 import { type InTurn, turns } from './turns.js';
 import { type Applied, applyChanges, type WrittenChange } from './write.js';
@@ -50,9 +51,6 @@ const READING = { flights: 2, most: MOST_FLIGHTS.reads };
  */
 const WRITING = { flights: 1, most: MOST_FLIGHTS.writes };
 
-/** How large an entity is that is remembered, and how many are: a statement reads few of them, so that others do not wait. */
-const LARGE = { from: 2 ** 16, known: 1_000 };
-
 /** Up to 10,000 entities, and 32 million characters; a larger one than 256 kB is read anew for each write. */
 const LAST_WRITTEN = {
   max: 10_000,
@@ -70,28 +68,20 @@ const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.leng
 /** What requests share over a database; `bounds` are those of a statement. */
 export function storageOf(database: Database, { bounds = BOUNDS, clock = stableClock(database) } = {}): Storage {
   const { sharedReads, sharedWrites } = database;
-  const sizes = new LRUCache<string, number>({ max: LARGE.known });
+  const large = largeEntities();
   const reading = {
     bounds: { ...bounds, ...READING },
-    weigh: ({ id }: EntityQuestion) => (sizes.size === 0 ? 0 : (sizes.get(id) ?? 0)),
+    weigh: large.weigh,
     isForAll: concernsAllReads,
     failureOf: readFailure,
   };
-  const noted = <Row extends PastEntityRow>(rows: (Row | undefined)[]): (Row | undefined)[] => {
-    for (const row of rows) {
-      if (!row || row.tick === null) continue;
-      const size = Math.max(row.size ?? 0, row.properties.length);
-      if (size > LARGE.from) sizes.set(row.id, size);
-    }
-    return rows;
-  };
   const writing = { bounds: { ...bounds, ...WRITING }, weigh, isForAll: concernsAll };
   const entityNow = coalesce(
-    async (questions: readonly EntityQuestion[]) => noted(await readEntitiesNow(sharedReads, questions)),
+    async (questions: readonly EntityQuestion[]) => large.note(await readEntitiesNow(sharedReads, questions)),
     reading,
   );
   const entityThen = coalesce(
-    async (questions: readonly PastQuestion[]) => noted(await readEntitiesThen(sharedReads, questions)),
+    async (questions: readonly PastQuestion[]) => large.note(await readEntitiesThen(sharedReads, questions)),
     reading,
   );
   return {
