@@ -1,8 +1,10 @@
+import postgres from 'postgres';
 import t from 'tap';
+import { openStorage } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { importHistory } from '../helper/imported.js';
-import { type Answer, type Call, list, object, problem, testService, text } from '../helper/service.js';
+import { type Answer, type Call, list, object, problem, serve, testService, text } from '../helper/service.js';
 
 const keysOf = (answer: Answer) => list(answer.body.items).map((item) => object(item).key ?? null);
 const pathOf = (parameters: Record<string, string>) => `/entities?${new URLSearchParams(parameters)}`;
@@ -18,7 +20,7 @@ async function walk(call: Call, parameters: Record<string, string>): Promise<Ans
 const itemsOf = (pages: readonly Answer[]): JsonObject[] => pages.flatMap((page) => list(page.body.items).map(object));
 
 t.test('a collection as of an instant', async (t) => {
-  const { call, sql } = await testService(t);
+  const { call, sql, url } = await testService(t);
   const tickAt = (answer: Answer) => text(answer.headers['tick-at']);
   const make = (key: string | null, properties: JsonObject, type = 'friend') =>
     call('POST', '/entities', { type, ...(key === null ? {} : { key }), properties });
@@ -180,6 +182,26 @@ t.test('a collection as of an instant', async (t) => {
       ['rachel', 'will'],
     ]);
   });
+
+  await t.test(
+    'another instance goes on with a walk, though a transaction that began earlier is open by now',
+    async (t) => {
+      const other = postgres(url, { max: 1, onnotice: () => {} });
+      await other`BEGIN`;
+      await make('zed', {});
+      const first = await call('GET', '/entities?type=friend&limit=4');
+      await other`SELECT pg_current_xact_id()`;
+      const storage = openStorage(url);
+      const second = await serve(t, storage);
+      const page = await second.call('GET', pathOf({ type: 'friend', limit: '4', cursor: text(first.body.next) }));
+      t.match(page, { status: 200, body: { asOf: first.body.asOf } });
+      t.same(keysOf(page), ['zoe']);
+      const fresh = text((await second.call('GET', '/entities?type=friend')).body.asOf);
+      t.ok(fresh < text(first.body.asOf), 'where it would not promise that instant itself');
+      await other`ROLLBACK`;
+      await Promise.all([other.end(), storage.close()]);
+    },
+  );
 
   await t.test('only some properties', async (t) => {
     const answer = await call('GET', pathOf({ type: 'friend', asOf: tickAt(rachel), fields: 'name' }));
