@@ -1,13 +1,11 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startEmbedded } from '../../src/storage/embedded.js';
-import { migrateDatabase } from '../../src/storage/migrate.js';
+import { withOwnServers } from '../helper/own-servers.js';
 import type { Load, Measured } from './load.js';
 import { type Seeded, type Subject, seed, subjectsOf } from './seed.js';
 
@@ -106,7 +104,6 @@ if (!['guards', LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) =>
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
-const children: ChildProcess[] = [];
 
 const tables: string[] = [];
 if ([LAG, ...COMPARISONS].some(({ name }) => name.includes(options.only))) tables.push(await requests());
@@ -116,25 +113,16 @@ if (options.readme) await intoReadme(tables.join('\n'));
 process.exit(0);
 
 /** Starts everything, measures, and stops it again. */
-async function requests(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
-  await chmod(folder, 0o755);
-  const server = await startEmbedded({ dataDir: join(folder, 'data') });
-  try {
-    await migrateDatabase(server.url);
-    const seeded = await seed(server.url);
-    const env = { DATABASE_URL: server.url, PORT: '0', LOG_LEVEL: 'warn' };
+function requests(): Promise<string> {
+  return withOwnServers(async ({ databaseUrl, start }) => {
+    const seeded = await seed(databaseUrl);
+    const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };
     const urls = {
-      service: await startChild([...profiling, 'dist/main.js'], env),
-      rivals: await startChild(['--import', 'tsx', 'test/bench/rivals.ts', server.url], {}),
+      service: await start([...profiling, 'dist/main.js'], env),
+      rivals: await start(['--import', 'tsx', 'test/bench/rivals.ts', databaseUrl]),
     };
-    return await measure(urls, seeded);
-  } finally {
-    for (const child of children) child.kill('SIGTERM');
-    await Promise.all(children.map((child) => (child.exitCode === null ? once(child, 'exit') : undefined)));
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+    return measure(urls, seeded);
+  });
 }
 
 /** Figures by subject, one a round. */
@@ -277,22 +265,4 @@ async function intoReadme(tables: string): Promise<void> {
 
 function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-}
-
-/** Starts a server and gives the URL it says it listens on. */
-async function startChild(args: string[], env: Record<string, string>): Promise<string> {
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  for await (const line of createInterface({ input: child.stdout })) {
-    const url = /https?:\/\/[\d.]+:\d+/.exec(line)?.[0];
-    if (url) {
-      child.stdout.resume();
-      return url;
-    }
-  }
-  throw new Error(`${args.join(' ')} did not start`);
 }

@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
+import { runCommand } from '../helper/command.js';
 import { testService } from '../helper/service.js';
 import { readHistory } from './history.js';
 import { refuseExisting, replay, verify } from './replay.js';
@@ -14,19 +12,7 @@ import { serviceAt } from './service.js';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SAMPLE = join(ROOT, 'test/fixtures/countries-sample.ndjson.gz');
 
-/** Runs the command as `npm run replay:countries` does. */
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  const clean = Object.entries(process.env).filter(([name]) => !/^(TAP|NODE_OPTIONS|npm_)/.test(name));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'test/replay/countries.ts', ...args], {
-    cwd: ROOT,
-    env: Object.fromEntries(clean),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const ended = once(child, 'exit');
-  const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [code]: number[] = await ended;
-  return { code: code ?? -1, output, errors };
-}
+const run = (...args: string[]) => runCommand('test/replay/countries.ts', ...args);
 
 t.test('the command replays the sample, and says what it found', async (t) => {
   const { app } = await testService(t);

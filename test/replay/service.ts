@@ -36,7 +36,8 @@ export function serviceAt(url: string): Service {
   };
 }
 
-function baseOf(url: string): URL {
+/** The URL that paths are relative to. @throws a complaint when it is none of HTTP */
+export function baseOf(url: string): URL {
   if (!URL.canParse(url)) throw complaint(`${url} is no URL.`);
   const base = new URL(url);
   if (!/^https?:$/.test(base.protocol)) throw complaint(`${url} is no http or https URL.`);

@@ -1,0 +1,63 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startEmbedded } from '../../src/storage/embedded.js';
+import { migrateDatabase } from '../../src/storage/migrate.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+const INTERRUPTED = 130;
+
+/** Starts a server by the arguments of node; gives the URL it says it listens on. */
+export type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
+
+/**
+ * Does work with servers that are processes of their own, over a migrated database that syncs as in production; afterwards
+ * all of it is stopped, and the database gone.
+ */
+export async function withOwnServers<Result>(
+  work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
+): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), 'clocktick-own-'));
+  await chmod(folder, 0o755); // else a server started by root would keep its data elsewhere
+  const children: ChildProcess[] = [];
+  const start: Start = async (args, env = {}) => {
+    const child = spawn(process.execPath, args, {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    children.push(child);
+    for await (const line of createInterface({ input: child.stdout })) {
+      const url = /https?:\/\/[\d.]+:\d+/.exec(line)?.[0];
+      if (url) {
+        child.stdout.resume();
+        return url;
+      }
+    }
+    throw new Error(`${args.join(' ')} did not start`);
+  };
+  const server = await startEmbedded({ dataDir: join(folder, 'data') });
+  const stop = async () => {
+    const running = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    const ended = running.map((child) => once(child, 'exit'));
+    for (const child of running) child.kill('SIGTERM');
+    await Promise.all(ended);
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  // Else the database would go on when this process has ended.
+  const interrupted = () => stop().finally(() => process.exit(INTERRUPTED));
+  process.once('SIGINT', interrupted);
+  try {
+    await migrateDatabase(server.url);
+    return await work({ databaseUrl: server.url, start });
+  } finally {
+    process.off('SIGINT', interrupted);
+    await stop();
+  }
+}
