@@ -1,0 +1,117 @@
+import { randomInt } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { openStorage } from '../../src/storage/storage.js';
+import { runCommand } from '../helper/command.js';
+import { type Service, serve, testService } from '../helper/service.js';
+import { stepsOf } from './clients.js';
+import { runAndCheck } from './run.js';
+import { countsOf, tellViolations } from './told.js';
+
+/*
+ * The quick form of the history checker: what many clients are told, by two instances over one database, is what one entity
+ * after the other could have been told by the model. HISTORY_SEED makes the clients send what they sent in a run that failed.
+ */
+
+const SEED = Number(process.env.HISTORY_SEED ?? randomInt(2 ** 31 - 1));
+
+/** What a run has at least, so that nothing is found because nothing happened. A third of what usually is there. */
+const REQUESTS = 1_200;
+const LEAST = Object.entries({
+  ticks: 70,
+  acknowledged: 80,
+  refused: 80,
+  indeterminate: 20,
+  'indeterminate and kept': 1,
+  'reads now': 40,
+  'reads as of a tick': 15,
+  'reads as of an instant': 35,
+  lists: 15,
+  pages: 40,
+  'asked again': 80,
+});
+
+/** Two instances over one database of their own, and where they listen. */
+async function twoInstances(
+  t: Test,
+  prepare: (app: Service['app']) => void = () => {},
+): Promise<Service & { services: URL[]; urls: string[] }> {
+  const service = await testService(t);
+  prepare(service.app);
+  const second = openStorage(service.url);
+  t.teardown(() => second.close());
+  const other = await serve(t, second);
+  const listening = [service.app, other.app].map((app) => app.listen({ port: 0, host: '127.0.0.1' }));
+  const urls = await Promise.all(listening);
+  return { ...service, urls, services: urls.map((url) => new URL(url)) };
+}
+
+for (const weather of ['calm', 'storm']) {
+  t.test(`12 clients of two instances, ${weather}: everything they were told holds`, async (t) => {
+    const { services, sql } = await twoInstances(t);
+    const plan = { services, type: 'history', seed: SEED, clients: 12, seconds: 1.5, least: REQUESTS };
+    const { recording, violations } = await runAndCheck(weather === 'storm' ? { ...plan, storm: sql } : plan);
+    t.same(tellViolations(violations, 3), [], `HISTORY_SEED=${SEED}`);
+    const counts: Record<string, number> = countsOf(recording);
+    t.comment(counts);
+    for (const [what, least] of LEAST) t.ok((counts[what] ?? 0) >= least, `${counts[what]} ${what}`);
+    t.equal((counts['answered 503'] ?? 0) > 0, weather === 'storm', `${counts['answered 503']} answered 503`);
+  });
+}
+
+t.test('the same seed takes the same steps, another seed others', async (t) => {
+  const firstSteps = (seed: number, clients: number) =>
+    stepsOf(seed, clients).map((steps) => {
+      const iterator = steps[Symbol.iterator]();
+      return Array.from({ length: 200 }, () => iterator.next().value);
+    });
+  const steps = firstSteps(SEED, 3);
+  t.same(firstSteps(SEED, 3), steps);
+  t.same(firstSteps(SEED, 2), steps.slice(0, 2), 'however many clients there are');
+  t.equal(new Set([...steps, ...firstSteps(SEED + 1, 3)].map((all) => JSON.stringify(all))).size, 6);
+});
+
+const run = (...args: string[]) => runCommand('test/checker/history.ts', ...args);
+
+t.test('the command checks running services, and says what it found', async (t) => {
+  let isBroken = false;
+  const { urls } = await twoInstances(t, (app) => {
+    app.addHook('onSend', async ({ url }, _reply, payload) =>
+      isBroken && /asOf=\d+-/.test(url) && typeof payload === 'string' ? payload.replace('"n": 1', '"n": 7') : payload,
+    );
+  });
+  const where = urls.flatMap((url) => ['--url', url]);
+  const sound = await run(...where, '--seconds', '1', '--seed', '7', '--clients', '4');
+  t.equal(sound.errors, '');
+  t.match(sound.output, /^clients work 0%, 0 requests$/m);
+  t.match(
+    sound.output,
+    /\nSeed 7: \d+ requests, \d+ ticks of 6 entities of type history-\w+ \(.*\): nothing is violated\.\n$/,
+  );
+  t.equal(sound.code, 0);
+
+  // Now one of the two says something else of the past.
+  isBroken = true;
+  const broken = await run(...where, '--seconds', '1');
+  t.match(broken.output, /^as of: history-\w+:.* by its history it was at tick \d+ at .*\n {4}client \d+, .*"n": 7/m);
+  t.match(broken.output, /\nAll requests and their answers are in \S+\.\nSeed \d+: .*: \d+ violations\.\n$/);
+  t.equal(broken.code, 1);
+});
+
+t.test('what is asked wrongly is answered by a sentence', async (t) => {
+  const cases: [args: string[], sentence: RegExp][] = [
+    [['--seconds', '0'], /^--seconds 0 is no whole number from 1 to 86400\. --help says what there is\.\n$/],
+    [['--url', 'http://127.0.0.1:1', '--storm'], /^--storm is for services of its own, not for those of --url\./],
+    [['--url', 'http://127.0.0.1:1'], /^No service answers at http:\/\/127\.0\.0\.1:1\//],
+    [['--sed', '1'], /^Unknown option '--sed'.* --help says what there is\.\n$/],
+  ];
+  await Promise.all(
+    cases.map(async ([args, sentence]) => {
+      const { code, output, errors } = await run(...args);
+      t.match(errors, sentence, args.join(' '));
+      t.same({ code, output }, { code: 2, output: '' });
+    }),
+  );
+  const { code, output } = await run('--help');
+  t.match(output, 'npm run check:history -- [options]');
+  t.equal(code, 0);
+});
