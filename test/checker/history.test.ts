@@ -21,7 +21,6 @@ const LEAST = Object.entries({
   acknowledged: 80,
   refused: 80,
   indeterminate: 20,
-  'indeterminate and kept': 1,
   'reads now': 40,
   'reads as of a tick': 15,
   'reads as of an instant': 35,
