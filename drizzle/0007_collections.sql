@@ -1,7 +1,8 @@
 CREATE TABLE "clocktick"."promise" (
 	"is_only" boolean PRIMARY KEY DEFAULT true NOT NULL,
 	"at" timestamp(6) with time zone NOT NULL,
-	CONSTRAINT "promise_is_one" CHECK ("clocktick"."promise"."is_only")
+	CONSTRAINT "promise_is_one" CHECK ("clocktick"."promise"."is_only"),
+	CONSTRAINT "promise_is_finite" CHECK (isfinite("clocktick"."promise"."at"))
 );
 --> statement-breakpoint
 ALTER TABLE "clocktick"."entity" ADD COLUMN "recorded_at" timestamp(6) with time zone;--> statement-breakpoint

@@ -5,6 +5,8 @@
 -- before it stamps. So what is just older than this clock, and than the oldest beginning of a transaction that owns one, is
 -- settled for every snapshot that is taken after this function has answered: by another statement, that is.
 --
+-- On a standby nobody owns an id, and what the primary writes comes later: nothing is stable there.
+--
 -- The order matters: a transaction that gets its id after the clock was read is stamped after that, and one that was
 -- prepared meanwhile is found among the prepared ones. Their stamps are not known, nor that of a transaction whose beginning
 -- is hidden from this role (without pg_read_all_stats) or not kept (track_activities off): `at` is null then.
@@ -15,9 +17,10 @@
 --   promised    the newest instant that was stored as promised, or null
 --   held_by     the process of the oldest transaction that owns an id; held_since its beginning, null where it is hidden
 --   prepared    whether there is a prepared transaction
+--   recovering  whether this is a standby
 CREATE FUNCTION clocktick.stable_instant(
   OUT at timestamptz, OUT clock timestamptz, OUT promised timestamptz,
-  OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean
+  OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean, OUT recovering boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
   -- What other transactions do is looked at once in a transaction, unless told so.
@@ -28,7 +31,8 @@ BEGIN
    WHERE a.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND a.backend_xid IS NOT NULL
    ORDER BY a.xact_start NULLS FIRST LIMIT 1;
   prepared := EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database());
-  IF NOT prepared AND (held_by IS NULL OR held_since IS NOT NULL) THEN
+  recovering := pg_is_in_recovery();
+  IF NOT recovering AND NOT prepared AND (held_by IS NULL OR held_since IS NOT NULL) THEN
     at := least(clock, held_since) - interval '1 microsecond';
   END IF;
   SELECT p.at INTO promised FROM clocktick.promise p;
@@ -47,7 +51,7 @@ ALTER TABLE clocktick.promise ENABLE ALWAYS TRIGGER promise_only_grows, ENABLE A
 --> statement-breakpoint
 
 -- The guards of 0002, which now also hold when a tick was recorded: the entity says so where that is not its instant, and
--- nobody claims to have recorded something before the transaction began, or before it happened.
+-- nobody claims to have recorded something before the transaction began, before what was promised, or before it happened.
 CREATE OR REPLACE FUNCTION clocktick.entity_is_created_with_history() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE wrong record;
 BEGIN
@@ -92,10 +96,12 @@ END
 $$;
 --> statement-breakpoint
 CREATE OR REPLACE FUNCTION clocktick.clock_row_is_entitys() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE wrong record;
+DECLARE
+  wrong record;
+  promised timestamptz := (SELECT p.at FROM clocktick.promise p);
 BEGIN
   SELECT n.entity_id, n.tick INTO wrong FROM new_rows n
-   WHERE n.recorded_at < transaction_timestamp() OR n.recorded_at < n.at
+   WHERE n.recorded_at < transaction_timestamp() OR n.recorded_at <= promised OR n.recorded_at < n.at
       OR (SELECT e.tick = n.tick AND e.updated_at = n.at AND e.type = n.type AND e.deleted = (n.op = 'deleted')
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
       OR n.activity_id IS NOT NULL

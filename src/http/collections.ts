@@ -118,11 +118,11 @@ async function sendPage(
   const { type = null, keyPrefix = null, deleted = 'exclude', limit = Number(schemas.DEFAULT_LIMIT) } = query;
   const collection: Collection = { type, keyPrefix, deleted };
   const fields = fieldsOf(query.fields);
-  const walk = JSON.stringify(['entities', collection, query.asOf, query.recordedAsOf]);
+  const walk = JSON.stringify(['entities', collection]);
   const date = query.asOf === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
-  const asOf = date === undefined ? query.asOf : await selectInstant(storage, type, date);
+  const asOf = date === undefined ? query.asOf : await selectInstant(storage, query, date);
   const { pin, after, isFixed } = await positionOf(storage, { ...query, asOf }, walk);
-  const isMemento = asOf !== undefined || after !== null;
+  const isMemento = query.asOf !== undefined || date !== undefined || after !== null;
   const ifNoneMatch = request.headers['if-none-match'];
   if (ifNoneMatch !== undefined) {
     const newest = await readNewest(storage, type, pin);
@@ -162,10 +162,18 @@ function stampPage(
 }
 
 /** The instant that an Accept-Datetime selects: none for a later date than now, the first there is for an earlier one. */
-async function selectInstant(storage: Storage, type: string | null, header: string): Promise<string | undefined> {
+async function selectInstant(
+  storage: Storage,
+  { type, recordedAsOf }: Pick<CollectionQuery, 'type' | 'recordedAsOf'>,
+  header: string,
+): Promise<string | undefined> {
   const instant = acceptedInstant(header);
   if (!(await storage.clock.hasCome(instant))) return undefined;
-  const oldest = await readOldest(storage, type);
+  const oldest = await readOldest(
+    storage,
+    type ?? null,
+    recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf'),
+  );
   return oldest !== null && isBefore(instant, oldest) ? oldest : instant;
 }
 
@@ -184,19 +192,20 @@ async function positionOf(
     for (const instant of Object.values(position.pin)) {
       if (!(await clock.hasCome(instant))) throw invalidCursor(NOT_OURS);
     }
+    const isOfAnother = (text: string | undefined, name: keyof Pin) =>
+      text !== undefined && isBefore(instantOf(text, name), position.pin[name]);
+    if (isOfAnother(asOf, 'asOf') || isOfAnother(recordedAsOf, 'recordedAsOf')) {
+      throw invalidCursor('is of a walk as of another instant');
+    }
     return { ...position, isFixed: true };
   }
-  const given = {
-    asOf: asOf === undefined ? undefined : instantOf(asOf, 'asOf'),
-    recordedAsOf: recordedAsOf === undefined ? undefined : instantOf(recordedAsOf, 'recordedAsOf'),
-  };
-  for (const instant of Object.values(given)) if (instant !== undefined) await clock.waitUntilStable(instant);
+  const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
+  const recorded = recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf');
+  for (const instant of [given, recorded]) if (instant !== null) await clock.waitUntilStable(instant);
+  if (given !== null && recorded !== null)
+    return { pin: { asOf: given, recordedAsOf: recorded }, after: null, isFixed: true };
   const stable = await clock.newestStable();
-  return {
-    pin: { asOf: given.asOf ?? stable, recordedAsOf: given.recordedAsOf ?? stable },
-    after: null,
-    isFixed: given.asOf !== undefined && given.recordedAsOf !== undefined,
-  };
+  return { pin: { asOf: given ?? stable, recordedAsOf: recorded ?? stable }, after: null, isFixed: false };
 }
 
 /** The same two instants are the same snapshot, so they are its tag. */

@@ -63,8 +63,9 @@ export function entityRoutes(app: App, storage: Storage): void {
           : begun(await selectMemento(storage, question, date, goneOf(raw)), said, { tick: 1 });
       const entity = living(row, said);
       // Only a tick shows the same for ever: of an instant, history may yet be imported.
-      reply.header('cache-control', point && 'tick' in point ? schemas.IMMUTABLE : schemas.REVALIDATE);
-      if (!point) reply.header('vary', 'accept-datetime');
+      // And the links to who sends a date change with each state that comes.
+      const isFixed = point !== null && 'tick' in point && date === undefined;
+      reply.header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE).header('vary', 'accept-datetime');
       if (point || date !== undefined) stampMemento(reply, entity);
       await linkEntity(storage, reply, entity, { navigable: date !== undefined });
       return sendUnlessKnown(reply, etagOf(entity.tick), headers, () => entityText(entity));

@@ -34,6 +34,8 @@ export const mementoHeaders = {
   'Cache-Control': schemas.cacheControlHeader,
 };
 
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
 /** IMF-fixdate (RFC 9110 section 5.6.7), the only form that RFC 7089 takes: as `httpDate` writes it. */
 const FORM = 'an HTTP date such as Fri, 08 Jan 2016 00:00:00 GMT';
 
@@ -42,10 +44,11 @@ const FORM = 'an HTTP date such as Fri, 08 Jan 2016 00:00:00 GMT';
  * @throws Refusal `invalid_as_of`
  */
 export function acceptedInstant(header: string): string {
-  const milliseconds = Date.parse(header);
-  const date = Number.isNaN(milliseconds) ? null : new Date(milliseconds);
-  // What the date says in its own words must be what was sent: Date.parse takes much that is none.
-  if (date === null || date.toUTCString() !== header.trim()) {
+  const [, day, month = '', year, time] =
+    /^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d:\d\d:\d\d) GMT$/.exec(header.trim()) ?? [];
+  const date = new Date(`${year}-${String(MONTHS.indexOf(month) + 1).padStart(2, '0')}-${day}T${time}Z`);
+  // Its day must be one that the calendar has, and the weekday that of the day.
+  if (Number.isNaN(date.getTime()) || date.toUTCString() !== header.trim() || year === '0000') {
     const message = `is not ${FORM}`;
     throw new Refusal('invalid_as_of', `Accept-Datetime ${message}.`, {
       errors: [{ path: 'Accept-Datetime', message }],

@@ -18,9 +18,9 @@ export type Clock = {
   newestStable: () => Promise<string>;
   /**
    * Waits until an instant is stable, for two seconds at most.
-   * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
+   * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`, `overloaded` when too many wait
    */
-  waitUntilStable: (instant: string) => Promise<void>;
+  waitUntilStable: (instant: string, isGone?: () => boolean) => Promise<void>;
   /** Whether an instant has come. */
   hasCome: (instant: string) => Promise<boolean>;
   /** By how many seconds the newest stable instant lies behind the clock; NaN when none is known. */
@@ -39,8 +39,12 @@ const AHEAD_MS = 1_000;
 /** For how long anything is waited for. Shared writes take a few milliseconds. */
 const PATIENCE_MS = 2_000;
 
-/** Pauses between looks grow up to this. */
+/** While anybody waits, pauses between looks grow up to this. */
 const LONGEST_PAUSE_MS = 16;
+const SHORTEST_PAUSE_MS = 1;
+
+/** How many may wait; to look through them takes a millisecond. */
+const MOST_WAITING = 5_000;
 
 /** How far what was promised may run ahead of what is stored as promised; and from where on more is stored beforehand. */
 const UNSTORED_MS = { most: 1_000, soon: 500 };
@@ -53,13 +57,27 @@ type Look = {
   heldBy: number | null;
   heldSince: string | null;
   prepared: boolean;
+  recovering: boolean;
+};
+
+/** Who waits: for what, until when (on this process's clock), and how it ends. */
+type Waiter = {
+  isOver: (found: Look) => boolean;
+  isGone: (() => boolean) | undefined;
+  deadline: number;
+  refusal: (found: Look) => Refusal;
+  resolve: () => void;
+  reject: (error: unknown) => void;
 };
 
 /** The clock of a database. What is known to be stable is kept; nothing need be asked about an instant before it. */
-export function stableClock({ sql, probes }: Pick<Database, 'sql' | 'probes'>, { patience = PATIENCE_MS } = {}): Clock {
+export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PATIENCE_MS } = {}): Clock {
   let known: string | null = null;
   let stored = Number.NEGATIVE_INFINITY;
   let storing: Promise<void> | null = null;
+  const waiters = new Set<Waiter>();
+  let isPolling = false;
+  let pause = SHORTEST_PAUSE_MS;
 
   /** Looks, with others that want to. Whoever asks is told of a look that began after that. */
   const look = coalesce<null, Look>(
@@ -81,40 +99,31 @@ export function stableClock({ sql, probes }: Pick<Database, 'sql' | 'probes'>, {
       if (known === null) throw notStable('No instant', found);
       return known;
     },
-    waitUntilStable: async (instant) => {
+    waitUntilStable: async (instant, isGone) => {
       if (isKnown(instant)) return;
-      await until(
-        async () => {
-          const found = await look(null);
-          if (isKnown(instant)) return true;
-          const ahead = millisecondsBetween(found.clock, instant);
-          if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
-          // Asked again after the wait: timers may fire early, and the two clocks need not run alike.
-          if (ahead > 0) await sleep(Math.ceil(ahead));
-          return found;
-        },
-        (found) => notStable(instant, found),
-      );
+      const found = await look(null);
+      if (isKnown(instant)) return;
+      const ahead = millisecondsBetween(found.clock, instant);
+      if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
+      await until(() => isKnown(instant), { isGone, ahead, refusal: (last) => notStable(instant, last) });
     },
     hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
     lag: async () => {
       const { clock } = await look(null);
       return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
     },
-    waitUntilClear: () =>
-      until(
-        async () => {
-          const found = await look(null);
-          return found.at !== null || found;
-        },
-        (found) => notStable('No newer instant', found),
-      ),
+    waitUntilClear: async () => {
+      if ((await look(null)).at !== null) return;
+      await until((found) => found.at !== null, { refusal: (last) => notStable('No newer instant', last) });
+    },
   };
 
   async function lookNow(): Promise<Look> {
-    const [found] = await probes<Look[]>`
-      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared
-        FROM clocktick.stable_instant() s`;
+    const [found] = await probe(
+      (sql) => sql<Look[]>`
+      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared, s.recovering
+        FROM clocktick.stable_instant() s`,
+    );
     if (!found) throw new Error('the database does not know how late it is');
     if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
     if (found.at !== null) await promise(found.at);
@@ -139,23 +148,56 @@ export function stableClock({ sql, probes }: Pick<Database, 'sql' | 'probes'>, {
 
   async function store(instant: string): Promise<void> {
     try {
-      await sql`
+      await probe(
+        (sql) => sql`
         INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::text::timestamptz)
-            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`;
+            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`,
+      );
       stored = Math.max(stored, Date.parse(instant));
     } finally {
       storing = null;
     }
   }
 
-  /** Looks again and again until that gives true, for as long as there is patience; refuses by what was found last. */
-  async function until(attempt: () => Promise<true | Look>, refusal: (found: Look) => Refusal): Promise<void> {
-    const start = performance.now();
-    for (let pause = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      const found = await attempt();
-      if (found === true) return;
-      if (performance.now() - start > patience) throw refusal(found);
+  /** Waits, for as long as there is patience (and until an instant that is still ahead has come). */
+  function until(
+    isOver: Waiter['isOver'],
+    { isGone, ahead = 0, refusal }: { isGone?: Waiter['isGone']; ahead?: number; refusal: Waiter['refusal'] },
+  ): Promise<void> {
+    if (waiters.size >= MOST_WAITING) {
+      throw new Refusal('overloaded', 'More requests wait for an instant to become stable than this service can keep.');
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = performance.now() + patience + Math.max(ahead, 0);
+      waiters.add({ isOver, isGone, deadline, refusal, resolve, reject });
+      pause = SHORTEST_PAUSE_MS;
+      if (!isPolling) void poll();
+    });
+  }
+
+  /** Looks again and again for all who wait. */
+  async function poll(): Promise<void> {
+    isPolling = true;
+    for (; waiters.size > 0; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       await sleep(pause);
+      try {
+        settle(await look(null));
+      } catch (error) {
+        for (const { reject } of waiters) reject(error);
+        waiters.clear();
+      }
+    }
+    isPolling = false;
+  }
+
+  /** Lets go who need not wait any longer, or will not. */
+  function settle(found: Look): void {
+    for (const waiter of waiters) {
+      const isDone = waiter.isOver(found);
+      if (!isDone && performance.now() < waiter.deadline && !waiter.isGone?.()) continue;
+      waiters.delete(waiter);
+      if (isDone) waiter.resolve();
+      else waiter.reject(waiter.refusal(found));
     }
   }
 
@@ -168,13 +210,15 @@ export function stableClock({ sql, probes }: Pick<Database, 'sql' | 'probes'>, {
 const millisecondsBetween = (from: string, to: string): number => Number(microseconds(to) - microseconds(from)) / 1000;
 
 /** Says what to look for: this is read at night. */
-function notStable(what: string, { prepared, heldBy, heldSince }: Look): Refusal {
-  const reason = prepared
-    ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
-    : heldBy !== null && heldSince === null
-      ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
-      : heldBy !== null
-        ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
-        : 'the last transactions have only just ended';
+function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Look): Refusal {
+  const reason = recovering
+    ? 'the database is a standby (pg_is_in_recovery)'
+    : prepared
+      ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
+      : heldBy !== null && heldSince === null
+        ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
+        : heldBy !== null
+          ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
+          : 'the last transactions have only just ended';
   return new Refusal('as_of_not_stable_yet', `${what} is stable yet: ${reason}.`);
 }

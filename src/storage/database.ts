@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../temporal/refusal.js';
@@ -21,8 +22,12 @@ export type Database = {
   sharedReads: postgres.Sql;
   /** Writes that requests share, and which wait for nobody's lock. */
   sharedWrites: postgres.Sql;
-  /** One connection to ask what is stable: many wait for that, and it is answered at once. */
-  probes: postgres.Sql;
+  /**
+   * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
+   * given up, and the next question gets another.
+   * @throws Refusal `database_unavailable` after PROBE_PATIENCE_MS
+   */
+  probe: <T>(ask: (sql: Sql) => Promise<T>) => Promise<T>;
   /**
    * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
    * @throws Refusal `overloaded` when too many wait, or nobody does
@@ -65,6 +70,8 @@ export const LOCK_PATIENCE_MS = 3_000;
 /** In a shared write, what waits is a creation of an id that somebody else is just creating, or for a locked table. */
 const SHARED_LOCK_PATIENCE_MS = 50;
 const STATEMENT_PATIENCE_MS = 15_000;
+/** It takes a millisecond. */
+const PROBE_PATIENCE_MS = 2_000;
 
 /** How many statements of a kind that requests share may be under way at once, at most; reads are of two kinds. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
@@ -112,7 +119,9 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     max: MOST_FLIGHTS.writes,
     connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
   });
-  const probes = postgres(url, { ...options, max: 1 });
+  const connectProbe = () =>
+    postgres(url, { ...options, max: 1, connection: { ...options.connection, lock_timeout: PROBE_PATIENCE_MS / 2 } });
+  let probes = connectProbe();
   const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
   const pageLimit = pLimit(PAGES);
   const connect = () => postgres(url, { ...options, max: 1 });
@@ -121,7 +130,19 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     sql,
     sharedReads,
     sharedWrites,
-    probes,
+    probe: async (ask) => {
+      const asked = probes;
+      const given = new AbortController();
+      const late = sleep(PROBE_PATIENCE_MS, null, { signal: given.signal }).then(
+        () => {
+          if (probes === asked) probes = connectProbe();
+          void asked.end({ timeout: 0 }).catch(() => {});
+          throw unavailable(new Error('the database does not say what is stable'));
+        },
+        () => new Promise<never>(() => {}),
+      );
+      return Promise.race([ask(asked), late]).finally(() => given.abort());
+    },
     connect,
     page: async (read, isGone) => {
       if (pageLimit.pendingCount >= WAITING_FOR_PAGES) throw tooManyPages();

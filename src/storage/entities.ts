@@ -65,7 +65,7 @@ export function asOfReader({
 
   return async (question, isGone) => {
     const { id, fields, point } = question;
-    if ('instant' in point) await clock.waitUntilStable(point.instant);
+    if ('instant' in point) await clock.waitUntilStable(point.instant, isGone);
     if (shareOfUnchanged >= 0.5) {
       const now = await entityNow({ id, fields }, isGone);
       if (!now) return undefined;

@@ -126,7 +126,7 @@ export const propertyHistory = clocktick.table(
 export const promise = clocktick.table(
   'promise',
   { isOnly: boolean('is_only').primaryKey().default(true), at: instant('at').notNull() },
-  (row) => [check('promise_is_one', sql`${row.isOnly}`)],
+  (row) => [check('promise_is_one', sql`${row.isOnly}`), check('promise_is_finite', sql`isfinite(${row.at})`)],
 );
 
 /** Who and why; one activity may tick many entities. */

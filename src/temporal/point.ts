@@ -44,7 +44,7 @@ export function parsePoint(text: string, parameter: string): Point {
   return { instant: whole.toUpperCase() };
 }
 
-/** Whether a text is an instant. */
+/** Whether a text is an instant that a caller may write. */
 export function isInstant(text: string): boolean {
   try {
     return 'instant' in parsePoint(text, '');

@@ -60,6 +60,10 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
         if (tick > 1)
           t.equal((await at(datetime)).headers['content-location'], memento(tick), 'its own date leads back to it');
       }
+      const old = await importHistory(sql, 'monk', 'bede', [{ at: '0050-06-01T00:00:00Z', op: 'created', set: {} }]);
+      t.match((await at('Wed, 01 Jun 0050 00:00:00 GMT', `/entities/${old}`)).headers, {
+        'memento-datetime': 'Wed, 01 Jun 0050 00:00:00 GMT',
+      });
       t.match(await at('Sun, 01 Jan 2017 12:00:00 GMT'), problem(410, 'entity_deleted', { tick: 4 }));
       t.match(await at('Sun, 01 Jan 2017 12:00:00 GMT', '/entities/friend:nobody'), problem(404, 'entity_not_found'));
     },
@@ -116,6 +120,7 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
       'Friday, 08-Jan-16 00:00:00 GMT',
       'Thu, 31 Feb 2016 00:00:00 GMT',
     );
+    wrong.push('Sat, 01 Jan 10000 00:00:00 GMT', 'Sat, 01 Jan 0000 00:00:00 GMT', 'Fri, 08 Jux 2016 00:00:00 GMT');
     for (const date of wrong) {
       for (const url of ['/entities/friend:rachel', '/entities?type=friend']) {
         t.match(
