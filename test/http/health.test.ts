@@ -33,6 +33,8 @@ t.test('readiness, and the figures', async (t) => {
       `/entities?ids=${id}&asOf=${at}`,
       `/entities/${id}/diff?from=${at}`,
       `/entities/${id}/history/x?asOf=${at}`,
+      `/entities?type=thing&asOf=${at}`,
+      `/entities?type=thing&asOf=2001-01-01T00:00:00Z&recordedAsOf=${at}`,
     ];
     const [ready, ...answers] = await Promise.all(['/health/ready', ...reads].map((path) => call('GET', path)));
     for (const answer of [ready, ...answers]) t.match(answer, held);

@@ -57,13 +57,19 @@ async function storm({ reads, calls, sql }: Storm): Promise<Told> {
       const trio = [1, 2, 3].map((one) => `${batch}-${one}`);
       latest[writer] = batch;
       const ids = trio.map((key) => idOfKey('trio', key));
+      // Half of them only create: no lock of a row gives them an id of their own.
+      const changed = writer % 2 === 0 ? pair : [];
       await sql.begin(async (tx) => {
+        const [all, before] = [
+          [...changed, ...ids],
+          [...changed.map(() => n), 0, 0, 0],
+        ];
         await tx`
           SELECT count(*) FROM clocktick.write_changes(
-            ${[...pair, ...ids]}::uuid[], ${[n, n, 0, 0, 0]}::int[],
-            ARRAY['updated', 'updated', 'created', 'created', 'created'], ARRAY['pair', 'pair', 'trio', 'trio', 'trio'],
-            ${[null, null, ...trio]}::text[], array_fill(jsonb_build_object('n', ${n}::int), ARRAY[5]),
-            array_fill(NULL::jsonb, ARRAY[5]), array_fill(NULL::uuid, ARRAY[5]), array_fill(NULL::jsonb, ARRAY[5]), true)`;
+            ${all}::uuid[], ${before}::int[], ${before.map((tick) => (tick > 0 ? 'updated' : 'created'))}::text[],
+            ${before.map((tick) => (tick > 0 ? 'pair' : 'trio'))}::text[], ${[...changed.map(() => null), ...trio]}::text[],
+            array_fill(jsonb_build_object('n', ${n}::int), ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]),
+            array_fill(NULL::uuid, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]), true)`;
         if (Math.random() < 0.3) await tx`SELECT pg_sleep(${Math.random() / 100})`;
       });
       writes++;

@@ -7,6 +7,7 @@ import { openStorage, storageOf } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
 import { isBefore, microseconds } from '../../src/temporal/point.js';
 import { cannotPrepare, testDatabase } from '../helper/database.js';
+import { importHistory } from '../helper/imported.js';
 import { asOf, change, make, now } from '../helper/write.js';
 
 t.test('the stable instant', async (t) => {
@@ -74,6 +75,19 @@ t.test('the stable instant', async (t) => {
     await other`COMMIT`;
     await waiting;
     t.ok((await storage.clock.lag()) < 0.4);
+  });
+
+  await t.test('a creation owns its id before it is stamped', async (t) => {
+    // Else it would get one with the first row that it writes, which this puts off.
+    await sql.unsafe(`
+      CREATE FUNCTION clocktick.test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+      CREATE TRIGGER test_sleep BEFORE INSERT ON clocktick.entity FOR EACH STATEMENT EXECUTE FUNCTION clocktick.test_sleep()`);
+    const making = make(storage, { n: 0 });
+    await sleep(150);
+    const stable = await storage.clock.newestStable();
+    const { updatedAt } = (await making).row;
+    t.ok(isBefore(stable, updatedAt), `${stable} was stable before ${updatedAt} was written`);
+    await sql`DROP FUNCTION clocktick.test_sleep CASCADE`;
   });
 
   await t.test('what has not stamped anything holds nothing back', async () => {
@@ -198,6 +212,65 @@ t.test('the stable instant', async (t) => {
     await database.close();
   });
 
+  await t.test('5,000 may wait, and who has gone does not', async (t) => {
+    const other = await begin({ owns: true });
+    const instant = await clockNow();
+    const database = openDatabase(url);
+    const clock = stableClock(database);
+    const waiting = Promise.allSettled(Array.from({ length: 5_001 }, () => clock.waitUntilStable(instant)));
+    const gone = stableClock(database).waitUntilStable(instant, () => true);
+    const start = performance.now();
+    await t.rejects(gone, { code: 'as_of_not_stable_yet' });
+    t.ok(performance.now() - start < 1_500, 'long before the others give up');
+    await other`ROLLBACK`;
+    const ends = (await waiting).map((end) => (end.status === 'fulfilled' ? 'stable' : end.reason.code));
+    t.same([ends.filter((end) => end === 'stable').length, ends.at(-1)], [5_000, 'overloaded']);
+    await clock.waitUntilStable(instant);
+    await database.close();
+  });
+
+  await t.test('a database that does not say what is stable is given up, and asked anew', async (t) => {
+    const known = await storage.clock.newestStable();
+    const answers = (body: string) =>
+      sql.unsafe(`
+      ALTER FUNCTION clocktick.stable_instant RENAME TO stable_instant_kept;
+      CREATE FUNCTION clocktick.stable_instant(
+        OUT at timestamptz, OUT clock timestamptz, OUT promised timestamptz,
+        OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean, OUT recovering boolean
+      ) LANGUAGE plpgsql AS $$ BEGIN ${body} END $$`);
+    const again = () =>
+      sql.unsafe(`
+      DROP FUNCTION clocktick.stable_instant; ALTER FUNCTION clocktick.stable_instant_kept RENAME TO stable_instant`);
+    const after = await clockNow();
+
+    await answers('PERFORM pg_sleep(60);');
+    const start = performance.now();
+    await Promise.all([
+      t.rejects(storage.clock.waitUntilStable(after), { code: 'database_unavailable' }),
+      t.rejects(storage.clock.newestStable(), { code: 'database_unavailable' }),
+      storage.clock.waitUntilStable(known),
+    ]);
+    t.ok(performance.now() - start < 4_000);
+    await again();
+    await storage.clock.waitUntilStable(after);
+
+    const later = await clockNow();
+    await answers('clock := clock_timestamp(); recovering := true;');
+    await t.rejects(storage.clock.waitUntilStable(later), { code: 'as_of_not_stable_yet', message: /is a standby/ });
+    await again();
+    await storage.clock.waitUntilStable(later);
+  });
+
+  await t.test('a hand that began before what was promised cannot record any more', async (t) => {
+    const other = await begin({ owns: false });
+    await sleep(1_100);
+    await storage.clock.newestStable();
+    await t.rejects(importHistory(other, 'thing', 'late', [{ at: '2001-01-01T00:00:00Z', op: 'created', set: {} }]), {
+      code: '23001',
+    });
+    await other`ROLLBACK`;
+  });
+
   await t.test('what is promised is stored, at most a second old, and only grows', async (t) => {
     const stored = async () => {
       const [row] = await sql<{ at: string }[]>`
@@ -213,6 +286,7 @@ t.test('the stable instant', async (t) => {
     await t.rejects(sql`DELETE FROM clocktick.promise`, { code: '23001' });
     await t.rejects(sql`TRUNCATE clocktick.promise`, { code: '23001' });
     await t.rejects(sql`INSERT INTO clocktick.promise VALUES (false, now())`, { code: '23514' });
+    await t.rejects(sql`UPDATE clocktick.promise SET at = 'infinity'`, { code: '23514' });
   });
 
   await t.test('without being able to store it nothing is promised', async (t) => {

@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import t from 'tap';
+import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { change, make } from '../helper/write.js';
@@ -22,6 +23,7 @@ t.test('the database keeps the record from anybody', async (t) => {
            (SELECT json_agg(a ORDER BY a.id) FROM clocktick.activity a)::text AS activities`;
   const [before] = await everything();
 
+  const newEntity = newId();
   const E = `entity_id = '${id}'`;
   const bump = `UPDATE clocktick.entity SET tick = 4, updated_at = clock_timestamp()`;
   const tick4 = `INSERT INTO clocktick.tick SELECT id, 4, type, clock_timestamp(), clock_timestamp(), 'updated' FROM clocktick.entity WHERE id = '${id}'`;
@@ -33,8 +35,44 @@ t.test('the database keeps the record from anybody', async (t) => {
   const range = (property: string, vclock: string, value: string, type = 'thing') =>
     `INSERT INTO clocktick.property_history VALUES ('${id}', '${type}', '${property}', '${vclock}', '${value}')`;
 
+  /** A whole tick as the service would make it, but recorded at its own time; `own` is what the entity says of that. */
+  const recordedAt = (at: string, recorded: string, own: string) => `
+    WITH stamp AS MATERIALIZED (SELECT at, ${recorded} AS recorded FROM (SELECT ${at} AS at OFFSET 0) stamped),
+         ticked AS (INSERT INTO clocktick.tick SELECT '${id}', 4, 'thing', at, recorded, 'updated' FROM stamp),
+         capped AS (UPDATE clocktick.property_history SET vclock = '[3,4)' WHERE ${E} AND property = 'a' AND upper_inf(vclock) RETURNING 1),
+         opened AS (INSERT INTO clocktick.property_history SELECT '${id}', 'thing', 'a', '[4,)', '4' WHERE (SELECT count(*) FROM capped) > 0)
+    UPDATE clocktick.entity e
+       SET tick = 4, updated_at = stamp.at, recorded_at = ${own}, properties = properties || '{"a": 4}' FROM stamp
+     WHERE id = '${id}'`;
+  const justAfter = `(SELECT updated_at + interval '1 microsecond' FROM clocktick.entity WHERE id = '${id}')`;
+  /** The creation of an imported entity; `own` is when the entity says that it was recorded. */
+  const imported = (own: string) => `
+    WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS recorded),
+         ticked AS (INSERT INTO clocktick.tick SELECT '${newEntity}', 1, 'thing', '2001-01-01', recorded, 'created' FROM stamp)
+    INSERT INTO clocktick.entity (id, type, tick, properties, created_at, updated_at, recorded_at)
+    SELECT '${newEntity}', 'thing', 1, '{}', '2001-01-01', '2001-01-01', ${own} FROM stamp`;
+
   const refused = '23001';
   const cases: [name: string, code: string, statement: string][] = [
+    // Invariant 4: repeatable, so nothing is recorded in the past
+    ['a tick of the past, recorded then', refused, recordedAt(justAfter, 'at', 'NULL')],
+    [
+      'a tick recorded before it happened',
+      refused,
+      recordedAt("clock_timestamp() + interval '9 s'", 'clock_timestamp()', 'recorded'),
+    ],
+    [
+      'a tick of which the entity says nothing when it was recorded',
+      refused,
+      recordedAt(justAfter, 'clock_timestamp()', 'NULL'),
+    ],
+    [
+      'a tick of which the entity says that it was recorded later',
+      refused,
+      recordedAt('clock_timestamp()', 'at', "at + interval '1 s'"),
+    ],
+    ['a creation of which the entity says nothing when it was recorded', refused, imported('NULL')],
+    ['a creation of which the entity says that it was recorded later', refused, imported("recorded + interval '1 s'")],
     // Invariant 2: one value at a time (T44)
     ['a closed range over another', '23P01', range('a', '[1,3)', '9')],
     ['a closed range where there is none', refused, range('b', '[2,3)', '9')],
