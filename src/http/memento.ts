@@ -20,7 +20,7 @@ import * as schemas from './schemas.js';
 const LINK_FORMAT = 'application/link-format';
 
 export const acceptDatetime = schemas.optional(
-  'As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one, the last for a later',
+  'As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410',
   'Fri, 08 Jan 2016 00:00:00 GMT',
 );
 

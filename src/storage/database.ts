@@ -30,7 +30,7 @@ export type Database = {
   probe: <T>(ask: (sql: Sql) => Promise<T>) => Promise<T>;
   /**
    * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
-   * @throws Refusal `overloaded` when too many wait, or nobody does
+   * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does
    */
   page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
   /**
@@ -146,8 +146,9 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     connect,
     page: async (read, isGone) => {
       if (pageLimit.pendingCount >= WAITING_FOR_PAGES) throw tooManyPages();
+      const since = performance.now();
       return pageLimit(() => {
-        if (isGone?.()) throw tooManyPages();
+        if (isGone?.() || performance.now() - since > LOCK_PATIENCE_MS) throw tooManyPages();
         return read(pages);
       });
     },

@@ -10,8 +10,10 @@ const PATIENCE_MS = 2000;
  * @throws Refusal `database_unavailable`, `as_of_not_stable_yet`
  */
 export async function checkReady(storage: Storage): Promise<void> {
+  const clear = storage.clock.waitUntilClear();
+  clear.catch(() => {}); // told below, unless the database does not answer at all
   if (!(await answers(storage))) throw new Refusal('database_unavailable', 'The database does not answer.');
-  await storage.clock.waitUntilClear();
+  await clear;
 }
 
 /** Whether it does so within two seconds. */

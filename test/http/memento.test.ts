@@ -225,6 +225,14 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
       t.equal(fixed.headers['cache-control'], 'max-age=31536000, immutable');
       t.equal(linksOf(fixed.headers.link).get('timegate')?.target, '/entities?type=friend');
     }
+    const named = await at('Fri, 08 Jan 2016 00:00:00 GMT', '/entities?ids=friend:rachel,friend:nobody');
+    t.match(named, {
+      status: 200,
+      body: { items: [{ tick: 3 }], missing: [{}] },
+      headers: { vary: 'accept-datetime' },
+    });
+    t.match((await at('Tue, 01 Jan 2999 00:00:00 GMT', '/entities?ids=friend:rachel')).body.items, [{ tick: 5 }]);
+    t.match(await at('x', '/entities?ids=friend:rachel'), problem(400, 'invalid_as_of'));
     const now = await call('GET', '/entities?type=friend');
     t.equal(now.headers['memento-datetime'], undefined);
     t.equal((await at('Tue, 01 Jan 2999 00:00:00 GMT', '/entities?type=friend')).text, now.text);
