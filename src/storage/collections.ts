@@ -66,7 +66,7 @@ export type Page = { newest: Newest; rows: EntityRow[]; next: string | null };
  * few among many. So a page may be short, even empty, without being the last: 10,000 that have changed since take 40 ms.
  *
  * Where a page ends must follow from the snapshot alone, like all that it says: not from what came later, nor from how large
- * an entity is by now. So those that came later do not count, and must be passed by: a million in half a second.
+ * an entity is by now. So those that came later do not count, and must be passed by: 100,000 in 170 ms.
  */
 const LOOKED_AT = 10_000;
 
