@@ -5,7 +5,8 @@ import { isUuid, newId } from '../temporal/identity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, BODY, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
-import { invalidCursor, linkNext, NOT_OURS, readCursor, writeCursor } from './pages.js';
+import { invalidCursor, linkNext, readCursor, writeCursor } from './pages.js';
+import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, type Member, objectText, scalarText } from './text.js';
 
@@ -66,7 +67,7 @@ export function activityRoutes(app: App, storage: Storage): void {
       const last = page.more ? page.ticks.at(-1) : undefined;
       const next = linkNext(request, reply, last ? writeCursor(`activity ${id}`, [last.id]) : null);
       return sendJson(
-        reply,
+        reply.header('cache-control', REVALIDATE),
         objectText([...membersOf(page.activity), ['ticks', arrayText(page.ticks.map(tickText))], ['next', next]]),
       );
     },
@@ -84,7 +85,7 @@ export function activityId(text: string, path: string): string {
 function afterOf(cursor: string | undefined, id: string): string | null {
   if (cursor === undefined) return null;
   const [after = ''] = readCursor(cursor, `activity ${id}`);
-  if (!isUuid(after)) throw invalidCursor(NOT_OURS);
+  if (!isUuid(after)) throw invalidCursor();
   return after;
 }
 

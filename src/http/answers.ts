@@ -21,6 +21,9 @@ const ANY: readonly ProblemCode[] = [
   'headers_too_large',
   'internal_error',
 ];
+/** What may be wrong with a point in the past. */
+export const AS_OF = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
+
 export const READING: readonly ProblemCode[] = ['database_unavailable'];
 
 /** What may be wrong with a body. */

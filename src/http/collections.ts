@@ -10,10 +10,10 @@ import { goneOf } from './caller.js';
 import { isKnown } from './conditions.js';
 import { entityText } from './entity-text.js';
 import { fieldsOf, MAX_ITEMS } from './lists.js';
-import { acceptDatetime, acceptedInstant, httpDate, mementoHeaders } from './memento.js';
+import { acceptDatetime, httpDate, mementoHeaders, selectInstant } from './memento.js';
 import { sendNamed } from './named.js';
-import { collectionCursor, invalidCursor, linkNext, NOT_OURS, readCollectionCursor, targetOf } from './pages.js';
-import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from './reads.js';
+import { collectionCursor, invalidCursor, linkNext, readCollectionCursor, targetOf } from './pages.js';
+import { ASKING, IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
@@ -98,29 +98,26 @@ export function collectionRoutes(app: App, storage: Storage): void {
       },
     },
     async (request, reply) => {
-      const { ids, ...query } = request.query;
-      return ids === undefined ? sendPage(storage, request, reply, query) : sendNamed(storage, request, reply, ids);
+      const { ids } = request.query;
+      return ids === undefined ? sendPage(storage, request, reply) : sendNamed(storage, request, reply, ids);
     },
   );
 }
 
 type Asking = FastifyRequest & {
+  query: CollectionQuery;
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
 /** Answers with a page of a collection, or with 304 before any entity is read. */
-async function sendPage(
-  storage: Storage,
-  request: Asking & { query: CollectionQuery },
-  reply: FastifyReply,
-  query: Omit<CollectionQuery, 'ids'>,
-): Promise<FastifyReply> {
+async function sendPage(storage: Storage, request: Asking, reply: FastifyReply): Promise<FastifyReply> {
+  const { query } = request;
   const { type = null, keyPrefix = null, deleted = 'exclude', limit = Number(schemas.DEFAULT_LIMIT) } = query;
   const collection: Collection = { type, keyPrefix, deleted };
   const fields = fieldsOf(query.fields);
   const walk = JSON.stringify(['entities', collection]);
   const date = query.asOf === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
-  const asOf = date === undefined ? query.asOf : await selectInstant(storage, query, date);
+  const asOf = date === undefined ? query.asOf : await selectSnapshot(storage, query, date);
   const { pin, after, isFixed } = await positionOf(storage, { ...query, asOf }, walk);
   const isMemento = query.asOf !== undefined || date !== undefined || after !== null;
   const ifNoneMatch = request.headers['if-none-match'];
@@ -153,7 +150,7 @@ function stampPage(
   const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
   reply
     .header('etag', tagOf(newest))
-    .header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE)
+    .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
     .header('link', `<${original}>; rel="original timegate"`)
     .header('vary', 'accept-datetime');
   if (newest.asOf === null) return reply;
@@ -162,13 +159,13 @@ function stampPage(
 }
 
 /** The instant that an Accept-Datetime selects: none for a later date than now, the first there is for an earlier one. */
-async function selectInstant(
+async function selectSnapshot(
   storage: Storage,
   { type, recordedAsOf }: Pick<CollectionQuery, 'type' | 'recordedAsOf'>,
   header: string,
 ): Promise<string | undefined> {
-  const instant = acceptedInstant(header);
-  if (!(await storage.clock.hasCome(instant))) return undefined;
+  const instant = await selectInstant(storage, header);
+  if (instant === null) return undefined;
   const oldest = await readOldest(
     storage,
     type ?? null,
@@ -184,13 +181,13 @@ async function selectInstant(
  */
 async function positionOf(
   { clock }: Storage,
-  { asOf, recordedAsOf, cursor }: Omit<CollectionQuery, 'ids'>,
+  { asOf, recordedAsOf, cursor }: CollectionQuery,
   walk: string,
 ): Promise<{ pin: Pin; after: string | null; isFixed: boolean }> {
   if (cursor !== undefined) {
     const position = readCollectionCursor(cursor, walk);
     for (const instant of Object.values(position.pin)) {
-      if (!(await clock.hasCome(instant))) throw invalidCursor(NOT_OURS);
+      if (!(await clock.hasCome(instant))) throw invalidCursor();
     }
     const isOfAnother = (text: string | undefined, name: keyof Pin) =>
       text !== undefined && isBefore(instantOf(text, name), position.pin[name]);

@@ -4,14 +4,14 @@ import type { Storage } from '../storage/storage.js';
 import { begun, existing, living } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
 import { parsePoint } from '../temporal/point.js';
-import { answers, READING } from './answers.js';
+import { AS_OF, answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
 import { etagOf } from './conditions.js';
 import { changesText, entityText } from './entity-text.js';
 import { fieldsOf } from './lists.js';
-import { acceptDatetime, linkEntity, mementoHeaders, selectMemento, stampMemento } from './memento.js';
-import { ASKING, NOT_MODIFIED, readHeaders, sendUnlessKnown } from './reads.js';
+import { acceptDatetime, mementoHeaders, mementoLinks, ownLinks, selectMemento, stampMemento } from './memento.js';
+import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKnown } from './reads.js';
 import * as schemas from './schemas.js';
 import { objectText, scalarText } from './text.js';
 
@@ -60,14 +60,14 @@ export function entityRoutes(app: App, storage: Storage): void {
         ? begun(await storage.entityAsOf({ ...question, point }, goneOf(raw)), said, point)
         : date === undefined
           ? await storage.entityNow(question, goneOf(raw))
-          : begun(await selectMemento(storage, question, date, goneOf(raw)), said, { tick: 1 });
+          : await selectMemento(storage, question, date, goneOf(raw));
       const entity = living(row, said);
-      // Only a tick shows the same for ever: of an instant, history may yet be imported.
-      // And the links to who sends a date change with each state that comes.
+      // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
       const isFixed = point !== null && 'tick' in point && date === undefined;
-      reply.header('cache-control', isFixed ? schemas.IMMUTABLE : schemas.REVALIDATE).header('vary', 'accept-datetime');
+      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
       if (point || date !== undefined) stampMemento(reply, entity);
-      await linkEntity(storage, reply, entity, { navigable: date !== undefined });
+      const links = date === undefined ? [] : await mementoLinks(storage, entity);
+      reply.header('link', [ownLinks(id), ...links].join(', '));
       return sendUnlessKnown(reply, etagOf(entity.tick), headers, () => entityText(entity));
     },
   );
@@ -94,14 +94,7 @@ export function entityRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          [
-            'invalid_id',
-            'invalid_as_of',
-            'as_of_in_future',
-            'as_of_not_stable_yet',
-            'invalid_parameter',
-            'invalid_condition',
-          ],
+          ['invalid_id', ...AS_OF, 'invalid_parameter', 'invalid_condition'],
           ['url_too_long', 'entity_not_found', 'tick_not_found'],
           READING,
         ),
@@ -114,6 +107,7 @@ export function entityRoutes(app: App, storage: Storage): void {
       const diff = existing(await readDiff(storage, id, from, to), said);
       const was = begun(diff.from ?? NOT_YET, said, from);
       const becomes = begun(diff.to ?? NOT_YET, said, to ?? from);
+      reply.header('cache-control', REVALIDATE);
       return sendUnlessKnown(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
         objectText([
           ['from', endText(was)],

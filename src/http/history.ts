@@ -4,10 +4,11 @@ import type { Storage } from '../storage/storage.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
-import { answers, READING, sendJson } from './answers.js';
+import { AS_OF, answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
 import { changesText } from './entity-text.js';
 import { historyCursor, historyPage, linkNext } from './pages.js';
+import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
@@ -40,7 +41,13 @@ export function historyRoutes(app: App, storage: Storage): void {
         params: schemas.entityParameters,
         querystring: z.strictObject({ order: schemas.order, ...schemas.pageParameters }),
         response: answers(
-          { 200: { description: 'A page of ticks', body: schemas.tickPage, headers: { Link: schemas.linkHeader } } },
+          {
+            200: {
+              description: 'A page of ticks',
+              body: schemas.tickPage,
+              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+            },
+          },
           ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
           READING,
         ),
@@ -56,7 +63,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       return sendJson(
-        reply,
+        reply.header('cache-control', REVALIDATE),
         objectText([
           ['items', arrayText(history.ticks.map(tickText))],
           ['next', linkNext(request, reply, cursor)],
@@ -75,16 +82,14 @@ export function historyRoutes(app: App, storage: Storage): void {
         params: propertyParameters,
         querystring: rangeQuery,
         response: answers(
-          { 200: { description: 'A page of ranges', body: schemas.rangePage, headers: { Link: schemas.linkHeader } } },
-          [
-            'invalid_id',
-            'invalid_as_of',
-            'as_of_in_future',
-            'as_of_not_stable_yet',
-            'invalid_property_name',
-            'invalid_parameter',
-            'invalid_cursor',
-          ],
+          {
+            200: {
+              description: 'A page of ranges',
+              body: schemas.rangePage,
+              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+            },
+          },
+          ['invalid_id', ...AS_OF, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
           ['url_too_long', 'entity_not_found', 'tick_not_found', 'property_not_found'],
           READING,
         ),
@@ -105,7 +110,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       const after = history.more ? history.ranges.at(-1)?.from : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       return sendJson(
-        reply,
+        reply.header('cache-control', REVALIDATE),
         objectText([
           ['items', arrayText(history.ranges.map(rangeText))],
           ['next', linkNext(request, reply, cursor)],

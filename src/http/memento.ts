@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { EntityQuestion, EntityRow, PastEntityRow } from '../storage/entities.js';
+import type { EntityQuestion, EntityRow } from '../storage/entities.js';
 import { type Memento, type MementoPage, readMementos } from '../storage/mementos.js';
 import type { Storage } from '../storage/storage.js';
 import { parseAddress } from '../temporal/identity.js';
@@ -8,6 +8,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { linkNext, mementoCursor, mementoPage, targetOf } from './pages.js';
+import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
 
 /*
@@ -43,7 +44,7 @@ const FORM = 'an HTTP date such as Fri, 08 Jan 2016 00:00:00 GMT';
  * The instant that Accept-Datetime asks for: the end of its second.
  * @throws Refusal `invalid_as_of`
  */
-export function acceptedInstant(header: string): string {
+function acceptedInstant(header: string): string {
   const [, day, month = '', year, time] =
     /^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d:\d\d:\d\d) GMT$/.exec(header.trim()) ?? [];
   const date = new Date(`${year}-${String(MONTHS.indexOf(month) + 1).padStart(2, '0')}-${day}T${time}Z`);
@@ -60,24 +61,31 @@ export function acceptedInstant(header: string): string {
 /** An instant as an HTTP date: without what is below the second. */
 export const httpDate = (instant: string): string => new Date(instant).toUTCString();
 
-/** The state of an entity that an Accept-Datetime selects; outside of its life the first or the last. */
+/** The instant that an Accept-Datetime selects; null for one that is yet to come, which selects the last state. */
+export async function selectInstant({ clock }: Storage, header: string): Promise<string | null> {
+  const instant = acceptedInstant(header);
+  return (await clock.hasCome(instant)) ? instant : null;
+}
+
+/** The state of an entity that an Accept-Datetime selects, the first for an earlier date; undefined: there is no such entity. */
 export async function selectMemento(
   storage: Storage,
   question: EntityQuestion,
   header: string,
   isGone: () => boolean,
-): Promise<PastEntityRow | undefined> {
-  const instant = acceptedInstant(header);
-  if (!(await storage.clock.hasCome(instant))) return storage.entityNow(question, isGone);
+): Promise<EntityRow | undefined> {
+  const instant = await selectInstant(storage, header);
+  if (instant === null) return storage.entityNow(question, isGone);
   const then = await storage.entityAsOf({ ...question, point: { instant } }, isGone);
-  return then?.tick === null ? storage.entityThen({ ...question, point: { tick: 1 } }, isGone) : then;
+  const shown = then?.tick === null ? await storage.entityThen({ ...question, point: { tick: 1 } }, isGone) : then;
+  return shown?.tick === null ? undefined : shown;
 }
 
 const pathOf = (id: string) => `/entities/${id}`;
 const mementoPath = (id: string, tick: number) => `${pathOf(id)}?asOf=${tick}`;
 
 const originalLink = (id: string) => `<${pathOf(id)}>; rel="original timegate"`;
-const timemapLink = (target: string, rel: string, dates: Record<string, Memento | undefined> = {}) =>
+const timemapLink = (target: string, rel: string, dates: Record<string, Memento | undefined>) =>
   [
     `<${target}>; rel="${rel}"; type="${LINK_FORMAT}"`,
     ...Object.entries(dates).flatMap(([name, memento]) => (memento ? [`${name}="${httpDate(memento.at)}"`] : [])),
@@ -89,26 +97,21 @@ const mementoLink = (id: string, { tick, at }: Memento, rel: string) =>
 export const stampMemento = (reply: FastifyReply, { id, tick, updatedAt }: EntityRow): FastifyReply =>
   reply.header('content-location', mementoPath(id, tick)).header('memento-datetime', httpDate(updatedAt));
 
+/** Where else an entity can be had. */
+export const ownLinks = (id: string): string =>
+  `${originalLink(id)}, <${pathOf(id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`;
+
 /**
- * Says where else the entity can be had; where `navigable`, also its first and last memento and those beside this state.
- * Those take a statement more, and reads as of a point would be 31,000 a second instead of 52,000: so they are for who sends
- * Accept-Datetime, also beside `asOf`, where it selects nothing (RFC 7089 section 4.5.3).
+ * Its first and last memento and those beside this one. They take a statement more, and reads as of a point would be 31,000 a
+ * second instead of 52,000: so they are for who sends Accept-Datetime, also beside `asOf`, where it selects nothing (RFC 7089
+ * section 4.5.3).
  */
-export async function linkEntity(
-  storage: Storage,
-  reply: FastifyReply,
-  { id, tick }: EntityRow,
-  { navigable }: { navigable: boolean },
-): Promise<void> {
-  const links = [originalLink(id), timemapLink(`${pathOf(id)}/timemap`, 'timemap')];
-  if (navigable) {
-    const rels = new Map<number, { at: string; rel: string }>();
-    for (const { rel, tick: other, at } of await storage.mementosAround({ id, tick })) {
-      rels.set(other, { at, rel: `${rels.get(other)?.rel ?? ''}${rel} ` });
-    }
-    links.push(...[...rels].map(([other, { at, rel }]) => mementoLink(id, { tick: other, at }, rel)));
+export async function mementoLinks(storage: Storage, { id, tick }: EntityRow): Promise<string[]> {
+  const rels = new Map<number, { at: string; rel: string }>();
+  for (const { rel, tick: other, at } of await storage.mementosAround({ id, tick })) {
+    rels.set(other, { at, rel: `${rels.get(other)?.rel ?? ''}${rel} ` });
   }
-  reply.header('link', links.join(', '));
+  return [...rels].map(([other, { at, rel }]) => mementoLink(id, { tick: other, at }, rel));
 }
 
 /** The call that lists the mementos of an entity. */
@@ -154,7 +157,7 @@ export function mementoRoutes(app: App, storage: Storage): void {
           ? [timemapLink(targetOf(request, { cursor }), 'timemap', { from: page.next })]
           : []),
       ];
-      return reply.type(LINK_FORMAT).header('cache-control', schemas.REVALIDATE).send(links.join(',\n'));
+      return reply.type(LINK_FORMAT).header('cache-control', REVALIDATE).send(links.join(',\n'));
     },
   );
 }

@@ -5,22 +5,14 @@ import type { Storage } from '../storage/storage.js';
 import { parseAddress } from '../temporal/identity.js';
 import { entityText } from './entity-text.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from './lists.js';
-import { acceptedInstant } from './memento.js';
-import { instantOf, sendUnlessKnown } from './reads.js';
-import * as schemas from './schemas.js';
+import { selectInstant } from './memento.js';
+import { instantOf, REVALIDATE, sendUnlessKnown } from './reads.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
 type Asking = {
   query: { asOf?: string | undefined; fields?: string | string[] | undefined };
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
-
-/** The instant that an Accept-Datetime selects; none for a later date than now. */
-async function selected({ clock }: Storage, header: string | undefined): Promise<string | null> {
-  if (header === undefined) return null;
-  const instant = acceptedInstant(header);
-  return (await clock.hasCome(instant)) ? instant : null;
-}
 
 /** Answers with the entities that `ids` names, now or as of an instant. */
 export async function sendNamed(
@@ -30,12 +22,13 @@ export async function sendNamed(
   ids: string | string[],
 ): Promise<FastifyReply> {
   const addresses = addressesOf(ids);
-  const instant =
-    query.asOf === undefined ? await selected(storage, headers['accept-datetime']) : instantOf(query.asOf, 'asOf');
+  const date = headers['accept-datetime'];
+  const negotiated = date === undefined || query.asOf !== undefined ? null : await selectInstant(storage, date);
+  const instant = query.asOf === undefined ? negotiated : instantOf(query.asOf, 'asOf');
   const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
-  reply.header('cache-control', schemas.REVALIDATE).header('vary', 'accept-datetime');
+  reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');
   return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
 }
 

@@ -28,9 +28,7 @@ export function readCursor(cursor: string, walk: string): string[] {
   return position;
 }
 
-export const NOT_OURS = 'is not one that this service gave';
-
-export const invalidCursor = (message: string): Refusal =>
+export const invalidCursor = (message = 'is not one that this service gave'): Refusal =>
   new Refusal('invalid_cursor', `cursor ${message}.`, { errors: [{ path: 'cursor', message }] });
 
 /**
@@ -44,7 +42,7 @@ export function historyPage(
   if (cursor === undefined) return { order, limit, until: null, after: null };
   const position = readCursor(cursor, `${walk} ${order}`);
   const [until = 0, after = 0] = position.map(Number);
-  if (position.length !== 2 || !position.every(isTick)) throw invalidCursor(NOT_OURS);
+  if (position.length !== 2 || !position.every(isTick)) throw invalidCursor();
   return { order, limit, until, after };
 }
 
@@ -62,7 +60,7 @@ export function mementoPage(
 ): { after: number; limit: number } {
   if (cursor === undefined) return { after: 0, limit };
   const position = readCursor(cursor, walk);
-  if (position.length !== 1 || !position.every(isTick)) throw invalidCursor(NOT_OURS);
+  if (position.length !== 1 || !position.every(isTick)) throw invalidCursor();
   return { after: Number(position[0]), limit };
 }
 
@@ -81,7 +79,7 @@ export function readCollectionCursor(cursor: string, walk: string): { pin: Pin; 
     part.replace(',', '.'),
   );
   const isOurs = [asOf, recordedAsOf].every(isOurInstant) && isUuid(after) && more.length === 0;
-  if (!isOurs) throw invalidCursor(NOT_OURS);
+  if (!isOurs) throw invalidCursor();
   return { pin: { asOf, recordedAsOf }, after };
 }
 

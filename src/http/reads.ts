@@ -2,11 +2,16 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
-import { sendJson } from './answers.js';
+import { AS_OF, sendJson } from './answers.js';
 import { isKnown } from './conditions.js';
 import * as schemas from './schemas.js';
 
 /* How reads of entities are asked and answered: what the calls have in common, and what the OpenAPI document says of it. */
+
+/** What never changes again. */
+export const IMMUTABLE = 'max-age=31536000, immutable';
+/** What a cache may keep, but not give without asking whether it has changed. */
+export const REVALIDATE = 'no-cache';
 
 export const readHeaders = z.looseObject({
   'if-none-match': schemas.optional('Answers 304 when the entity tag is one of these', '"2"'),
@@ -22,9 +27,7 @@ export const NOT_MODIFIED = {
 /** What may be wrong with a question for entities, now or as of a point. */
 export const ASKING = [
   'invalid_id',
-  'invalid_as_of',
-  'as_of_in_future',
-  'as_of_not_stable_yet',
+  ...AS_OF,
   'invalid_property_name',
   'invalid_parameter',
   'invalid_condition',

@@ -187,17 +187,6 @@ export const entityList = z
   })
   .meta({ id: 'EntityList' });
 
-/** How many items a page may have, if nobody says. */
-export const DEFAULT_LIMIT = '100';
-
-const HOW_MANY_ITEMS = 'How many items at most, from 1 to 1000; 100 if nobody says';
-const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
-const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
-  given
-    .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
-    .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
-
 export const snapshotPage = z
   .strictObject({
     asOf: instant.nullable().meta({
@@ -211,6 +200,17 @@ export const snapshotPage = z
     next,
   })
   .meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
+
+/** How many items a page may have, if nobody says. */
+export const DEFAULT_LIMIT = '100';
+
+const HOW_MANY_ITEMS = 'How many items at most, from 1 to 1000; 100 if nobody says';
+const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
+const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
+  given
+    .transform(Number)
+    .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
+    .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
 
 /** Parameters of every call that gives pages. */
 export const pageParameters = {
@@ -279,12 +279,7 @@ export const header = (description: string, example: string): Header => ({ type:
 
 export type Header = { type: 'string'; description: string; example: string };
 
-/** What never changes again. */
-export const IMMUTABLE = 'max-age=31536000, immutable';
-/** What a cache may keep, but not give without asking whether it has changed. */
-export const REVALIDATE = 'no-cache';
-
-export const cacheControlHeader = header('Whether the answer can ever change', IMMUTABLE);
+export const cacheControlHeader = header('Whether the answer can ever change', 'no-cache');
 export const etagHeader = header("The entity's tick, a strong tag", '"2"');
 export const locationHeader = header('Where it is', `/entities/${EXAMPLE_ID}`);
 export const contentLocationHeader = header(

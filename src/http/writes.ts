@@ -24,7 +24,7 @@ import { parseAddress } from '../temporal/identity.js';
 import { parsePoint } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { activityId } from './activities.js';
-import { answers, BODY, CHANGING, WRITING } from './answers.js';
+import { AS_OF, answers, BODY, CHANGING, WRITING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
 import { ifMatchOf, ifNoneMatchOf } from './conditions.js';
@@ -283,9 +283,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
         response: answers(CHANGED, BODY, CHANGING, [
           'activity_given_twice',
           'invalid_property_name',
-          'invalid_as_of',
-          'as_of_in_future',
-          'as_of_not_stable_yet',
+          ...AS_OF,
           'entity_not_found',
           'tick_not_found',
           'deleted_then',

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../temporal/refusal.js';
@@ -53,14 +52,13 @@ const OLDEST_SERVER = 150_000;
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
-const WAITING_FOR_CLIENTS = 1_000;
+const WAITING = 1_000;
 
 /** A plan that was made while a type had ten entities would sort all of them for each page when it has a million. */
 export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
 
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
-const WAITING_FOR_PAGES = 1_000;
 
 /** How a transaction ends. */
 type End = 'COMMIT' | 'ROLLBACK';
@@ -73,8 +71,10 @@ const STATEMENT_PATIENCE_MS = 15_000;
 /** It takes a millisecond. */
 const PROBE_PATIENCE_MS = 2_000;
 
-/** How many statements of a kind that requests share may be under way at once, at most; reads are of two kinds. */
+/** How many statements of a kind that requests share may be under way at once, at most. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
+/** Entities now, entities then, and the mementos around a state: none may wait for a connection that another has. */
+const READ_KINDS = 3;
 
 /**
  * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
@@ -111,7 +111,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const sql = postgres(url, { ...options, max: 10 });
   const sharedReads = postgres(url, {
     ...options,
-    max: 2 * MOST_FLIGHTS.reads,
+    max: READ_KINDS * MOST_FLIGHTS.reads,
     connection: { ...options.connection, enable_seqscan: false, enable_hashjoin: false, enable_mergejoin: false },
   });
   const sharedWrites = postgres(url, {
@@ -123,50 +123,48 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     postgres(url, { ...options, max: 1, connection: { ...options.connection, lock_timeout: PROBE_PATIENCE_MS / 2 } });
   let probes = connectProbe();
   const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
-  const pageLimit = pLimit(PAGES);
+  const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
   const connect = () => postgres(url, { ...options, max: 1 });
-  const limits = { COMMIT: pLimit(OWN_CLIENTS.COMMIT), ROLLBACK: pLimit(OWN_CLIENTS.ROLLBACK) };
+  const ends = { full: tooMany, late: tooLong };
+  const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
   return {
     sql,
     sharedReads,
     sharedWrites,
     probe: async (ask) => {
       const asked = probes;
-      const given = new AbortController();
-      const late = sleep(PROBE_PATIENCE_MS, null, { signal: given.signal }).then(
-        () => {
+      let patience: NodeJS.Timeout | undefined;
+      const givenUp = new Promise<never>((_, reject) => {
+        patience = setTimeout(() => {
           if (probes === asked) probes = connectProbe();
           void asked.end({ timeout: 0 }).catch(() => {});
-          throw unavailable(new Error('the database does not say what is stable'));
-        },
-        () => new Promise<never>(() => {}),
-      );
-      return Promise.race([ask(asked), late]).finally(() => given.abort());
+          reject(unavailable(new Error('the database does not say what is stable')));
+        }, PROBE_PATIENCE_MS);
+      });
+      return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
     },
     connect,
-    page: async (read, isGone) => {
-      if (pageLimit.pendingCount >= WAITING_FOR_PAGES) throw tooManyPages();
-      const since = performance.now();
-      return pageLimit(() => {
-        if (isGone?.() || performance.now() - since > LOCK_PATIENCE_MS) throw tooManyPages();
-        return read(pages);
-      });
-    },
-    transaction: async (end, work, isGone) => {
-      const limit = limits[end];
-      if (limit.pendingCount >= WAITING_FOR_CLIENTS) throw tooMany();
-      const since = performance.now();
-      return limit(() => {
-        if (isGone?.()) throw tooMany();
-        if (performance.now() - since > LOCK_PATIENCE_MS) throw tooLong();
-        return transact(connect(), end, work);
-      });
-    },
+    page: (read, isGone) => forPages(() => read(pages), isGone),
+    transaction: (end, work, isGone) => forClients[end](() => transact(connect(), end, work), isGone),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
       await Promise.all([sql, sharedReads, sharedWrites, probes, pages].map((pool) => pool.end({ timeout: 1 })));
     },
+  };
+}
+
+/** Lets so many run at once; WAITING others wait for their turn, LOCK_PATIENCE_MS at most. */
+function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Refusal>) {
+  const limit = pLimit(atOnce);
+  return async <T>(work: () => Promise<T>, isGone?: () => boolean): Promise<T> => {
+    if (limit.pendingCount >= WAITING) throw full();
+    const since = performance.now();
+    return limit(() => {
+      if (isGone?.()) throw full();
+      if (performance.now() - since > LOCK_PATIENCE_MS) throw late();
+      return work();
+    });
   };
 }
 

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import postgres from 'postgres';
 import { withOwnServers } from '../helper/own-servers.js';
-import { complaint, isComplaint } from '../replay/complaint.js';
+import { complaint, runAsCommand } from '../replay/complaint.js';
 import { baseOf, serviceAt } from '../replay/service.js';
 import { KEYS } from './clients.js';
 import type { Recording } from './record.js';
@@ -33,7 +33,6 @@ Exit code: 0 nothing is violated, 1 something is (it is told), 2 the check could
 `;
 
 const VIOLATED = 1;
-const NOT_RUN = 2;
 /** Of each check. */
 const MOST_TOLD = 5;
 
@@ -138,10 +137,4 @@ async function report(seed: number, { recording, violations }: { recording: Reco
 
 const say = (text: string) => process.stdout.write(text);
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  if (!isComplaint(error)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = NOT_RUN;
-}
+await runAsCommand(run);

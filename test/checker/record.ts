@@ -1,8 +1,9 @@
 import http from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
-import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
 import type { Command, Conditions, Op } from '../helper/model.js';
+import { bodyOf } from '../replay/service.js';
 
 /*
  * What a run leaves to be checked: every request with its answer and the times between which it took place, and what the
@@ -117,7 +118,7 @@ export function ask(base: URL, request: Request, cut: number | null = null): Pro
             tickAt: typeof tickAt === 'string' ? tickAt : null,
             retryAfter,
             text,
-            body: objectOf(text),
+            body: bodyOf(text),
           }),
         () => end(null),
       );
@@ -129,13 +130,4 @@ export function ask(base: URL, request: Request, cut: number | null = null): Pro
     }
     sending.end(body === undefined ? undefined : JSON.stringify(body));
   });
-}
-
-function objectOf(text: string): JsonObject {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : {};
-  } catch {
-    return {};
-  }
 }

@@ -1,6 +1,7 @@
 import postgres from 'postgres';
 import t from 'tap';
-import { openStorage } from '../../src/storage/storage.js';
+import { openDatabase } from '../../src/storage/database.js';
+import { openStorage, storageOf } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { importHistory } from '../helper/imported.js';
@@ -352,6 +353,20 @@ t.test('a collection as of an instant', async (t) => {
       headers: { etag: tag, 'cache-control': 'no-cache' },
     });
     t.equal(await tagOf({ type: 'grade' }), tag, 'nothing has changed since');
+
+    const sent: string[] = [];
+    const watched = storageOf(openDatabase(url, (_connection, statement) => sent.push(statement)));
+    const watchedCall = (await serve(t, watched)).call;
+    const unread = await watchedCall('GET', pathOf(then), undefined, { 'if-none-match': text(tag) });
+    t.equal(unread.status, 304);
+    t.same(
+      sent.filter((statement) => statement.includes('properties')),
+      [],
+      'that is said without reading any',
+    );
+    await watchedCall('GET', pathOf(then));
+    t.equal(sent.filter((statement) => statement.includes('properties')).length, 1, 'a page is one statement');
+    await watched.close();
 
     await make('b', { n: 1 }, 'other');
     t.equal(await tagOf({ type: 'grade' }), tag, 'of another type');

@@ -65,7 +65,8 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
         'memento-datetime': 'Wed, 01 Jun 0050 00:00:00 GMT',
       });
       t.match(await at('Sun, 01 Jan 2017 12:00:00 GMT'), problem(410, 'entity_deleted', { tick: 4 }));
-      t.match(await at('Sun, 01 Jan 2017 12:00:00 GMT', '/entities/friend:nobody'), problem(404, 'entity_not_found'));
+      const nobody = await at('Sun, 01 Jan 2017 12:00:00 GMT', '/entities/friend:nobody');
+      t.match(nobody, problem(404, 'entity_not_found', { detail: 'There is no entity friend:nobody.' }));
     },
   );
 
@@ -170,6 +171,7 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
   });
 
   await t.test('Cache-Control promises no more than what holds', async (t) => {
+    const activity = await call('POST', '/activities', { actor: 'monica' });
     const cases: [url: string, says: string, headers?: Record<string, string>][] = [
       ['/entities/friend:rachel', 'no-cache'],
       ['/entities/friend:rachel?asOf=1', 'max-age=31536000, immutable'],
@@ -180,6 +182,10 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
       ['/entities/friend:rachel?asOf=9', 'no-store'],
       ['/entities/friend:nobody', 'no-store'],
       ['/entities?ids=friend:rachel', 'no-cache'],
+      ['/entities/friend:rachel/history', 'no-cache'],
+      ['/entities/friend:rachel/history/location', 'no-cache'],
+      ['/entities/friend:rachel/diff?from=1', 'no-cache'],
+      [`/activities/${activity.body.id}`, 'no-cache'],
     ];
     for (const [url, says, headers = {}] of cases) {
       t.equal((await call('GET', url, undefined, headers)).headers['cache-control'], says, url);

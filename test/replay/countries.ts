@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
-import { complaint, isComplaint } from './complaint.js';
+import { complaint, runAsCommand } from './complaint.js';
 import { readHistory } from './history.js';
 import { keysOf, readsOf, refuseExisting, replay, type Target, verify, type Watch } from './replay.js';
 import { serviceAt } from './service.js';
@@ -24,7 +24,6 @@ Exit code: 0 all is as the data says, 1 something differs (it is printed), 2 the
 `;
 
 const DIFFERS = 1;
-const NOT_RUN = 2;
 const INTERRUPTED = 130;
 const MOST_DIFFERENCES = 20;
 
@@ -138,10 +137,4 @@ const perSecond = (requests: number, ms: number) => Math.round((requests / Math.
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  if (!isComplaint(error)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = NOT_RUN;
-}
+await runAsCommand(run);

@@ -55,7 +55,7 @@ async function ask(base: URL, { method, path, headers = {}, body }: Request): Pr
     });
     // The whole body is read in any case: else the connection could not be used again.
     const text = await response.text();
-    return { status: response.status, retryAfter: response.headers.get('retry-after'), body: objectOf(text) };
+    return { status: response.status, retryAfter: response.headers.get('retry-after'), body: bodyOf(text) };
   } catch (error) {
     throw complaint(
       `No service answers at ${base.href} (${reasonOf(error)}). Start one with npm start, or name another by --url.`,
@@ -64,7 +64,8 @@ async function ask(base: URL, { method, path, headers = {}, body }: Request): Pr
   }
 }
 
-function objectOf(text: string): JsonObject {
+/** The JSON object that a text is; empty where it is none. */
+export function bodyOf(text: string): JsonObject {
   try {
     const value: unknown = JSON.parse(text);
     return isObject(value) ? value : {};
