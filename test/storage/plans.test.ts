@@ -128,7 +128,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   for (const [name, budget, call, settings] of cases) {
     const most = budget + spare;
     const statements = await statementsOf(url, call);
-    t.equal(statements.length, 1, `${name}: one statement`);
+    if (settings === IN_ORDER) t.equal(statements.length, 1, `${name}: one statement`);
     for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
       const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode, settings)));
       const buffers = plans.reduce((sum, plan) => sum + plan.buffers, 0);
