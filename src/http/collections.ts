@@ -1,9 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type Collection, type Newest, type Pin, readNewest, readOldest, readPage } from '../storage/collections.js';
+import { type Collection, readPage, type SnapshotRow } from '../storage/collections.js';
+import { type Newest, type Pin, readNewest, readOldest } from '../storage/pins.js';
 import type { Storage } from '../storage/storage.js';
+import { parseEverHad, parseFilter } from '../temporal/filter.js';
 import { isKey } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
+import { Refusal } from '../temporal/refusal.js';
 import { answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
@@ -18,7 +21,18 @@ import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
 
 /** What does not go with `ids`. */
-const OF_COLLECTIONS = ['type', 'keyPrefix', 'deleted', 'recordedAsOf', 'limit', 'cursor'] as const;
+const OF_COLLECTIONS = [
+  'type',
+  'keyPrefix',
+  'deleted',
+  'where',
+  'everHad',
+  'changedBetween',
+  'include',
+  'recordedAsOf',
+  'limit',
+  'cursor',
+] as const;
 
 const collectionQuery = z
   .strictObject({
@@ -31,10 +45,23 @@ const collectionQuery = z
       .refine(isKey, { error: 'must have 1 to 512 characters, as a key' })
       .optional()
       .meta({ description: 'Those whose keys begin so; needs `type`' }),
-    deleted: z
-      .enum(['only', 'include'])
+    deleted: z.enum(['exclude', 'include', 'only']).optional().meta({
+      description:
+        'Whether those that were deleted then are there, too, or only those; without, they are where it is asked for the past (everHad, changedBetween)',
+    }),
+    where: schemas.where,
+    everHad: schemas.optional(
+      'Those of which all of this held at any time until then: by property a value, or `eq`, `in`, `has`, `hasKey`',
+      '{"location": "Tucson"}',
+    ),
+    changedBetween: schemas.optional(
+      'Those that changed after the first of two instants, up to and with the second, as they were at that',
+      '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
+    ),
+    include: z
+      .enum(['changes'])
       .optional()
-      .meta({ description: 'Those that were deleted then, too, or only those; without, none of them' }),
+      .meta({ description: 'With changedBetween: also what differs between the two instants' }),
     asOf: schemas.optional(
       'As they were at an RFC 3339 instant; without, at the newest that is stable',
       schemas.EXAMPLE_INSTANT,
@@ -53,6 +80,10 @@ const collectionQuery = z
       for (const name of OF_COLLECTIONS) if (query[name] !== undefined) refuse(name, 'does not go with ids');
     if (query.keyPrefix !== undefined && query.type === undefined)
       refuse('keyPrefix', 'needs type: keys are those of a type');
+    if (query.changedBetween !== undefined && query.asOf !== undefined)
+      refuse('asOf', 'does not go with changedBetween, which is as of its second instant');
+    if (query.changedBetween === undefined && query.include !== undefined)
+      refuse('include', 'needs changedBetween: what differs from when?');
   });
 
 type CollectionQuery = z.output<typeof collectionQuery>;
@@ -92,7 +123,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
             ...NOT_MODIFIED,
           },
           ASKING,
-          ['invalid_cursor', 'overloaded'],
+          ['invalid_cursor', 'invalid_filter', 'overloaded'],
           READING,
         ),
       },
@@ -112,14 +143,16 @@ type Asking = FastifyRequest & {
 /** Answers with a page of a collection, or with 304 before any entity is read. */
 async function sendPage(storage: Storage, request: Asking, reply: FastifyReply): Promise<FastifyReply> {
   const { query } = request;
-  const { type = null, keyPrefix = null, deleted = 'exclude', limit = Number(schemas.DEFAULT_LIMIT) } = query;
-  const collection: Collection = { type, keyPrefix, deleted };
+  const { type = null, limit = Number(schemas.DEFAULT_LIMIT) } = query;
+  const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
+  const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);
-  const walk = JSON.stringify(['entities', collection]);
-  const date = query.asOf === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
-  const asOf = date === undefined ? query.asOf : await selectSnapshot(storage, query, date);
+  const walk = JSON.stringify(['entities', collection, ...(changedUntil === undefined ? [] : [changedUntil])]);
+  const given = query.asOf ?? changedUntil;
+  const date = given === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
+  const asOf = date === undefined ? given : await selectSnapshot(storage, query, date);
   const { pin, after, isFixed } = await positionOf(storage, { ...query, asOf }, walk);
-  const isMemento = query.asOf !== undefined || date !== undefined || after !== null;
+  const isMemento = given !== undefined || date !== undefined || after !== null;
   const ifNoneMatch = request.headers['if-none-match'];
   if (ifNoneMatch !== undefined) {
     const newest = await readNewest(storage, type, pin);
@@ -127,22 +160,48 @@ async function sendPage(storage: Storage, request: Asking, reply: FastifyReply):
       return stampPage(request, reply, newest, { isFixed, isMemento }).code(304).send(undefined);
     }
   }
-  const page = await readPage(storage, collection, pin, { after, limit, fields }, goneOf(request.raw));
+  const withChanges = query.include === 'changes';
+  const page = await readPage(storage, collection, pin, { after, limit, fields, withChanges }, goneOf(request.raw));
   const { newest } = page;
   stampPage(request, reply, newest, { isFixed, isMemento });
   const cursor = page.next === null || newest.asOf === null ? null : collectionCursor(walk, newest, page.next);
   const text = objectText([
     ['asOf', scalarText(newest.asOf)],
     ['recordedAsOf', scalarText(newest.recordedAsOf)],
-    ['items', arrayText(page.rows.map(entityText))],
+    ['items', arrayText(page.rows.map(snapshotText))],
     ['next', linkNext(request, reply, cursor)],
   ]);
   return sendJson(reply, text);
 }
 
+/** Which entities a query asks for. @throws Refusal `invalid_filter` */
+function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
+  const { type = null, keyPrefix = null } = query;
+  const where = query.where === undefined ? [] : parseFilter(query.where, 'where');
+  const everHad = query.everHad === undefined ? [] : parseEverHad(query.everHad, 'everHad');
+  const deleted = query.deleted ?? (everHad.length > 0 || changedAfter !== null ? 'include' : 'exclude');
+  return { type, keyPrefix, deleted, where, everHad, changedAfter };
+}
+
+/** The two instants of `changedBetween`. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+function changedBetween(parameter: string | undefined): string[] {
+  if (parameter === undefined) return [];
+  const refuse = (message: string) =>
+    new Refusal('invalid_parameter', `changedBetween ${message}.`, { errors: [{ path: 'changedBetween', message }] });
+  const [from, until, ...more] = parameter.split(',').map((instant) => instantOf(instant, 'changedBetween'));
+  if (from === undefined || until === undefined || more.length > 0)
+    throw refuse('must be two instants with a comma between');
+  if (isBefore(until, from)) throw refuse('ends before it begins');
+  return [from, until];
+}
+
+/** An entity of a snapshot, with what changed where that is asked for. */
+const snapshotText = (row: SnapshotRow): string =>
+  row.changes === null ? entityText(row) : `${entityText(row).slice(0, -1)}, "changes": ${row.changes}}`;
+
 /** What the headers of a page say: whether it can change, and by which URL it can be had for ever (RFC 7089). */
 function stampPage(
-  request: FastifyRequest,
+  request: Asking,
   reply: FastifyReply,
   newest: Newest,
   { isFixed, isMemento }: { isFixed: boolean; isMemento: boolean },
@@ -154,7 +213,10 @@ function stampPage(
     .header('link', `<${original}>; rel="original timegate"`)
     .header('vary', 'accept-datetime');
   if (newest.asOf === null) return reply;
-  if (!isFixed) reply.header('content-location', targetOf(request, newest));
+  const { asOf, recordedAsOf } = newest;
+  // `changedBetween` says as of when already.
+  const own = request.query.changedBetween === undefined ? { asOf, recordedAsOf } : { recordedAsOf };
+  if (!isFixed) reply.header('content-location', targetOf(request, own));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }
 

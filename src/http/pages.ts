@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Pin } from '../storage/collections.js';
 import type { HistoryPage, Order } from '../storage/history.js';
+import type { Pin } from '../storage/pins.js';
 import { isUuid } from '../temporal/identity.js';
 import { isInstant } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';

@@ -37,6 +37,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   unknown_parameter: { status: 400, title: 'This call does not know the parameter' },
   invalid_id: { status: 400, title: 'This addresses no entity' },
   invalid_as_of: { status: 400, title: 'This is no point in time' },
+  invalid_filter: { status: 400, title: 'This is no filter of properties' },
   invalid_cursor: { status: 400, title: 'The cursor is not one of this walk' },
   invalid_condition: { status: 400, title: 'If-Match or If-None-Match is not valid' },
   invalid_activity_id: { status: 400, title: 'An activity is named by its UUID' },

@@ -196,7 +196,15 @@ export const snapshotPage = z
     recordedAsOf: instant.nullable().meta({
       description: 'When the newest of them was recorded: later than `asOf` only where history was imported',
     }),
-    items: z.array(entity).meta({ description: 'In the order of their keys (those without first), then of their ids' }),
+    items: z
+      .array(
+        entity.extend({
+          changes: changes
+            .optional()
+            .meta({ description: 'With `include=changes`: what differs between both instants' }),
+        }),
+      )
+      .meta({ description: 'In the order of their keys (those without first), then of their ids' }),
     next,
   })
   .meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
@@ -266,6 +274,11 @@ const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a com
 
 export const optionalList = (described: string, example: string) =>
   many.optional().meta({ description: `${described}, such as \`${example}\`; ${HOW_MANY}` });
+
+export const where = optional(
+  'Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`',
+  '{"location": "Oakland", "age": {"gte": 30}}',
+);
 
 export const fields = many
   .optional()

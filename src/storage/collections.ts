@@ -2,6 +2,8 @@ import type { Past } from '../temporal/entity.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
 import { type EntityRow, entitiesNow, entitiesThen, ofFields, propertiesThen } from './entities.js';
 import { readFailure } from './failures.js';
+import { type Filter, findings, isWanted, passesAll } from './filters.js';
+import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
 import type { Storage } from './storage.js';
 
 /**
@@ -41,25 +43,18 @@ export async function listEntities(
   }
 }
 
-/** Which entities of a collection to read: those of a type, or all (null); whose keys begin so; and of the deleted ones. */
-export type Collection = {
+/** Which entities to read: those of a type, or all (null); whose keys begin so; that pass a filter; and of the deleted ones. */
+export type Collection = Filter & {
   type: string | null;
   keyPrefix: string | null;
   deleted: 'exclude' | 'include' | 'only';
 };
 
-/** What fixes a snapshot: what happened at or before `asOf` and was recorded at or before `recordedAsOf`, both stable. */
-export type Pin = { asOf: string; recordedAsOf: string };
-
-/**
- * What a snapshot shows at most: the instants of the newest change in it, and of the newest recording, which is a later
- * one only in imported history. All pins with the same two fix the same snapshot: nothing else lies between. Null: nothing
- * had changed by then.
- */
-export type Newest = Pin | { asOf: null; recordedAsOf: null };
+/** An entity as of a pin; `changes` is JSON text of what differs from its state as of `changedAfter`, if that is asked for. */
+export type SnapshotRow = EntityRow & { changes: string | null };
 
 /** A page of a snapshot; `next` is the entity after which the next one begins. */
-export type Page = { newest: Newest; rows: EntityRow[]; next: string | null };
+export type Page = { newest: Newest; rows: SnapshotRow[]; next: string | null };
 
 /**
  * How many entities that were there then a page looks at to find those that it shows: with the deleted ones only, they may be
@@ -76,37 +71,8 @@ const AT_ONCE = 10;
 /** Keys of 512 characters, and no character comes after this one. */
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
 
-/** The newest change that a snapshot of a type's entities, or of all, can show; no entity is read for that. */
-export async function readNewest({ page }: Storage, type: string | null, pin: Pin): Promise<Newest> {
-  try {
-    const [row] = await page((sql) => sql<NewestRow[]>`${newestOf(sql, type, pin)}`);
-    return newestIn(row);
-  } catch (error) {
-    throw readFailure(error);
-  }
-}
-
-/** The instant of the first change of a type's entities, or of all; of those recorded by an instant, if that is given. */
-export async function readOldest(
-  { page }: Storage,
-  type: string | null,
-  recordedAsOf: string | null = null,
-): Promise<string | null> {
-  try {
-    const [row] = await page(
-      (sql) => sql<{ at: string | null }[]>`
-        ${typesOf(sql, type)}
-        SELECT min(changed.at) AS at
-          FROM kind CROSS JOIN LATERAL (
-                 SELECT t.at FROM clocktick.tick t
-                  WHERE t.type = kind.type AND t.recorded_at <= coalesce(${recordedAsOf}::text::timestamptz, 'infinity')
-                  ORDER BY t.at LIMIT 1) changed`,
-    );
-    return row?.at ?? null;
-  } catch (error) {
-    throw readFailure(error);
-  }
-}
+/** Which part of a snapshot to read, which properties (null: all), and whether with what differs since `changedAfter`. */
+export type PageOf = { after: string | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
 
 /**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an
@@ -117,51 +83,54 @@ export async function readPage(
   { page }: Storage,
   collection: Collection,
   pin: Pin,
-  { after, limit, fields }: { after: string | null; limit: number; fields: readonly string[] | null },
+  { after, limit, fields, withChanges }: PageOf,
   isGone?: () => boolean,
 ): Promise<Page> {
-  const { deleted } = collection;
+  const { type } = collection;
   try {
     const rows = await page((sql) => {
       const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
+      const first = inOrder(sql, collection, pin, { after, limit: limit + 1 });
       return sql<(NewestRow & ShownRow & { next: string | null })[]>`
-      WITH RECURSIVE newest AS MATERIALIZED (${newestOf(sql, collection.type, pin)}
-      ), page AS MATERIALIZED (
-        SELECT row_number() OVER (ORDER BY e.type, e.place, e.id) AS n, e.*
-          FROM (SELECT * FROM (${existing(sql, collection, pin, after)} LIMIT ${LOOKED_AT}) e
-                 WHERE CASE ${deleted} WHEN 'only' THEN e.past_deleted WHEN 'include' THEN true ELSE NOT e.past_deleted END
-                 ORDER BY ${inOrder(sql, collection)} LIMIT ${limit + 1}) e
-      ), chunk (until, bytes, texts, sizes) AS (
-        SELECT 0, 0::bigint, NULL::text[], NULL::int[]
+      WITH RECURSIVE ${kinds(sql, type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
+      ), ${first.parts} page AS MATERIALIZED (
+        SELECT row_number() OVER (ORDER BY e.type, e.place, e.id) AS n, e.* FROM (${first.entities}) e
+      ), chunk (until, bytes, texts, changes, sizes) AS (
+        SELECT 0, 0::bigint, NULL::text[], NULL::text[], NULL::int[]
         UNION ALL
-        SELECT chunk.until + ${AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.sizes
+        SELECT chunk.until + ${AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.changes, next.sizes
           FROM chunk CROSS JOIN LATERAL (
-            SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(sized.bytes ORDER BY e.n) AS sizes
+            SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
+                   array_agg(sized.bytes ORDER BY e.n) AS sizes
               FROM page e
              CROSS JOIN LATERAL (SELECT e.past_tick AS tick) past
              CROSS JOIN LATERAL (SELECT ${propertiesThen(sql)} AS properties OFFSET 0) whole
              CROSS JOIN LATERAL (SELECT (${ofFields(sql, sql`whole.properties`, chosen)})::text AS text OFFSET 0) state
+             CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
              CROSS JOIN LATERAL (
                -- Joined to an empty object it is measured as it is, not as it is stored.
-               SELECT CASE WHEN ${chosen} IS NULL THEN octet_length(state.text) ELSE pg_column_size(whole.properties || '{}') END AS bytes
+               SELECT CASE WHEN ${chosen} IS NULL THEN octet_length(state.text) ELSE pg_column_size(whole.properties || '{}') END
+                      + coalesce(octet_length(changed.text), 0) AS bytes
              ) sized
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${AT_ONCE}::int, ${limit}::int)
           ) next
          WHERE next.bytes > 0 AND chunk.bytes <= ${LIST_BYTES}
       ), shown AS MATERIALIZED (
-        SELECT page.*, fitting.text
-          FROM (SELECT chunk.until - ${AT_ONCE}::int + u.place AS n, u.text,
+        SELECT page.*, fitting.text, fitting.changes
+          FROM (SELECT chunk.until - ${AT_ONCE}::int + u.place AS n, u.text, u.changes,
                        chunk.bytes - sum(u.size) OVER (PARTITION BY chunk.until)
                          + sum(u.size) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
-                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.sizes) WITH ORDINALITY AS u (text, size, place)) fitting
+                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.changes, chunk.sizes)
+                                                  WITH ORDINALITY AS u (text, changes, size, place)) fitting
           JOIN page ON page.n = fitting.n
          WHERE fitting.n = 1 OR fitting.bytes <= ${LIST_BYTES}
       )
       SELECT newest."asOf", newest."recordedAsOf", shown.id, shown.type, shown.key, shown.past_tick AS tick,
              shown.past_deleted AS deleted, shown.created_at AS "createdAt", shown.past_at AS "updatedAt", shown.text AS properties,
+             shown.changes,
              CASE WHEN (SELECT count(*) FROM page) > (SELECT count(*) FROM shown)
                   THEN (SELECT last.id FROM shown last ORDER BY last.n DESC LIMIT 1)
-                  ELSE (SELECT last.id FROM (${existing(sql, collection, pin, after)} OFFSET ${LOOKED_AT - 1} LIMIT 1) last)
+                  ELSE ${first.lastLookedAt}
              END AS next
         FROM newest LEFT JOIN shown ON true
        ORDER BY shown.n`;
@@ -178,46 +147,76 @@ export async function readPage(
   }
 }
 
-type NewestRow = { asOf: string | null; recordedAsOf: string | null };
-type ShownRow = EntityRow | { id: null };
-
-const newestIn = (row: NewestRow | undefined): Newest => {
-  const { asOf = null, recordedAsOf = null } = row ?? {};
-  return asOf === null || recordedAsOf === null ? { asOf: null, recordedAsOf: null } : { asOf, recordedAsOf };
-};
-
-/** One type, or all: they are found one after the other, each by its first entity in the index. */
-const typesOf = (sql: Sql, type: string | null): Fragment =>
-  type === null
-    ? sql`WITH RECURSIVE kind (type) AS (
-              (SELECT e.type FROM clocktick.entity e ORDER BY e.type LIMIT 1)
-              UNION ALL
-              SELECT (SELECT e.type FROM clocktick.entity e WHERE e.type > kind.type ORDER BY e.type LIMIT 1)
-                FROM kind WHERE kind.type IS NOT NULL)`
-    : sql`WITH kind (type) AS (SELECT ${type}::text)`;
-
-const newestOf = (sql: Sql, type: string | null, { asOf, recordedAsOf }: Pin): Fragment => sql`
-    ${typesOf(sql, type)}
-    SELECT max(changed.at) AS "asOf", greatest(max(changed.at), max(imported.at)) AS "recordedAsOf"
-      FROM kind
-      LEFT JOIN LATERAL (
-        SELECT t.at FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-         ORDER BY t.at DESC LIMIT 1
-      ) changed ON true
-      LEFT JOIN LATERAL (
-        SELECT t.recorded_at AS at FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.recorded_at <> t.at
-           AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-         ORDER BY t.recorded_at DESC LIMIT 1
-      ) imported ON true`;
+type ShownRow = SnapshotRow | { id: null };
 
 /**
- * The entities of a collection that were there then, deleted or not, in its order and each with its tick of then; the place of
- * one never changes.
+ * The first entities of a collection after one, in its order, each with its tick of the pin: the parts that a statement needs
+ * first, after `kind`; the entities; and the last one that was looked at, where there may be more.
+ *
+ * They are gone through in order, LOOKED_AT of them. Where a filter has found so few by index that they can be put in order,
+ * only these are looked at.
  */
-function existing(sql: Sql, collection: Collection, pin: Pin, after: string | null): Fragment {
-  const { type, keyPrefix } = collection;
+export function inOrder(
+  sql: Sql,
+  collection: Collection,
+  pin: Pin,
+  { after, limit }: { after: string | null; limit: number },
+): Record<'parts' | 'entities' | 'lastLookedAt', Fragment> {
+  const { deleted } = collection;
+  const byPlace = collection.type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
+  const isShown = sql`
+    CASE ${deleted} WHEN 'only' THEN e.past_deleted WHEN 'include' THEN true ELSE NOT e.past_deleted END`;
+  const one = (which: Fragment) => sql`(SELECT last.id FROM (${which} OFFSET ${LOOKED_AT - 1} LIMIT 1) last)`;
+  if (passesAll(collection)) {
+    const entities = existing(sql, collection, pin, after);
+    return {
+      parts: sql``,
+      entities: sql`
+        SELECT * FROM (${entities} LIMIT ${LOOKED_AT}) e WHERE ${isShown} ORDER BY ${byPlace} LIMIT ${limit}`,
+      lastLookedAt: one(entities),
+    };
+  }
+  const unfound = existing(sql, collection, pin, after, sql`(SELECT driver.n FROM driver) IS NULL`);
+  const wanted = (entities: Fragment, order: Fragment) => sql`
+        (SELECT e.*
+           FROM (${entities}) e CROSS JOIN LATERAL (SELECT e.past_tick AS tick, e.past_at AS at) past
+          WHERE ${isShown} AND ${isWanted(sql, collection)}
+          ORDER BY ${order} LIMIT ${limit})`;
+  return {
+    parts: sql`${findings(sql, collection, pin)},`,
+    entities: sql`
+        ${wanted(sql`${unfound} LIMIT ${LOOKED_AT}`, byPlace)}
+        UNION ALL
+        ${wanted(found(sql, collection, pin, after), sql`e.type, e.place, e.id`)}`,
+    lastLookedAt: one(unfound),
+  };
+}
+
+/** The entities of a collection that were there then, deleted or not, in its order and each with its tick of then. */
+function existing(sql: Sql, collection: Collection, pin: Pin, after: string | null, isAsked = sql`true`): Fragment {
+  return sql`
+    SELECT e.*, coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
+      FROM clocktick.entity e CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
+     WHERE ${isAsked} AND ${isAmong(sql, collection, pin, after)}
+     ORDER BY ${collection.type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
+}
+
+/** The same of those that an index found: put in order by their places alone, so that no more are looked at than are wanted. */
+function found(sql: Sql, collection: Collection, pin: Pin, after: string | null): Fragment {
+  return sql`
+    SELECT e.*, o.place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
+      FROM (SELECT e.type, coalesce(e.key, '') AS place, e.id
+              FROM (SELECT DISTINCT found.entity_id FROM found WHERE found.n = (SELECT driver.n FROM driver)) f
+             CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = f.entity_id LIMIT 1) e
+             WHERE ${isAmong(sql, collection, pin, after)}
+             ORDER BY e.type, place, e.id) o
+     CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = o.id LIMIT 1) e
+     CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
+     ORDER BY o.type, o.place, o.id`;
+}
+
+/** Whether `e` is one of a collection that was there then, after the one where the last page ended; its place never changes. */
+function isAmong(sql: Sql, { type, keyPrefix }: Collection, { asOf }: Pin, after: string | null): Fragment {
   const place = (column: 'type' | 'key') =>
     sql`(SELECT coalesce(${sql(`a.${column}`)}, '') FROM clocktick.entity a WHERE a.id = ${after}::text::uuid)`;
   const position =
@@ -230,26 +229,24 @@ function existing(sql: Sql, collection: Collection, pin: Pin, after: string | nu
   const beginning = keyPrefix === null || after !== null ? sql`true` : sql`coalesce(e.key, '') >= ${keyPrefix}`;
   const end = keyPrefix === null ? sql`true` : sql`coalesce(e.key, '') <= ${keyPrefix + LAST_OF_KEYS}`;
   return sql`
-    SELECT e.*, coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
-      FROM clocktick.entity e CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
-     WHERE ${type === null ? sql`true` : sql`e.type = ${type}`} AND ${position} AND ${beginning} AND ${end}
-       AND e.created_at <= ${pin.asOf}::text::timestamptz
-     ORDER BY ${type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
+    ${type === null ? sql`true` : sql`e.type = ${type}`} AND ${position} AND ${beginning} AND ${end}
+    AND e.created_at <= ${asOf}::text::timestamptz`;
 }
 
-/** … told apart, because a subquery of one type is not known to be in the order of types. */
-const inOrder = (sql: Sql, { type }: Collection): Fragment =>
-  type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
-
-/** The tick of `e` that is its newest of a pin, if it has one: the current one without looking at the clock, if it is. */
-function stateAsOf(sql: Sql, { asOf, recordedAsOf }: Pin): Fragment {
-  const isUnchanged = sql`
-    e.updated_at <= ${asOf}::text::timestamptz AND coalesce(e.recorded_at, e.updated_at) <= ${recordedAsOf}::text::timestamptz`;
-  return sql`
-    SELECT e.tick, e.updated_at AS at, e.deleted WHERE ${isUnchanged}
-    UNION ALL
-    (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-      WHERE t.entity_id = e.id AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-        AND NOT (${isUnchanged})
+/** What differs between the state of `e` as of `changedAfter` and that at the tick of `past`, as the JSON text of a diff. */
+function changesSince(sql: Sql, { changedAfter }: Collection, { recordedAsOf }: Pin, fields: Fragment): Fragment {
+  const stateAt = (tick: Fragment) => sql`
+    (SELECT h.property, h.value FROM clocktick.property_range h
+      WHERE h.entity_id = e.id AND h.vclock @> ${tick} AND (${fields} IS NULL OR ${fields} ? h.property))`;
+  const before = sql`
+    (SELECT t.tick FROM clocktick.tick t
+      WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
       ORDER BY t.at DESC LIMIT 1)`;
+  return sql`(
+    SELECT '{' || coalesce(string_agg(
+             to_json(change.property) || ': {' || concat_ws(', ', '"from": ' || change.was, '"to": ' || change.becomes) || '}', ', '
+             ORDER BY octet_length(change.property), change.property), '') || '}'
+      FROM (SELECT coalesce(was.property, becomes.property) AS property, was.value::text AS was, becomes.value::text AS becomes
+              FROM ${stateAt(before)} was FULL JOIN ${stateAt(sql`past.tick`)} becomes ON becomes.property = was.property
+             WHERE becomes.value IS DISTINCT FROM was.value) change)`;
 }

@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm';
 import {
+  type AnyPgColumn,
+  bigint,
   boolean,
   check,
   customType,
@@ -22,6 +24,7 @@ import {
 /** Text in C order: names and keys compare by their bytes, the same on every server, and cheaper than a locale. */
 const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
 const int4range = customType<{ data: string }>({ dataType: () => 'int4range' });
+const tstzrange = customType<{ data: string }>({ dataType: () => 'tstzrange' });
 
 /** Drizzle's own `jsonb()` reads the stored string "10.5" back as a number; values stay JSON text on this side. */
 const jsonb = customType<{ data: string }>({ dataType: () => 'jsonb' });
@@ -29,6 +32,10 @@ const instant = (name: string) => timestamp(name, { withTimezone: true, precisio
 
 /** Everything lives in a schema of its own, so the service can share a database. */
 export const clocktick = pgSchema('clocktick');
+
+/** What a value is found by; `valueKey` of filters.ts says the same of what is looked for. */
+const valueKey = ({ type, property, value }: Record<'type' | 'property' | 'value', AnyPgColumn>) =>
+  sql`(hashtextextended(${property}, hashtextextended(${type}, jsonb_hash_extended(${value}, 0))))`;
 
 /** The current state: one row per entity, tombstones included. */
 export const entity = clocktick.table(
@@ -102,6 +109,8 @@ export const propertyHistory = clocktick.table(
     property: text('property').notNull(),
     vclock: int4range('vclock').notNull(),
     value: jsonb('value').notNull(),
+    // The same range as instants: a value is looked for as of an instant, and each entity has its own ticks.
+    effective: tstzrange('effective').notNull(),
   },
   (row) => [
     uniqueIndex('property_history_one_open_range').on(row.entityId, row.property).where(sql`upper_inf(${row.vclock})`),
@@ -110,12 +119,40 @@ export const propertyHistory = clocktick.table(
     index('property_history_closed_ranges')
       .on(row.property, row.entityId, sql`lower(${row.vclock})`)
       .where(sql`not upper_inf(${row.vclock})`),
+    // Who holds a value, or held it at an instant: those that hold it still in order of when that began, and those that no
+    // longer do by a stabbing query, which no btree can answer without reading all that came before or after.
+    index('property_history_open_values')
+      .on(valueKey(row), sql`lower(${row.effective})`)
+      .where(sql`upper_inf(${row.vclock})`),
+    index('property_history_closed_values')
+      .using('gist', valueKey(row), row.effective)
+      .where(sql`not upper_inf(${row.vclock})`),
     // Also refuses the empty range and one without a lower bound: their lower() is null.
     check('property_history_range_is_sound', sql`coalesce(lower(${row.vclock}) >= 1, false)`),
     check(
       'property_history_name_is_sound',
       sql`char_length(${row.property}) between 1 and 256 and ${row.property} not in ('.', '..')`,
     ),
+  ],
+);
+
+/**
+ * The items that values which are arrays or objects held, and when: elements of arrays, names of objects, each by a hash. An
+ * item has one range for as long as it is there, however often the value changes around it. Triggers keep it
+ * (drizzle/0010_values.sql); it is an index, and what it finds is looked at again.
+ */
+export const itemHistory = clocktick.table(
+  'item_history',
+  {
+    entityId: uuid('entity_id').notNull(),
+    item: bigint('item', { mode: 'bigint' }).notNull(),
+    vclock: int4range('vclock').notNull(),
+    effective: tstzrange('effective').notNull(),
+  },
+  (row) => [
+    uniqueIndex('item_history_one_open_range').on(row.entityId, row.item).where(sql`upper_inf(${row.vclock})`),
+    index('item_history_open_items').on(row.item, sql`lower(${row.effective})`).where(sql`upper_inf(${row.vclock})`),
+    index('item_history_closed_items').using('gist', row.item, row.effective).where(sql`not upper_inf(${row.vclock})`),
   ],
 );
 

@@ -13,6 +13,7 @@ export type RefusalCode =
   | 'invalid_id'
   | 'invalid_as_of'
   | 'invalid_cursor'
+  | 'invalid_filter'
   | 'invalid_condition'
   | 'invalid_activity_id'
   | 'activity_given_twice'

@@ -32,6 +32,8 @@ const ROWS = triggers(
   trigger('entity', 'entity_starts_at_one', 'entity_steps_by_one', 'entity_identity_is_fixed'),
   trigger('property_history', 'range_is_capped_once', 'range_content_is_fixed'),
 );
+const ITEMS = trigger('property_history', 'range_opens_items', 'range_caps_items');
+const VALUE = 'hashtextextended(property, hashtextextended(type, jsonb_hash_extended(value, 0)))';
 const OVERLAP = 'ALTER TABLE clocktick.property_history';
 const EXCLUDE = 'EXCLUDE USING gist (entity_id WITH =, property WITH =, vclock WITH &&)';
 
@@ -58,6 +60,22 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
            CREATE INDEX tick_imported ON clocktick.tick (type, recorded_at) WHERE recorded_at <> at`,
     },
   ],
+  [
+    'without property_history_open_values',
+    {
+      off: 'DROP INDEX clocktick.property_history_open_values',
+      on: `CREATE INDEX property_history_open_values ON clocktick.property_history ((${VALUE}), effective) WHERE upper_inf(vclock)`,
+    },
+  ],
+  [
+    'without property_history_closed_values',
+    {
+      off: 'DROP INDEX clocktick.property_history_closed_values',
+      on: `CREATE INDEX property_history_closed_values ON clocktick.property_history USING gist ((${VALUE}), effective)
+            WHERE NOT upper_inf(vclock)`,
+    },
+  ],
+  ['without items of arrays and objects', ITEMS],
   [
     'without property_history_no_overlap',
     {

@@ -33,11 +33,12 @@ export async function importHistory(
         INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
         SELECT ${id}, tick, ${type}, ${instant}, now(), ${op}::text FROM entity
       ), capped AS (
-        UPDATE clocktick.property_history h SET vclock = int4range(lower(h.vclock), entity.tick) FROM entity
+        UPDATE clocktick.property_history h
+           SET vclock = int4range(lower(h.vclock), entity.tick), effective = tstzrange(lower(h.effective), ${instant}) FROM entity
          WHERE h.entity_id = ${id} AND upper_inf(h.vclock) AND (${op === 'deleted'} OR ${values} ? h.property) RETURNING 1
       )
-      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value)
-      SELECT ${id}, ${type}, s.key, int4range(entity.tick, null), s.value
+      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
+      SELECT ${id}, ${type}, s.key, int4range(entity.tick, null), s.value, tstzrange(${instant}, null)
         FROM entity, jsonb_each(${values}) s WHERE (SELECT count(*) FROM capped) >= 0`;
   }
   return id;

@@ -7,11 +7,11 @@ import { change, make } from '../helper/write.js';
 
 /*
  * What nobody can do to the record, by hand in psql, as the owner of the tables. Each statement is tried on a database
- * that holds an entity at tick 3 (a: 1, 2, 3; b: "x" removed at tick 2; c: set at tick 1 for good) and a second one.
+ * that holds an entity at tick 3 (a: 1, 2, 3; b: "x" removed at tick 2; c and d: set at tick 1 for good) and a second one.
  */
 t.test('the database keeps the record from anybody', async (t) => {
   const { sql, storage, url } = await testDatabase(t);
-  const { id } = (await make(storage, { a: 1, b: 'x', c: null }, { actor: 'me' })).row;
+  const { id } = (await make(storage, { a: 1, b: 'x', c: null, d: ['e'] }, { actor: 'me' })).row;
   await change(storage, id, { a: 2, b: null });
   await change(storage, id, { a: 3 });
   const other = (await make(storage, { a: 1 })).row;
@@ -20,6 +20,7 @@ t.test('the database keeps the record from anybody', async (t) => {
     SELECT (SELECT json_agg(e ORDER BY e.id) FROM clocktick.entity e)::text AS entities,
            (SELECT json_agg(t ORDER BY t.entity_id, t.tick) FROM clocktick.tick t)::text AS ticks,
            (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock) FROM clocktick.property_history h)::text AS ranges,
+           (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock) FROM clocktick.item_history i)::text AS items,
            (SELECT json_agg(a ORDER BY a.id) FROM clocktick.activity a)::text AS activities`;
   const [before] = await everything();
 
@@ -32,15 +33,20 @@ t.test('the database keeps the record from anybody', async (t) => {
     WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS at),
          ticked AS (INSERT INTO clocktick.tick SELECT '${id}', 4, 'thing', at, at, 'updated' FROM stamp)
     UPDATE clocktick.entity SET tick = 4, updated_at = (SELECT at FROM stamp), ${set} WHERE id = '${id}'`;
-  const range = (property: string, vclock: string, value: string, type = 'thing') =>
-    `INSERT INTO clocktick.property_history VALUES ('${id}', '${type}', '${property}', '${vclock}', '${value}')`;
+  const range = (property: string, vclock: string, value: string, type = 'thing', since = 'updated_at') =>
+    `INSERT INTO clocktick.property_history
+     SELECT id, '${type}', '${property}', '${vclock}', '${value}', tstzrange(${since}, null) FROM clocktick.entity WHERE id = '${id}'`;
 
+  /** The instants of the ranges that a tick caps and opens, as they should be. */
+  const SOUND = { capped: 'tstzrange(lower(effective), (SELECT at FROM stamp))', opened: 'tstzrange(at, null)' };
   /** A whole tick as the service would make it, but recorded at its own time; `own` is what the entity says of that. */
-  const recordedAt = (at: string, recorded: string, own: string) => `
+  const recordedAt = (at: string, recorded: string, own: string, { capped, opened } = SOUND) => `
     WITH stamp AS MATERIALIZED (SELECT at, ${recorded} AS recorded FROM (SELECT ${at} AS at OFFSET 0) stamped),
          ticked AS (INSERT INTO clocktick.tick SELECT '${id}', 4, 'thing', at, recorded, 'updated' FROM stamp),
-         capped AS (UPDATE clocktick.property_history SET vclock = '[3,4)' WHERE ${E} AND property = 'a' AND upper_inf(vclock) RETURNING 1),
-         opened AS (INSERT INTO clocktick.property_history SELECT '${id}', 'thing', 'a', '[4,)', '4' WHERE (SELECT count(*) FROM capped) > 0)
+         capped AS (UPDATE clocktick.property_history SET vclock = '[3,4)', effective = ${capped}
+                     WHERE ${E} AND property = 'a' AND upper_inf(vclock) RETURNING 1),
+         opened AS (INSERT INTO clocktick.property_history SELECT '${id}', 'thing', 'a', '[4,)', '4', ${opened} FROM stamp
+                     WHERE (SELECT count(*) FROM capped) > 0)
     UPDATE clocktick.entity e
        SET tick = 4, updated_at = stamp.at, recorded_at = ${own}, properties = properties || '{"a": 4}' FROM stamp
      WHERE id = '${id}'`;
@@ -73,6 +79,44 @@ t.test('the database keeps the record from anybody', async (t) => {
     ],
     ['a creation of which the entity says nothing when it was recorded', refused, imported('NULL')],
     ['a creation of which the entity says that it was recorded later', refused, imported("recorded + interval '1 s'")],
+    // The instants of a range are those of its ticks
+    ...Object.entries({
+      'a range that opens at another instant': { ...SOUND, opened: "tstzrange(at - interval '1 s', null)" },
+      'a range that opens after its instant': { ...SOUND, opened: "tstzrange(at, null, '()')" },
+      'a range that opens and ends at once': { ...SOUND, opened: "tstzrange(at, 'infinity')" },
+      'a range that opens at no instant': { ...SOUND, opened: "'empty'" },
+      'a range capped at another instant': {
+        ...SOUND,
+        capped: "tstzrange(lower(effective), (SELECT at FROM stamp) + interval '1 s')",
+      },
+      'a range capped that also began earlier': {
+        ...SOUND,
+        capped: "tstzrange(lower(effective) - interval '1 s', (SELECT at FROM stamp))",
+      },
+      'a range capped at its instant, itself included': {
+        ...SOUND,
+        capped: "tstzrange(lower(effective), (SELECT at FROM stamp), '[]')",
+      },
+      'a range capped without an instant': { ...SOUND, capped: 'effective' },
+    }).map(([name, effective]): [string, string, string] => [
+      name,
+      refused,
+      recordedAt('clock_timestamp()', 'at', 'NULL', effective),
+    ]),
+    [
+      'the instants of a range, later',
+      refused,
+      `UPDATE clocktick.property_history SET effective = tstzrange(lower(effective), now()) WHERE ${E}`,
+    ],
+    // What is found by items is found by all of them
+    ['an item more', refused, 'INSERT INTO clocktick.item_history SELECT * FROM clocktick.item_history'],
+    ['an item less', refused, 'DELETE FROM clocktick.item_history'],
+    ['no items', refused, 'TRUNCATE clocktick.item_history'],
+    [
+      'an item that ends',
+      refused,
+      `UPDATE clocktick.item_history SET vclock = '[1,2)', effective = tstzrange(lower(effective), now())`,
+    ],
     // Invariant 2: one value at a time (T44)
     ['a closed range over another', '23P01', range('a', '[1,3)', '9')],
     ['a closed range where there is none', refused, range('b', '[2,3)', '9')],
@@ -87,7 +131,7 @@ t.test('the database keeps the record from anybody', async (t) => {
     [
       'a range of nobody',
       refused,
-      `INSERT INTO clocktick.property_history VALUES (gen_random_uuid(), 'thing', 'a', '[1,)', '1')`,
+      `INSERT INTO clocktick.property_history VALUES (gen_random_uuid(), 'thing', 'a', '[1,)', '1', tstzrange(now(), null))`,
     ],
     [
       'a range cut short',
@@ -97,7 +141,8 @@ t.test('the database keeps the record from anybody', async (t) => {
     [
       'a range capped now without a change',
       refused,
-      `UPDATE clocktick.property_history SET vclock = '[1,3)' WHERE ${E} AND property = 'c'`,
+      `UPDATE clocktick.property_history h SET vclock = '[1,3)', effective = tstzrange(lower(effective), e.updated_at)
+         FROM clocktick.entity e WHERE e.id = h.entity_id AND ${E} AND property = 'c'`,
     ],
     [
       'a range capped in the future',
@@ -176,7 +221,7 @@ t.test('the database keeps the record from anybody', async (t) => {
       `WITH c AS (UPDATE clocktick.property_history SET vclock = int4range(lower(vclock), 3)
                    WHERE ${E} AND property = 'c' AND upper_inf(vclock) RETURNING *)
        INSERT INTO clocktick.property_history
-       SELECT entity_id, type, property, int4range(3, null), value FROM c WHERE (SELECT count(*) FROM c) >= 0`,
+       SELECT entity_id, type, property, int4range(3, null), value, effective FROM c WHERE (SELECT count(*) FROM c) >= 0`,
     ],
     [
       'a sound change, checked against an old snapshot',
@@ -198,10 +243,10 @@ t.test('the database keeps the record from anybody', async (t) => {
     [
       'a value changed with tick and clock row, without ranges',
       refused,
-      tickedBy(`properties = '{"a": 9, "c": null}'`),
+      tickedBy(`properties = properties || '{"a": 9}'`),
     ],
-    ['a property added so', refused, tickedBy(`properties = '{"a": 3, "c": null, "z": 1}'`)],
-    ['a property removed so', refused, tickedBy(`properties = '{"a": 3}'`)],
+    ['a property added so', refused, tickedBy(`properties = properties || '{"z": 1}'`)],
+    ['a property removed so', refused, tickedBy(`properties = properties - 'c'`)],
     ['a deletion so', refused, tickedBy(`properties = '{}', deleted = true`)],
     ['a tombstone that keeps its properties', '23514', tickedBy('deleted = true')],
     [

@@ -1,9 +1,10 @@
 import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
-import { type Collection, readNewest, readOldest, readPage } from '../../src/storage/collections.js';
+import { type Collection, readPage } from '../../src/storage/collections.js';
 import { IN_ORDER } from '../../src/storage/database.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { readRangeAsOf, readRanges, readTicks } from '../../src/storage/history.js';
+import { readNewest, readOldest } from '../../src/storage/pins.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
 import { testDatabase } from '../helper/database.js';
@@ -57,8 +58,15 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const now = new Date().toISOString();
   const pin = { asOf: now, recordedAsOf: now };
   const then = { asOf: created?.at ?? '', recordedAsOf: now };
-  const collection: Collection = { type: 'other', keyPrefix: null, deleted: 'exclude' };
-  const walk = { after: others[2_500] ?? '', limit: 50, fields: null };
+  const collection: Collection = {
+    type: 'other',
+    keyPrefix: null,
+    deleted: 'exclude',
+    where: [],
+    everHad: [],
+    changedAfter: null,
+  };
+  const walk = { after: others[2_500] ?? '', limit: 50, fields: null, withChanges: false };
 
   const page = { until: null, after: null, order: 'asc', limit: 50 } as const;
   const everything = { from: null, to: null };

@@ -29,7 +29,7 @@ t.test('the catalogue is the reviewed one', async (t) => {
 t.test('the tables of Drizzle are the tables of the database', async (t) => {
   const { sql } = await testDatabase(t);
   const tables = Object.values(schema).flatMap((value) => (is(value, PgTable) ? [getTableConfig(value)] : []));
-  t.equal(tables.length, 5);
+  t.equal(tables.length, 6);
   for (const { name, columns } of tables) {
     const rows = await sql<{ name: string; type: string; required: boolean }[]>`
       SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS required

@@ -1,0 +1,82 @@
+import type postgres from 'postgres';
+
+/*
+ * A collection with a past, put into the tables as the write function would have, but all at once and with the indexes made
+ * afterwards: a hundred thousand entities with fifty versions would take an hour otherwise.
+ */
+
+export const VERSIONS = 50;
+const PERIOD = 10;
+const BEGAN = '2016-01-01T00:00:00Z';
+const ROUND_SECONDS = 1_000;
+
+/** An instant at which all entities have come to a version, and none to the next. */
+export const instantOfVersion = (version: number): string =>
+  new Date(Date.parse(BEGAN) + (version - 0.25) * ROUND_SECONDS * 1000).toISOString().replace('Z', '000Z');
+
+/** How many entities share a place at any time, or a group. */
+export const SHARING = 100;
+
+/**
+ * Entities of type `thing`, keys k1, k2 …, each at tick VERSIONS: `place` is another one at each tick; `state` is on for ten and
+ * off for ten in turns; `tags` change with it around `group N`, which stays, and `late N`, which comes with the third change;
+ * `name` is its own for good.
+ */
+export async function deepCollection(sql: postgres.Sql, entities: number): Promise<void> {
+  const shared = Math.max(Math.floor(entities / SHARING), 1);
+  const id = `overlay(overlay(md5('deep ' || n) PLACING '4' FROM 13) PLACING '8' FROM 17)::uuid`;
+  const at = (version: string) =>
+    `'${BEGAN}'::timestamptz + make_interval(secs => (${version} - 1) * ${ROUND_SECONDS} + n * ${ROUND_SECONDS / 2}.0 / ${entities})`;
+  const place = (version: string) => `to_jsonb('place ' || (n + ${version} * 7) % ${shared})`;
+  const state = (version: string) => `to_jsonb(CASE (${version} - 1) / ${PERIOD} % 2 WHEN 0 THEN 'on' ELSE 'off' END)`;
+  const tags = (version: string) => `
+    jsonb_build_array('group ' || n % ${shared}, 'period ' || (${version} - 1) / ${PERIOD}) ||
+    CASE WHEN ${version} > 2 * ${PERIOD} THEN jsonb_build_array('late ' || n % ${shared}) ELSE '[]' END`;
+  const last = String(VERSIONS);
+  const lastPeriod = String(VERSIONS - PERIOD + 1);
+  const ranges = (property: string, value: (version: string) => string, step: number) => `
+    SELECT ${id}, 'thing', '${property}', int4range(v, CASE WHEN v + ${step} <= ${VERSIONS} THEN v + ${step} END), ${value('v')},
+           tstzrange(${at('v')}, CASE WHEN v + ${step} <= ${VERSIONS} THEN ${at(`(v + ${step})`)} END)
+      FROM generate_series(1, ${VERSIONS}, ${step}) v CROSS JOIN generate_series(1, ${entities}) n`;
+
+  const tables = ['entity', 'tick', 'property_history', 'item_history'];
+  await sql.begin(async (tx) => {
+    const indexes = await tx<{ name: string; definition: string; relation: string; constraint: string | null }[]>`
+      SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition, i.indrelid::regclass::text AS relation,
+             k.conname AS constraint
+        FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid
+       WHERE i.indrelid = ANY (ARRAY(SELECT ('clocktick.' || name)::regclass FROM unnest(${tables}::text[]) name))`;
+    await tx`SET LOCAL maintenance_work_mem = '1GB'`;
+    await tx`SET LOCAL work_mem = '256MB'`;
+    for (const table of tables) await tx.unsafe(`ALTER TABLE clocktick.${table} DISABLE TRIGGER USER`);
+    for (const { name, relation, constraint } of indexes)
+      await tx.unsafe(constraint ? `ALTER TABLE ${relation} DROP CONSTRAINT ${constraint}` : `DROP INDEX ${name}`);
+    await tx.unsafe(`
+      INSERT INTO clocktick.entity (id, type, key, tick, properties, created_at, updated_at)
+      SELECT ${id}, 'thing', 'k' || n, ${VERSIONS},
+             jsonb_build_object('place', ${place(last)}, 'state', ${state(last)}, 'tags', ${tags(lastPeriod)}, 'name', 'name ' || n),
+             ${at('1')}, ${at(last)}
+        FROM generate_series(1, ${entities}) n`);
+    await tx.unsafe(`
+      INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
+      SELECT ${id}, v, 'thing', ${at('v')}, ${at('v')}, CASE v WHEN 1 THEN 'created' ELSE 'updated' END
+        FROM generate_series(1, ${VERSIONS}) v CROSS JOIN generate_series(1, ${entities}) n`);
+    for (const rows of [
+      ranges('place', place, 1),
+      ranges('state', state, PERIOD),
+      ranges('tags', tags, PERIOD),
+      ranges('name', () => `to_jsonb('name ' || n)`, VERSIONS),
+    ])
+      await tx.unsafe(
+        `INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective) ${rows}`,
+      );
+    // As the migration does for what was recorded before there were items.
+    await tx.unsafe(`
+      INSERT INTO clocktick.item_history (entity_id, item, vclock, effective)
+      SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)), unnest(range_agg(h.effective))
+        FROM clocktick.property_history h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
+       WHERE h.property = 'tags' GROUP BY h.entity_id, i.item`);
+    for (const { definition } of indexes) await tx.unsafe(definition);
+  });
+  await sql`VACUUM ANALYZE`;
+}

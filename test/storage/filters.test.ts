@@ -1,0 +1,117 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import { migrate } from 'drizzle-orm/postgres-js/migrator';
+import fc from 'fast-check';
+import postgres from 'postgres';
+import t from 'tap';
+import { migrateDatabase } from '../../src/storage/migrate.js';
+import type { Json } from '../../src/temporal/json.js';
+import { dumpCatalogue } from '../helper/catalogue.js';
+import { testDatabase } from '../helper/database.js';
+import { testService } from '../helper/service.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What is wrong with what values are found by: ranges with other instants than those of their ticks, items of no value or missing. */
+async function wrongFindings(sql: postgres.Sql): Promise<object> {
+  const [wrong] = await sql`
+    WITH due AS (
+      SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)) AS vclock, unnest(range_agg(h.effective)) AS effective
+        FROM clocktick.property_history h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
+       GROUP BY h.entity_id, i.item
+    ), has AS (SELECT entity_id, item, vclock, effective FROM clocktick.item_history)
+    SELECT (SELECT count(*)::int FROM (SELECT * FROM due EXCEPT SELECT * FROM has) d) AS missing,
+           (SELECT count(*)::int FROM (SELECT * FROM has EXCEPT SELECT * FROM due) h) AS spare,
+           (SELECT count(*)::int FROM clocktick.property_history h WHERE h.effective IS DISTINCT FROM tstzrange(
+              (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = h.entity_id AND t.tick = lower(h.vclock)),
+              (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = h.entity_id AND t.tick = upper(h.vclock)))) AS otherwise`;
+  return wrong ?? {};
+}
+const NOTHING_WRONG = { missing: 0, spare: 0, otherwise: 0 };
+
+const item = fc.constantFrom<Json>('a', 'b', 1, 1.5, null, ['a'], { a: 1 }, {});
+const value: fc.Arbitrary<Json> = fc.oneof(
+  fc.array(item, { maxLength: 6 }),
+  fc.dictionary(fc.constantFrom('a', 'b', 'c', '1', ''), item),
+  item,
+  // On both sides of where single items are no longer kept.
+  fc.constantFrom(0, 1).map((more) => Array.from({ length: 1_000 + more }, (_, n) => n)),
+);
+
+t.test('whatever becomes of arrays and objects, their items have the ranges that they are there for', async (t) => {
+  const { call, sql } = await testService(t);
+  let writes = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({
+          call: fc.constantFrom('PUT', 'PUT', 'PATCH', 'PATCH', 'PATCH', 'DELETE', 'restore'),
+          key: fc.constantFrom('x', 'y'),
+          properties: fc.record({ tags: value, more: value }, { requiredKeys: [] }),
+        }),
+        { minLength: 5, maxLength: 15 },
+      ),
+      async (steps) => {
+        for (const { call: name, key, properties } of steps) {
+          const path = `/entities/thing:${key}`;
+          if (name === 'restore') await call('POST', `${path}/restore`, {});
+          else if (name === 'DELETE') await call('DELETE', path);
+          else if (name === 'PATCH') await call('PATCH', path, { properties });
+          else await call('PUT', path, { type: 'thing', properties });
+          writes++;
+        }
+        t.match(await wrongFindings(sql), NOTHING_WRONG);
+      },
+    ),
+    { numRuns: 15 },
+  );
+  const [kept] = await sql<{ items: number; closed: number }[]>`
+    SELECT count(*)::int AS items, count(*) FILTER (WHERE NOT upper_inf(vclock))::int AS closed FROM clocktick.item_history`;
+  t.ok((kept?.items ?? 0) > 50 && (kept?.closed ?? 0) > 25, `${writes} writes left ${JSON.stringify(kept)}`);
+});
+
+t.test('what was recorded before values could be found gets its instants and its items', async (t) => {
+  const { url, sql } = await testDatabase(t, 'template0');
+  const folder = await mkdtemp(join(tmpdir(), 'clocktick-migrations-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  await cp(join(ROOT, 'drizzle'), folder, { recursive: true });
+  const journalFile = join(folder, 'meta/_journal.json');
+  const journal: { entries: { idx: number }[] } = JSON.parse(await readFile(journalFile, 'utf8'));
+  await writeFile(journalFile, JSON.stringify({ ...journal, entries: journal.entries.filter(({ idx }) => idx <= 8) }));
+  const client = postgres(url, { max: 1, onnotice: () => {} });
+  await migrate(drizzle(client), {
+    migrationsFolder: folder,
+    migrationsSchema: 'clocktick',
+    migrationsTable: 'migration',
+  });
+  await client.end();
+
+  const write = (expected: number, op: string, set: Json, clear: string[] = []) => sql`
+    SELECT FROM clocktick.write_changes(
+      ARRAY['01a1fbba-b75f-7646-92a3-d4a3c62ecb9b'::uuid], ARRAY[${expected}::int], ARRAY[${op}::text], ARRAY['thing'], ARRAY[NULL]::text[],
+      ARRAY[${JSON.stringify(set)}::text::jsonb], ARRAY[${clear.length > 0 ? JSON.stringify(clear) : null}::text::jsonb],
+      ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false)`;
+  await write(0, 'created', { tags: ['a', 'b'], name: 'x' });
+  await write(1, 'updated', { tags: ['b', 'c', 'c'] });
+  await write(2, 'updated', { tags: 'b' });
+  await write(3, 'updated', { tags: { b: 1 }, name: null });
+  await write(4, 'updated', {}, ['tags']);
+  await write(5, 'updated', { tags: ['a', 'b'] });
+  await write(6, 'deleted', {}, ['tags', 'name']);
+  await write(7, 'restored', { tags: ['b'] });
+
+  await migrateDatabase(url);
+  t.match(await wrongFindings(sql), NOTHING_WRONG);
+  const [kept] = await sql`SELECT count(*)::int AS items FROM clocktick.item_history`;
+  t.same(kept, { items: 7 });
+  await write(8, 'updated', { tags: ['b', 'd'] });
+  t.match(await wrongFindings(sql), NOTHING_WRONG);
+  t.equal(
+    await dumpCatalogue(sql),
+    await readFile(join(ROOT, 'test/fixtures/catalogue.sql'), 'utf8'),
+    'guards and all',
+  );
+});
