@@ -1,24 +1,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Collection, readPage, type SnapshotRow } from '../storage/collections.js';
-import { type Newest, type Pin, readNewest, readOldest } from '../storage/pins.js';
 import type { Storage } from '../storage/storage.js';
 import { parseEverHad, parseFilter } from '../temporal/filter.js';
-import { isKey } from '../temporal/identity.js';
+import { isKey, isUuid } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
-import { answers, READING, sendJson } from './answers.js';
+import { answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
-import { isKnown } from './conditions.js';
 import { entityText } from './entity-text.js';
 import { fieldsOf, MAX_ITEMS } from './lists.js';
-import { acceptDatetime, httpDate, mementoHeaders, selectInstant } from './memento.js';
+import { acceptDatetime } from './memento.js';
 import { sendNamed } from './named.js';
-import { collectionCursor, invalidCursor, linkNext, readCollectionCursor, targetOf } from './pages.js';
-import { ASKING, IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from './reads.js';
+import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from './reads.js';
 import * as schemas from './schemas.js';
-import { arrayText, objectText, scalarText } from './text.js';
+import { type Question, sendSnapshot, snapshotHeaders } from './snapshots.js';
 
 /** What does not go with `ids`. */
 const OF_COLLECTIONS = [
@@ -104,21 +101,10 @@ export function collectionRoutes(app: App, storage: Storage): void {
             200: {
               description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
               body: z.union([schemas.snapshotPage, schemas.entityList]),
-              headers: {
-                ETag: {
-                  ...schemas.etagHeader,
-                  description: 'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
-                },
-                ...mementoHeaders,
-                'Content-Location': schemas.header(
-                  'Of a first page: the same for ever',
-                  `/entities?type=friend&asOf=${schemas.EXAMPLE_INSTANT}&recordedAsOf=${schemas.EXAMPLE_INSTANT}`,
-                ),
-                Link: schemas.header(
-                  'Its `original`, which is its `timegate`, and the next page',
-                  '</entities?type=friend>; rel="original timegate"',
-                ),
-              },
+              headers: snapshotHeaders(
+                '/entities?type=friend',
+                'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
+              ),
             },
             ...NOT_MODIFIED,
           },
@@ -140,38 +126,28 @@ type Asking = FastifyRequest & {
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
-/** Answers with a page of a collection, or with 304 before any entity is read. */
+/** Answers with a page of a collection. */
 async function sendPage(storage: Storage, request: Asking, reply: FastifyReply): Promise<FastifyReply> {
   const { query } = request;
   const { type = null, limit = Number(schemas.DEFAULT_LIMIT) } = query;
   const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
   const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);
-  const walk = JSON.stringify(['entities', collection, ...(changedUntil === undefined ? [] : [changedUntil])]);
-  const given = query.asOf ?? changedUntil;
-  const date = given === undefined && query.cursor === undefined ? request.headers['accept-datetime'] : undefined;
-  const asOf = date === undefined ? given : await selectSnapshot(storage, query, date);
-  const { pin, after, isFixed } = await positionOf(storage, { ...query, asOf }, walk);
-  const isMemento = given !== undefined || date !== undefined || after !== null;
-  const ifNoneMatch = request.headers['if-none-match'];
-  if (ifNoneMatch !== undefined) {
-    const newest = await readNewest(storage, type, pin);
-    if (isKnown(tagOf(newest), ifNoneMatch)) {
-      return stampPage(request, reply, newest, { isFixed, isMemento }).code(304).send(undefined);
-    }
-  }
   const withChanges = query.include === 'changes';
-  const page = await readPage(storage, collection, pin, { after, limit, fields, withChanges }, goneOf(request.raw));
-  const { newest } = page;
-  stampPage(request, reply, newest, { isFixed, isMemento });
-  const cursor = page.next === null || newest.asOf === null ? null : collectionCursor(walk, newest, page.next);
-  const text = objectText([
-    ['asOf', scalarText(newest.asOf)],
-    ['recordedAsOf', scalarText(newest.recordedAsOf)],
-    ['items', arrayText(page.rows.map(snapshotText))],
-    ['next', linkNext(request, reply, cursor)],
-  ]);
-  return sendJson(reply, text);
+  const question: Question = {
+    walk: ['entities', collection, ...(changedUntil === undefined ? [] : [changedUntil])],
+    type,
+    asOf: query.asOf ?? changedUntil,
+    // `changedBetween` says as of when already.
+    saysAsOf: changedUntil === undefined,
+    isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
+  };
+  return sendSnapshot(storage, request, reply, question, async (pin, place) => {
+    const after = place?.[0] ?? null;
+    const part = { after, limit, fields, withChanges };
+    const { newest, rows, next } = await readPage(storage, collection, pin, part, goneOf(request.raw));
+    return { newest, items: rows.map(snapshotText), next: next === null ? null : [next] };
+  });
 }
 
 /** Which entities a query asks for. @throws Refusal `invalid_filter` */
@@ -198,75 +174,3 @@ function changedBetween(parameter: string | undefined): string[] {
 /** An entity of a snapshot, with what changed where that is asked for. */
 const snapshotText = (row: SnapshotRow): string =>
   row.changes === null ? entityText(row) : `${entityText(row).slice(0, -1)}, "changes": ${row.changes}}`;
-
-/** What the headers of a page say: whether it can change, and by which URL it can be had for ever (RFC 7089). */
-function stampPage(
-  request: Asking,
-  reply: FastifyReply,
-  newest: Newest,
-  { isFixed, isMemento }: { isFixed: boolean; isMemento: boolean },
-): FastifyReply {
-  const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
-  reply
-    .header('etag', tagOf(newest))
-    .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
-    .header('link', `<${original}>; rel="original timegate"`)
-    .header('vary', 'accept-datetime');
-  if (newest.asOf === null) return reply;
-  const { asOf, recordedAsOf } = newest;
-  // `changedBetween` says as of when already.
-  const own = request.query.changedBetween === undefined ? { asOf, recordedAsOf } : { recordedAsOf };
-  if (!isFixed) reply.header('content-location', targetOf(request, own));
-  return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
-}
-
-/** The instant that an Accept-Datetime selects: none for a later date than now, the first there is for an earlier one. */
-async function selectSnapshot(
-  storage: Storage,
-  { type, recordedAsOf }: Pick<CollectionQuery, 'type' | 'recordedAsOf'>,
-  header: string,
-): Promise<string | undefined> {
-  const instant = await selectInstant(storage, header);
-  if (instant === null) return undefined;
-  const oldest = await readOldest(
-    storage,
-    type ?? null,
-    recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf'),
-  );
-  return oldest !== null && isBefore(instant, oldest) ? oldest : instant;
-}
-
-/**
- * What a page is pinned to, and where it begins. A cursor's instants were found stable by whichever instance gave it, so
- * nothing that is open by now holds them back; that they have come at all is asked, because anybody can write a cursor.
- * @throws Refusal `invalid_cursor`, `invalid_as_of`, `as_of_in_future`, `as_of_not_stable_yet`
- */
-async function positionOf(
-  { clock }: Storage,
-  { asOf, recordedAsOf, cursor }: CollectionQuery,
-  walk: string,
-): Promise<{ pin: Pin; after: string | null; isFixed: boolean }> {
-  if (cursor !== undefined) {
-    const position = readCollectionCursor(cursor, walk);
-    for (const instant of Object.values(position.pin)) {
-      if (!(await clock.hasCome(instant))) throw invalidCursor();
-    }
-    const isOfAnother = (text: string | undefined, name: keyof Pin) =>
-      text !== undefined && isBefore(instantOf(text, name), position.pin[name]);
-    if (isOfAnother(asOf, 'asOf') || isOfAnother(recordedAsOf, 'recordedAsOf')) {
-      throw invalidCursor('is of a walk as of another instant');
-    }
-    return { ...position, isFixed: true };
-  }
-  const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
-  const recorded = recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf');
-  for (const instant of [given, recorded]) if (instant !== null) await clock.waitUntilStable(instant);
-  if (given !== null && recorded !== null)
-    return { pin: { asOf: given, recordedAsOf: recorded }, after: null, isFixed: true };
-  const stable = await clock.newestStable();
-  return { pin: { asOf: given ?? stable, recordedAsOf: recorded ?? stable }, after: null, isFixed: false };
-}
-
-/** The same two instants are the same snapshot, so they are its tag. */
-const tagOf = ({ asOf, recordedAsOf }: Newest): string =>
-  asOf === null ? '"nothing"' : asOf === recordedAsOf ? `"${asOf}"` : `"${asOf}/${recordedAsOf}"`;

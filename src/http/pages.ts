@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HistoryPage, Order } from '../storage/history.js';
 import type { Pin } from '../storage/pins.js';
-import { isUuid } from '../temporal/identity.js';
 import { isInstant } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { scalarText } from './text.js';
@@ -64,23 +63,20 @@ export function mementoPage(
   return { after: Number(position[0]), limit };
 }
 
-const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31;
+export const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31;
 
-/** The cursor of a collection's next page: what the walk is pinned to, and the entity at which this page ended. */
-export const collectionCursor = (walk: string, { asOf, recordedAsOf }: Pin, after: string): string =>
-  writeCursor(walk, [asOf.replace('.', ','), recordedAsOf.replace('.', ','), after]);
+/** The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended. */
+export const snapshotCursor = (walk: string, { asOf, recordedAsOf }: Pin, place: readonly string[]): string =>
+  writeCursor(walk, [asOf.replace('.', ','), recordedAsOf.replace('.', ','), ...place]);
 
 /** As we write them: what is more in an instant that a caller may write is none of ours. */
 const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInstant(text);
 
 /** @throws Refusal `invalid_cursor` */
-export function readCollectionCursor(cursor: string, walk: string): { pin: Pin; after: string } {
-  const [asOf = '', recordedAsOf = '', after = '', ...more] = readCursor(cursor, walk).map((part) =>
-    part.replace(',', '.'),
-  );
-  const isOurs = [asOf, recordedAsOf].every(isOurInstant) && isUuid(after) && more.length === 0;
-  if (!isOurs) throw invalidCursor();
-  return { pin: { asOf, recordedAsOf }, after };
+export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; place: string[] } {
+  const [asOf = '', recordedAsOf = '', ...place] = readCursor(cursor, walk).map((part) => part.replace(',', '.'));
+  if (![asOf, recordedAsOf].every(isOurInstant)) throw invalidCursor();
+  return { pin: { asOf, recordedAsOf }, place };
 }
 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
