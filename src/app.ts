@@ -13,6 +13,7 @@ import { mementoRoutes } from './http/memento.js';
 import { withOtherMethodsRefused } from './http/methods.js';
 import { metricRoutes } from './http/metrics.js';
 import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
+import { typeRoutes } from './http/types.js';
 import { type WriteRules, writeRoutes } from './http/writes.js';
 import type { Storage } from './storage/storage.js';
 
@@ -50,6 +51,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
     historyRoutes(app, storage);
+    typeRoutes(app, storage);
     mementoRoutes(app, storage);
     healthRoutes(app, storage);
     metricRoutes(app, storage);

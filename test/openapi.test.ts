@@ -50,6 +50,8 @@ t.test('openapi.yaml', async (t) => {
       'GET /health/live',
       'GET /health/ready',
       'GET /metrics',
+      'GET /types/{type}/counts/{property}',
+      'GET /types/{type}/history/{property}',
       'PATCH /entities/{id}',
       'POST /activities',
       'POST /entities',

@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Collection, readPage, type SnapshotRow } from '../storage/collections.js';
 import type { Storage } from '../storage/storage.js';
-import { parseEverHad, parseFilter } from '../temporal/filter.js';
 import { isKey, isUuid } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -10,6 +9,7 @@ import { answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
 import { entityText } from './entity-text.js';
+import { filterOf } from './filters.js';
 import { fieldsOf, MAX_ITEMS } from './lists.js';
 import { acceptDatetime } from './memento.js';
 import { sendNamed } from './named.js';
@@ -46,11 +46,7 @@ const collectionQuery = z
       description:
         'Whether those that were deleted then are there, too, or only those; without, they are where it is asked for the past (everHad, changedBetween)',
     }),
-    where: schemas.where,
-    everHad: schemas.optional(
-      'Those of which all of this held at any time until then: by property a value, or `eq`, `in`, `has`, `hasKey`',
-      '{"location": "Tucson"}',
-    ),
+    ...schemas.filters,
     changedBetween: schemas.optional(
       'Those that changed after the first of two instants, up to and with the second, as they were at that',
       '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
@@ -59,14 +55,7 @@ const collectionQuery = z
       .enum(['changes'])
       .optional()
       .meta({ description: 'With changedBetween: also what differs between the two instants' }),
-    asOf: schemas.optional(
-      'As they were at an RFC 3339 instant; without, at the newest that is stable',
-      schemas.EXAMPLE_INSTANT,
-    ),
-    recordedAsOf: schemas.optional(
-      'By what was recorded at an RFC 3339 instant; without, by all of it',
-      schemas.EXAMPLE_INSTANT,
-    ),
+    ...schemas.asOfParameters,
     fields: schemas.fields,
     limit: schemas.optionalLimit,
     cursor: schemas.pageParameters.cursor,
@@ -153,8 +142,7 @@ async function sendPage(storage: Storage, request: Asking, reply: FastifyReply):
 /** Which entities a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
   const { type = null, keyPrefix = null } = query;
-  const where = query.where === undefined ? [] : parseFilter(query.where, 'where');
-  const everHad = query.everHad === undefined ? [] : parseEverHad(query.everHad, 'everHad');
+  const { where, everHad } = filterOf(query);
   const deleted = query.deleted ?? (everHad.length > 0 || changedAfter !== null ? 'include' : 'exclude');
   return { type, keyPrefix, deleted, where, everHad, changedAfter };
 }

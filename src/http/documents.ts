@@ -34,6 +34,7 @@ export async function describeRoutes(app: App): Promise<void> {
       tags: [
         { name: 'entities', description: 'Entities, now and as they were' },
         { name: 'history', description: 'Ticks of entities, ranges of properties' },
+        { name: 'types', description: 'All entities of a type at once' },
         { name: 'activities', description: 'Who made changes, and why' },
         { name: 'operations', description: 'For those who run the service' },
       ],

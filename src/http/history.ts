@@ -10,7 +10,7 @@ import { changesText } from './entity-text.js';
 import { historyCursor, historyPage, linkNext } from './pages.js';
 import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
-import { arrayText, objectText, scalarText } from './text.js';
+import { arrayText, type Member, objectText, scalarText } from './text.js';
 
 const propertyParameters = schemas.entityParameters.extend({
   property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
@@ -124,7 +124,7 @@ const pointOf = (text: string | undefined, parameter: string): Point | null =>
   text === undefined ? null : parsePoint(text, parameter);
 
 /** No property was ever stored under a name that PostgreSQL cannot even look for. */
-function propertyOf(name: string): string {
+export function propertyOf(name: string): string {
   if (!name.includes('\0')) return name;
   const message = 'cannot hold U+0000';
   throw new Refusal('invalid_property_name', `A property's name ${message}.`, {
@@ -145,25 +145,27 @@ function absence(
   return new Refusal('property_not_found', `Entity ${said} never had a property ${property}${then}.`);
 }
 
-const rangeText = (row: RangeRow): string =>
-  objectText([
-    ['value', row.value],
-    [
-      'vclock',
-      objectText([
-        ['from', scalarText(row.from)],
-        ['to', scalarText(row.to)],
-      ]),
-    ],
-    [
-      'effective',
-      objectText([
-        ['from', scalarText(row.fromAt)],
-        ['to', scalarText(row.toAt)],
-      ]),
-    ],
-    ['activity', row.activity ?? 'null'],
-  ]);
+/** What is said of a range. */
+export const rangeMembers = (row: RangeRow): Member[] => [
+  ['value', row.value],
+  [
+    'vclock',
+    objectText([
+      ['from', scalarText(row.from)],
+      ['to', scalarText(row.to)],
+    ]),
+  ],
+  [
+    'effective',
+    objectText([
+      ['from', scalarText(row.fromAt)],
+      ['to', scalarText(row.toAt)],
+    ]),
+  ],
+  ['activity', row.activity ?? 'null'],
+];
+
+const rangeText = (row: RangeRow): string => objectText(rangeMembers(row));
 
 const tickText = (row: TickRow): string =>
   objectText([

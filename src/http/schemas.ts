@@ -112,14 +112,14 @@ const next = z.string().nullable().meta({ description: 'The cursor of the next p
 
 const page = <Item extends z.ZodType>(item: Item) => z.strictObject({ items: z.array(item), next });
 
-export const rangePage = page(
-  z.strictObject({
-    value: z.unknown(),
-    vclock: ticks.meta({ description: 'The half-open range of ticks over which the value held; to null: still holds' }),
-    effective: instants.meta({ description: 'The same range as instants' }),
-    activity: activity.nullable(),
-  }),
-).meta({ id: 'RangePage' });
+const range = z.strictObject({
+  value: z.unknown(),
+  vclock: ticks.meta({ description: 'The half-open range of ticks over which the value held; to null: still holds' }),
+  effective: instants.meta({ description: 'The same range as instants' }),
+  activity: activity.nullable(),
+});
+
+export const rangePage = page(range).meta({ id: 'RangePage' });
 
 const changes = dataObject('By property: from, to; the side on which it is not set is left out').meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },
@@ -187,8 +187,9 @@ export const entityList = z
   })
   .meta({ id: 'EntityList' });
 
-export const snapshotPage = z
-  .strictObject({
+/** What pages say that show many entities as of one instant. */
+const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
+  z.strictObject({
     asOf: instant.nullable().meta({
       description:
         'The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet',
@@ -196,18 +197,40 @@ export const snapshotPage = z
     recordedAsOf: instant.nullable().meta({
       description: 'When the newest of them was recorded: later than `asOf` only where history was imported',
     }),
-    items: z
-      .array(
-        entity.extend({
-          changes: changes
-            .optional()
-            .meta({ description: 'With `include=changes`: what differs between both instants' }),
-        }),
-      )
-      .meta({ description: 'In the order of their keys (those without first), then of their ids' }),
+    items,
     next,
+  });
+
+export const snapshotPage = pinned(
+  z
+    .array(
+      entity.extend({
+        changes: changes.optional().meta({ description: 'With `include=changes`: what differs between both instants' }),
+      }),
+    )
+    .meta({ description: 'In the order of their keys (those without first), then of their ids' }),
+).meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
+
+export const typeRangePage = pinned(
+  z
+    .array(z.strictObject({ id: z.uuid(), key: entityKey.optional(), ...range.shape }))
+    .meta({ description: 'In the order of the entities, as in collections; those of one oldest first' }),
+).meta({ id: 'TypeRangePage', description: 'A page of the ranges of one property of all entities of a type' });
+
+export const valueCounts = z
+  .strictObject({
+    items: z.array(
+      z.strictObject({
+        at: instant,
+        entities: z.int().meta({ description: 'How many had the property then' }),
+        values: z
+          .array(z.strictObject({ value: z.unknown(), entities: z.int() }))
+          .meta({ description: 'The most frequent values, and how many entities held each' }),
+        others: z.int().meta({ description: 'How many held other values' }),
+      }),
+    ),
   })
-  .meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
+  .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
 
 /** How many items a page may have, if nobody says. */
 export const DEFAULT_LIMIT = '100';
@@ -275,10 +298,23 @@ const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a com
 export const optionalList = (described: string, example: string) =>
   many.optional().meta({ description: `${described}, such as \`${example}\`; ${HOW_MANY}` });
 
-export const where = optional(
-  'Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`',
-  '{"location": "Oakland", "age": {"gte": 30}}',
-);
+/** What is asked of properties. */
+export const filters = {
+  where: optional(
+    'Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`',
+    '{"location": "Oakland", "age": {"gte": 30}}',
+  ),
+  everHad: optional(
+    'Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`',
+    '{"location": "Tucson"}',
+  ),
+};
+
+/** As of when a collection is to be read. */
+export const asOfParameters = {
+  asOf: optional('As they were at an RFC 3339 instant; without, at the newest that is stable', EXAMPLE_INSTANT),
+  recordedAsOf: optional('By what was recorded at an RFC 3339 instant; without, by all of it', EXAMPLE_INSTANT),
+};
 
 export const fields = many
   .optional()

@@ -160,15 +160,16 @@ export function inOrder(
   sql: Sql,
   collection: Collection,
   pin: Pin,
-  { after, limit }: { after: string | null; limit: number },
+  { after, limit = LOOKED_AT, inclusive = false }: { after: string | null; limit?: number; inclusive?: boolean },
 ): Record<'parts' | 'entities' | 'lastLookedAt', Fragment> {
   const { deleted } = collection;
+  const isAmong = among(sql, collection, pin, { after, inclusive });
   const byPlace = collection.type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
   const isShown = sql`
     CASE ${deleted} WHEN 'only' THEN e.past_deleted WHEN 'include' THEN true ELSE NOT e.past_deleted END`;
   const one = (which: Fragment) => sql`(SELECT last.id FROM (${which} OFFSET ${LOOKED_AT - 1} LIMIT 1) last)`;
   if (passesAll(collection)) {
-    const entities = existing(sql, collection, pin, after);
+    const entities = existing(sql, collection, pin, isAmong);
     return {
       parts: sql``,
       entities: sql`
@@ -176,7 +177,7 @@ export function inOrder(
       lastLookedAt: one(entities),
     };
   }
-  const unfound = existing(sql, collection, pin, after, sql`(SELECT driver.n FROM driver) IS NULL`);
+  const unfound = existing(sql, collection, pin, sql`(SELECT driver.n FROM driver) IS NULL AND ${isAmong}`);
   const wanted = (entities: Fragment, order: Fragment) => sql`
         (SELECT e.*
            FROM (${entities}) e CROSS JOIN LATERAL (SELECT e.past_tick AS tick, e.past_at AS at) past
@@ -187,44 +188,53 @@ export function inOrder(
     entities: sql`
         ${wanted(sql`${unfound} LIMIT ${LOOKED_AT}`, byPlace)}
         UNION ALL
-        ${wanted(found(sql, collection, pin, after), sql`e.type, e.place, e.id`)}`,
+        ${wanted(found(sql, pin, isAmong), sql`e.type, e.place, e.id`)}`,
     lastLookedAt: one(unfound),
   };
 }
 
 /** The entities of a collection that were there then, deleted or not, in its order and each with its tick of then. */
-function existing(sql: Sql, collection: Collection, pin: Pin, after: string | null, isAsked = sql`true`): Fragment {
+function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   return sql`
     SELECT e.*, coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM clocktick.entity e CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
-     WHERE ${isAsked} AND ${isAmong(sql, collection, pin, after)}
-     ORDER BY ${collection.type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
+     WHERE ${isAmong}
+     ORDER BY ${type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
 }
 
 /** The same of those that an index found: put in order by their places alone, so that no more are looked at than are wanted. */
-function found(sql: Sql, collection: Collection, pin: Pin, after: string | null): Fragment {
+function found(sql: Sql, pin: Pin, isAmong: Fragment): Fragment {
   return sql`
     SELECT e.*, o.place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM (SELECT e.type, coalesce(e.key, '') AS place, e.id
               FROM (SELECT DISTINCT found.entity_id FROM found WHERE found.n = (SELECT driver.n FROM driver)) f
              CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = f.entity_id LIMIT 1) e
-             WHERE ${isAmong(sql, collection, pin, after)}
+             WHERE ${isAmong}
              ORDER BY e.type, place, e.id) o
      CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = o.id LIMIT 1) e
      CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
      ORDER BY o.type, o.place, o.id`;
 }
 
-/** Whether `e` is one of a collection that was there then, after the one where the last page ended; its place never changes. */
-function isAmong(sql: Sql, { type, keyPrefix }: Collection, { asOf }: Pin, after: string | null): Fragment {
+/**
+ * Whether `e` is one of a collection that was there then, after the one where the last page ended, or from that on; its place
+ * never changes.
+ */
+function among(
+  sql: Sql,
+  { type, keyPrefix }: Collection,
+  { asOf }: Pin,
+  { after, inclusive }: { after: string | null; inclusive: boolean },
+): Fragment {
+  const beyond = inclusive ? sql`>=` : sql`>`;
   const place = (column: 'type' | 'key') =>
     sql`(SELECT coalesce(${sql(`a.${column}`)}, '') FROM clocktick.entity a WHERE a.id = ${after}::text::uuid)`;
   const position =
     after === null
       ? sql`true`
       : type === null
-        ? sql`(e.type, coalesce(e.key, ''), e.id) > (${place('type')}, ${place('key')}, ${after}::text::uuid)`
-        : sql`(coalesce(e.key, ''), e.id) > (${place('key')}, ${after}::text::uuid)`;
+        ? sql`(e.type, coalesce(e.key, ''), e.id) ${beyond} (${place('type')}, ${place('key')}, ${after}::text::uuid)`
+        : sql`(coalesce(e.key, ''), e.id) ${beyond} (${place('key')}, ${after}::text::uuid)`;
   // From where the last page ended the scan need not be told where the prefix begins: it would begin there again.
   const beginning = keyPrefix === null || after !== null ? sql`true` : sql`coalesce(e.key, '') >= ${keyPrefix}`;
   const end = keyPrefix === null ? sql`true` : sql`coalesce(e.key, '') <= ${keyPrefix + LAST_OF_KEYS}`;

@@ -1,6 +1,6 @@
 import type { Condition } from '../temporal/filter.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
-import { type Pin, stateAsOf } from './pins.js';
+import { importedSince, type Pin, stateAsOf } from './pins.js';
 
 /*
  * What is asked of properties, in SQL: as relations, not as pieces of a statement, so that all questions are the same few
@@ -119,11 +119,7 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, { a
   return sql`
   wanted AS MATERIALIZED (${relation(sql, where)}
   ), had AS MATERIALIZED (${relation(sql, everHad)}
-  ), late AS MATERIALIZED (
-    SELECT DISTINCT t.entity_id
-      FROM kind CROSS JOIN LATERAL (
-        SELECT t.entity_id FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.recorded_at <> t.at AND t.recorded_at > ${recorded} AND t.at <= ${at}) t
+  ), late AS MATERIALIZED (${importedSince(sql, at, recorded)}
   ), ever AS MATERIALIZED (
     SELECT f.entity_id
       FROM had c CROSS JOIN kind CROSS JOIN LATERAL ${keysOf(sql)}

@@ -15,7 +15,7 @@ export type HistoryPage = { until: number | null; after: number | null; order: O
  * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever it tells of,
  * comes near what one string of V8 holds (512 MB); its first item comes whatever its size, which an entity's bounds.
  */
-const PAGE_BYTES = 16 * 2 ** 20;
+export const PAGE_BYTES = 16 * 2 ** 20;
 
 /** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
 type ActivityText = string | null;
@@ -71,7 +71,7 @@ const tickBefore = (sql: Sql, id: string, point: Point) =>
  * An activity as JSON text; `a` is clocktick.activity. What was not given is left out; a null inside the metadata is data
  * and stays.
  */
-const activityText = (sql: Sql) =>
+export const activityText = (sql: Sql) =>
   sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
        || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
 

@@ -79,14 +79,23 @@ export const newestOf = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment => sql
       ) imported ON true`;
 
 /** The tick of `e` that is its newest of a pin, if it has one: the current one without looking at the clock, if it is. */
-export function stateAsOf(sql: Sql, { asOf, recordedAsOf }: Pin): Fragment {
-  const isUnchanged = sql`
-    e.updated_at <= ${asOf}::text::timestamptz AND coalesce(e.recorded_at, e.updated_at) <= ${recordedAsOf}::text::timestamptz`;
+export const stateAsOf = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment =>
+  stateAt(sql, sql`${asOf}::text::timestamptz`, sql`${recordedAsOf}::text::timestamptz`);
+
+/** The same of instants that a statement has. */
+export function stateAt(sql: Sql, at: Fragment, recorded: Fragment): Fragment {
+  const isUnchanged = sql`e.updated_at <= ${at} AND coalesce(e.recorded_at, e.updated_at) <= ${recorded}`;
   return sql`
     SELECT e.tick, e.updated_at AS at, e.deleted WHERE ${isUnchanged}
     UNION ALL
     (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-      WHERE t.entity_id = e.id AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-        AND NOT (${isUnchanged})
+      WHERE t.entity_id = e.id AND t.at <= ${at} AND t.recorded_at <= ${recorded} AND NOT (${isUnchanged})
       ORDER BY t.at DESC LIMIT 1)`;
 }
+
+/** The entities of `kind` with ticks before an instant that were recorded after another: imported since. */
+export const importedSince = (sql: Sql, at: Fragment, recorded: Fragment): Fragment => sql`
+    SELECT DISTINCT t.entity_id
+      FROM kind CROSS JOIN LATERAL (
+        SELECT t.entity_id FROM clocktick.tick t
+         WHERE t.type = kind.type AND t.recorded_at <> t.at AND t.recorded_at > ${recorded} AND t.at <= ${at}) t`;
