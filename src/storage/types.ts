@@ -119,11 +119,17 @@ export async function readTypeRanges(
 export type CountRow = { at: string; value: string | null; entities: number };
 
 /**
+ * For so few instants each entity's state is looked up at each, ten buffers whatever its history; for more each range is read
+ * once. (20,000 entities with 50 ranges each: 1.0 s an instant against 3.9 s for any number of them; with five ranges 0.3 s for all.)
+ */
+const FEW_INSTANTS = 3;
+
+/**
  * How many entities of a type held each value of a property at each of some instants (in order, each once): the `most` frequent
  * values of each, and all others together.
  *
- * Each range is read once, however many instants there are, and counted at those that it spans. Of entities that were imported
- * into the time before an instant after `recordedAsOf`, whose ranges were cut since, the state is looked up at each.
+ * A range is counted at the instants that it spans. Of entities that were imported into the time before an instant after
+ * `recordedAsOf`, whose ranges were cut since, the states are looked up all the same.
  */
 export async function countValues(
   { page }: Storage,
@@ -136,22 +142,26 @@ export async function countValues(
   try {
     return await page((sql) => {
       const recorded = sql`${recordedAsOf}::text::timestamptz`;
+      const isFew = instants.length <= FEW_INSTANTS;
+      const looked = isFew
+        ? sql`SELECT e.id AS entity_id FROM clocktick.entity e WHERE e.type = ${type}`
+        : importedSince(sql, sql`(SELECT max(at) FROM instant)`, recorded);
       return sql<CountRow[]>`
       WITH RECURSIVE ${kinds(sql, type)}, instant AS MATERIALIZED (
         SELECT u.at, u.n FROM unnest(${arrayText(instants)}::text::timestamptz[]) WITH ORDINALITY AS u (at, n)
-      ), late AS MATERIALIZED (${importedSince(sql, sql`(SELECT max(at) FROM instant)`, recorded)}
+      ), looked AS MATERIALIZED (${looked}
       ), spanned AS MATERIALIZED (
         -- From after the last instant before it to the last one before its end.
         SELECT h.value, ${instantsBefore(sql, sql`lower(h.effective)`)} AS before, ${instantsBefore(sql, sql`upper(h.effective)`)} AS until
           FROM clocktick.entity e CROSS JOIN LATERAL (${rangesOf(sql, property)}) h
-         WHERE e.type = ${type} AND NOT EXISTS (SELECT FROM late WHERE late.entity_id = e.id)
+         WHERE ${isFew ? sql`false` : sql`e.type = ${type} AND NOT EXISTS (SELECT FROM looked WHERE looked.entity_id = e.id)`}
       ), counted AS MATERIALIZED (
         SELECT n, value, sum(entities) AS entities
           FROM (SELECT generate_series(s.before + 1, s.until) AS n, s.value, s.entities
                   FROM (SELECT before, until, value, count(*) AS entities FROM spanned WHERE before < until GROUP BY before, until, value) s
                 UNION ALL
                 SELECT instant.n, held.value, 1
-                  FROM instant CROSS JOIN late JOIN clocktick.entity e ON e.id = late.entity_id
+                  FROM looked JOIN clocktick.entity e ON e.id = looked.entity_id CROSS JOIN instant
                  CROSS JOIN LATERAL (${stateAt(sql, sql`instant.at`, recorded)}) past
                  CROSS JOIN LATERAL (SELECT ${valueThen(sql, sql`${property}::text`)} AS value OFFSET 0) held
                  WHERE held.value IS NOT NULL) c
