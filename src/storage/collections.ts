@@ -164,6 +164,7 @@ export function inOrder(
 ): Record<'parts' | 'entities' | 'lastLookedAt', Fragment> {
   const { deleted } = collection;
   const isAmong = among(sql, collection, pin, { after, inclusive });
+  // A subquery of one type is not known to be in the order of types.
   const byPlace = collection.type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
   const isShown = sql`
     CASE ${deleted} WHEN 'only' THEN e.past_deleted WHEN 'include' THEN true ELSE NOT e.past_deleted END`;
@@ -178,17 +179,17 @@ export function inOrder(
     };
   }
   const unfound = existing(sql, collection, pin, sql`(SELECT driver.n FROM driver) IS NULL AND ${isAmong}`);
-  const wanted = (entities: Fragment, order: Fragment) => sql`
+  const wanted = (entities: Fragment) => sql`
         (SELECT e.*
            FROM (${entities}) e CROSS JOIN LATERAL (SELECT e.past_tick AS tick, e.past_at AS at) past
           WHERE ${isShown} AND ${isWanted(sql, collection)}
-          ORDER BY ${order} LIMIT ${limit})`;
+          ORDER BY ${byPlace} LIMIT ${limit})`;
   return {
     parts: sql`${findings(sql, collection, pin)},`,
     entities: sql`
-        ${wanted(sql`${unfound} LIMIT ${LOOKED_AT}`, byPlace)}
+        ${wanted(sql`${unfound} LIMIT ${LOOKED_AT}`)}
         UNION ALL
-        ${wanted(found(sql, pin, isAmong), sql`e.type, e.place, e.id`)}`,
+        ${wanted(found(sql, collection, pin, isAmong))}`,
     lastLookedAt: one(unfound),
   };
 }
@@ -196,16 +197,19 @@ export function inOrder(
 /** The entities of a collection that were there then, deleted or not, in its order and each with its tick of then. */
 function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   return sql`
-    SELECT e.*, coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
+    SELECT e.id, e.type, e.key, e.tick, e.properties, e.deleted, e.created_at, e.updated_at, e.recorded_at,
+           coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM clocktick.entity e CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
      WHERE ${isAmong}
      ORDER BY ${type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
 }
 
 /** The same of those that an index found: put in order by their places alone, so that no more are looked at than are wanted. */
-function found(sql: Sql, pin: Pin, isAmong: Fragment): Fragment {
+function found(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
+  const ofType = type === null ? sql`o.type, ` : sql``;
   return sql`
-    SELECT e.*, o.place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
+    SELECT o.id, o.type, e.key, e.tick, e.properties, e.deleted, e.created_at, e.updated_at, e.recorded_at, o.place,
+           past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM (SELECT e.type, coalesce(e.key, '') AS place, e.id
               FROM (SELECT DISTINCT found.entity_id FROM found WHERE found.n = (SELECT driver.n FROM driver)) f
              CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = f.entity_id LIMIT 1) e
@@ -213,7 +217,7 @@ function found(sql: Sql, pin: Pin, isAmong: Fragment): Fragment {
              ORDER BY e.type, place, e.id) o
      CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = o.id LIMIT 1) e
      CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
-     ORDER BY o.type, o.place, o.id`;
+     ORDER BY ${ofType}o.place, o.id`;
 }
 
 /**

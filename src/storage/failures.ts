@@ -77,10 +77,13 @@ export function concernsAll(error: unknown): boolean {
 }
 
 /** The same of a read; but one that takes too long may do so for one of its questions, and harms nobody asked again. */
-export const concernsAllReads = (error: unknown): boolean => concernsAll(error) && codeOf(error) !== '57014';
+export const concernsAllReads = (error: unknown): boolean => concernsAll(error) && !wasCancelled(error);
 
 /** A lock was not to be had in time. */
 export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
+
+/** The statement took longer than it may, or somebody cancelled it. */
+export const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
 
 /** Translates what went wrong with a read. */
 export function readFailure(error: unknown): unknown {

@@ -1,6 +1,7 @@
+import { Refusal } from '../temporal/refusal.js';
 import { type Collection, inOrder } from './collections.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
-import { readFailure } from './failures.js';
+import { readFailure, wasCancelled } from './failures.js';
 import { valueThen } from './filters.js';
 import { activityText, PAGE_BYTES, type RangeRow } from './history.js';
 import { importedSince, kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAt } from './pins.js';
@@ -130,6 +131,7 @@ const FEW_INSTANTS = 3;
  *
  * A range is counted at the instants that it spans. Of entities that were imported into the time before an instant after
  * `recordedAsOf`, whose ranges were cut since, the states are looked up all the same.
+ * @throws Refusal `too_much_to_count`
  */
 export async function countValues(
   { page }: Storage,
@@ -180,6 +182,15 @@ export async function countValues(
        ORDER BY instant.at, min(ranked.rank) FILTER (WHERE listed.value IS NOT NULL)`;
     }, isGone);
   } catch (error) {
+    if (wasCancelled(error)) {
+      throw new Refusal(
+        'too_much_to_count',
+        `Of type ${type} more is recorded than could be counted in time: ask for fewer instants.`,
+        {
+          cause: error,
+        },
+      );
+    }
     throw readFailure(error);
   }
 }

@@ -1,3 +1,4 @@
+import postgres from 'postgres';
 import t from 'tap';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { importHistory } from '../helper/imported.js';
@@ -343,6 +344,25 @@ t.test('what is asked wrongly is refused', async (t) => {
   for (const path of ['/types/friend/history/location', '/types/friend/counts/location']) {
     t.match(await call('POST', path, {}), { status: 405, headers: { allow: 'GET, HEAD, OPTIONS' } });
   }
+});
+
+t.test('counting that takes too long ends, and says what to do', async (t) => {
+  const { call, sql, url } = await testService(t);
+  await call('PUT', '/entities/friend:a', { type: 'friend', properties: { location: 1 } });
+  const hand = postgres(url, { max: 1, onnotice: () => {} });
+  await hand.begin(async (tx) => {
+    await tx`LOCK TABLE clocktick.entity IN ACCESS EXCLUSIVE MODE`;
+    const counting = call('GET', '/types/friend/counts/location');
+    for (let cancelled = 0; cancelled === 0; ) {
+      const rows = await sql`
+        SELECT pg_cancel_backend(waiting.pid)
+          FROM (SELECT a.pid FROM pg_stat_activity a
+                 WHERE a.datname = current_database() AND a.wait_event_type = 'Lock' AND a.query ~ 'width_bucket' OFFSET 0) waiting`;
+      cancelled = rows.length;
+    }
+    t.match(await counting, problem(400, 'too_much_to_count'));
+  });
+  await hand.end();
 });
 
 t.test('a type of which few have the property: a page may be short, and says where to go on', async (t) => {
