@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { testDatabase } from './helper/database.js';
 import { assembleImage } from './helper/dockerfile.js';
-import { tour } from './helper/readme.js';
+import { playSteps } from './helper/readme.js';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const MAIN = join(ROOT, 'dist/main.js');
@@ -58,28 +58,10 @@ const folder = async (t: Test) => {
 t.test('npm start, then the tour of the README gives the answers printed there', async (t) => {
   const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start']);
   t.match(service.output(), 'embedded PostgreSQL');
-  /** From what the README shows to what this run gave, for instants and for ids made from time. */
-  const actual = new Map<string, string>();
-  const changing = /\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}/g;
-  const steps = await tour();
-  t.ok(steps.length >= 7);
-  for (const { requests, answer } of steps) {
-    for (const { method, url, headers, body } of requests) {
-      const asked = url.replace('localhost:3000', service.url).replace(changing, (shown) => actual.get(shown) ?? shown);
-      const response = await fetch(asked, { method, headers, ...(body === undefined ? {} : { body }) });
-      const text = JSON.stringify(await response.json());
-      const expected = JSON.stringify(JSON.parse(answer));
-      const given = text.match(changing) ?? [];
-      for (const [index, shown] of (expected.match(changing) ?? []).entries()) {
-        if (!actual.has(shown)) actual.set(shown, given[index] ?? '');
-      }
-      t.equal(
-        text,
-        expected.replace(changing, (shown) => actual.get(shown) ?? shown),
-        `${method} ${url}`,
-      );
-    }
-  }
+  const { steps, actual } = await playSteps('A first tour', service.url, (answer, expected, what) =>
+    t.equal(answer, expected, what),
+  );
+  t.ok(steps >= 7);
   t.equal(new Set(actual.values()).size, actual.size, 'what differs in the README differs here');
   service.process.kill('SIGTERM');
   await service.ended;

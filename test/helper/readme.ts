@@ -6,10 +6,11 @@ export type Request = { method: string; url: string; headers: Record<string, str
 /** A step of the tour: commands, and the one answer that each of them gives. */
 export type Step = { requests: Request[]; answer: string };
 
-/** The steps of the README's tour: each block of shell with curl, followed by a block of JSON. */
-export async function tour(): Promise<Step[]> {
+/** The steps of a section of the README: each block of shell with curl, followed by a block of JSON. */
+async function stepsOf(heading: string): Promise<Step[]> {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  return [...readme.matchAll(/```sh\n(curl[\s\S]*?)\n```\n```json\n([\s\S]*?)\n```/g)].map(
+  const section = readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? '';
+  return [...section.matchAll(/```sh\n(curl[\s\S]*?)\n```\n```json\n([\s\S]*?)\n```/g)].map(
     ([, commands = '', answer = '']) => ({
       requests: commands.split(/\n(?=curl )/).map(requestOf),
       answer,
@@ -20,11 +21,15 @@ export async function tour(): Promise<Step[]> {
 function requestOf(command: string): Request {
   const words = [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
   const request: Request = { method: '', url: '', headers: {}, body: undefined };
+  const parameters = new URLSearchParams();
   for (let at = 1; at < words.length; at++) {
     const word = words[at] ?? '';
     const next = () => words[++at] ?? '';
-    if (word === '-s') continue;
-    else if (word === '-X') request.method = next();
+    if (word === '-s' || word === '-G') continue;
+    else if (word === '-d' || word === '--data-urlencode') {
+      const [name = '', value = ''] = next().split(/=(.*)/s);
+      parameters.append(name, value);
+    } else if (word === '-X') request.method = next();
     else if (word === '-H') {
       const [name = '', value = ''] = next().split(/: (.*)/);
       request.headers[name.toLowerCase()] = value;
@@ -35,6 +40,46 @@ function requestOf(command: string): Request {
       throw new Error(`the tour uses an option of curl that its test does not know: ${word}`);
     else request.url = word;
   }
+  if (parameters.size > 0) request.url += `?${parameters}`;
   request.method ||= request.body === undefined ? 'GET' : 'POST';
   return request;
+}
+
+/** What differs from run to run: instants, and ids made from time. */
+const CHANGING = /\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}/g;
+
+/**
+ * Sends the requests of a section to a service, with what it answered in place of what the README shows of instants and ids; `told`
+ * is called with each answer and what the README says of it.
+ */
+export async function playSteps(
+  heading: string,
+  service: string,
+  told: (answer: string, expected: string, what: string) => void,
+): Promise<{ steps: number; actual: ReadonlyMap<string, string> }> {
+  const actual = new Map<string, string>();
+  const steps = await stepsOf(heading);
+  for (const { requests, answer } of steps) {
+    for (const { method, url, headers, body } of requests) {
+      // Decoded, because an instant in a query has its colons encoded.
+      const here = decodeURIComponent(url).replace(CHANGING, (shown) => actual.get(shown) ?? shown);
+      const response = await fetch(new URL(here.replace('localhost:3000', service)), {
+        method,
+        headers,
+        ...(body === undefined ? {} : { body }),
+      });
+      const text = JSON.stringify(await response.json());
+      const expected = JSON.stringify(JSON.parse(answer));
+      const given = text.match(CHANGING) ?? [];
+      for (const [index, shown] of (expected.match(CHANGING) ?? []).entries()) {
+        if (!actual.has(shown)) actual.set(shown, given[index] ?? '');
+      }
+      told(
+        text,
+        expected.replace(CHANGING, (shown) => actual.get(shown) ?? shown),
+        `${method} ${url}`,
+      );
+    }
+  }
+  return { steps: steps.length, actual };
 }

@@ -2,12 +2,14 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import t, { type Test } from 'tap';
 import { buildApp } from '../../src/app.js';
-import type { JsonObject } from '../../src/temporal/json.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
+import { same } from '../helper/model.js';
+import { playSteps } from '../helper/readme.js';
 import { list, object, testService, text } from '../helper/service.js';
 import { type Commit, readHistory, type Step } from '../replay/history.js';
 import { keysOf, readsOf, refuseExisting, replay, verify } from '../replay/replay.js';
-import { serviceAt } from '../replay/service.js';
+import { type Service, serviceAt } from '../replay/service.js';
 
 t.test('who lived where when: Dave, Rachel and Will', async (t) => {
   const { call } = await testService(t);
@@ -103,7 +105,9 @@ t.test(
     const { storage } = await testDatabase(t);
     const app = await buildApp({ storage, rules: { requireCondition: true }, logger: false });
     t.teardown(() => app.close());
-    await replayed(t, app, WHOLE ?? '', { commits: 228, ticks: 14_545 });
+    const url = await replayed(t, app, WHOLE ?? '', { commits: 228, ticks: 14_545 });
+    const { steps } = await playSteps('Asking the past', url, (answer, wanted, what) => t.equal(answer, wanted, what));
+    t.equal(steps, 4, 'and what the README asks is answered as it says');
   },
 );
 
@@ -113,8 +117,9 @@ async function replayed(
   app: FastifyInstance,
   file: string,
   { commits, ticks }: { commits: number; ticks: number },
-): Promise<void> {
-  const service = serviceAt(await app.listen({ port: 0, host: '127.0.0.1' }));
+): Promise<string> {
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  const service = serviceAt(url);
   const target = { service, type: 'country' };
   const history = await readHistory(file);
   t.equal(history.length, commits);
@@ -144,6 +149,77 @@ async function replayed(
     'who and why stand with each tick',
   );
   await t.rejects(refuseExisting(target, history), { message: /exists already/ }, 'once is enough');
+  await asked(t, service, history, activities);
+  return url;
+}
+
+/**
+ * Who had a currency when, since which commit and until which: for all countries at once, as the commits say; and of each
+ * currency those that had it as of each instant at which one changed.
+ */
+async function asked(
+  t: Test,
+  service: Service,
+  history: readonly Commit[],
+  activities: readonly string[],
+): Promise<void> {
+  const get = async (path: string, parameters: Record<string, string>) =>
+    (await service({ method: 'GET', path: `${path}?${new URLSearchParams(parameters)}` })).body;
+  /** By country, what it had after which commits. */
+  const wanted = new Map<string, { commit: number; value: Json }[]>();
+  for (const [commit, { steps }] of history.entries()) {
+    for (const { key, properties } of steps) {
+      const had = wanted.get(key) ?? [];
+      wanted.set(key, had);
+      const value = properties?.currency ?? null;
+      if (!same(had.at(-1)?.value ?? null, value)) had.push({ commit, value });
+    }
+  }
+  const ranges: JsonObject[] = [];
+  for (let cursor: string | undefined; ranges.length === 0 || cursor !== undefined; ) {
+    const page = await get('types/country/history/currency', {
+      limit: '100',
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    ranges.push(...list(page.items).map(object));
+    cursor = typeof page.next === 'string' ? page.next : undefined;
+  }
+  const keyed = (key: string) => ranges.filter((range) => range.key === key);
+  for (const [key, had] of wanted) {
+    t.same(
+      keyed(key).map((range) => [range.value, object(range.activity).id]),
+      had.filter(({ value }) => value !== null).map(({ commit, value }) => [value, activities[commit]]),
+      `${key}: what it had, and by which commit`,
+    );
+  }
+  const instants = [...new Set(ranges.flatMap(({ effective }) => Object.values(object(effective))))].flatMap((at) =>
+    typeof at === 'string' ? [at] : [],
+  );
+  const holds = (value: Json, currency: string) =>
+    value === currency || (Array.isArray(value) && value.includes(currency));
+  const currencies = ['EUR', 'USD', 'LTL', 'AAA', 'ATD'];
+  for (const at of instants.toSorted().filter((_, n) => n % Math.ceil(instants.length / 10) === 0)) {
+    const then = ranges.filter(({ effective }) => {
+      const { from, to } = object(effective);
+      return text(from) <= at && (to === null || text(to) > at);
+    });
+    for (const currency of currencies) {
+      const found: string[] = [];
+      for (const where of [{ currency }, { currency: { has: currency } }]) {
+        const { items } = await get('entities', {
+          type: 'country',
+          where: JSON.stringify(where),
+          asOf: at,
+          limit: '1000',
+        });
+        found.push(...list(items).map((item) => text(object(item).key)));
+      }
+      const due = then.filter(({ value }) => value !== undefined && holds(value, currency)).map(({ key }) => text(key));
+      t.same(found.toSorted(), due.toSorted(), `${currency} as of ${at}`);
+    }
+    const { items } = await get('types/country/counts/currency', { at });
+    t.equal(object(list(items)[0] ?? null).entities, then.length);
+  }
 }
 
 t.test('a replay finds what differs', async (t) => {
