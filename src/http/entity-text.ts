@@ -1,5 +1,5 @@
 import type { EntityRow } from '../storage/entities.js';
-import type { ChangeRow } from '../storage/history.js';
+import type { ChangeRow } from '../storage/ticks.js';
 import { objectText, scalarText } from './text.js';
 
 /**

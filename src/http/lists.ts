@@ -27,17 +27,27 @@ export function itemsOf(parameter: string | readonly string[]): string[] {
 }
 
 /** @throws Refusal `invalid_property_name`, `invalid_parameter` */
-export function fieldsOf(parameter: string | string[] | undefined): string[] | null {
+export const fieldsOf = (parameter: string | string[] | undefined): string[] | null => namesOf(parameter, 'fields');
+
+/**
+ * The names of properties in a parameter, each once; null: it was not given.
+ * @throws Refusal `invalid_property_name`, `invalid_parameter`
+ */
+export function namesOf(parameter: string | string[] | undefined, path: string): string[] | null {
   if (parameter === undefined) return null;
   const names = [...new Set(itemsOf(parameter))];
-  if (names.length > MAX_ITEMS) throw tooMany('fields', names.length);
+  if (names.length > MAX_ITEMS) throw tooMany(path, names.length);
+  refuseFaultyNames(names, path);
+  return names;
+}
+
+function refuseFaultyNames(names: readonly string[], path: string): void {
   const errors = names.flatMap((name) => {
     const message = faultOfName(name);
-    return message === null ? [] : [{ path: 'fields', message }];
+    return message === null ? [] : [{ path, message }];
   });
   const [first] = errors;
-  if (first) throw new Refusal('invalid_property_name', `fields: ${first.message}.`, { errors });
-  return names;
+  if (first) throw new Refusal('invalid_property_name', `${path}: ${first.message}.`, { errors });
 }
 
 export function tooMany(path: string, count: number): Refusal {
