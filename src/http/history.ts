@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type RangeRow, readRangeAsOf, readRanges } from '../storage/history.js';
+import { readRangeAsOf, readRanges } from '../storage/history.js';
 import type { Storage } from '../storage/storage.js';
 import { readTicks, type TickRow } from '../storage/ticks.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
@@ -7,7 +7,7 @@ import { type Point, parsePoint, pointText } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { AS_OF, answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
-import { changesText } from './entity-text.js';
+import { changesText, rangeText } from './entity-text.js';
 import { namesOf } from './lists.js';
 import { historyCursor, historyPage, linkNext } from './pages.js';
 import { REVALIDATE } from './reads.js';
@@ -168,26 +168,6 @@ function absence(absent: Absence, { said }: Address, asOf: Point | null): Refusa
     return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf && pointText(asOf)} yet.`);
   return new Refusal('property_not_found', `Entity ${said} never had a property ${absent.property}${then}.`);
 }
-
-const rangeText = (row: RangeRow): string =>
-  objectText([
-    ['value', row.value],
-    [
-      'vclock',
-      objectText([
-        ['from', scalarText(row.from)],
-        ['to', scalarText(row.to)],
-      ]),
-    ],
-    [
-      'effective',
-      objectText([
-        ['from', scalarText(row.fromAt)],
-        ['to', scalarText(row.toAt)],
-      ]),
-    ],
-    ['activity', row.activity ?? 'null'],
-  ]);
 
 const tickText = (row: TickRow): string =>
   objectText([

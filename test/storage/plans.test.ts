@@ -4,6 +4,7 @@ import { type Collection, readNewest, readOldest, readPage } from '../../src/sto
 import { IN_ORDER } from '../../src/storage/database.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/history.js';
+import { readNested } from '../../src/storage/nested.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { newId } from '../../src/temporal/identity.js';
@@ -80,6 +81,15 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const everything = { from: null, to: null };
   const ticks = { id, properties: null, ...everything };
   const of = (...properties: string[]) => ({ ...ticks, id: mixed, properties });
+  const nested = (entity: string, ...names: string[]) => ({
+    id: entity,
+    fields: null,
+    of: names.length > 0 ? names : null,
+  });
+
+  // Before 17 a btree descends once for each element of `= ANY (array)`: three buffers for each end of each range.
+  const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
+  const spareOf = (ranges: number) => ((server?.version ?? 0) < 170_000 ? 3 * ranges + 4 : 0);
 
   const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
     ['an entity now', 20, (db) => db.entityNow({ id, fields: null })],
@@ -150,6 +160,22 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['the ticks of two properties', 36, (db) => readTicks(db, of('location', 'rare'), { ...page, after: 6_980 })],
     ['a window of instants of the ticks', 28, (db) => readTicks(db, { ...ticks, from: { instant }, to: null }, page)],
     ['the ticks before an instant', 28, (db) => readTicks(db, { ...ticks, to: { instant: early } }, page)],
+    // 14 buffers for each 50 of 1,000 ranges.
+    [
+      'an entity with the newest ranges of a property',
+      320 + spareOf(1_000),
+      (db) => readNested(db, nested(id, 'location'), null),
+    ],
+    [
+      'an entity with the newest ranges of a property as of an instant',
+      340 + spareOf(1_000),
+      (db) => readNested(db, nested(id, 'location'), { instant }),
+    ],
+    ['an entity with the few ranges of a property', 48, (db) => readNested(db, nested(mixed, 'rare'), null)],
+    ['an entity with no ranges', 28, (db) => readNested(db, nested(mixed, 'never'), { tick: DEPTH })],
+    // The names between and beside `location` are looked for in the whole of the GiST, which passes by what holds it alone.
+    ['an entity with all ranges that it had early', 60, (db) => readNested(db, nested(mixed), { tick: 30 })],
+    ['an entity with the newest of all ranges', 360 + spareOf(1_000), (db) => readNested(db, nested(mixed), null)],
     ['one property of an entity now', 20, (db) => db.entityNow({ id, fields: ['location'] })],
     [
       'one property of an entity as of a tick',
@@ -175,17 +201,13 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['the oldest change of a collection', 10, (db) => readOldest(db, 'other')],
   ];
 
-  // Before 17 a btree descends once for each element of `= ANY (array)`: three buffers for each end of each range.
-  const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
-  const spare = (server?.version ?? 0) < 170_000 ? 3 * page.limit + 4 : 0;
-
   for (const names of ['few', 'many']) {
     if (names === 'many') {
       await sql`ALTER TABLE clocktick.property_history ALTER COLUMN property SET (n_distinct = 20000)`;
       await sql`ANALYZE clocktick.property_history`;
     }
     for (const [name, budget, call, settings] of cases) {
-      const most = budget + spare;
+      const most = budget + spareOf(page.limit);
       const statements = await statementsOf(url, call);
       if (settings === IN_ORDER) t.equal(statements.length, 1, `${name}: one statement`);
       for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
