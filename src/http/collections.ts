@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type Collection, readPage, type SnapshotRow } from '../storage/collections.js';
+import { type Collection, readPage } from '../storage/collections.js';
 import type { Storage } from '../storage/storage.js';
 import { isKey, isUuid } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
@@ -8,7 +8,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
-import { entityText } from './entity-text.js';
+import { snapshotText } from './entity-text.js';
 import { filterOf } from './filters.js';
 import { fieldsOf, MAX_ITEMS } from './lists.js';
 import { acceptDatetime } from './memento.js';
@@ -158,7 +158,3 @@ function changedBetween(parameter: string | undefined): string[] {
   if (isBefore(until, from)) throw refuse('ends before it begins');
   return [from, until];
 }
-
-/** An entity of a snapshot, with what changed where that is asked for. */
-const snapshotText = (row: SnapshotRow): string =>
-  row.changes === null ? entityText(row) : `${entityText(row).slice(0, -1)}, "changes": ${row.changes}}`;

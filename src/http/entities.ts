@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { type DiffEnd, readDiff } from '../storage/diff.js';
+import type { EntityRow } from '../storage/entities.js';
+import { type Nested, readNested } from '../storage/nested.js';
 import type { Storage } from '../storage/storage.js';
 import { begun, existing, living } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
@@ -8,9 +10,17 @@ import { AS_OF, answers, READING } from './answers.js';
 import type { App } from './app-type.js';
 import { goneOf } from './caller.js';
 import { etagOf } from './conditions.js';
-import { changesText, entityText } from './entity-text.js';
-import { fieldsOf } from './lists.js';
-import { acceptDatetime, mementoHeaders, mementoLinks, ownLinks, selectMemento, stampMemento } from './memento.js';
+import { changesText, entityText, nestedText } from './entity-text.js';
+import { fieldsOf, includeOf } from './lists.js';
+import {
+  acceptDatetime,
+  mementoHeaders,
+  mementoLinks,
+  ownLinks,
+  type ReadState,
+  selectMemento,
+  stampMemento,
+} from './memento.js';
 import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKnown } from './reads.js';
 import * as schemas from './schemas.js';
 import { objectText, scalarText } from './text.js';
@@ -38,11 +48,15 @@ export function entityRoutes(app: App, storage: Storage): void {
         querystring: z.strictObject({
           asOf: schemas.optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
           fields: schemas.fields,
+          include: schemas.optionalList(
+            'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
+            'history.location,history.name',
+          ),
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: answers(
           {
-            200: { description: 'The entity', body: schemas.entity, headers: entityHeaders },
+            200: { description: 'The entity', body: schemas.nestedEntity, headers: entityHeaders },
             304: { ...NOT_MODIFIED[304], headers: entityHeaders },
           },
           ASKING,
@@ -54,13 +68,14 @@ export function entityRoutes(app: App, storage: Storage): void {
     async ({ params, query, headers, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
       const question = { id, fields: fieldsOf(query.fields) };
+      const include = includeOf(query.include);
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const date = headers['accept-datetime'];
-      const row = point
-        ? begun(await storage.entityAsOf({ ...question, point }, goneOf(raw)), said, point)
-        : date === undefined
-          ? await storage.entityNow(question, goneOf(raw))
-          : await selectMemento(storage, question, date, goneOf(raw));
+      const read: ReadState<EntityRow & { nested?: Nested }> = include
+        ? (point) => readNested(storage, { ...question, ...include }, point, goneOf(raw))
+        : (point) =>
+            point ? storage.entityAsOf({ ...question, point }, goneOf(raw)) : storage.entityNow(question, goneOf(raw));
+      const row = point ? begun(await read(point), said, point) : await selectMemento(storage, read, date);
       const entity = living(row, said);
       // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
       const isFixed = point !== null && 'tick' in point && date === undefined;
@@ -68,7 +83,9 @@ export function entityRoutes(app: App, storage: Storage): void {
       if (point || date !== undefined) stampMemento(reply, entity);
       const links = date === undefined ? [] : await mementoLinks(storage, entity);
       reply.header('link', [ownLinks(id), ...links].join(', '));
-      return sendUnlessKnown(reply, etagOf(entity.tick), headers, () => entityText(entity));
+      return sendUnlessKnown(reply, etagOf(entity.tick), headers, () =>
+        entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
+      );
     },
   );
 

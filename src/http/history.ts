@@ -1,19 +1,32 @@
 import { z } from 'zod';
-import { type RangeRow, readRangeAsOf, readRanges, readTicks, type TickRow } from '../storage/history.js';
+import { readRangeAsOf, readRanges } from '../storage/history.js';
 import type { Storage } from '../storage/storage.js';
+import { readTicks, type TickRow } from '../storage/ticks.js';
 import { type Address, parseAddress } from '../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { AS_OF, answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
-import { changesText } from './entity-text.js';
+import { changesText, rangeText } from './entity-text.js';
+import { namesOf } from './lists.js';
 import { historyCursor, historyPage, linkNext } from './pages.js';
 import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
-import { arrayText, type Member, objectText, scalarText } from './text.js';
+import { arrayText, objectText, scalarText } from './text.js';
 
 const propertyParameters = schemas.entityParameters.extend({
   property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+});
+
+const tickQuery = z.strictObject({
+  property: schemas.optionalList(
+    'Only ticks that set, changed or removed one of these properties, and of their changes only those',
+    'location',
+  ),
+  from: schemas.optional('Only ticks in [from, to): a tick or an instant', '1'),
+  to: schemas.optional('The end of that window, itself not included', '3'),
+  order: schemas.order,
+  ...schemas.pageParameters,
 });
 
 const rangeQuery = z
@@ -39,7 +52,7 @@ export function historyRoutes(app: App, storage: Storage): void {
         tags: ['history'],
         summary: 'The ticks of an entity, and what each changed',
         params: schemas.entityParameters,
-        querystring: z.strictObject({ order: schemas.order, ...schemas.pageParameters }),
+        querystring: tickQuery,
         response: answers(
           {
             200: {
@@ -48,18 +61,32 @@ export function historyRoutes(app: App, storage: Storage): void {
               headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
             },
           },
-          ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
+          [
+            'invalid_id',
+            'url_too_long',
+            'invalid_as_of',
+            'invalid_property_name',
+            'invalid_parameter',
+            'invalid_cursor',
+          ],
+          ['entity_not_found', 'property_not_found'],
           READING,
         ),
       },
     },
     async (request, reply) => {
       const { params, query } = request;
-      const { id, said } = parseAddress(params.id);
-      const walk = `history ${id}`;
+      const address = parseAddress(params.id);
+      const question = {
+        id: address.id,
+        properties: namesOf(query.property, 'property'),
+        from: pointOf(query.from, 'from'),
+        to: pointOf(query.to, 'to'),
+      };
+      const walk = JSON.stringify(['ticks', question]);
       const page = historyPage(query, walk);
-      const history = await readTicks(storage, id, page);
-      if (history.found === 'no entity') throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+      const history = await readTicks(storage, question, page);
+      if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       return sendJson(
@@ -106,7 +133,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       const history = asOf
         ? await readRangeAsOf(storage, address.id, property, asOf)
         : await readRanges(storage, address.id, property, window, page);
-      if (history.found !== 'page') throw absence(history.found, address, property, asOf);
+      if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
       const after = history.more ? history.ranges.at(-1)?.from : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       return sendJson(
@@ -132,40 +159,15 @@ export function propertyOf(name: string): string {
   });
 }
 
-function absence(
-  found: 'no entity' | 'no tick' | 'no property',
-  { said }: Address,
-  property: string,
-  asOf: Point | null,
-): Refusal {
+type Absence = { found: 'no entity' } | { found: 'no tick' } | { found: 'no property'; property: string };
+
+function absence(absent: Absence, { said }: Address, asOf: Point | null): Refusal {
   const then = asOf ? ` as of ${pointText(asOf)}` : '';
-  if (found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
-  if (found === 'no tick')
+  if (absent.found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
+  if (absent.found === 'no tick')
     return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf && pointText(asOf)} yet.`);
-  return new Refusal('property_not_found', `Entity ${said} never had a property ${property}${then}.`);
+  return new Refusal('property_not_found', `Entity ${said} never had a property ${absent.property}${then}.`);
 }
-
-/** What is said of a range. */
-export const rangeMembers = (row: RangeRow): Member[] => [
-  ['value', row.value],
-  [
-    'vclock',
-    objectText([
-      ['from', scalarText(row.from)],
-      ['to', scalarText(row.to)],
-    ]),
-  ],
-  [
-    'effective',
-    objectText([
-      ['from', scalarText(row.fromAt)],
-      ['to', scalarText(row.toAt)],
-    ]),
-  ],
-  ['activity', row.activity ?? 'null'],
-];
-
-const rangeText = (row: RangeRow): string => objectText(rangeMembers(row));
 
 const tickText = (row: TickRow): string =>
   objectText([

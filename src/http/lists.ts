@@ -27,17 +27,47 @@ export function itemsOf(parameter: string | readonly string[]): string[] {
 }
 
 /** @throws Refusal `invalid_property_name`, `invalid_parameter` */
-export function fieldsOf(parameter: string | string[] | undefined): string[] | null {
+export const fieldsOf = (parameter: string | string[] | undefined): string[] | null => namesOf(parameter, 'fields');
+
+/**
+ * The names of properties in a parameter, each once; null: it was not given.
+ * @throws Refusal `invalid_property_name`, `invalid_parameter`
+ */
+export function namesOf(parameter: string | string[] | undefined, path: string): string[] | null {
   if (parameter === undefined) return null;
   const names = [...new Set(itemsOf(parameter))];
-  if (names.length > MAX_ITEMS) throw tooMany('fields', names.length);
+  if (names.length > MAX_ITEMS) throw tooMany(path, names.length);
+  refuseFaultyNames(names, path);
+  return names;
+}
+
+/** What an answer shows of an entity's past: the ranges of these properties (null: of all it has had). */
+export type Include = { of: string[] | null };
+
+/** @throws Refusal `invalid_property_name`, `invalid_parameter` */
+export function includeOf(parameter: string | string[] | undefined): Include | null {
+  if (parameter === undefined) return null;
+  const items = [...new Set(itemsOf(parameter))];
+  const unknown = items.find((item) => item !== 'history' && !item.startsWith(OF_HISTORY));
+  if (unknown !== undefined) {
+    const message = `cannot be ${JSON.stringify(unknown)}: there is history, and ${OF_HISTORY}location for one property`;
+    throw new Refusal('invalid_parameter', `include ${message}.`, { errors: [{ path: 'include', message }] });
+  }
+  if (items.length > MAX_ITEMS) throw tooMany('include', items.length);
+  const names = items.flatMap((item) => (item === 'history' ? [] : [item.slice(OF_HISTORY.length)]));
+  refuseFaultyNames(names, 'include');
+  return { of: items.includes('history') ? null : names };
+}
+
+const OF_HISTORY = 'history.';
+
+function refuseFaultyNames(names: readonly string[], path: string): void {
   const errors = names.flatMap((name) => {
     const message = faultOfName(name);
-    return message === null ? [] : [{ path: 'fields', message }];
+    return message === null ? [] : [{ path, message }];
   });
   const [first] = errors;
-  if (first) throw new Refusal('invalid_property_name', `fields: ${first.message}.`, { errors });
-  return names;
+  if (first) throw new Refusal('invalid_property_name', `${path}: ${first.message}.`, { errors });
 }
 
 export function tooMany(path: string, count: number): Refusal {

@@ -1,9 +1,11 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { EntityQuestion, EntityRow } from '../storage/entities.js';
+import type { EntityRow } from '../storage/entities.js';
 import { type Memento, type MementoPage, readMementos } from '../storage/mementos.js';
 import type { Storage } from '../storage/storage.js';
+import type { Past } from '../temporal/entity.js';
 import { parseAddress } from '../temporal/identity.js';
+import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { answers, READING } from './answers.js';
 import type { App } from './app-type.js';
@@ -67,19 +69,23 @@ export async function selectInstant({ clock }: Storage, header: string): Promise
   return (await clock.hasCome(instant)) ? instant : null;
 }
 
-/** The state of an entity that an Accept-Datetime selects, the first for an earlier date; undefined: there is no such entity. */
-export async function selectMemento(
+/**
+ * The state of an entity that an Accept-Datetime selects, the first for an earlier date; without, the one now. undefined:
+ * there is no such entity.
+ */
+export async function selectMemento<Row extends EntityRow>(
   storage: Storage,
-  question: EntityQuestion,
-  header: string,
-  isGone: () => boolean,
-): Promise<EntityRow | undefined> {
-  const instant = await selectInstant(storage, header);
-  if (instant === null) return storage.entityNow(question, isGone);
-  const then = await storage.entityAsOf({ ...question, point: { instant } }, isGone);
-  const shown = then?.tick === null ? await storage.entityThen({ ...question, point: { tick: 1 } }, isGone) : then;
+  read: ReadState<Row>,
+  header: string | undefined,
+): Promise<Row | undefined> {
+  const instant = header === undefined ? null : await selectInstant(storage, header);
+  const then = await read(instant === null ? null : { instant });
+  const shown = then?.tick === null ? await read({ tick: 1 }) : then;
   return shown?.tick === null ? undefined : shown;
 }
+
+/** Reads an entity as of a point, or now (null), in the form that is asked for. */
+export type ReadState<Row extends EntityRow> = (point: Point | null) => Promise<Past<Row> | undefined>;
 
 const pathOf = (id: string) => `/entities/${id}`;
 const mementoPath = (id: string, tick: number) => `${pathOf(id)}?asOf=${tick}`;

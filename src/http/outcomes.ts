@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { EntityRow } from '../storage/entities.js';
-import type { ChangeRow } from '../storage/history.js';
+import type { ChangeRow } from '../storage/ticks.js';
 import type { Outcome } from '../storage/write.js';
 import { changesOf, type PropertyChange } from '../temporal/patch.js';
 import { sendJson } from './answers.js';

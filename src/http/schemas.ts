@@ -112,14 +112,46 @@ const next = z.string().nullable().meta({ description: 'The cursor of the next p
 
 const page = <Item extends z.ZodType>(item: Item) => z.strictObject({ items: z.array(item), next });
 
-const range = z.strictObject({
-  value: z.unknown(),
-  vclock: ticks.meta({ description: 'The half-open range of ticks over which the value held; to null: still holds' }),
-  effective: instants.meta({ description: 'The same range as instants' }),
-  activity: activity.nullable(),
-});
+const range = z
+  .strictObject({
+    value: z.unknown(),
+    vclock: ticks.meta({ description: 'The half-open range of ticks over which the value held; to null: still holds' }),
+    effective: instants.meta({ description: 'The same range as instants' }),
+    activity: activity.nullable(),
+  })
+  .meta({ id: 'Range', description: 'Which value a property had from when to when' });
 
 export const rangePage = page(range).meta({ id: 'RangePage' });
+
+const ranges = z.array(range);
+
+export const nestedEntity = entity
+  .extend({
+    history: z
+      .custom<JsonObject>(
+        (value) => isObject(value) && Object.values(value).every((of) => ranges.safeParse(of).success),
+        { error: 'must be ranges by property' },
+      )
+      .meta({
+        description: 'Only with `include`: by property its ranges, oldest first',
+        override: {
+          type: 'object',
+          additionalProperties: { type: 'array', items: { $ref: '#/components/schemas/Range' } },
+        },
+      })
+      .optional(),
+    historyTruncated: z.array(z.string()).optional().meta({
+      description: 'The properties of which older ranges are left out: `/entities/{id}/history/{property}` has them',
+    }),
+    historyOmitsRemoved: z.literal(true).optional().meta({
+      description:
+        'It has had more than 1,000 properties that it has no longer: none of those is shown that was not asked for by name',
+    }),
+  })
+  .meta({
+    id: 'NestedEntity',
+    description: 'An entity, now or as it was; with `include`, and ranges of its properties',
+  });
 
 const changes = dataObject('By property: from, to; the side on which it is not set is left out').meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },

@@ -1,7 +1,8 @@
 import type { Point } from '../temporal/point.js';
 import { readFailure } from './failures.js';
-import { type ChangeRow, tickAt } from './history.js';
+import { tickAt } from './history.js';
 import type { Storage } from './storage.js';
+import type { ChangeRow } from './ticks.js';
 
 /** One side of a diff: the tick that a point fell on. */
 export type DiffEnd = { tick: number; at: string; deleted: boolean };

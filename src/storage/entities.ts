@@ -87,7 +87,7 @@ function inPlace<Row>(questions: readonly unknown[], rows: readonly Placed<Row>[
 }
 
 /** What is asked, as a relation q (n, id, fields, tick, instant): n counts from 1. */
-const asked = (sql: Sql, questions: readonly (EntityQuestion & { point?: Point })[]): Fragment => sql`
+export const asked = (sql: Sql, questions: readonly (EntityQuestion & { point?: Point })[]): Fragment => sql`
   unnest(${arrayText(questions.map(({ id }) => id))}::text::uuid[],
          ${arrayText(questions.map(({ fields }) => fields && JSON.stringify(fields)))}::text::jsonb[],
          ${arrayText(questions.map(({ point }) => (point && 'tick' in point ? point.tick : null)))}::text::int4[],
@@ -106,6 +106,16 @@ export const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
          e.created_at AS "createdAt", e.updated_at AS "updatedAt",
          (${ofFields(sql, sql`e.properties`)})::text AS properties
     FROM ${question} JOIN clocktick.entity e ON e.id = q.id`;
+
+/** The tick of `e` as of the point of `q`; none where it had none yet. */
+export const tickThen = (sql: Sql): Fragment => sql`
+        SELECT e.tick, e.updated_at AS at, e.deleted WHERE q.tick = e.tick OR q.instant >= e.updated_at
+        UNION ALL
+        SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+         WHERE t.entity_id = e.id AND t.tick = q.tick AND q.tick < e.tick
+        UNION ALL
+        (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+          WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)`;
 
 /**
  * The properties of `e` as of the tick of `past`; null where it has no such tick. Unchanged since then: the current row is the
@@ -128,12 +138,4 @@ export const entitiesThen = (sql: Sql, question: Fragment): Fragment => sql`
            e.created_at AS "createdAt", past.at AS "updatedAt",
            (${ofFields(sql, propertiesThen(sql))})::text AS properties
       FROM ${question} JOIN clocktick.entity e ON e.id = q.id
-      LEFT JOIN LATERAL (
-        SELECT e.tick, e.updated_at AS at, e.deleted WHERE q.tick = e.tick OR q.instant >= e.updated_at
-        UNION ALL
-        SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-         WHERE t.entity_id = e.id AND t.tick = q.tick AND q.tick < e.tick
-        UNION ALL
-        (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-          WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)
-      ) past ON true`;
+      LEFT JOIN LATERAL (${tickThen(sql)}) past ON true`;

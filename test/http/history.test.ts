@@ -1,6 +1,17 @@
 import t, { type Test } from 'tap';
-import type { Json } from '../../src/temporal/json.js';
-import { type Answer, type Call, list, MINIMAL, object, ranges, state, testService, text } from '../helper/service.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
+import {
+  type Answer,
+  type Call,
+  list,
+  MINIMAL,
+  object,
+  problem,
+  ranges,
+  state,
+  testService,
+  text,
+} from '../helper/service.js';
 
 /** Follows `next` to the end and gives all items, checking that every page is as long as it may be. */
 async function walk(t: Test, call: Call, url: string, limit: number) {
@@ -244,6 +255,147 @@ t.test('the past', async (t) => {
       t.match(await call('OPTIONS', url), { status: 204, headers: { allow: 'GET, HEAD, OPTIONS' } });
       t.match(await call('HEAD', url), { status: 200, text: '' });
     }
+  });
+});
+
+t.test('ticks by property, and in a window', async (t) => {
+  const { call, sql } = await testService(t);
+  const url = '/entities/thing:told/history';
+  const patch = (properties: JsonObject) => call('PATCH', '/entities/thing:told', { properties });
+  await call('PUT', '/entities/thing:told', state({ a: 1, b: null, 'x,y': 0 }));
+  await patch({ a: 2 });
+  await patch({ c: [] });
+  await patch({ b: null, c: 3 });
+  await patch({ a: 3, 'x,y': 1 });
+  await call('DELETE', '/entities/thing:told');
+  await call('POST', '/entities/thing:told/restore');
+  await patch({ a: null });
+  await patch({ b: 9 });
+  await call('DELETE', '/entities/thing:told');
+  await call('PUT', '/entities/thing:told', state({ a: 4, c: 3 }));
+  await patch({ d: 1 });
+  const all = list((await call('GET', url)).body.items).map(object);
+  t.same(
+    all.map(({ op, changes }) => `${op} ${Object.keys(object(changes))}`),
+    [
+      'created a,b,x,y',
+      'updated a',
+      'updated c',
+      'updated b,c',
+      'updated a,x,y',
+      'deleted a,c,x,y',
+      'restored a,c,x,y',
+      'updated a',
+      'updated b',
+      'deleted b,c,x,y',
+      'restored a,c',
+      'updated d',
+    ],
+  );
+  const last = all.length;
+  const instant = (tick: number) => text(all[tick - 1]?.at);
+  const [between] = await sql<{ at: string }[]>`
+    SELECT to_char(at + interval '1 microsecond', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.tick WHERE tick = 6`;
+  const afterSixth = between?.at ?? '';
+  /** What a page of all ticks must hold of some properties (null: all), of the ticks in [from, to). */
+  const filtered = (names: string[] | null, from: number, to: number) =>
+    all.flatMap(({ changes, ...tick }) => {
+      const shown = Object.entries(object(changes)).filter(([name]) => names === null || names.includes(name));
+      const isIn = Number(tick.tick) >= from && Number(tick.tick) < to;
+      return isIn && (names === null || shown.length > 0) ? [{ ...tick, changes: Object.fromEntries(shown) }] : [];
+    });
+  const questions: [names: string[] | null, parameter: string][] = [
+    [null, ''],
+    [['a'], '&property=a'],
+    [['b'], '&property=b'],
+    [['c'], '&property=c'],
+    [['d'], '&property=d'],
+    [['x,y'], '&property=x%5C,y'],
+    [['d', 'a'], '&property=d,a'],
+    [['b', 'x,y'], '&property=b&property=x%5C%2Cy'],
+    [['a', 'b', 'c', 'd', 'x,y'], '&property=a,b,c,d,x%5C,y'],
+  ];
+
+  await t.test('only the ticks that touched a property, and of them only that', async (t) => {
+    for (const [names, parameter] of questions) {
+      for (const limit of [1, 2, 3, 1000]) {
+        const expected = filtered(names, 1, last + 1);
+        t.same(await walk(t, call, `${url}?order=asc${parameter}`, limit), expected, `${names} by ${limit}`);
+        const newest = await walk(t, call, `${url}?order=desc${parameter}`, limit);
+        t.same(newest, [...expected].reverse(), `${names} by ${limit}, newest first`);
+      }
+    }
+  });
+
+  await t.test('only the ticks in [from, to), ticks or instants', async (t) => {
+    for (const [names, parameter] of questions) {
+      for (let from = 1; from <= last + 1; from++) {
+        for (let to = 1 + (from % 3); to <= last + 2; to += 3) {
+          const expected = filtered(names, from, to);
+          const order = (from + to) % 3 === 0 ? 'desc' : 'asc';
+          const windows = [
+            [String(from), String(to)],
+            ...(from <= last ? [[instant(from), String(to)]] : []),
+            ...(to <= last ? [[String(from), instant(to)]] : []),
+            ...(from <= last && to <= last ? [[instant(from), instant(to)]] : []),
+          ];
+          for (const [start, end] of windows) {
+            const window = `order=${order}&from=${start}&to=${end}${parameter}`;
+            const shown = await walk(t, call, `${url}?${window}`, 1 + ((from * to) % 5));
+            t.same(shown, order === 'desc' ? [...expected].reverse() : expected, window);
+          }
+        }
+      }
+    }
+    const cases: [window: string, from: number, to: number][] = [
+      [`from=${afterSixth}`, 7, 99],
+      [`to=${afterSixth}`, 1, 7],
+      [`from=${afterSixth}&to=${afterSixth}`, 7, 7],
+      ['from=2001-01-01T00:00:00Z&to=2999-01-01T00:00:00Z', 1, 99],
+      ['from=2999-01-01T00:00:00Z', 99, 99],
+      ['to=2001-01-01T00:00:00Z', 1, 1],
+      ['from=99999999999', 99, 99],
+      ['to=99999999999', 1, 99],
+    ];
+    for (const [window, from, to] of cases) {
+      for (const [names, parameter] of questions)
+        t.same((await call('GET', `${url}?${window}${parameter}`)).body.items, filtered(names, from, to), window);
+    }
+  });
+
+  await t.test('a walk shows what its first page knew, and belongs to its question', async (t) => {
+    const first = await call('GET', `${url}?property=d,a&limit=2`);
+    await patch({ a: 'later', d: 'later' });
+    const rest = await call('GET', `${url}?property=d,a&cursor=${first.body.next}`);
+    t.same([...list(first.body.items), ...list(rest.body.items)], filtered(['d', 'a'], 1, last + 1));
+    for (const other of ['', '&property=d', '&property=a,d', '&property=d,a&from=1', '&property=d,a&order=desc'])
+      t.match(await call('GET', `${url}?cursor=${first.body.next}${other}`), problem(400, 'invalid_cursor'), other);
+    const beyond = Buffer.from(text(first.body.next), 'base64url').toString().split('.')[0];
+    const forged = Buffer.from(`${beyond}.2147483647.2147483647`).toString('base64url');
+    t.same((await call('GET', `${url}?property=d,a&cursor=${forged}`)).body.items, []);
+  });
+
+  await t.test('what cannot be asked for', async (t) => {
+    const many = Array.from({ length: 101 }, (_, n) => `p${n}`).join();
+    const cases: [query: string, status: number, code: string, more: JsonObject][] = [
+      ['property=never', 404, 'property_not_found', { detail: 'Entity thing:told never had a property never.' }],
+      ['property=a,nor,never', 404, 'property_not_found', { detail: 'Entity thing:told never had a property nor.' }],
+      ['property=a,never&from=3&to=3', 404, 'property_not_found', {}],
+      ['property=', 400, 'invalid_property_name', { errors: [{ path: 'property' }] }],
+      ['property=a,..', 400, 'invalid_property_name', { errors: [{ path: 'property' }] }],
+      ['property=%00', 400, 'invalid_property_name', { errors: [{ path: 'property' }] }],
+      [`property=${many}`, 400, 'invalid_parameter', { errors: [{ path: 'property' }] }],
+      ['from=x', 400, 'invalid_as_of', { errors: [{ path: 'from' }] }],
+      ['to=0', 400, 'invalid_as_of', { errors: [{ path: 'to' }] }],
+      ['from=2020-01-01T00:00:00', 400, 'invalid_as_of', { errors: [{ path: 'from' }] }],
+      ['properties=a', 400, 'unknown_parameter', {}],
+    ];
+    for (const [query, status, code, more] of cases)
+      t.match(await call('GET', `${url}?${query}`), problem(status, code, more), query);
+    t.match(
+      await call('GET', '/entities/thing:nobody/history?property=a'),
+      problem(404, 'entity_not_found', { detail: 'There is no entity thing:nobody.' }),
+    );
   });
 });
 

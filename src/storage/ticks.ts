@@ -1,0 +1,175 @@
+import type { Point } from '../temporal/point.js';
+import { arrayText, type Database, type Fragment, type Sql } from './database.js';
+import { readFailure } from './failures.js';
+import {
+  type ActivityText,
+  activityText,
+  type Bound,
+  closedRanges,
+  type HistoryPage,
+  heldBy,
+  PAGE_BYTES,
+  tickFrom,
+} from './history.js';
+
+/** What one tick did to one property, as JSON text; null: not set on that side. */
+export type ChangeRow = { property: string; from: string | null; to: string | null };
+
+/** One tick of an entity; its two instants differ only in imported history. */
+export type TickRow = {
+  tick: number;
+  at: string;
+  recordedAt: string;
+  op: string;
+  activity: ActivityText;
+  changes: ChangeRow[];
+};
+
+/** Which ticks of an entity: those in [from, to), of them those that touched one of these properties (null: all). */
+export type TickQuestion = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
+
+/** A page, or what there is instead of one; `property` is the first of those asked for that was never set. */
+export type Ticks =
+  | { found: 'page'; until: number; more: boolean; ticks: TickRow[] }
+  | { found: 'no entity' }
+  | { found: 'no property'; property: string };
+
+/** A page of an entity's ticks with what each of them changed: of all properties, or only of those asked for. */
+export async function readTicks({ sql }: Database, question: TickQuestion, page: HistoryPage): Promise<Ticks> {
+  const { id, properties, from, to } = question;
+  const direction = directionOf(sql, page);
+  const after = page.after === null ? null : sql`least(${page.after}::int4, until)`;
+  const start = from ? tickFrom(sql, id, from) : sql`1`;
+  const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
+  try {
+    const rows = await sql<(Bound & { absent: string | null } & (TickLine | { tick: null }))[]>`
+      WITH bound AS MATERIALIZED (
+        SELECT until,
+               ${after && page.order === 'asc' ? sql`greatest(${start}, ${after} + 1)` : start} AS first,
+               ${after && page.order === 'desc' ? sql`least(${end}, ${after} - 1)` : end} AS last
+          FROM (SELECT least(${page.until}::int4, e.tick) AS until
+                  FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
+      ), ${properties ? touching(sql, id, properties, page) : inOrder(sql, id, page)}, who AS MATERIALIZED (
+        SELECT a.id, ${activityText(sql)} AS activity
+          FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
+      ), change AS MATERIALIZED (
+        SELECT coalesce(lower(opened.vclock), upper(capped.vclock)) AS tick,
+               coalesce(opened.property, capped.property) AS property,
+               capped.value::text AS "from", opened.value::text AS "to"
+          FROM nearby opened FULL JOIN nearby capped
+            ON capped.property = opened.property AND upper(capped.vclock) = lower(opened.vclock)
+         WHERE coalesce(lower(opened.vclock), upper(capped.vclock)) IN (SELECT page.tick FROM page)
+      ), fitting AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT page.*, who.activity, row_number() OVER place AS n,
+                 sum(coalesce(weight.bytes, 0) + coalesce(octet_length(who.activity), 0)) OVER place AS bytes
+            FROM page
+            LEFT JOIN (SELECT tick, sum(octet_length(property) + coalesce(octet_length("from"), 0)
+                                        + coalesce(octet_length("to"), 0)) AS bytes
+                         FROM change GROUP BY tick) weight ON weight.tick = page.tick
+            LEFT JOIN who ON who.id = page.activity_id
+          WINDOW place AS (ORDER BY page.tick ${direction})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
+      )
+      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
+             page.at, page.recorded_at AS "recordedAt",
+             page.activity, change.property, change."from", change."to",
+             ${properties ? absent(sql, id) : sql`NULL`} AS absent
+        FROM bound
+        LEFT JOIN fitting page ON true
+        LEFT JOIN change ON change.tick = page.tick
+       ORDER BY page.tick ${direction}, octet_length(change.property), change.property`;
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
+    if (top.absent !== null) return { found: 'no property', property: top.absent };
+    const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));
+    return { found: 'page', until: top.until, more: top.more, ticks };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/** Of `t`, the clock. */
+const clockRow = (sql: Sql): Fragment => sql`t.tick, t.at, t.recorded_at, t.op, t.activity_id`;
+
+const directionOf = (sql: Sql, { order }: HistoryPage): Fragment => (order === 'desc' ? sql`DESC` : sql`ASC`);
+
+/**
+ * A page of all ticks, one more than it may show. The ranges around it are found by GiST: those that change inside it, and
+ * the one that spans it for every other property.
+ */
+const inOrder = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
+      page AS MATERIALIZED (
+        SELECT ${clockRow(sql)}
+          FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid
+           AND t.tick >= (SELECT first FROM bound) AND t.tick <= (SELECT last FROM bound)
+         ORDER BY t.tick ${directionOf(sql, page)} LIMIT ${page.limit + 1}
+      ), nearby AS MATERIALIZED (
+        SELECT h.property, h.vclock, h.value
+          FROM clocktick.property_range h
+         WHERE h.entity_id = ${id}::uuid
+           AND h.vclock && (SELECT int4range(min(page.tick) - 1, max(page.tick), '[]') FROM page HAVING count(*) > 0)
+      )`;
+
+/**
+ * A page of the ticks that touched some properties. Those are the ends of their ranges, upper ones too: a removal opens no
+ * other. So no tick is read that is not shown: the ranges of each property are taken in order, beginning with the one
+ * before the window, which may end inside it. Two more than the page may show ticks have each tick of it among their ends
+ * and both its ranges among them, as they do not overlap.
+ */
+function touching(sql: Sql, id: string, properties: readonly string[], page: HistoryPage): Fragment {
+  const named = { id, property: sql`named.name` };
+  const first = sql`(SELECT first FROM bound)`;
+  const last = sql`(SELECT last FROM bound)`;
+  return sql`
+      named AS MATERIALIZED (
+        SELECT name, n FROM unnest(${arrayText(properties)}::text::text[]) WITH ORDINALITY AS named (name, n)
+      ), nearby AS MATERIALIZED (
+        SELECT named.name AS property, near.vclock, near.value
+          FROM named
+         CROSS JOIN LATERAL (
+           (SELECT h.vclock, h.value FROM ${closedRanges(sql, named, { first: sql`1`, last: sql`${first} - 1` }, sql`DESC`)} LIMIT 1)
+           UNION ALL
+           (SELECT h.vclock, h.value
+              FROM ${closedRanges(sql, named, { first, last }, directionOf(sql, page))} LIMIT ${page.limit + 2})
+           UNION ALL
+           (SELECT h.vclock, h.value FROM clocktick.property_history h
+             WHERE h.entity_id = ${id}::uuid AND h.property = named.name AND upper_inf(h.vclock) AND lower(h.vclock) <= ${last})
+         ) near
+      ), page AS MATERIALIZED (
+        SELECT ${clockRow(sql)}
+          FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid
+           AND t.tick = ANY (ARRAY(
+                 SELECT DISTINCT touched.tick
+                   FROM nearby CROSS JOIN LATERAL (VALUES (lower(nearby.vclock)), (upper(nearby.vclock))) touched (tick)
+                  WHERE touched.tick BETWEEN ${first} AND ${last}
+                  ORDER BY touched.tick ${directionOf(sql, page)} LIMIT ${page.limit + 1}))
+      )`;
+}
+
+/** The first of the named properties that had never been set by the end of the walk. */
+const absent = (sql: Sql, id: string): Fragment => sql`
+      (SELECT named.name FROM named
+        WHERE NOT CASE WHEN named.name IN (SELECT nearby.property FROM nearby) THEN true
+                  ELSE ${heldBy(sql, { id, property: sql`named.name` }, sql`(SELECT until FROM bound)`)} END
+        ORDER BY named.n LIMIT 1)`;
+
+/** A tick with one of its changes, or with none: how a statement delivers ticks. */
+type TickLine = Omit<TickRow, 'changes'> & (ChangeRow | { property: null });
+
+/** Brings the lines of each tick together; they come one after the other. */
+function gather(lines: readonly TickLine[]): TickRow[] {
+  const ticks: TickRow[] = [];
+  for (const line of lines) {
+    let last = ticks.at(-1);
+    if (last?.tick !== line.tick) {
+      const { tick, at, recordedAt, op, activity } = line;
+      last = { tick, at, recordedAt, op, activity, changes: [] };
+      ticks.push(last);
+    }
+    if (line.property !== null) last.changes.push({ property: line.property, from: line.from, to: line.to });
+  }
+  return ticks;
+}
