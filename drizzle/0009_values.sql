@@ -21,8 +21,7 @@ BEGIN
 END
 $$;--> statement-breakpoint
 ALTER TABLE "clocktick"."property_history" ALTER COLUMN "effective" SET NOT NULL;--> statement-breakpoint
-CREATE UNIQUE INDEX "item_history_one_open_range" ON "clocktick"."item_history" USING btree ("entity_id","item") WHERE upper_inf("clocktick"."item_history"."vclock");--> statement-breakpoint
-CREATE INDEX "item_history_open_items" ON "clocktick"."item_history" USING btree ("item",lower("effective")) WHERE upper_inf("clocktick"."item_history"."vclock");--> statement-breakpoint
+CREATE INDEX "item_history_open_items" ON "clocktick"."item_history" USING btree ("item","entity_id",lower("effective")) WHERE upper_inf("clocktick"."item_history"."vclock");--> statement-breakpoint
 CREATE INDEX "item_history_closed_items" ON "clocktick"."item_history" USING gist ("item","effective") WHERE not upper_inf("clocktick"."item_history"."vclock");--> statement-breakpoint
 CREATE INDEX "property_history_open_values" ON "clocktick"."property_history" USING btree ((hashtextextended("property", hashtextextended("type", jsonb_hash_extended("value", 0)))),lower("effective")) WHERE upper_inf("clocktick"."property_history"."vclock");--> statement-breakpoint
 CREATE INDEX "property_history_closed_values" ON "clocktick"."property_history" USING gist ((hashtextextended("property", hashtextextended("type", jsonb_hash_extended("value", 0)))),"effective") WHERE not upper_inf("clocktick"."property_history"."vclock");

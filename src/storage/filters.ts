@@ -77,17 +77,18 @@ const holdsThen = (sql: Sql): Fragment => sql`
 /**
  * Which entities hold what a condition `c` looks for (`during` an instant), or did (during all time until then), and since
  * which tick. By the value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at.
+ * (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever held of it.)
  */
 const holders = (sql: Sql, from: Fragment, until: Fragment): Fragment => sql`
   SELECT h.entity_id, lower(h.vclock) AS since, h.vclock AS while
     FROM clocktick.property_history h
    WHERE upper_inf(h.vclock) AND ${keyOfRange(sql)} = k.value_key AND lower(h.effective) <= ${until}
-     AND h.value = k.value AND h.property = c.property AND h.type = kind.type
+     AND h.value = k.value AND h.property IS NOT DISTINCT FROM c.property AND h.type = kind.type
   UNION ALL
   SELECT h.entity_id, lower(h.vclock), h.vclock
     FROM clocktick.property_history h
    WHERE NOT upper_inf(h.vclock) AND ${keyOfRange(sql)} = k.value_key AND h.effective && tstzrange(${from}, ${until}, '[]')
-     AND h.value = k.value AND h.property = c.property AND h.type = kind.type
+     AND h.value = k.value AND h.property IS NOT DISTINCT FROM c.property AND h.type = kind.type
   UNION ALL
   SELECT i.entity_id, lower(i.vclock), i.vclock
     FROM clocktick.item_history i WHERE upper_inf(i.vclock) AND i.item = k.item_key AND lower(i.effective) <= ${until}

@@ -72,7 +72,7 @@ export const activityText = (sql: Sql) =>
  */
 export function closedRanges(
   sql: Sql,
-  { id, property }: { id: string; property: Fragment },
+  { id, property }: { id: string | Fragment; property: Fragment },
   { first, last }: { first: Fragment; last: Fragment },
   direction: Fragment,
 ): Fragment {

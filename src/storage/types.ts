@@ -3,7 +3,7 @@ import { type Collection, inOrder } from './collections.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
 import { readFailure, wasCancelled } from './failures.js';
 import { valueThen } from './filters.js';
-import { activityText, PAGE_BYTES, type RangeRow } from './history.js';
+import { activityText, closedRanges, PAGE_BYTES, type RangeRow } from './history.js';
 import { importedSince, kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAt } from './pins.js';
 import type { Storage } from './storage.js';
 
@@ -24,8 +24,8 @@ const LAST_TICK = 2 ** 31 - 1;
  * A page of the ranges of one property of the entities of a collection, as they were at a pin (a range that ended later is still
  * open): in the order of the entities, those of one oldest first. `from` and `to` leave those that overlap [from, to).
  *
- * Ranges of one entity never overlap, so those in a window are the one that contains its start and those that begin inside it: of
- * each entity a look-up by GiST, then the btree in order, as in readRanges.
+ * Ranges of one entity never overlap, so those in a window are the last one that began before it, if it goes on into it, and those
+ * that begin inside: of each entity the btree, backwards for one and then in order.
  */
 export async function readTypeRanges(
   { page }: Storage,
@@ -39,41 +39,41 @@ export async function readTypeRanges(
   try {
     const rows = await page((sql) => {
       const entities = inOrder(sql, collection, pin, { after: after?.id ?? null, inclusive: true });
-      const range = sql`h.entity_id = e.id AND h.property = ${property}`;
-      const tickAt = (instant: string) => sql`
+      const tickAt = (instant: string, isBefore: Fragment) => sql`
         (SELECT t.tick FROM clocktick.tick t
-          WHERE t.entity_id = e.id AND t.at <= ${instant}::text::timestamptz ORDER BY t.at DESC LIMIT 1)`;
-      const beyond =
-        after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
-      const start = from === null ? sql`1` : sql`least(coalesce(${tickAt(from)}, 1), e.past_tick)`;
+          WHERE t.entity_id = e.id AND t.at ${isBefore} ${instant}::text::timestamptz ORDER BY t.at DESC LIMIT 1)`;
+      const start = from === null ? sql`1` : sql`least(coalesce(${tickAt(from, sql`<=`)}, 1), e.past_tick)`;
+      const of = { id: sql`e.id`, property: sql`${property}::text` };
+      const until = { first: sql`1`, last: sql`start.tick` };
       const first =
         from === null
           ? sql`1`
-          : sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
-                           WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> start.tick), start.tick)`;
-      const before = to === null ? sql`` : sql`AND lower(h.effective) < ${to}::text::timestamptz`;
+          : sql`coalesce((SELECT CASE WHEN upper(c.vclock) > start.tick THEN lower(c.vclock) END
+                            FROM (SELECT h.vclock FROM ${closedRanges(sql, of, until, sql`DESC`)} LIMIT 1) c), start.tick)`;
+      const beyond =
+        after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
+      const end = to === null ? sql`e.past_tick` : sql`least(coalesce(${tickAt(to, sql`<`)}, 0), e.past_tick)`;
       // Nothing overlaps an empty window, although a range may span the place.
-      const isAsked =
-        from === null || to === null ? sql`true` : sql`${from}::text::timestamptz < ${to}::text::timestamptz`;
+      const isEmpty =
+        from === null || to === null ? sql`false` : sql`${from}::text::timestamptz >= ${to}::text::timestamptz`;
+      const between = { first: sql`greatest(asked.first, asked.beyond)`, last: sql`asked.last` };
       return sql<(NewestRow & (TypeRangeRow | { id: null }) & { nextId: string | null; nextFrom: number | null })[]>`
       WITH RECURSIVE ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${entities.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY p.place, p.id, p."from") AS n, p.* FROM (
           SELECT e.id, e.key, e.place, e.past_tick, r.*
             FROM (${entities.entities}) e
-           CROSS JOIN LATERAL (SELECT ${start} AS tick, ${beyond} AS beyond) start
-           CROSS JOIN LATERAL (SELECT ${first} AS tick) first
+           CROSS JOIN LATERAL (SELECT ${start} AS tick) start
+           CROSS JOIN LATERAL (
+             SELECT ${first} AS first, ${beyond} AS beyond, CASE WHEN ${isEmpty} THEN 0 ELSE ${end} END AS last) asked
            CROSS JOIN LATERAL (
              (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
-                FROM clocktick.property_history h
-               WHERE ${range} AND lower(h.vclock) >= first.tick AND lower(h.vclock) > start.beyond AND lower(h.vclock) <= e.past_tick AND NOT upper_inf(h.vclock)
-                     AND ${isAsked} ${before}
-               ORDER BY lower(h.vclock) LIMIT ${limit + 1})
+                FROM ${closedRanges(sql, of, between, sql`ASC`)} LIMIT ${limit + 2})
              UNION ALL
              (SELECT lower(h.vclock), NULL, h.effective, h.value
                 FROM clocktick.property_history h
-               WHERE ${range} AND lower(h.vclock) > start.beyond AND lower(h.vclock) <= e.past_tick AND upper_inf(h.vclock)
-                     AND ${isAsked} ${before})) r
+               WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock) AND lower(h.vclock) <= asked.last)) r
+           WHERE r."from" > asked.beyond
            ORDER BY e.place, e.id, r."from" LIMIT ${limit + 1}) p
       ), fitting AS MATERIALIZED (
         SELECT * FROM (
@@ -85,9 +85,9 @@ export async function readTypeRanges(
                  fitting.bytes + sum(coalesce(octet_length(who.activity), 0)) OVER (ORDER BY fitting.n) AS weight
             FROM fitting
             LEFT JOIN LATERAL (
-              SELECT ${activityText(sql)} AS activity
-                FROM clocktick.tick t JOIN clocktick.activity a ON a.id = t.activity_id
-               WHERE t.entity_id = fitting.id AND t.tick = fitting."from" LIMIT 1) who ON true
+              SELECT ${activityText(sql)} AS activity FROM clocktick.activity a
+               WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
+                              WHERE t.entity_id = fitting.id AND t.tick = fitting."from")) who ON true
         ) weighed WHERE n = 1 OR weight <= ${PAGE_BYTES}
       ), last AS MATERIALIZED (
         SELECT CASE WHEN more.ranges THEN shown.id ELSE more.id END AS id,
@@ -200,8 +200,12 @@ const rangesOf = (sql: Sql, property: string): Fragment => sql`
   SELECT h.value, h.effective FROM clocktick.property_history h
    WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock)
   UNION ALL
-  SELECT h.value, h.effective FROM clocktick.property_history h
-   WHERE h.entity_id = e.id AND h.property = ${property} AND NOT upper_inf(h.vclock)`;
+  (SELECT h.value, h.effective FROM ${closedRanges(
+    sql,
+    { id: sql`e.id`, property: sql`${property}::text` },
+    { first: sql`1`, last: sql`${LAST_TICK}::int4` },
+    sql`ASC`,
+  )})`;
 
 /** How many of the instants lie before one; all, where there is none. */
 const instantsBefore = (sql: Sql, at: Fragment): Fragment => sql`

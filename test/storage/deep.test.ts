@@ -17,7 +17,6 @@ const ENTITIES = Number(process.env.DEEP_ENTITIES ?? 2_000);
 
 t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is found by index`, async (t) => {
   const { url, sql } = await testDatabase(t);
-  await deepCollection(sql, ENTITIES);
   const now = new Date().toISOString().replace('Z', '000Z');
   const everything: Collection = {
     type: 'thing',
@@ -122,14 +121,27 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
       'counts at ten instants: each range once',
       10 * ENTITIES,
       0,
-      0.2 * (VERSIONS + 12),
+      2,
       async (db) => {
         const instants = Array.from({ length: 10 }, (_, n) => instantOfVersion(n * 5 + 1));
-        const rows = await countValues(db, 'thing', 'place', { instants, recordedAsOf: now }, 1000);
+        const rows = await countValues(db, 'thing', 'state', { instants, recordedAsOf: now }, 1000);
         return rows.reduce((sum, { entities }) => sum + entities, 0);
       },
     ],
   ];
+
+  // A connection keeps the plan it made while the tables were empty, until they are analyzed.
+  const indexesOf = (scans: readonly string[]) =>
+    [...new Set(scans.map((scan) => scan.replace(/^.*Scan /, '')))].sort();
+  const atFirst = new Map<string, string[]>();
+  for (const [name, , , , ask] of cases) {
+    const statements = await statementsOf(url, ask);
+    const plans = await Promise.all(
+      statements.map((statement) => explain(sql, statement, 'force_generic_plan', IN_ORDER)),
+    );
+    atFirst.set(name, indexesOf(plans.flatMap(({ scans }) => scans)));
+  }
+  await deepCollection(sql, ENTITIES);
 
   for (const [name, shown, found, each, ask] of cases) {
     let answered = -1;
@@ -144,6 +156,8 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
       const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode, IN_ORDER)));
       const buffers = plans.reduce((sum, plan) => sum + plan.buffers, 0);
       const scans = plans.flatMap((plan) => plan.scans);
+      if (mode === 'force_generic_plan')
+        t.same(atFirst.get(name), indexesOf(scans), `${name}: by the same indexes from the beginning`);
       t.ok(buffers <= most, `${name} (${mode}): ${buffers} buffers, at most ${most}`, { scans });
       t.same(
         scans.filter((scan) => !scan.startsWith('Index') && !/^(CTE|Bitmap)/.test(scan)),
