@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import postgres from 'postgres';
 import t from 'tap';
 import { migrateDatabase } from '../../src/storage/migrate.js';
+import { newId } from '../../src/temporal/identity.js';
 import type { Json } from '../../src/temporal/json.js';
 import { dumpCatalogue } from '../helper/catalogue.js';
 import { testDatabase } from '../helper/database.js';
@@ -114,4 +115,43 @@ t.test('what was recorded before values could be found gets its instants and its
     await readFile(join(ROOT, 'test/fixtures/catalogue.sql'), 'utf8'),
     'guards and all',
   );
+});
+
+t.test('a write looks at its own items only, by plans that were made while the tables were empty', async (t) => {
+  const { sql, url } = await testDatabase(t);
+  const hand = postgres(url, { max: 1, onnotice: () => {} });
+  const shared = {
+    names: Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`n${n}`, n])),
+    tags: ['a', 'b', 'c'],
+  };
+  const write = (ids: readonly string[], expected: number, set: Json) => hand`
+    SELECT count(*) FROM clocktick.write_changes(
+      ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${ids.length}::int]),
+      array_fill(${expected === 0 ? 'created' : 'updated'}::text, ARRAY[${ids.length}::int]), array_fill('thing'::text, ARRAY[${ids.length}::int]),
+      array_fill(NULL::text, ARRAY[${ids.length}::int]), array_fill(${JSON.stringify(set)}::text::jsonb, ARRAY[${ids.length}::int]),
+      array_fill(NULL::jsonb, ARRAY[${ids.length}::int]), array_fill(NULL::uuid, ARRAY[${ids.length}::int]),
+      array_fill(NULL::jsonb, ARRAY[${ids.length}::int]), false)`;
+  // Until the plans of the connection are settled.
+  for (let n = 0; n < 8; n++) {
+    const id = newId();
+    await write([id], 0, shared);
+    await write([id], 1, { names: { n0: 1, other: 1 }, tags: ['b', 'd'] });
+  }
+  const ids = Array.from({ length: 3_000 }, newId);
+  await write(ids, 0, shared);
+  const buffersOf = async (id: string): Promise<number> => {
+    const [row] = await hand.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }[]>(`
+      EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM clocktick.write_changes(
+        ARRAY['${id}'::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'], ARRAY[NULL]::text[],
+        ARRAY['{"names": {"n0": 2, "n1": 2, "mine": 1}, "tags": ["c", "d"]}'::jsonb], ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[],
+        ARRAY[NULL]::jsonb[], false)`);
+    const { Plan: plan } = row?.['QUERY PLAN'][0] ?? { Plan: {} };
+    return (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);
+  };
+  await buffersOf(ids[0] ?? '');
+  const buffers = await buffersOf(ids[1] ?? '');
+  // 23 items before and 5 after: each is looked for, 20 end and 2 begin, at 5 to 10 buffers each; 3,000 others share them.
+  t.ok(buffers > 0 && buffers < 700, `${buffers} buffers`);
+  t.match(await wrongFindings(sql), NOTHING_WRONG);
+  await hand.end();
 });
