@@ -98,9 +98,9 @@ export const heldBy = (sql: Sql, { id, property }: { id: string; property: Fragm
  *
  * Ranges of one property never overlap, so those that overlap a window are the one that contains its start and those
  * that start inside it: one look-up by GiST, then the btree in order, whatever the depth. The two kinds of ranges are
- * read apart, because the planner does not carry an order through the view and would read them all to sort them. The
- * instants are fetched for all ends of the page at once: from PostgreSQL 17 on, neighbours in one leaf of the clock's
- * primary key instead of a descent for each.
+ * read apart, because the planner does not carry an order through the view and would read them all to sort them. Who made
+ * them is fetched for the whole page at once: from PostgreSQL 17 on, neighbours in one leaf of the clock's primary key
+ * instead of a descent for each.
  */
 export async function readRanges(
   { sql }: Database,
@@ -139,44 +139,42 @@ export async function readRanges(
           FROM (SELECT least(${page.until}::int4, e.tick) AS until
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
       ), page AS MATERIALIZED (
-        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.value
+        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
            FROM clocktick.property_history h
           WHERE ${range} AND lower(h.vclock) >= (SELECT first FROM bound)
                 AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND NOT upper_inf(h.vclock)
           ORDER BY lower(h.vclock) ${direction} LIMIT ${page.limit + 1})
         UNION ALL
-        (SELECT lower(h.vclock), NULL, h.value
+        (SELECT lower(h.vclock), NULL, h.effective, h.value
            FROM clocktick.property_history h
           WHERE ${range} AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND upper_inf(h.vclock))
         ORDER BY "from" ${direction} LIMIT ${page.limit + 1}
       ), fitting AS MATERIALIZED (
         SELECT * FROM (
-          SELECT "from", "to", value::text AS value, row_number() OVER place AS n,
+          SELECT "from", "to", effective, value::text AS value, row_number() OVER place AS n,
                  sum(octet_length(value::text)) OVER place AS bytes
             FROM page WINDOW place AS (ORDER BY "from" ${direction})
         ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
       ), clock AS MATERIALIZED (
-        SELECT t.tick, t.at, t.activity_id
+        SELECT t.tick, t.activity_id
           FROM clocktick.tick t
-         WHERE t.entity_id = ${id}::uuid
-           AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting UNION SELECT "to" FROM fitting))
+         WHERE t.entity_id = ${id}::uuid AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting)) AND t.activity_id IS NOT NULL
       ), who AS MATERIALIZED (
         SELECT a.id, ${activityText(sql)} AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
       ), shown AS MATERIALIZED (
         SELECT * FROM (
-          SELECT fitting.*, opening.at AS "fromAt", closing.at AS "toAt", who.activity,
+          SELECT fitting.*, who.activity,
                  fitting.bytes + sum(coalesce(octet_length(who.activity), 0)) OVER (ORDER BY fitting.n) AS weight
             FROM fitting
             LEFT JOIN clock opening ON opening.tick = fitting."from"
-            LEFT JOIN clock closing ON closing.tick = fitting."to"
             LEFT JOIN who ON who.id = opening.activity_id
         ) weighed WHERE n = 1 OR weight <= ${PAGE_BYTES}
       )
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS more,
-             shown.value, shown."from", shown."fromAt",
+             shown.value, shown."from", lower(shown.effective) AS "fromAt",
              CASE WHEN shown."to" <= bound.until THEN shown."to" END AS "to",
-             CASE WHEN shown."to" <= bound.until THEN shown."toAt" END AS "toAt",
+             CASE WHEN shown."to" <= bound.until THEN upper(shown.effective) END AS "toAt",
              shown.activity,
              CASE WHEN shown."from" IS NULL THEN ${heldBy(sql, { id, property: sql`${property}` }, sql`bound.until`)} END AS held
         FROM bound
@@ -206,17 +204,15 @@ export async function readRangeAsOf(storage: Storage, id: string, property: stri
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), held AS MATERIALIZED (
-        SELECT lower(h.vclock) AS "from", h.value
+        SELECT lower(h.vclock) AS "from", lower(h.effective) AS "fromAt", h.value
           FROM clocktick.property_range h WHERE ${range} AND h.vclock @> (SELECT tick FROM past)
-      ), opening AS MATERIALIZED (
-        SELECT t.at, t.activity_id FROM clocktick.tick t
-         WHERE t.entity_id = ${id}::uuid AND t.tick = (SELECT "from" FROM held)
       )
-      SELECT past.tick AS until, past.latest, held.value::text, held."from",
-             opening.at AS "fromAt", NULL AS "to", NULL AS "toAt",
-             (SELECT ${activityText(sql)} FROM clocktick.activity a WHERE a.id = opening.activity_id) AS activity,
+      SELECT past.tick AS until, past.latest, held.value::text, held."from", held."fromAt", NULL AS "to", NULL AS "toAt",
+             (SELECT ${activityText(sql)} FROM clocktick.activity a
+               WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
+                              WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity,
              held."from" IS NOT NULL OR ${heldBy(sql, { id, property: sql`${property}` }, sql`past.tick`)} AS held
-        FROM past LEFT JOIN held ON true LEFT JOIN opening ON true`;
+        FROM past LEFT JOIN held ON true`;
     if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };
     if (!row.held) return { found: 'no property' };

@@ -174,7 +174,7 @@ t.test('an entity with the ranges of its properties', async (t) => {
       t.match(await call('GET', `${url}?${query}`), problem(status, code, more), query);
     for (const query of ['include=history', 'include=history.a', 'include=history&asOf=1'])
       t.match(await call('GET', `/entities/thing:nobody?${query}`), problem(404, 'entity_not_found'), query);
-    t.match(await call('GET', '/entities?ids=thing:told&include=history'), problem(400, 'unknown_parameter'));
+    t.match(await call('GET', '/entities?ids=thing:told&include=history'), problem(400, 'invalid_parameter'));
   });
 });
 
