@@ -74,6 +74,16 @@ const COMPARISONS: Comparison[] = [
     subject: 'page of 100, all changed since',
     rival: 'page of 100 now',
   },
+  {
+    name: 'page of 100 found by where among 5,000, to a page of 100 now',
+    subject: 'page of 100 found by where',
+    rival: 'page of 100 now',
+  },
+  {
+    name: 'the same as of when all were elsewhere, to that snapshot page',
+    subject: 'page of 100 found by where as of then',
+    rival: 'page of 100, all changed since',
+  },
   { name: 'PATCH, to a plain UPDATE', subject: 'PATCH one property', rival: 'plain UPDATE', reach: 0.6 },
   { name: 'PATCH, to the textbook', subject: 'PATCH one property', rival: 'textbook PATCH', reach: 2.5 },
   { name: 'POST, to the textbook', subject: 'POST ten properties', rival: 'textbook POST', reach: 2.5 },

@@ -9,6 +9,8 @@ const ENTITIES = 10_000;
 const COPIED = 50_000;
 /** As many as a page has, all of them changed since an instant. */
 const PAGED = 100;
+/** Of so many as many are found as a page has. */
+const SEARCHED = 5_000;
 const DEPTHS = { deep: 20_000, middling: 100, shallow: 10 };
 const PROPERTIES = {
   name: 'Rachel',
@@ -37,6 +39,8 @@ export type Seeded = {
   instants: Map<string, string[]>;
   /** When the collection of `page` entities had not changed yet. */
   before: string;
+  /** When those of `searched` were in their first places. */
+  searchedBefore: string;
 };
 
 /** Entities at tick 2 with ten properties, the same in both other shapes, and one entity of each depth. */
@@ -58,6 +62,10 @@ export async function seed(url: string): Promise<Seeded> {
   const [created] = await sql<{ at: string }[]>`
     SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
      WHERE type = 'paged' LIMIT 1`;
+  await searchable(sql);
+  const [searched] = await sql<{ at: string }[]>`
+    SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
+     WHERE type = 'searched' LIMIT 1`;
   await sql`CREATE SCHEMA bench`;
   await sql`CREATE TABLE bench.plain AS SELECT id, type, tick, properties FROM clocktick.entity`;
   await sql`ALTER TABLE bench.plain ADD PRIMARY KEY (id)`;
@@ -96,15 +104,47 @@ export async function seed(url: string): Promise<Seeded> {
   }
   await sql`VACUUM ANALYZE`;
   await sql.end();
-  return { url, ids, deep, middling, shallow, instants, before: created?.at ?? '' };
+  return { url, ids, deep, middling, shallow, instants, before: created?.at ?? '', searchedBefore: searched?.at ?? '' };
 }
 
-export function subjectsOf({ url, ids, deep, middling, shallow, instants, before }: Seeded): Record<string, Subject> {
+/** Entities of whom PAGED at a time are in one place, all of them in another one before. */
+async function searchable(sql: postgres.Sql): Promise<void> {
+  const ids = Array.from({ length: SEARCHED }, newId);
+  for (const [expected, op] of ['created', 'updated'].entries()) {
+    const sets = ids.map((_, n) =>
+      JSON.stringify({ ...PROPERTIES, location: `place ${(n + expected) % (SEARCHED / PAGED)}` }),
+    );
+    await sql`
+      SELECT count(*) FROM clocktick.write_changes(
+        ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${SEARCHED}::int]), array_fill(${op}::text, ARRAY[${SEARCHED}::int]),
+        array_fill('searched'::text, ARRAY[${SEARCHED}::int]), array_fill(NULL::text, ARRAY[${SEARCHED}::int]),
+        (SELECT array_agg(CASE ${expected}::int WHEN 0 THEN s::jsonb ELSE jsonb_build_object('location', s::jsonb -> 'location') END)
+           FROM unnest(${sets}::text[]) s),
+        array_fill(NULL::jsonb, ARRAY[${SEARCHED}::int]), array_fill(NULL::uuid, ARRAY[${SEARCHED}::int]),
+        array_fill(NULL::jsonb, ARRAY[${SEARCHED}::int]), true)`;
+  }
+}
+
+export function subjectsOf({
+  url,
+  ids,
+  deep,
+  middling,
+  shallow,
+  instants,
+  before,
+  searchedBefore,
+}: Seeded): Record<string, Subject> {
   const read = (path: (id: string) => string) => ids.slice(0, ENTITIES / 2).map(path);
   const write = (path: (id: string) => string) => ids.slice(ENTITIES / 2).map(path);
   const asOf = (id: string, points: readonly (string | number)[]) =>
     points.map((point) => `/entities/${id}?asOf=${point}`);
   const ticks = (depth: number) => Array.from({ length: 500 }, (_, n) => 1 + ((n * 7919) % (depth - 1)));
+  const found = (asOf: string) =>
+    Array.from({ length: SEARCHED / PAGED }, (_, n) => {
+      const where = encodeURIComponent(JSON.stringify({ location: `place ${n}` }));
+      return `/entities?type=searched&where=${where}${asOf}`;
+    });
   const patch = { properties: { location: '#' } };
   const create = { type: 'friend', properties: { ...PROPERTIES, name: '#' } };
   return {
@@ -129,6 +169,8 @@ export function subjectsOf({ url, ids, deep, middling, shallow, instants, before
     },
     'page of 100 now': { of: 'service', method: 'GET', paths: ['/entities?type=paged'] },
     'page of 100, all changed since': { of: 'service', method: 'GET', paths: [`/entities?type=paged&asOf=${before}`] },
+    'page of 100 found by where': { of: 'service', method: 'GET', paths: found('') },
+    'page of 100 found by where as of then': { of: 'service', method: 'GET', paths: found(`&asOf=${searchedBefore}`) },
     'plain UPDATE': { of: 'rivals', method: 'PATCH', paths: write((id) => `/plain/${id}`), body: patch },
     'PATCH one property': { of: 'service', method: 'PATCH', paths: write((id) => `/entities/${id}`), body: patch },
     'textbook PATCH': { of: 'rivals', method: 'PATCH', paths: write((id) => `/textbook/${id}`), body: patch },
