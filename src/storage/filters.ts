@@ -75,8 +75,8 @@ const holdsThen = (sql: Sql): Fragment => sql`
                WHERE (${passes(sql, sql`v.value`)}) IS NOT TRUE)`;
 
 /**
- * Which entities hold what a condition `c` looks for (`during` an instant), or did (during all time until then), and since
- * which tick. By the value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at.
+ * Which entities held what a condition `c` looks for at any time of [from, until], since which tick, and while which. By the
+ * value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at.
  * (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever held of it.)
  */
 const holders = (sql: Sql, from: Fragment, until: Fragment): Fragment => sql`
