@@ -98,7 +98,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
             ...NOT_MODIFIED,
           },
           ASKING,
-          ['invalid_cursor', 'invalid_filter', 'overloaded'],
+          ['invalid_cursor', 'invalid_filter', 'too_much_to_read', 'overloaded'],
           READING,
         ),
       },
@@ -142,7 +142,7 @@ async function sendPage(storage: Storage, request: Asking, reply: FastifyReply):
 /** Which entities a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
   const { type = null, keyPrefix = null } = query;
-  const { where, everHad } = filterOf(query);
+  const { where, everHad } = filterOf(query, type);
   const deleted = query.deleted ?? (everHad.length > 0 || changedAfter !== null ? 'include' : 'exclude');
   return { type, keyPrefix, deleted, where, everHad, changedAfter };
 }

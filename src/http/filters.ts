@@ -1,9 +1,18 @@
 import type { Filter } from '../storage/filters.js';
-import { parseEverHad, parseFilter } from '../temporal/filter.js';
+import { parseEverHad, parseFilter, refuseManyOfAllTypes } from '../temporal/filter.js';
 
-/** What a query asks of properties. @throws Refusal `invalid_filter` */
-export const filterOf = (query: { where?: string | undefined; everHad?: string | undefined }): Filter => ({
-  where: query.where === undefined ? [] : parseFilter(query.where, 'where'),
-  everHad: query.everHad === undefined ? [] : parseEverHad(query.everHad, 'everHad'),
-  changedAfter: null,
-});
+type Query = { where?: string | undefined; everHad?: string | undefined };
+
+/** What a query asks of properties of a type, or of all types. @throws Refusal `invalid_filter` */
+export function filterOf({ where, everHad }: Query, type: string | null): Filter {
+  const filter = {
+    where: where === undefined ? [] : parseFilter(where, 'where'),
+    everHad: everHad === undefined ? [] : parseEverHad(everHad, 'everHad'),
+    changedAfter: null,
+  };
+  if (type === null) {
+    refuseManyOfAllTypes(filter.where, 'where');
+    refuseManyOfAllTypes(filter.everHad, 'everHad');
+  }
+  return filter;
+}

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { HistoryPage, Order } from '../storage/history.js';
-import type { Pin } from '../storage/pins.js';
+import { type Pin, pinOf } from '../storage/pins.js';
 import { isInstant } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { scalarText } from './text.js';
@@ -76,12 +76,18 @@ const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInst
 export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; place: string[] } {
   const [asOf = '', recordedAsOf = '', ...place] = readCursor(cursor, walk).map((part) => part.replace(',', '.'));
   if (![asOf, recordedAsOf].every(isOurInstant)) throw invalidCursor();
-  return { pin: { asOf, recordedAsOf }, place };
+  return { pin: pinOf(asOf, recordedAsOf), place };
 }
+
+/**
+ * Whether headers can repeat the URL: clients take 16 kB of headers (Node's), proxies less, and a page repeats it three times. What
+ * they would say can be made of the body.
+ */
+export const isSayable = ({ url }: FastifyRequest): boolean => url.length <= 2_000;
 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
-  if (cursor !== null) {
+  if (cursor !== null && isSayable(request)) {
     reply.header('link', linked(reply.getHeader('link'), `<${targetOf(request, { cursor })}>; rel="next"`));
   }
   return scalarText(cursor);

@@ -43,7 +43,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   invalid_activity_id: { status: 400, title: 'An activity is named by its UUID' },
   activity_given_twice: { status: 400, title: 'Both the body and Activity-Id give an activity' },
   unknown_activity: { status: 400, title: 'Activity-Id names no activity' },
-  too_much_to_count: { status: 400, title: 'More is recorded than can be counted in time' },
+  too_much_to_read: { status: 400, title: 'This asks for more than can be read in time' },
   as_of_in_future: { status: 400, title: 'The instant has not come yet' },
   entity_not_found: { status: 404, title: 'There is no such entity' },
   tick_not_found: { status: 404, title: 'The entity has no such tick' },

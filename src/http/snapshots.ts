@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Newest, type Pin, readNewest, readOldest } from '../storage/pins.js';
+import { type Newest, type Pin, pinOf, readNewest, readOldest } from '../storage/pins.js';
 import type { Storage } from '../storage/storage.js';
 import { isBefore } from '../temporal/point.js';
 import { sendJson } from './answers.js';
 import { isKnown } from './conditions.js';
 import { httpDate, mementoHeaders, selectInstant } from './memento.js';
-import { invalidCursor, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from './pages.js';
+import { invalidCursor, isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from './pages.js';
 import { IMMUTABLE, instantOf, REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
 import { arrayText, objectText, scalarText } from './text.js';
@@ -94,11 +94,12 @@ export function stampPage(
   reply
     .header('etag', tagOf(newest))
     .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
-    .header('link', `<${original}>; rel="original timegate"`)
     .header('vary', 'accept-datetime');
+  const isSaid = isSayable(request);
+  if (isSaid) reply.header('link', `<${original}>; rel="original timegate"`);
   if (newest.asOf === null) return reply;
   const { asOf, recordedAsOf } = newest;
-  if (!isFixed)
+  if (!isFixed && isSaid)
     reply.header('content-location', targetOf(request, saysAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }
@@ -147,10 +148,9 @@ async function positionOf(
   const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
   const recorded = recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf');
   for (const instant of [given, recorded]) if (instant !== null) await clock.waitUntilStable(instant);
-  if (given !== null && recorded !== null)
-    return { pin: { asOf: given, recordedAsOf: recorded }, place: null, isFixed: true };
+  if (given !== null && recorded !== null) return { pin: pinOf(given, recorded), place: null, isFixed: true };
   const stable = await clock.newestStable();
-  return { pin: { asOf: given ?? stable, recordedAsOf: recorded ?? stable }, place: null, isFixed: false };
+  return { pin: pinOf(given ?? stable, recorded ?? stable), place: null, isFixed: false };
 }
 
 /** The same two instants are the same snapshot, so they are its tag. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Collection } from '../storage/collections.js';
-import { readNewest } from '../storage/pins.js';
+import { pinOf, readNewest } from '../storage/pins.js';
 import type { Storage } from '../storage/storage.js';
 import { type CountRow, countValues, readTypeRanges, type TypeRangeRow } from '../storage/types.js';
 import { isUuid } from '../temporal/identity.js';
@@ -53,7 +53,7 @@ export function typeRoutes(app: App, storage: Storage): void {
             ...NOT_MODIFIED,
           },
           [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
-          ['invalid_condition', 'url_too_long', 'overloaded'],
+          ['invalid_condition', 'too_much_to_read', 'url_too_long', 'overloaded'],
           READING,
         ),
       },
@@ -61,7 +61,7 @@ export function typeRoutes(app: App, storage: Storage): void {
     async (request, reply) => {
       const { params, query } = request;
       const property = propertyOf(params.property);
-      const filter = filterOf(query);
+      const filter = filterOf(query, params.type);
       const collection = { type: params.type, keyPrefix: null, deleted: 'include', ...filter } satisfies Collection;
       const window = {
         from: query.from === undefined ? null : instantOf(query.from, 'from'),
@@ -95,7 +95,7 @@ export function typeRoutes(app: App, storage: Storage): void {
         params: parameters,
         querystring: z.strictObject({
           at: schemas.optionalList(
-            `When: up to ${MAX_ITEMS} RFC 3339 instants; without, the newest that is stable`,
+            `When: up to ${MAX_ITEMS} RFC 3339 instants; without, that of the newest change`,
             '2016-01-08T00:00:00Z,2017-01-08T00:00:00Z',
           ),
           recordedAsOf: schemas.asOfParameters.recordedAsOf,
@@ -117,7 +117,7 @@ export function typeRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_count'],
+          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_read'],
           ['url_too_long', 'overloaded'],
           READING,
         ),
@@ -131,9 +131,11 @@ export function typeRoutes(app: App, storage: Storage): void {
       for (const instant of recorded === null ? given : [...given, recorded])
         await storage.clock.waitUntilStable(instant);
       const stable = given.length > 0 && recorded !== null ? recorded : await storage.clock.newestStable();
-      const instants = given.length > 0 ? given : [stable];
-      const pin = { asOf: instants.at(-1) ?? stable, recordedAsOf: recorded ?? stable };
+      const pin = pinOf(given.at(-1) ?? stable, recorded ?? stable);
       const newest = await readNewest(storage, params.type, pin);
+      // As in collections, now is the instant of the newest change, so that the answer stays the same until there is another.
+      const now = newest.asOf === null ? [] : [newest.asOf];
+      const instants = given.length > 0 ? given : now;
       reply
         .header('etag', tagOf(newest))
         .header('cache-control', given.length > 0 && recorded !== null ? IMMUTABLE : REVALIDATE);

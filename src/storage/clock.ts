@@ -96,7 +96,7 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
   return {
     newestStable: async () => {
       const found = await look(null);
-      if (known === null) throw notStable('No instant', found);
+      if (known === null) throw notStable('No instant is', found);
       return known;
     },
     waitUntilStable: async (instant, isGone) => {
@@ -105,7 +105,7 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
       if (isKnown(instant)) return;
       const ahead = millisecondsBetween(found.clock, instant);
       if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
-      await until(() => isKnown(instant), { isGone, ahead, refusal: (last) => notStable(instant, last) });
+      await until(() => isKnown(instant), { isGone, ahead, refusal: (last) => notStable(`${instant} is not`, last) });
     },
     hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
     lag: async () => {
@@ -114,7 +114,7 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
     },
     waitUntilClear: async () => {
       if ((await look(null)).at !== null) return;
-      await until((found) => found.at !== null, { refusal: (last) => notStable('No newer instant', last) });
+      await until((found) => found.at !== null, { refusal: (last) => notStable('No newer instant is', last) });
     },
   };
 
@@ -220,5 +220,5 @@ function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Lo
         : heldBy !== null
           ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
           : 'the last transactions have only just ended';
-  return new Refusal('as_of_not_stable_yet', `${what} is stable yet: ${reason}.`);
+  return new Refusal('as_of_not_stable_yet', `${what} stable yet: ${reason}.`);
 }

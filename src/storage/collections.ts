@@ -1,7 +1,7 @@
 import type { Past } from '../temporal/entity.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
 import { type EntityRow, entitiesNow, entitiesThen, ofFields, propertiesThen } from './entities.js';
-import { readFailure } from './failures.js';
+import { pageFailure, readFailure } from './failures.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
 import type { Storage } from './storage.js';
@@ -143,7 +143,7 @@ export async function readPage(
       next: (top?.asOf && top.next) || null,
     };
   } catch (error) {
-    throw readFailure(error);
+    throw passesAll(collection) ? readFailure(error) : pageFailure(error);
   }
 }
 

@@ -32,6 +32,8 @@ export type Database = {
    * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does
    */
   page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  /** Counts in a page's stead, COUNTS at once, so that pages are not held up by what takes seconds. @throws as `page` */
+  count: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
   /**
    * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
    * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
@@ -59,6 +61,7 @@ export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enabl
 
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
+const COUNTS = 2;
 
 /** How a transaction ends. */
 type End = 'COMMIT' | 'ROLLBACK';
@@ -124,6 +127,8 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   let probes = connectProbe();
   const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
   const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
+  const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
+  const page: Database['page'] = (read, isGone) => forPages(() => read(pages), isGone);
   const connect = () => postgres(url, { ...options, max: 1 });
   const ends = { full: tooMany, late: tooLong };
   const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
@@ -144,7 +149,8 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
       return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
     },
     connect,
-    page: (read, isGone) => forPages(() => read(pages), isGone),
+    page,
+    count: (read, isGone) => forCounts(() => page(read, isGone), isGone),
     transaction: (end, work, isGone) => forClients[end](() => transact(connect(), end, work), isGone),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke

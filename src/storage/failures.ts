@@ -93,6 +93,14 @@ export function readFailure(error: unknown): unknown {
   return error;
 }
 
+/** The same of a read that may ask for more than can be read in time; asked again, it would take as long. */
+export function pageFailure(error: unknown): unknown {
+  if (!wasCancelled(error)) return readFailure(error);
+  return new Refusal('too_much_to_read', 'It would take too long to read what this asks for: ask for less at a time.', {
+    cause: error,
+  });
+}
+
 /** Translates what went wrong with a write, by the constraint's name where the database refused it. */
 export function writeFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;

@@ -76,7 +76,8 @@ const holdsThen = (sql: Sql): Fragment => sql`
 
 /**
  * Which entities held what a condition `c` looks for at any time of [from, until], since which tick, and while which. By the
- * value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at.
+ * value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at: many large values share
+ * one.
  * (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever held of it.)
  */
 const holders = (sql: Sql, from: Fragment, until: Fragment): Fragment => sql`
@@ -107,6 +108,11 @@ const keysOf = (sql: Sql): Fragment => sql`
      FROM unnest(CASE c.operator WHEN 'has' THEN ARRAY[jsonb_hash_extended(c.operand, 1), 3]
                                  WHEN 'hasKey' THEN ARRAY[hashtextextended(c.operand #>> '{}', 2), 3] END) i (item)) k`;
 
+/** Whether a tick of an entity that was found had been recorded by then: all had, where nothing was imported since. */
+const isRecorded = (sql: Sql, tick: Fragment, recorded: Fragment): Fragment => sql`
+  (NOT EXISTS (SELECT FROM late)
+   OR (SELECT t.recorded_at FROM clocktick.tick t WHERE t.entity_id = f.entity_id AND t.tick = ${tick}) <= ${recorded})`;
+
 /**
  * The parts of a statement, after `kind`, that find by index which entities are wanted: `driver` (n) names the part that
  * finds fewest, if any finds few enough, and `found` (n, entity_id) has what it found.
@@ -125,12 +131,11 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, { a
     SELECT f.entity_id
       FROM had c CROSS JOIN kind CROSS JOIN LATERAL ${keysOf(sql)}
      CROSS JOIN LATERAL (${holders(sql, sql`NULL`, at)}) f
-     WHERE (NOT EXISTS (SELECT FROM late)
-            OR (SELECT t.recorded_at FROM clocktick.tick t WHERE t.entity_id = f.entity_id AND t.tick = f.since) <= ${recorded})
-       AND (k.item_key IS NULL
-            OR EXISTS (SELECT FROM clocktick.property_range h
-                        WHERE h.entity_id = f.entity_id AND h.property = c.property AND h.vclock && f.while
-                          AND (${passes(sql, sql`h.value`)})))
+     WHERE CASE WHEN k.item_key IS NULL THEN ${isRecorded(sql, sql`f.since`, recorded)}
+                ELSE EXISTS (SELECT FROM clocktick.property_range h
+                              WHERE h.entity_id = f.entity_id AND h.property = c.property AND h.vclock && f.while
+                                AND lower(h.effective) <= ${at} AND ${isRecorded(sql, sql`lower(h.vclock)`, recorded)}
+                                AND (${passes(sql, sql`h.value`)})) END
      GROUP BY f.entity_id HAVING count(DISTINCT c.n) = (SELECT count(*) FROM had)
   ), found AS MATERIALIZED (
     SELECT c.n, f.entity_id

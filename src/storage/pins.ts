@@ -1,9 +1,19 @@
+import { isBefore } from '../temporal/point.js';
 import type { Fragment, Sql } from './database.js';
 import { readFailure } from './failures.js';
 import type { Storage } from './storage.js';
 
-/** What fixes a snapshot: what happened at or before `asOf` and was recorded at or before `recordedAsOf`, both stable. */
+/**
+ * What fixes a snapshot: what happened at or before `asOf` and was recorded at or before `recordedAsOf`, both stable. `asOf` is
+ * never the later one (`pinOf` sees to that), because nothing is recorded before it happens: so all ticks at or before it that
+ * were not imported are in the snapshot, and an instant is enough to look for what held then.
+ */
 export type Pin = { asOf: string; recordedAsOf: string };
+
+export const pinOf = (asOf: string, recordedAsOf: string): Pin => ({
+  asOf: isBefore(recordedAsOf, asOf) ? recordedAsOf : asOf,
+  recordedAsOf,
+});
 
 /**
  * What a snapshot shows at most: the instants of the newest change in it, and of the newest recording, which is a later

@@ -1,7 +1,6 @@
-import { Refusal } from '../temporal/refusal.js';
 import { type Collection, inOrder } from './collections.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
-import { readFailure, wasCancelled } from './failures.js';
+import { pageFailure } from './failures.js';
 import { valueThen } from './filters.js';
 import { activityText, closedRanges, PAGE_BYTES, type RangeRow } from './history.js';
 import { importedSince, kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAt } from './pins.js';
@@ -112,7 +111,7 @@ export async function readTypeRanges(
       next: asOf === null || nextId === null || nextFrom === null ? null : { id: nextId, from: nextFrom },
     };
   } catch (error) {
-    throw readFailure(error);
+    throw pageFailure(error);
   }
 }
 
@@ -131,10 +130,10 @@ const FEW_INSTANTS = 3;
  *
  * A range is counted at the instants that it spans. Of entities that were imported into the time before an instant after
  * `recordedAsOf`, whose ranges were cut since, the states are looked up all the same.
- * @throws Refusal `too_much_to_count`
+ * @throws Refusal `too_much_to_read`
  */
 export async function countValues(
-  { page }: Storage,
+  { count }: Storage,
   type: string,
   property: string,
   { instants, recordedAsOf }: { instants: readonly string[]; recordedAsOf: string },
@@ -142,7 +141,7 @@ export async function countValues(
   isGone?: () => boolean,
 ): Promise<CountRow[]> {
   try {
-    return await page((sql) => {
+    return await count((sql) => {
       const recorded = sql`${recordedAsOf}::text::timestamptz`;
       const isFew = instants.length <= FEW_INSTANTS;
       const looked = isFew
@@ -150,7 +149,9 @@ export async function countValues(
         : importedSince(sql, sql`(SELECT max(at) FROM instant)`, recorded);
       return sql<CountRow[]>`
       WITH RECURSIVE ${kinds(sql, type)}, instant AS MATERIALIZED (
-        SELECT u.at, u.n FROM unnest(${arrayText(instants)}::text::timestamptz[]) WITH ORDINALITY AS u (at, n)
+        -- Nothing is recorded before it happens: by what was recorded then, nothing is later.
+        SELECT u.at, least(u.at, ${recorded}) AS seen, u.n
+          FROM unnest(${arrayText(instants)}::text::timestamptz[]) WITH ORDINALITY AS u (at, n)
       ), looked AS MATERIALIZED (${looked}
       ), spanned AS MATERIALIZED (
         -- From after the last instant before it to the last one before its end.
@@ -164,7 +165,7 @@ export async function countValues(
                 UNION ALL
                 SELECT instant.n, held.value, 1
                   FROM looked JOIN clocktick.entity e ON e.id = looked.entity_id CROSS JOIN instant
-                 CROSS JOIN LATERAL (${stateAt(sql, sql`instant.at`, recorded)}) past
+                 CROSS JOIN LATERAL (${stateAt(sql, sql`instant.seen`, recorded)}) past
                  CROSS JOIN LATERAL (SELECT ${valueThen(sql, sql`${property}::text`)} AS value OFFSET 0) held
                  WHERE held.value IS NOT NULL) c
          GROUP BY n, value
@@ -182,16 +183,7 @@ export async function countValues(
        ORDER BY instant.at, min(ranked.rank) FILTER (WHERE listed.value IS NOT NULL)`;
     }, isGone);
   } catch (error) {
-    if (wasCancelled(error)) {
-      throw new Refusal(
-        'too_much_to_count',
-        `Of type ${type} more is recorded than could be counted in time: ask for fewer instants.`,
-        {
-          cause: error,
-        },
-      );
-    }
-    throw readFailure(error);
+    throw pageFailure(error);
   }
 }
 
@@ -210,4 +202,4 @@ const rangesOf = (sql: Sql, property: string): Fragment => sql`
 /** How many of the instants lie before one; all, where there is none. */
 const instantsBefore = (sql: Sql, at: Fragment): Fragment => sql`
   CASE WHEN ${at} IS NULL THEN (SELECT count(*)::int FROM instant)
-       ELSE width_bucket(${at} - interval '1 microsecond', (SELECT array_agg(instant.at ORDER BY instant.at) FROM instant)) END`;
+       ELSE width_bucket(${at} - interval '1 microsecond', (SELECT array_agg(instant.seen ORDER BY instant.n) FROM instant)) END`;

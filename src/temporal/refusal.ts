@@ -14,7 +14,7 @@ export type RefusalCode =
   | 'invalid_as_of'
   | 'invalid_cursor'
   | 'invalid_filter'
-  | 'too_much_to_count'
+  | 'too_much_to_read'
   | 'invalid_condition'
   | 'invalid_activity_id'
   | 'activity_given_twice'

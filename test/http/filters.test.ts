@@ -151,10 +151,15 @@ function pathOf(question: Question, more: Record<string, string> = {}): string {
 
 const keysOf = (answer: Answer) => list(answer.body.items).map((item) => text(object(item).key));
 
-async function walk(call: Call, question: Question, limit: string): Promise<Answer[]> {
-  const pages = [await call('GET', pathOf(question, { limit }))];
+async function walk(
+  call: Call,
+  question: Question,
+  limit: string,
+  more: Record<string, string> = {},
+): Promise<Answer[]> {
+  const pages = [await call('GET', pathOf(question, { limit, ...more }))];
   for (let next = pages[0]?.body.next; next; next = pages.at(-1)?.body.next)
-    pages.push(await call('GET', pathOf(question, { limit, cursor: text(next) })));
+    pages.push(await call('GET', pathOf(question, { limit, ...more, cursor: text(next) })));
   return pages;
 }
 
@@ -318,6 +323,26 @@ t.test('where, everHad and changedBetween find what the whole states say', async
     world.set('new', [{ at: now, properties: { p: 1 } }]);
   });
 
+  await t.test('by what was recorded at an instant, nothing is later than that', async (t) => {
+    const last = instants.at(-1) ?? '';
+    for (const recordedAsOf of instants.slice(0, 3)) {
+      for (const condition of [...EVER, ...CONDITIONS.filter(({ operator }) => operator === 'gte')]) {
+        for (const name of INDEXED.includes(condition.operator)
+          ? (['where', 'everHad'] as const)
+          : (['where'] as const)) {
+          const wanted = expected(world, { [name]: [condition], asOf: recordedAsOf });
+          for (const asOf of [{}, { asOf: last }]) {
+            const pages = await walk(call, { [name]: [condition], ...asOf }, '7', { recordedAsOf });
+            t.same(pages.flatMap(keysOf), wanted, `${name} ${say([condition], recordedAsOf)}`);
+          }
+        }
+      }
+      const since: [string, string] = [instants[0] ?? '', last];
+      const changed = await walk(call, { changedBetween: since }, '7', { recordedAsOf });
+      t.same(changed.flatMap(keysOf), expected(world, { changedBetween: [since[0], recordedAsOf] }));
+    }
+  });
+
   await t.test('nothing is found that was not recorded yet, nor lost because of what was', async (t) => {
     const before = text((await call('GET', '/entities?type=thing')).body.recordedAsOf);
     const key = 'k02';
@@ -366,7 +391,7 @@ t.test('names and values that are data; all types at once', async (t) => {
   }
 });
 
-t.test('an array of more than a thousand elements is found by any of them', async (t) => {
+t.test('an array of more than a hundred elements is found by any of them, and not before it had it', async (t) => {
   const { call } = await testService(t);
   const many = Array.from({ length: 1_500 }, (_, n) => `e${n}`);
   const put = (tags: Json) =>
@@ -376,6 +401,7 @@ t.test('an array of more than a thousand elements is found by any of them', asyn
     });
   const few = await put(many.slice(0, 10));
   const all = await put(many);
+  const more = await put([...many, 'later']);
   const rest = await put(many.slice(1_495));
   const cases: [parameter: string, filter: Json, at: Answer, isFound: boolean][] = [
     ['where', { tags: { has: 'e9' } }, few, true],
@@ -386,6 +412,8 @@ t.test('an array of more than a thousand elements is found by any of them', asyn
     ['where', { object: { hasKey: 'e1500' } }, all, false],
     ['where', { tags: { has: 'e1400' } }, rest, false],
     ['where', { tags: { has: 'e1499' } }, rest, true],
+    ['everHad', { tags: { has: 'later' } }, all, false],
+    ['everHad', { tags: { has: 'later' } }, more, true],
     ['everHad', { tags: { has: 'e1400' } }, few, false],
     ['everHad', { tags: { has: 'e1400' } }, rest, true],
     ['everHad', { tags: { has: 'e1500' } }, rest, false],
@@ -446,9 +474,21 @@ t.test('more than can be put in order: they are found by going through the colle
 
 t.test('what is asked wrongly is refused, and told where', async (t) => {
   const { call } = await testService(t);
-  const many = Object.fromEntries(Array.from({ length: 101 }, (_, n) => [`p${n}`, n]));
+  const many = Object.fromEntries(Array.from({ length: 21 }, (_, n) => [`p${n}`, n]));
   const cases: [query: Record<string, string>, code: string, path: string, message: RegExp][] = [
-    [{ where: '' }, 'invalid_filter', 'where', /JSON/],
+    [{ where: '' }, 'invalid_filter', 'where', /is empty/],
+    [
+      { where: JSON.stringify({ a: { in: [1, 2, 3, 4, 5] }, b: { in: [1, 2, 3, 4, 5, 6] } }) },
+      'invalid_filter',
+      'where',
+      /11 values.*type/,
+    ],
+    [
+      { everHad: JSON.stringify({ a: { in: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] } }) },
+      'invalid_filter',
+      'everHad',
+      /11 values.*type/,
+    ],
     [{ where: '{' }, 'invalid_filter', 'where', /JSON/],
     [{ where: '{"a": 1, "a": 2}' }, 'invalid_filter', 'where', /twice/],
     [{ where: '{"a": 9007199254740993}' }, 'invalid_filter', 'where', /\/a/],
@@ -459,7 +499,7 @@ t.test('what is asked wrongly is refused, and told where', async (t) => {
     [{ where: '"a"' }, 'invalid_filter', 'where', /object/],
     [{ where: '{"": 1}' }, 'invalid_filter', 'where', /name/],
     [{ where: '{"..": 1}' }, 'invalid_filter', 'where', /named/],
-    [{ where: JSON.stringify(many) }, 'invalid_filter', 'where', /101 conditions/],
+    [{ where: JSON.stringify(many) }, 'invalid_filter', 'where', /21 conditions/],
     [{ where: '{"a": {}}' }, 'invalid_filter', 'where', /\/a names no operator/],
     [{ where: '{"a": {"b": 1}}' }, 'invalid_filter', 'where', /\/a\/b is no operator here.*eq/],
     [{ where: '{"a": {"__proto__": 1}}' }, 'invalid_filter', 'where', /\/a\/__proto__/],
@@ -511,6 +551,15 @@ t.test('what is asked wrongly is refused, and told where', async (t) => {
     t.match(answer.body.detail, message);
   }
   t.match(await call('GET', '/entities?where=%7B%7D'), { status: 200 }, 'no condition is none');
+  const long = await call(
+    'GET',
+    `/entities?${new URLSearchParams({ where: JSON.stringify({ a: 'x'.repeat(14_000) }) })}`,
+  );
+  t.match(
+    [long.status, long.headers.link, long.headers['content-location']],
+    [200, undefined, undefined],
+    'not repeated',
+  );
   const page = await call('PUT', '/entities/thing:a', { type: 'thing', properties: { a: 1 } });
   await call('PUT', '/entities/thing:b', { type: 'thing', properties: { a: 1 } });
   t.equal(page.status, 201);
