@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Collection, readPage } from '../storage/collections.js';
+import { passesAll } from '../storage/filters.js';
 import type { Storage } from '../storage/storage.js';
 import { isKey, isUuid } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
@@ -123,8 +124,10 @@ async function sendPage(storage: Storage, request: Asking, reply: FastifyReply):
   const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);
   const withChanges = query.include === 'changes';
+  const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
   const question: Question = {
-    walk: ['entities', collection, ...(changedUntil === undefined ? [] : [changedUntil])],
+    // Without a filter as before there were filters: a cursor goes on at an instance of another version.
+    walk: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
     type,
     asOf: query.asOf ?? changedUntil,
     // `changedBetween` says as of when already.

@@ -8,7 +8,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { AS_OF, answers, READING, sendJson } from './answers.js';
 import type { App } from './app-type.js';
 import { changesText, rangeText } from './entity-text.js';
-import { namesOf } from './lists.js';
+import { namesOf, propertyOf } from './lists.js';
 import { historyCursor, historyPage, linkNext } from './pages.js';
 import { REVALIDATE } from './reads.js';
 import * as schemas from './schemas.js';
@@ -83,7 +83,8 @@ export function historyRoutes(app: App, storage: Storage): void {
         from: pointOf(query.from, 'from'),
         to: pointOf(query.to, 'to'),
       };
-      const walk = JSON.stringify(['ticks', question]);
+      const isWhole = question.properties === null && question.from === null && question.to === null;
+      const walk = isWhole ? `history ${address.id}` : JSON.stringify(['ticks', question]);
       const page = historyPage(query, walk);
       const history = await readTicks(storage, question, page);
       if (history.found !== 'page') throw absence(history, address, null);
@@ -149,15 +150,6 @@ export function historyRoutes(app: App, storage: Storage): void {
 
 const pointOf = (text: string | undefined, parameter: string): Point | null =>
   text === undefined ? null : parsePoint(text, parameter);
-
-/** No property was ever stored under a name that PostgreSQL cannot even look for. */
-export function propertyOf(name: string): string {
-  if (!name.includes('\0')) return name;
-  const message = 'cannot hold U+0000';
-  throw new Refusal('invalid_property_name', `A property's name ${message}.`, {
-    errors: [{ path: 'property', message }],
-  });
-}
 
 type Absence = { found: 'no entity' } | { found: 'no tick' } | { found: 'no property'; property: string };
 

@@ -74,3 +74,12 @@ export function tooMany(path: string, count: number): Refusal {
   const message = `names ${count}, more than ${MAX_ITEMS}`;
   return new Refusal('invalid_parameter', `${path} ${message}.`, { errors: [{ path, message }] });
 }
+
+/** No property was ever stored under a name that PostgreSQL cannot even look for. */
+export function propertyOf(name: string): string {
+  if (!name.includes('\0')) return name;
+  const message = 'cannot hold U+0000';
+  throw new Refusal('invalid_property_name', `A property's name ${message}.`, {
+    errors: [{ path: 'property', message }],
+  });
+}

@@ -84,7 +84,7 @@ export async function sendSnapshot(
 }
 
 /** What the headers of a page say: whether it can change, and by which URL it can be had for ever (RFC 7089). */
-export function stampPage(
+function stampPage(
   request: FastifyRequest,
   reply: FastifyReply,
   newest: Newest,

@@ -1,4 +1,4 @@
-import type { Condition } from '../temporal/filter.js';
+import { type Condition, INDEXED } from '../temporal/filter.js';
 import { arrayText, type Fragment, type Sql } from './database.js';
 import { importedSince, type Pin, stateAsOf } from './pins.js';
 
@@ -149,6 +149,9 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, { a
       FROM late JOIN clocktick.entity e ON e.id = late.entity_id CROSS JOIN LATERAL (${stateAsOf(sql, { asOf, recordedAsOf })}) past
      CROSS JOIN wanted c CROSS JOIN LATERAL (SELECT ${valueThen(sql, sql`c.property`)} AS value OFFSET 0) v
      WHERE ${passes(sql, sql`v.value`)}
+        -- Those that would have been found because they are so large, too.
+        OR c.operator IN ('has', 'hasKey') AND hashtextextended(c.property, hashtextextended(e.type, 3))
+           IN (SELECT i.item FROM clocktick.items_of(e.type, c.property, v.value) i (item))
     UNION ALL
     SELECT 0, ever.entity_id FROM ever
     UNION ALL
@@ -159,7 +162,7 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, { a
       LIMIT ${SORTED + 1})
   ), driver AS MATERIALIZED (
     SELECT finder.n
-      FROM (SELECT c.n FROM wanted c WHERE c.operator IN ('eq', 'in', 'has', 'hasKey')
+      FROM (SELECT c.n FROM wanted c WHERE c.operator = ANY (${arrayText(INDEXED)}::text::text[])
             UNION ALL SELECT 0 WHERE EXISTS (SELECT FROM had)
             UNION ALL SELECT -1 WHERE ${changedAfter}::text IS NOT NULL) finder
      CROSS JOIN LATERAL (SELECT count(*) AS size FROM found WHERE found.n = finder.n) found

@@ -139,7 +139,7 @@ export const propertyHistory = clocktick.table(
 /**
  * The items that values which are arrays or objects held, and when: elements of arrays, names of objects, each by a hash. An
  * item has one range for as long as it is there, however often the value changes around it. Triggers keep it
- * (drizzle/0010_values.sql); it is an index, and what it finds is looked at again.
+ * (drizzle/0010_held_values.sql); it is an index, and what it finds is looked at again.
  */
 export const itemHistory = clocktick.table(
   'item_history',

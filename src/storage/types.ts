@@ -170,7 +170,8 @@ export async function countValues(
                  WHERE held.value IS NOT NULL) c
          GROUP BY n, value
       ), ranked AS MATERIALIZED (
-        SELECT n, value, entities, row_number() OVER (PARTITION BY n ORDER BY entities DESC, value) AS rank FROM counted
+        SELECT n, value, entities, row_number() OVER (PARTITION BY n ORDER BY entities DESC, left(value::text, 100) COLLATE "C",
+                                    jsonb_hash_extended(value, 0)) AS rank FROM counted
       ), listed AS MATERIALIZED (
         SELECT n, rank, value::text AS value, sum(octet_length(value::text)) OVER (ORDER BY n, rank) AS bytes
           FROM ranked WHERE rank <= ${most}

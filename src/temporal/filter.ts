@@ -23,7 +23,7 @@ export type Operator = (typeof OPERATORS)[number];
 export type Condition = { property: string; operator: Operator; operand: Json };
 
 /** What an index answers, of now and of any time. */
-const INDEXED: readonly Operator[] = ['eq', 'in', 'has', 'hasKey'];
+export const INDEXED: readonly Operator[] = ['eq', 'in', 'has', 'hasKey'];
 
 /** How many conditions there may be, and how many values in `in`: each is looked for, and looked at. */
 const MOST = { conditions: 20, values: 100 };

@@ -64,7 +64,7 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
     'without property_history_open_values',
     {
       off: 'DROP INDEX clocktick.property_history_open_values',
-      on: `CREATE INDEX property_history_open_values ON clocktick.property_history ((${VALUE}), effective) WHERE upper_inf(vclock)`,
+      on: `CREATE INDEX property_history_open_values ON clocktick.property_history ((${VALUE}), lower(effective)) WHERE upper_inf(vclock)`,
     },
   ],
   [

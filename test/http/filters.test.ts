@@ -353,7 +353,12 @@ t.test('where, everHad and changedBetween find what the whole states say', async
           for (const name of ['where', 'everHad'] as const)
             texts.push((await call('GET', pathOf({ [name]: [condition], asOf }, { recordedAsOf: before }))).text);
       texts.push(
-        (await call('GET', pathOf({ changedBetween: [instants[3] ?? '', before] }, { recordedAsOf: before }))).text,
+        (
+          await call(
+            'GET',
+            pathOf({ changedBetween: [instants[3] ?? '', before] }, { recordedAsOf: before, include: 'changes' }),
+          )
+        ).text,
       );
       return texts;
     };
@@ -366,6 +371,25 @@ t.test('where, everHad and changedBetween find what the whole states say', async
     )[0]?.at;
     await importHistory(sql, 'thing', key, [{ at: later ?? '', op: 'updated', set: { p: 'imported' } }]);
     t.same(await answers(), told, 'by what was recorded before, all is as it was');
+    const exact = text((await call('GET', pathOf({ asOf: later ?? '' }))).body.asOf);
+    t.equal(exact, later, 'an import at the very instant of a pin');
+    const pinned = { asOf: later ?? '' };
+    t.same(
+      keysOf(await call('GET', pathOf({ where: [{ property: 'p', operator: 'eq', operand: 'imported' }], ...pinned }))),
+      [key],
+    );
+    t.same(
+      keysOf(
+        await call(
+          'GET',
+          pathOf(
+            { where: [{ property: 'p', operator: 'eq', operand: 'imported' }], ...pinned },
+            { recordedAsOf: before },
+          ),
+        ),
+      ),
+      [],
+    );
     const imported: Condition = { property: 'p', operator: 'eq', operand: 'imported' };
     t.same(keysOf(await call('GET', pathOf({ where: [imported], asOf: before }))), [key]);
     t.same(keysOf(await call('GET', pathOf({ everHad: [imported], asOf: before }))), [key]);
@@ -388,6 +412,31 @@ t.test('names and values that are data; all types at once', async (t) => {
         t.same(keysOf(answer), [`k${n}`], where);
       }
     }
+  }
+});
+
+t.test('a filtered walk over all types, in pages', async (t) => {
+  const { call } = await testService(t);
+  const made: string[] = [];
+  for (const type of ['b', 'a', 'c'])
+    for (const key of ['y', 'x', 'z']) {
+      const n = made.length;
+      await call('PUT', `/entities/${type}:${key}`, { type, properties: { n, is: n % 4 === 3 ? 'out' : 'in' } });
+      made.push(`${type}:${key} ${n % 4 === 3 ? 'out' : 'in'}`);
+    }
+  const wanted = made
+    .filter((one) => one.endsWith(' in'))
+    .map((one) => one.slice(0, 3))
+    .sort();
+  for (const filter of [{ where: '{"is": "in"}' }, { where: '{"is": {"ne": "out"}}' }, { everHad: '{"is": "in"}' }]) {
+    const found: string[] = [];
+    for (let cursor: string | undefined, pages = 0; pages === 0 || cursor !== undefined; pages++) {
+      const query = new URLSearchParams({ ...filter, limit: '2', ...(cursor === undefined ? {} : { cursor }) });
+      const { body } = await call('GET', `/entities?${query}`);
+      found.push(...list(body.items).map((item) => `${object(item).type}:${object(item).key}`));
+      cursor = typeof body.next === 'string' ? body.next : undefined;
+    }
+    t.same(found, wanted, JSON.stringify(filter));
   }
 });
 
