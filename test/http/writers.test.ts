@@ -114,7 +114,7 @@ t.test('many writers', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
     await sql.begin(async (tx) => {
       await tx.unsafe('ALTER TABLE clocktick.property_history DISABLE TRIGGER USER');
-      await tx`INSERT INTO clocktick.property_history VALUES (${id}, 'friend', 'a', '[1,9)', '0')`;
+      await tx`INSERT INTO clocktick.property_history VALUES (${id}, 'friend', 'a', '[1,9)', '0', tstzrange(now(), now() + '1 s'))`;
       await tx.unsafe('ALTER TABLE clocktick.property_history ENABLE TRIGGER USER');
     });
     const answer = await call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
