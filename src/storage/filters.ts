@@ -76,9 +76,9 @@ const holdsThen = (sql: Sql): Fragment => sql`
 
 /**
  * Which entities held what a condition `c` looks for at any time of [from, until], since which tick, and while which. By the
- * value itself, or by the items that arrays and objects have; what is found by an item is yet to be looked at: many large values share
- * one.
- * (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever held of it.)
+ * value itself, or by the items that arrays and objects have: what is found so is yet to be looked at, as all large values
+ * share one. (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever
+ * held of it.)
  */
 const holders = (sql: Sql, from: Fragment, until: Fragment): Fragment => sql`
   SELECT h.entity_id, lower(h.vclock) AS since, h.vclock AS while

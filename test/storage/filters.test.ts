@@ -155,8 +155,9 @@ t.test('a write looks at its own items only, by plans that were made while the t
   };
   await buffersOf(ids[0] ?? '');
   const buffers = await buffersOf(ids[1] ?? '');
-  // 23 items before and 5 after: each is looked for, 20 end and 2 begin, at 5 to 10 buffers each; 3,000 others share them.
-  t.ok(buffers > 0 && buffers < 700, `${buffers} buffers`);
+  // 23 items before and 5 after: each is looked for, 20 end and 2 begin; 334 buffers, although 3,000 others share them. Where what
+  // has gone was joined, it was 560.
+  t.ok(buffers > 0 && buffers < 450, `${buffers} buffers`);
   t.match(await wrongFindings(sql), NOTHING_WRONG);
   await hand.end();
 });
