@@ -7,7 +7,7 @@ WORKDIR /app
 # What the service needs at run time. Installing also mends postgres.js (`postinstall`), so that file comes along.
 FROM base AS dependencies
 COPY package.json package-lock.json ./
-COPY src/storage/mend-postgres.mjs src/storage/
+COPY src/storage/engine/mend-postgres.mjs src/storage/engine/
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
 
 # tsc needs no install script, and no binaries of other tools.

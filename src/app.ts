@@ -1,20 +1,20 @@
 import { type FastifyServerOptions, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-zod-openapi';
-import { refuseOtherAnswers } from './http/accept.js';
-import { activityRoutes } from './http/activities.js';
 import type { App, RequestTypes } from './http/app-type.js';
-import { readBodiesExactly } from './http/body.js';
-import { collectionRoutes } from './http/collections.js';
-import { describeRoutes, documentRoutes, showDocument } from './http/documents.js';
-import { entityRoutes } from './http/entities.js';
-import { healthRoutes } from './http/health.js';
-import { historyRoutes } from './http/history.js';
-import { mementoRoutes } from './http/memento.js';
-import { withOtherMethodsRefused } from './http/methods.js';
-import { metricRoutes } from './http/metrics.js';
-import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/problems.js';
-import { typeRoutes } from './http/types.js';
-import { type WriteRules, writeRoutes } from './http/writes.js';
+import { refuseOtherAnswers } from './http/protocol/accept.js';
+import { readBodiesExactly } from './http/protocol/body.js';
+import { mementoRoutes } from './http/protocol/memento.js';
+import { withOtherMethodsRefused } from './http/protocol/methods.js';
+import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/protocol/problems.js';
+import { activityRoutes } from './http/routes/activities.js';
+import { collectionRoutes } from './http/routes/collections.js';
+import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
+import { entityRoutes } from './http/routes/entities.js';
+import { healthRoutes } from './http/routes/health.js';
+import { historyRoutes } from './http/routes/history.js';
+import { metricRoutes } from './http/routes/metrics.js';
+import { typeRoutes } from './http/routes/type-history.js';
+import { type WriteRules, writeRoutes } from './http/routes/writes.js';
 import type { Storage } from './storage/storage.js';
 
 /** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */

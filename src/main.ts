@@ -1,11 +1,11 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
-import { checkServer } from './storage/database.js';
-import { startEmbedded } from './storage/embedded.js';
+import { startEmbedded } from './embedded/start.js';
+import { checkServer } from './storage/engine/pools.js';
 import { migrateDatabase } from './storage/migrate.js';
 import { openStorage } from './storage/storage.js';
-import { Unfit } from './storage/unfit.js';
+import { Unfit } from './unfit.js';
 
 /** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
 const REQUEST_GRACE_MS = 15_000;

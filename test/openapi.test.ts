@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { compileErrors, parse, validate } from '@readme/openapi-parser';
 import t from 'tap';
-import { PROBLEMS } from '../src/http/problems.js';
+import { PROBLEMS } from '../src/http/protocol/problems.js';
 import { isObject, type Json, type JsonObject } from '../src/temporal/json.js';
 import { testService } from './helper/service.js';
 

@@ -1,7 +1,7 @@
 import type { ActivityDetails } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
-import type { Database } from './database.js';
-import { readFailure, writeFailure } from './failures.js';
+import { readFailure, writeFailure } from './engine/failures.js';
+import type { Database } from './engine/pools.js';
 
 /** A recorded activity; what was not given is null, `metadata` is JSON text. */
 export type ActivityRow = {

@@ -1,7 +1,7 @@
 import type { Past } from '../temporal/entity.js';
-import { arrayText, type Fragment, type Sql } from './database.js';
+import { pageFailure, readFailure } from './engine/failures.js';
+import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { type EntityRow, entitiesNow, entitiesThen, ofFields, propertiesThen } from './entities.js';
-import { pageFailure, readFailure } from './failures.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
 import type { Storage } from './storage.js';

@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
-import { readFailure } from './failures.js';
-import { tickAt } from './history.js';
+import { readFailure } from './engine/failures.js';
+import { tickAt } from './ranges.js';
 import type { Storage } from './storage.js';
 import type { ChangeRow } from './ticks.js';
 

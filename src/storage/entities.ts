@@ -1,6 +1,6 @@
 import type { Entity, Past } from '../temporal/entity.js';
 import { isBefore, type Point } from '../temporal/point.js';
-import { arrayText, type Fragment, type Sql } from './database.js';
+import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import type { Storage } from './storage.js';
 
 /**

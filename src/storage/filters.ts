@@ -1,5 +1,5 @@
 import { type Condition, INDEXED } from '../temporal/filter.js';
-import { arrayText, type Fragment, type Sql } from './database.js';
+import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { importedSince, type Pin, stateAsOf } from './pins.js';
 
 /*

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Refusal } from '../temporal/refusal.js';
-import type { Database } from './database.js';
+import type { Database } from './engine/pools.js';
 import type { Storage } from './storage.js';
 
 const PATIENCE_MS = 2000;

@@ -1,5 +1,5 @@
-import { arrayText, type Database, type Sql } from './database.js';
-import { readFailure } from './failures.js';
+import { readFailure } from './engine/failures.js';
+import { arrayText, type Database, type Sql } from './engine/pools.js';
 
 /** A state of an entity that can be had for ever: its tick and the instant of it. A tombstone is none. */
 export type Memento = { tick: number; at: string };

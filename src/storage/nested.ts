@@ -1,9 +1,9 @@
 import type { Past } from '../temporal/entity.js';
 import type { Point } from '../temporal/point.js';
-import { arrayText, type Fragment, type Sql } from './database.js';
+import { readFailure } from './engine/failures.js';
+import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { asked, type EntityQuestion, type EntityRow, ofFields, propertiesThen, tickThen } from './entities.js';
-import { readFailure } from './failures.js';
-import { activityText, closedRanges, heldBy, PAGE_BYTES, type RangeRow } from './history.js';
+import { activityText, closedRanges, heldBy, PAGE_BYTES, type RangeRow } from './ranges.js';
 import type { Storage } from './storage.js';
 
 /** How many ranges an answer holds, of one property and of all: the newest. Beside them, PAGE_BYTES of what they hold. */

@@ -1,6 +1,6 @@
 import { isBefore } from '../temporal/point.js';
-import type { Fragment, Sql } from './database.js';
-import { readFailure } from './failures.js';
+import { readFailure } from './engine/failures.js';
+import type { Fragment, Sql } from './engine/pools.js';
 import type { Storage } from './storage.js';
 
 /**

@@ -1,7 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, stableClock } from './clock.js';
-import { type Ask, coalesce } from './coalesce.js';
-import { type Database, LOCK_PATIENCE_MS, MOST_FLIGHTS, openDatabase } from './database.js';
+import { concernsAll, concernsAllReads, readFailure } from './engine/failures.js';
+import { largeEntities } from './engine/large.js';
+import { type Database, LOCK_PATIENCE_MS, MOST_FLIGHTS, openDatabase } from './engine/pools.js';
+import { type Ask, coalesce } from './engine/sharing.js';
+import { type Clock, stableClock } from './engine/stable-instant.js';
+import { type InTurn, turns } from './engine/turns.js';
 import {
   asOfReader,
   type EntityQuestion,
@@ -11,10 +14,7 @@ import {
   readEntitiesNow,
   readEntitiesThen,
 } from './entities.js';
-import { concernsAll, concernsAllReads, readFailure } from './failures.js';
-import { largeEntities } from './large.js';
 import { type Around, type RelatedMemento, readMementosAround } from './mementos.js';
-import { type InTurn, turns } from './turns.js';
 import { type Applied, applyChanges, type WrittenChange } from './write.js';
 
 /** What the service reads from and writes to: the database, and what its requests share. */

@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
-import { arrayText, type Database, type Fragment, type Sql } from './database.js';
-import { readFailure } from './failures.js';
+import { readFailure } from './engine/failures.js';
+import { arrayText, type Database, type Fragment, type Sql } from './engine/pools.js';
 import {
   type ActivityText,
   activityText,
@@ -10,7 +10,7 @@ import {
   heldBy,
   PAGE_BYTES,
   tickFrom,
-} from './history.js';
+} from './ranges.js';
 
 /** What one tick did to one property, as JSON text; null: not set on that side. */
 export type ChangeRow = { property: string; from: string | null; to: string | null };

@@ -3,9 +3,9 @@ import { isObject, type JsonObject } from '../temporal/json.js';
 import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
-import { arrayText, type Sql } from './database.js';
+import { isLocked, lostRace, writeFailure } from './engine/failures.js';
+import { arrayText, type Sql } from './engine/pools.js';
 import { type EntityRow, readEntitiesNow } from './entities.js';
-import { isLocked, lostRace, writeFailure } from './failures.js';
 import type { Storage } from './storage.js';
 
 /** How often a write is tried on what is known of the entity before it takes the row's lock and cannot lose any more. */

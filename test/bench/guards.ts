@@ -2,7 +2,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
-import { startEmbedded } from '../../src/storage/embedded.js';
+import { startEmbedded } from '../../src/embedded/start.js';
 import { migrateDatabase } from '../../src/storage/migrate.js';
 
 /*

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { startEmbedded } from '../../src/storage/embedded.js';
+import { startEmbedded } from '../../src/embedded/start.js';
 import { migrateDatabase } from '../../src/storage/migrate.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { openDatabase } from '../../src/storage/database.js';
+import { openDatabase } from '../../src/storage/engine/pools.js';
 import { type Storage, storageOf } from '../../src/storage/storage.js';
 
 /** A statement as the storage sent it. */

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { startEmbedded } from '../../src/storage/embedded.js';
+import { startEmbedded } from '../../src/embedded/start.js';
 
 /*
  * One PostgreSQL server for a whole test run: TEST_DATABASE_URL, or the embedded one with its data kept between runs.

@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { z } from 'zod';
 import { buildApp } from '../../src/app.js';
 import type { App } from '../../src/http/app-type.js';
-import type { WriteRules } from '../../src/http/writes.js';
+import type { WriteRules } from '../../src/http/routes/writes.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { type TestDatabase, testDatabase } from './database.js';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { MOST_FLIGHTS, openDatabase } from '../../src/storage/database.js';
+import { MOST_FLIGHTS, openDatabase } from '../../src/storage/engine/pools.js';
 import { storageOf } from '../../src/storage/storage.js';
 import { type Answer, list, object, problem, serve, testService, text } from '../helper/service.js';
 

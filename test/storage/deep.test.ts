@@ -1,8 +1,8 @@
 import t from 'tap';
 import { type Collection, readPage } from '../../src/storage/collections.js';
-import { IN_ORDER } from '../../src/storage/database.js';
+import { IN_ORDER } from '../../src/storage/engine/pools.js';
 import type { Storage } from '../../src/storage/storage.js';
-import { countValues, readTypeRanges } from '../../src/storage/types.js';
+import { countValues, readTypeRanges } from '../../src/storage/type-history.js';
 import type { Condition, Operator } from '../../src/temporal/filter.js';
 import type { Json } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
-import { IN_ORDER } from '../../src/storage/database.js';
 import { readDiff } from '../../src/storage/diff.js';
-import { readRangeAsOf, readRanges } from '../../src/storage/history.js';
+import { IN_ORDER } from '../../src/storage/engine/pools.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
+import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { newId } from '../../src/temporal/identity.js';

@@ -1,0 +1,89 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { EntityRow } from '../../storage/entities.js';
+import type { ChangeRow } from '../../storage/ticks.js';
+import type { Outcome } from '../../storage/write.js';
+import { changesOf, type PropertyChange } from '../../temporal/patch.js';
+import { sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { etagOf } from '../protocol/conditions.js';
+import { changesText, entityText } from './entity-text.js';
+import { objectText, scalarText } from './json-text.js';
+
+/* How writes are answered: the answers themselves, and what the OpenAPI document says of them. */
+
+export const writeAnswer = {
+  ETag: schemas.etagHeader,
+  'Tick-At': schemas.tickAtHeader,
+  'Preference-Applied': schemas.preferenceAppliedHeader,
+};
+export const CREATED = {
+  201: {
+    description: 'The entity, created or revived',
+    body: schemas.entity,
+    headers: { ...writeAnswer, Location: schemas.locationHeader },
+  },
+};
+export const CHANGED = {
+  200: {
+    description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
+    body: z.union([schemas.entity, schemas.preview]),
+    headers: writeAnswer,
+  },
+  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswer },
+};
+export const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
+
+type Preferring = { prefer?: string | undefined };
+
+/**
+ * Answers a write: its entity as it now stands, or only its tag; a dry run with what it would do.
+ * @param begins the call creates: 201 when the entity was not there
+ */
+export function sendOutcome(
+  reply: FastifyReply,
+  outcome: Outcome,
+  { headers, query, begins = false }: { headers: Preferring; query: { dryRun: boolean }; begins?: boolean },
+): FastifyReply {
+  if (query.dryRun) return sendPreview(reply, outcome);
+  const { row, change } = outcome;
+  stamp(reply, row);
+  const isBegun = begins && (change?.op === 'created' || change?.op === 'restored');
+  if (isBegun) reply.header('location', `/entities/${row.id}`);
+  const minimal = isMinimal(headers.prefer);
+  reply.code(isBegun ? 201 : minimal ? 204 : 200);
+  if (!minimal) return sendJson(reply, entityText(row));
+  return reply.header('preference-applied', 'return=minimal').send(undefined);
+}
+
+/** The tick at which a write leaves its entity, and the instant of it. */
+export const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
+  reply.header('etag', etagOf(row.tick)).header('tick-at', row.updatedAt);
+
+/** Each preference of RFC 7240 section 2: its name, its value (perhaps quoted), and parameters that nobody asks for. */
+const PREFERENCE =
+  /(?:^|,)\s*([\w-]+)(?:\s*=\s*("(?:\\.|[^"\\])*"|[^\s,;"]*))?(?:\s*;\s*[\w-]*(?:\s*=\s*(?:"(?:\\.|[^"\\])*"|[^\s,;"]*))?)*\s*/g;
+
+/** `return=minimal`; of several the first counts, and other preferences are ignored, as section 2 has it. */
+function isMinimal(prefer: string | undefined): boolean {
+  const [first] = [...(prefer ?? '').matchAll(PREFERENCE)].filter(([, name]) => name?.toLowerCase() === 'return');
+  return /^"?minimal"?$/i.test(first?.[2] ?? '');
+}
+
+/** What a dry run would do. */
+export function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
+  return sendJson(
+    reply,
+    objectText([
+      ['op', scalarText(change?.op ?? null)],
+      ['changes', changesText(change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [])],
+      ['entity', entityText(row)],
+    ]),
+  );
+}
+
+const changeRow = ({ property, from, to }: PropertyChange): ChangeRow => ({
+  property,
+  from: from === undefined ? null : JSON.stringify(from),
+  to: to === undefined ? null : JSON.stringify(to),
+});

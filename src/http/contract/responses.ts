@@ -1,0 +1,142 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { PROBLEMS, type ProblemCode } from '../protocol/problems.js';
+import { type Header, header } from './schemas.js';
+
+/*
+ * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. Answers are
+ * made as text and never pass through these schemas in production; the tests hold every answer against them.
+ */
+
+/** An answer of success: what it means, its headers, the schema of its body (none: no body) and its type, if not JSON. */
+type Success = { description: string; body?: z.ZodType; media?: string; headers?: Record<string, Header> };
+
+/** What may go wrong with any request, and with one that the database has to answer. */
+const ANY: readonly ProblemCode[] = [
+  'bad_request',
+  'invalid_url',
+  'unknown_parameter',
+  'not_acceptable',
+  'request_timeout',
+  'headers_too_large',
+  'internal_error',
+];
+/** What may be wrong with a point in the past. */
+export const AS_OF = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
+
+export const READING: readonly ProblemCode[] = ['database_unavailable'];
+
+/** What may be wrong with a body. */
+export const BODY: readonly ProblemCode[] = [
+  'malformed_json',
+  'number_not_exact',
+  'text_not_storable',
+  'duplicate_name',
+  'nested_too_deep',
+  'invalid_body',
+  'unknown_field',
+  'body_too_large',
+  'unsupported_media_type',
+];
+
+/** What may go wrong with any write of an entity. */
+export const WRITING: readonly ProblemCode[] = [
+  'invalid_parameter',
+  'invalid_activity_id',
+  'unknown_activity',
+  'activity_already_ticked',
+  'history_conflict',
+  'entity_too_large',
+  'activity_too_large',
+  'too_many_writers',
+  'clock_stepped_back',
+  'overloaded',
+  'outcome_unknown',
+  'database_unavailable',
+];
+
+/** … of one that is addressed, and can be conditional. */
+export const CHANGING: readonly ProblemCode[] = [
+  'invalid_id',
+  'url_too_long',
+  'invalid_condition',
+  'precondition_failed',
+  'precondition_required',
+  ...WRITING,
+];
+
+const Problem = z
+  .looseObject({
+    type: z.string().meta({
+      description: '`urn:clocktick:problem:` and the code',
+      example: 'urn:clocktick:problem:entity_not_found',
+    }),
+    title: z.string().meta({ description: 'The same for every problem of this code' }),
+    status: z.int(),
+    code: z.string().meta({ description: 'Stable: to branch on' }),
+    detail: z.string().meta({ description: 'What and where, in a sentence for people' }),
+    id: z.string().optional().meta({ description: 'Of `entity_exists`: the entity that has the key' }),
+    tick: z
+      .int()
+      .optional()
+      .meta({ description: 'Where the refusal depends on it: the tick the entity is at, or was at' }),
+    errors: z
+      .array(z.strictObject({ path: z.string(), message: z.string() }))
+      .optional()
+      .meta({
+        description: 'Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header',
+      }),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
+
+/** All answers of a route: its successes by status, and its problems. */
+export function answers(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
+  const known = [...new Set([...ANY, ...codes.flat()])];
+  const statuses = [...new Set(known.map((code) => PROBLEMS[code].status))].sort((a, b) => a - b);
+  return Object.fromEntries([
+    ...Object.entries(successes).map(([status, success]) => [status, successOf(success)]),
+    ...statuses.map((status) => {
+      const ofStatus = known.filter((code) => PROBLEMS[code].status === status);
+      return [String(status), problemsOf(status, ofStatus)];
+    }),
+  ]);
+}
+
+const successOf = ({ description, body, media = 'application/json', headers }: Success) => ({
+  description,
+  ...(headers ? { headers } : {}),
+  ...(body ? { content: { [media]: { schema: body } } } : {}),
+});
+
+/** The headers of problems by their status. */
+const PROBLEM_HEADERS: Readonly<Record<number, Record<string, Header>>> = {
+  415: { Accept: header('The media types that the call takes', 'application/json') },
+  503: { 'Retry-After': header('Seconds until it makes sense to send the same again; not with outcome_unknown', '1') },
+};
+
+const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
+  description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('. '),
+  ...(PROBLEM_HEADERS[status] ? { headers: PROBLEM_HEADERS[status] } : {}),
+  content: {
+    'application/problem+json': {
+      schema: z.intersection(Problem, z.looseObject({ code: z.enum(codes) })),
+      examples: Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
+    },
+  },
+});
+
+/** What no route answers, but the lack of one. */
+const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
+
+/** An example of every problem, which the document refers to. */
+export const PROBLEM_EXAMPLES = Object.fromEntries(
+  Object.entries(PROBLEMS)
+    .filter(([code]) => !OF_NO_ROUTE.includes(code))
+    .map(([code, { status, title }]) => [
+      code,
+      { summary: title, value: { type: `urn:clocktick:problem:${code}`, title, status, code, detail: `${title}.` } },
+    ]),
+);
+
+/** Sends JSON text. */
+export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

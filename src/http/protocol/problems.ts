@@ -1,0 +1,233 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { RequestValidationError } from 'fastify-zod-openapi';
+import type { core } from 'zod';
+import { pointer } from '../../temporal/json.js';
+import { type Fault, Refusal, type RefusalCode } from '../../temporal/refusal.js';
+
+/** Refusals that only HTTP knows. */
+type HttpCode =
+  | 'bad_request'
+  | 'invalid_url'
+  | 'route_not_found'
+  | 'method_not_allowed'
+  | 'request_timeout'
+  | 'body_too_large'
+  | 'url_too_long'
+  | 'headers_too_large'
+  | 'unsupported_media_type'
+  | 'not_acceptable'
+  | 'internal_error';
+
+export type ProblemCode = RefusalCode | HttpCode;
+
+/** From code to status and title: the one table. */
+export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: string }>> = {
+  bad_request: { status: 400, title: 'The request is not valid HTTP' },
+  invalid_url: { status: 400, title: 'The URL is not well-formed' },
+  malformed_json: { status: 400, title: 'The body is not JSON' },
+  number_not_exact: { status: 400, title: 'A number would not be kept exactly' },
+  text_not_storable: { status: 400, title: 'A text cannot be kept' },
+  duplicate_name: { status: 400, title: 'A name stands twice in one object' },
+  nested_too_deep: { status: 400, title: 'The body is nested too deeply' },
+  invalid_body: { status: 400, title: 'The body is not what this call takes' },
+  unknown_field: { status: 400, title: 'The body has a field that this call does not know' },
+  invalid_property_name: { status: 400, title: 'A property cannot have this name' },
+  invalid_parameter: { status: 400, title: 'A parameter is not valid' },
+  unknown_parameter: { status: 400, title: 'This call does not know the parameter' },
+  invalid_id: { status: 400, title: 'This addresses no entity' },
+  invalid_as_of: { status: 400, title: 'This is no point in time' },
+  invalid_filter: { status: 400, title: 'This is no filter of properties' },
+  invalid_cursor: { status: 400, title: 'The cursor is not one of this walk' },
+  invalid_condition: { status: 400, title: 'If-Match or If-None-Match is not valid' },
+  invalid_activity_id: { status: 400, title: 'An activity is named by its UUID' },
+  activity_given_twice: { status: 400, title: 'Both the body and Activity-Id give an activity' },
+  unknown_activity: { status: 400, title: 'Activity-Id names no activity' },
+  too_much_to_read: { status: 400, title: 'This asks for more than can be read in time' },
+  as_of_in_future: { status: 400, title: 'The instant has not come yet' },
+  entity_not_found: { status: 404, title: 'There is no such entity' },
+  tick_not_found: { status: 404, title: 'The entity has no such tick' },
+  property_not_found: { status: 404, title: 'The entity never had such a property' },
+  activity_not_found: { status: 404, title: 'There is no such activity' },
+  route_not_found: { status: 404, title: 'There is no such resource' },
+  method_not_allowed: { status: 405, title: 'The resource does not know this method' },
+  not_acceptable: { status: 406, title: 'The answer has none of the accepted media types' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  entity_exists: { status: 409, title: 'The entity exists already' },
+  type_mismatch: { status: 409, title: 'The entity has another type' },
+  deleted_then: { status: 409, title: 'The entity was deleted at that point' },
+  patch_test_failed: { status: 409, title: 'A test of the JSON Patch does not hold' },
+  patch_not_applicable: { status: 409, title: 'The JSON Patch does not fit the entity' },
+  activity_already_ticked: { status: 409, title: 'The activity has already ticked the entity' },
+  history_conflict: { status: 409, title: 'The write contradicts the recorded history' },
+  entity_deleted: { status: 410, title: 'The entity is deleted' },
+  precondition_failed: { status: 412, title: 'The entity is not at the expected tick' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  entity_too_large: { status: 413, title: 'The entity is too large' },
+  activity_too_large: { status: 413, title: 'The activity is too large' },
+  url_too_long: { status: 414, title: 'The URL is too long' },
+  unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
+  precondition_required: { status: 428, title: 'This service takes no unconditional change' },
+  headers_too_large: { status: 431, title: 'The request line or a header is too large' },
+  internal_error: { status: 500, title: 'Something went wrong here' },
+  as_of_not_stable_yet: { status: 503, title: 'What was written by that instant is not settled yet' },
+  clock_stepped_back: { status: 503, title: "The database's clock is behind what was promised" },
+  too_many_writers: { status: 503, title: 'Too many writers of one entity' },
+  overloaded: { status: 503, title: 'Too many requests wait for the database' },
+  outcome_unknown: { status: 503, title: 'Nobody knows whether the write is kept' },
+  database_unavailable: { status: 503, title: 'The database is not available' },
+};
+
+/** Codes after which the same request may be sent again as it is. */
+const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
+  'as_of_not_stable_yet',
+  'clock_stepped_back',
+  'too_many_writers',
+  'overloaded',
+  'database_unavailable',
+]);
+
+/** An RFC 9457 problem. */
+type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  code: ProblemCode;
+  detail: string;
+  errors?: Fault[];
+  [member: string]: unknown;
+};
+
+const MAX_FAULTS = 20;
+const MAX_PATH = 300;
+
+export function problem(code: ProblemCode, detail: string, notes: Refusal['notes'] = {}): Problem {
+  const errors = notes.errors?.slice(0, MAX_FAULTS).map(({ path, message }) => ({ path: shorten(path), message }));
+  return {
+    type: `urn:clocktick:problem:${code}`,
+    ...PROBLEMS[code],
+    code,
+    detail: shorten(detail),
+    ...(errors ? { errors } : {}),
+    ...notes.members,
+  };
+}
+
+/** A name of a megabyte must not come back in every answer about it. */
+const shorten = (text: string) => (text.length > MAX_PATH ? `${text.slice(0, MAX_PATH).toWellFormed()}…` : text);
+
+export function send(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
+  if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
+  // A 404 or 410 could otherwise be kept (RFC 9110 section 15.1), and what is missing may come.
+  reply.header('cache-control', 'no-store');
+  return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
+}
+
+/** Whatever is thrown on the way, as a problem. Only what is nobody's refusal is logged, and told as 500 without words. */
+function problemOf(error: FastifyError | Error, request: FastifyRequest): Problem {
+  if (error instanceof Refusal) return problem(error.code, error.message, error.notes);
+  if ('validation' in error && error.validation) return problemOfValidation(error);
+  const code = 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return problem('body_too_large', 'The body is larger than this service takes.');
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return problem('unsupported_media_type', 'This call takes no body of this media type.');
+    case 'FST_ERR_BAD_URL':
+      return problem('invalid_url', 'The path is not well-formed percent-encoded UTF-8.');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return problem('url_too_long', 'A part of the path is longer than any id or name.');
+    default:
+  }
+  if ('statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500) {
+    return problem('bad_request', error.message);
+  }
+  request.log.error({ err: error, method: request.method, url: request.url }, 'request failed');
+  return problem('internal_error', 'The request could not be answered. Nothing is known to be wrong with it.');
+}
+
+function problemOfValidation(error: FastifyError): Problem {
+  const issues = (error.validation ?? []).flatMap((fault) =>
+    fault instanceof RequestValidationError ? [fault.params.issue] : [],
+  );
+  const inBody = error.validationContext === 'body';
+  const unknown = issues.some(isUnknown);
+  const code = inBody
+    ? unknown
+      ? 'unknown_field'
+      : 'invalid_body'
+    : unknown
+      ? 'unknown_parameter'
+      : 'invalid_parameter';
+  // What the code speaks of comes first.
+  const ordered = issues.toSorted((a, b) => Number(isUnknown(b)) - Number(isUnknown(a)));
+  const errors = ordered.flatMap((issue) => faultsOf(issue, inBody));
+  const [first] = errors;
+  const place = first && first.path !== '' ? `${first.path}: ` : '';
+  return problem(code, first ? `${place}${first.message}.` : error.message, { errors });
+}
+
+const isUnknown = (issue: core.$ZodIssue): boolean => issue.code === 'unrecognized_keys';
+
+function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
+  const pathOf = (tokens: readonly PropertyKey[]) =>
+    inBody ? pointer(tokens.map(String)) : tokens.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: `is not known here` }));
+  }
+  return [{ path: pathOf(issue.path), message: issue.message }];
+}
+
+/**
+ * Makes every error a problem+json. It takes four places: the error handler, the not-found handler, and, given with the
+ * options of Fastify, `frameworkErrors` and `clientErrorHandler`.
+ */
+export function answerWithProblems(app: FastifyInstance): void {
+  app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
+    send(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
+  );
+  app.setNotFoundHandler((request, reply) =>
+    send(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
+  );
+}
+
+/** Fastify takes what is no percent-encoded UTF-8 in a query as it stands, where in a path it refuses it. */
+export function refuseBadQueries(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const query = request.url.slice(request.url.indexOf('?') + 1 || request.url.length);
+    if (!query.includes('%')) return;
+    try {
+      decodeURIComponent(query);
+    } catch {
+      return send(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
+    }
+  });
+}
+
+/** Errors found before a route is: a malformed URL, a part of it that is too long. */
+export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(reply, problemOf(error, request));
+}
+
+/** Requests that are not HTTP at all are answered on the socket, which then closes. */
+export function clientErrorHandler(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+  // An answer is still due on this connection, perhaps that of a write: this one would be taken for it. A connection that
+  // is lost says what is true, that nobody knows.
+  if ('_httpMessage' in socket && socket._httpMessage) {
+    socket.destroy();
+    return;
+  }
+  const code: ProblemCode =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'headers_too_large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request_timeout'
+        : 'bad_request';
+  const body = JSON.stringify(problem(code, PROBLEMS[code].title));
+  const { status } = PROBLEMS[code];
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import { type ActivityRow, type ActivityTick, readActivity, recordActivity } from '../../storage/activities.js';
+import type { Storage } from '../../storage/storage.js';
+import { isUuid, newId } from '../../temporal/identity.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { arrayText, type Member, objectText, scalarText } from '../answers/json-text.js';
+import { REVALIDATE } from '../answers/reads.js';
+import type { App } from '../app-type.js';
+import { answers, BODY, READING, sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { invalidCursor, linkNext, readCursor, writeCursor } from '../protocol/pages.js';
+
+/** The calls on activities: who made changes, and why. */
+export function activityRoutes(app: App, storage: Storage): void {
+  app.post(
+    '/activities',
+    {
+      schema: {
+        operationId: 'recordActivity',
+        tags: ['activities'],
+        summary: 'Record an activity, for writes to name by Activity-Id',
+        querystring: schemas.noParameters,
+        body: schemas.jsonBody(schemas.givenActivity),
+        response: answers(
+          {
+            201: {
+              description: 'Recorded',
+              body: schemas.recordedActivity,
+              headers: { Location: schemas.locationHeader },
+            },
+          },
+          BODY,
+          ['activity_too_large', 'too_many_writers', 'outcome_unknown', 'database_unavailable'],
+        ),
+      },
+    },
+    async ({ body }, reply) => {
+      const activity = await recordActivity(storage, newId(), body);
+      reply.code(201).header('location', `/activities/${activity.id}`);
+      return sendJson(reply, objectText(membersOf(activity)));
+    },
+  );
+
+  app.get(
+    '/activities/:id',
+    {
+      schema: {
+        operationId: 'readActivity',
+        tags: ['activities'],
+        summary: 'An activity, and the ticks it made',
+        params: z.strictObject({
+          id: z.string().meta({ description: "The activity's UUID", example: schemas.EXAMPLE_ACTIVITY }),
+        }),
+        querystring: z.strictObject(schemas.pageParameters),
+        response: answers(
+          { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: schemas.linkHeader } } },
+          ['invalid_activity_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const id = activityId(request.params.id, 'id');
+      const { limit, cursor } = request.query;
+      const page = await readActivity(storage, id, { limit, after: afterOf(cursor, id) });
+      if (!page) throw new Refusal('activity_not_found', `There is no activity ${id}.`);
+      const last = page.more ? page.ticks.at(-1) : undefined;
+      const next = linkNext(request, reply, last ? writeCursor(`activity ${id}`, [last.id]) : null);
+      return sendJson(
+        reply.header('cache-control', REVALIDATE),
+        objectText([...membersOf(page.activity), ['ticks', arrayText(page.ticks.map(tickText))], ['next', next]]),
+      );
+    },
+  );
+}
+
+/** @throws Refusal `invalid_activity_id` */
+export function activityId(text: string, path: string): string {
+  if (isUuid(text)) return text.toLowerCase();
+  throw new Refusal('invalid_activity_id', 'An activity is named by its UUID.', {
+    errors: [{ path, message: 'is no UUID' }],
+  });
+}
+
+function afterOf(cursor: string | undefined, id: string): string | null {
+  if (cursor === undefined) return null;
+  const [after = ''] = readCursor(cursor, `activity ${id}`);
+  if (!isUuid(after)) throw invalidCursor();
+  return after;
+}
+
+const membersOf = ({ id, actor, reason, metadata, recordedAt }: ActivityRow): Member[] => [
+  ['id', scalarText(id)],
+  ['actor', actor === null ? undefined : scalarText(actor)],
+  ['reason', reason === null ? undefined : scalarText(reason)],
+  ['metadata', metadata ?? undefined],
+  ['recordedAt', scalarText(recordedAt)],
+];
+
+const tickText = ({ id, type, key, tick, at, op }: ActivityTick): string =>
+  objectText([
+    ['id', scalarText(id)],
+    ['type', scalarText(type)],
+    ['key', key === null ? undefined : scalarText(key)],
+    ['tick', scalarText(tick)],
+    ['at', scalarText(at)],
+    ['op', scalarText(op)],
+  ]);

@@ -1,0 +1,163 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { type Collection, readPage } from '../../storage/collections.js';
+import { passesAll } from '../../storage/filters.js';
+import type { Storage } from '../../storage/storage.js';
+import { isKey, isUuid } from '../../temporal/identity.js';
+import { isBefore } from '../../temporal/point.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { snapshotText } from '../answers/entity-text.js';
+import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from '../answers/reads.js';
+import { type Question, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
+import type { App } from '../app-type.js';
+import { filterOf } from '../contract/filters.js';
+import { answers, READING } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { goneOf } from '../protocol/caller.js';
+import { fieldsOf, MAX_ITEMS } from '../protocol/lists.js';
+import { acceptDatetime } from '../protocol/memento.js';
+import { sendNamed } from './entities-by-id.js';
+
+/** What does not go with `ids`. */
+const OF_COLLECTIONS = [
+  'type',
+  'keyPrefix',
+  'deleted',
+  'where',
+  'everHad',
+  'changedBetween',
+  'include',
+  'recordedAsOf',
+  'limit',
+  'cursor',
+] as const;
+
+const collectionQuery = z
+  .strictObject({
+    ids: schemas.optionalList(`These entities: up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
+    type: schemas.entityType
+      .optional()
+      .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
+    keyPrefix: z
+      .string()
+      .refine(isKey, { error: 'must have 1 to 512 characters, as a key' })
+      .optional()
+      .meta({ description: 'Those whose keys begin so; needs `type`' }),
+    deleted: z.enum(['exclude', 'include', 'only']).optional().meta({
+      description:
+        'Whether those that were deleted then are there, too, or only those; without, they are where it is asked for the past (everHad, changedBetween)',
+    }),
+    ...schemas.filters,
+    changedBetween: schemas.optional(
+      'Those that changed after the first of two instants, up to and with the second, as they were at that',
+      '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
+    ),
+    include: z
+      .enum(['changes'])
+      .optional()
+      .meta({ description: 'With changedBetween: also what differs between the two instants' }),
+    ...schemas.asOfParameters,
+    fields: schemas.fields,
+    limit: schemas.optionalLimit,
+    cursor: schemas.pageParameters.cursor,
+  })
+  .superRefine((query, context) => {
+    const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (query.ids !== undefined)
+      for (const name of OF_COLLECTIONS) if (query[name] !== undefined) refuse(name, 'does not go with ids');
+    if (query.keyPrefix !== undefined && query.type === undefined)
+      refuse('keyPrefix', 'needs type: keys are those of a type');
+    if (query.changedBetween !== undefined && query.asOf !== undefined)
+      refuse('asOf', 'does not go with changedBetween, which is as of its second instant');
+    if (query.changedBetween === undefined && query.include !== undefined)
+      refuse('include', 'needs changedBetween: what differs from when?');
+  });
+
+type CollectionQuery = z.output<typeof collectionQuery>;
+
+/** The call that reads many entities: those that it names, or a collection page by page. */
+export function collectionRoutes(app: App, storage: Storage): void {
+  app.get(
+    '/entities',
+    {
+      schema: {
+        operationId: 'readEntities',
+        tags: ['entities'],
+        summary: 'Read many entities, by their ids or page by page, as of an instant',
+        querystring: collectionQuery,
+        headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
+        response: answers(
+          {
+            200: {
+              description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
+              body: z.union([schemas.snapshotPage, schemas.entityList]),
+              headers: snapshotHeaders(
+                '/entities?type=friend',
+                'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
+              ),
+            },
+            ...NOT_MODIFIED,
+          },
+          ASKING,
+          ['invalid_cursor', 'invalid_filter', 'too_much_to_read', 'overloaded'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { ids } = request.query;
+      return ids === undefined ? sendPage(storage, request, reply) : sendNamed(storage, request, reply, ids);
+    },
+  );
+}
+
+type Asking = FastifyRequest & {
+  query: CollectionQuery;
+  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+};
+
+/** Answers with a page of a collection. */
+async function sendPage(storage: Storage, request: Asking, reply: FastifyReply): Promise<FastifyReply> {
+  const { query } = request;
+  const { type = null, limit = Number(schemas.DEFAULT_LIMIT) } = query;
+  const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
+  const collection = collectionOf(query, changedAfter);
+  const fields = fieldsOf(query.fields);
+  const withChanges = query.include === 'changes';
+  const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
+  const question: Question = {
+    // Without a filter as before there were filters: a cursor goes on at an instance of another version.
+    walk: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
+    type,
+    asOf: query.asOf ?? changedUntil,
+    // `changedBetween` says as of when already.
+    saysAsOf: changedUntil === undefined,
+    isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
+  };
+  return sendSnapshot(storage, request, reply, question, async (pin, place) => {
+    const after = place?.[0] ?? null;
+    const part = { after, limit, fields, withChanges };
+    const { newest, rows, next } = await readPage(storage, collection, pin, part, goneOf(request.raw));
+    return { newest, items: rows.map(snapshotText), next: next === null ? null : [next] };
+  });
+}
+
+/** Which entities a query asks for. @throws Refusal `invalid_filter` */
+function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
+  const { type = null, keyPrefix = null } = query;
+  const { where, everHad } = filterOf(query, type);
+  const deleted = query.deleted ?? (everHad.length > 0 || changedAfter !== null ? 'include' : 'exclude');
+  return { type, keyPrefix, deleted, where, everHad, changedAfter };
+}
+
+/** The two instants of `changedBetween`. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+function changedBetween(parameter: string | undefined): string[] {
+  if (parameter === undefined) return [];
+  const refuse = (message: string) =>
+    new Refusal('invalid_parameter', `changedBetween ${message}.`, { errors: [{ path: 'changedBetween', message }] });
+  const [from, until, ...more] = parameter.split(',').map((instant) => instantOf(instant, 'changedBetween'));
+  if (from === undefined || until === undefined || more.length > 0)
+    throw refuse('must be two instants with a comma between');
+  if (isBefore(until, from)) throw refuse('ends before it begins');
+  return [from, until];
+}

@@ -1,0 +1,96 @@
+import { fastifySwagger } from '@fastify/swagger';
+import { fastifySwaggerUi } from '@fastify/swagger-ui';
+import {
+  fastifyZodOpenApiPlugin,
+  fastifyZodOpenApiTransform,
+  fastifyZodOpenApiTransformObject,
+} from 'fastify-zod-openapi';
+import type { App } from '../app-type.js';
+import { PROBLEM_EXAMPLES } from '../contract/responses.js';
+import { noParameters } from '../contract/schemas.js';
+
+const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
+**range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
+
+Errors are RFC 9457 \`application/problem+json\` with a stable \`code\`. Unknown parameters and fields are refused, not
+ignored. A method that a path does not have is answered 405 with \`Allow\`.`;
+
+/** Collects what the routes say of themselves; to be registered before them. */
+export async function describeRoutes(app: App): Promise<void> {
+  await app.register(fastifyZodOpenApiPlugin);
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'clocktick',
+        version: '1',
+        summary: 'Entities that remember',
+        description: DESCRIPTION,
+        license: { name: 'Not licensed for use by others', identifier: 'UNLICENSED' },
+      },
+      servers: [{ url: '/', description: 'This service' }],
+      security: [],
+      components: { examples: PROBLEM_EXAMPLES },
+      tags: [
+        { name: 'entities', description: 'Entities, now and as they were' },
+        { name: 'history', description: 'Ticks of entities, ranges of properties' },
+        { name: 'types', description: 'All entities of a type at once' },
+        { name: 'activities', description: 'Who made changes, and why' },
+        { name: 'operations', description: 'For those who run the service' },
+      ],
+    },
+    transform: withAllHeaders,
+    transformObject: withOptionalBodies,
+  });
+}
+
+/** fastify-zod-openapi 5.7 keeps the headers of answers that have a body, and drops those of the others. */
+const withAllHeaders: typeof fastifyZodOpenApiTransform = (route) => {
+  const given = route.schema?.response;
+  const transformed = fastifyZodOpenApiTransform(route);
+  const made = transformed.schema.response;
+  if (!isRecord(given) || !isRecord(made)) return transformed;
+  for (const [status, answer] of Object.entries(made)) {
+    const from = given[status];
+    if (isRecord(answer) && isRecord(from) && !('content' in from)) answer.headers = from.headers;
+  }
+  return transformed;
+};
+
+/** @fastify/swagger 9.9 calls every body required; the schemas of the routes know better. */
+const withOptionalBodies: typeof fastifyZodOpenApiTransformObject = (given) => {
+  const document = fastifyZodOpenApiTransformObject(given);
+  const body = within(document, ['paths', '/entities/{id}/restore', 'post', 'requestBody']);
+  if (isRecord(body)) body.required = false;
+  return document;
+};
+
+const within = (value: unknown, [name, ...rest]: readonly string[]): unknown =>
+  name === undefined ? value : isRecord(value) ? within(value[name], rest) : undefined;
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** The document, at /openapi.yaml. */
+export function documentRoutes(app: App): void {
+  const schema = { hide: true, querystring: noParameters };
+  app.get('/openapi.yaml', { schema }, async (_request, reply) =>
+    reply.type('application/yaml').send(app.swagger({ yaml: true })),
+  );
+}
+
+/**
+ * The plugin's own policy has browsers ask for everything by https (`upgrade-insecure-requests`), so over http the page
+ * stays blank anywhere but on localhost.
+ */
+const POLICY = {
+  'default-src': ["'self'"],
+  'img-src': ["'self'", 'data:'],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'object-src': ["'none'"],
+  'frame-ancestors': ["'self'"],
+};
+
+/** Pages to read and try the document, at /docs. */
+export async function showDocument(app: App): Promise<void> {
+  await app.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: POLICY, uiConfig: { validatorUrl: null } });
+}

@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import type { FastifyReply } from 'fastify';
+import { type ListedRow, listEntities } from '../../storage/collections.js';
+import type { Storage } from '../../storage/storage.js';
+import { parseAddress } from '../../temporal/identity.js';
+import { entityText } from '../answers/entity-text.js';
+import { arrayText, objectText, scalarText } from '../answers/json-text.js';
+import { instantOf, REVALIDATE, sendUnlessKnown } from '../answers/reads.js';
+import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../protocol/lists.js';
+import { selectInstant } from '../protocol/memento.js';
+
+type Asking = {
+  query: { asOf?: string | undefined; fields?: string | string[] | undefined };
+  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+};
+
+/** Answers with the entities that `ids` names, now or as of an instant. */
+export async function sendNamed(
+  storage: Storage,
+  { query, headers }: Asking,
+  reply: FastifyReply,
+  ids: string | string[],
+): Promise<FastifyReply> {
+  const addresses = addressesOf(ids);
+  const date = headers['accept-datetime'];
+  const negotiated = date === undefined || query.asOf !== undefined ? null : await selectInstant(storage, date);
+  const instant = query.asOf === undefined ? negotiated : instantOf(query.asOf, 'asOf');
+  const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
+  const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
+  const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
+  reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');
+  return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
+}
+
+/**
+ * The entities that are asked for, each once, by their ids, with the caller's words for them.
+ * @throws Refusal `invalid_id`, `invalid_parameter`
+ */
+function addressesOf(parameter: string | string[]): Map<string, string> {
+  const items = itemsOf(parameter);
+  if (items.length > MAX_ITEMS) throw tooMany('ids', items.length);
+  const addresses = new Map<string, string>();
+  for (const item of items) {
+    const { id, said } = parseAddress(item, 'ids');
+    if (!addresses.has(id)) addresses.set(id, said);
+  }
+  return addresses;
+}
+
+function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
+  const items: string[] = [];
+  const missing: string[] = [];
+  for (const [id, said] of addresses) {
+    const row = found.get(id);
+    if (row && !row.deleted && row.properties !== null) {
+      items.push(entityText({ ...row, properties: row.properties }));
+      continue;
+    }
+    const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';
+    missing.push(
+      objectText([
+        ['id', scalarText(said)],
+        ['code', scalarText(code)],
+      ]),
+    );
+  }
+  return objectText([
+    ['items', arrayText(items)],
+    ['missing', arrayText(missing)],
+  ]);
+}
+
+type FoundRow = Extract<ListedRow, { tick: number }>;
+
+const tagOver = (states: readonly string[]): string =>
+  `"${createHash('sha256').update(states.join('\n')).digest('base64url').slice(0, 22)}"`;

@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import { type DiffEnd, readDiff } from '../../storage/diff.js';
+import type { EntityRow } from '../../storage/entities.js';
+import { type Nested, readNested } from '../../storage/nested.js';
+import type { Storage } from '../../storage/storage.js';
+import { begun, existing, living } from '../../temporal/entity.js';
+import { parseAddress } from '../../temporal/identity.js';
+import { parsePoint } from '../../temporal/point.js';
+import { changesText, entityText, nestedText } from '../answers/entity-text.js';
+import { objectText, scalarText } from '../answers/json-text.js';
+import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKnown } from '../answers/reads.js';
+import type { App } from '../app-type.js';
+import { AS_OF, answers, READING } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { goneOf } from '../protocol/caller.js';
+import { etagOf } from '../protocol/conditions.js';
+import { fieldsOf, includeOf } from '../protocol/lists.js';
+import {
+  acceptDatetime,
+  mementoHeaders,
+  mementoLinks,
+  ownLinks,
+  type ReadState,
+  selectMemento,
+  stampMemento,
+} from '../protocol/memento.js';
+
+const entityHeaders = {
+  ETag: schemas.etagHeader,
+  'Content-Location': schemas.contentLocationHeader,
+  ...mementoHeaders,
+  Link: schemas.header(
+    'Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento',
+    `</entities/${schemas.EXAMPLE_ID}>; rel="original timegate"`,
+  ),
+};
+
+/** The calls that read an entity: one of its states, and what differs between two. */
+export function entityRoutes(app: App, storage: Storage): void {
+  app.get(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'readEntity',
+        tags: ['entities'],
+        summary: 'Read an entity, now or as of a tick or an instant',
+        params: schemas.entityParameters,
+        querystring: z.strictObject({
+          asOf: schemas.optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
+          fields: schemas.fields,
+          include: schemas.optionalList(
+            'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
+            'history.location,history.name',
+          ),
+        }),
+        headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
+        response: answers(
+          {
+            200: { description: 'The entity', body: schemas.nestedEntity, headers: entityHeaders },
+            304: { ...NOT_MODIFIED[304], headers: entityHeaders },
+          },
+          ASKING,
+          ['url_too_long', 'entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
+          READING,
+        ),
+      },
+    },
+    async ({ params, query, headers, raw }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const question = { id, fields: fieldsOf(query.fields) };
+      const include = includeOf(query.include);
+      const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
+      const date = headers['accept-datetime'];
+      const read: ReadState<EntityRow & { nested?: Nested }> = include
+        ? (point) => readNested(storage, { ...question, ...include }, point, goneOf(raw))
+        : (point) =>
+            point ? storage.entityAsOf({ ...question, point }, goneOf(raw)) : storage.entityNow(question, goneOf(raw));
+      const row = point ? begun(await read(point), said, point) : await selectMemento(storage, read, date);
+      const entity = living(row, said);
+      // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
+      const isFixed = point !== null && 'tick' in point && date === undefined;
+      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
+      if (point || date !== undefined) stampMemento(reply, entity);
+      const links = date === undefined ? [] : await mementoLinks(storage, entity);
+      reply.header('link', [ownLinks(id), ...links].join(', '));
+      return sendUnlessKnown(reply, etagOf(entity.tick), headers, () =>
+        entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
+      );
+    },
+  );
+
+  app.get(
+    '/entities/:id/diff',
+    {
+      schema: {
+        operationId: 'diffEntity',
+        tags: ['entities'],
+        summary: 'What differs between two states of an entity',
+        params: schemas.entityParameters,
+        querystring: z.strictObject({
+          from: schemas.point('The one state: a tick, or an RFC 3339 instant', '1'),
+          to: schemas.optional('The other; without it, now', '2'),
+        }),
+        headers: readHeaders,
+        response: answers(
+          {
+            200: {
+              description: 'The difference',
+              body: schemas.diff,
+              headers: { ETag: { ...schemas.etagHeader, description: 'Over both ticks', example: '"1-2"' } },
+            },
+            ...NOT_MODIFIED,
+          },
+          ['invalid_id', ...AS_OF, 'invalid_parameter', 'invalid_condition'],
+          ['url_too_long', 'entity_not_found', 'tick_not_found'],
+          READING,
+        ),
+      },
+    },
+    async ({ params, query, headers }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const from = parsePoint(query.from, 'from');
+      const to = query.to === undefined ? null : parsePoint(query.to, 'to');
+      const diff = existing(await readDiff(storage, id, from, to), said);
+      const was = begun(diff.from ?? NOT_YET, said, from);
+      const becomes = begun(diff.to ?? NOT_YET, said, to ?? from);
+      reply.header('cache-control', REVALIDATE);
+      return sendUnlessKnown(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
+        objectText([
+          ['from', endText(was)],
+          ['to', endText(becomes)],
+          ['changes', changesText(diff.changes)],
+        ]),
+      );
+    },
+  );
+}
+
+const NOT_YET = { tick: null } as const;
+
+const endText = ({ tick, at, deleted }: DiffEnd): string =>
+  objectText([
+    ['tick', scalarText(tick)],
+    ['at', scalarText(at)],
+    ['deleted', deleted ? 'true' : undefined],
+  ]);

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { checkReady } from '../../storage/health.js';
+import type { Storage } from '../../storage/storage.js';
+import type { App } from '../app-type.js';
+import { answers, READING, sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+
+const status = (word: 'alive' | 'ready') => ({ description: 'Yes', body: z.strictObject({ status: z.literal(word) }) });
+
+/** The calls of whoever runs the service: does the process answer, and can it do its work. */
+export function healthRoutes(app: App, storage: Storage): void {
+  const schema = { tags: ['operations'], querystring: schemas.noParameters };
+
+  app.get(
+    '/health/live',
+    {
+      schema: {
+        operationId: 'isAlive',
+        summary: 'Does the process answer',
+        ...schema,
+        response: answers({ 200: status('alive') }),
+      },
+    },
+    async (_request, reply) => sendJson(reply, '{"status": "alive"}'),
+  );
+
+  app.get(
+    '/health/ready',
+    {
+      schema: {
+        operationId: 'isReady',
+        summary: 'Can it serve',
+        ...schema,
+        response: answers({ 200: status('ready') }, ['as_of_not_stable_yet'], READING),
+      },
+    },
+    async (_request, reply) => {
+      await checkReady(storage);
+      return sendJson(reply, '{"status": "ready"}');
+    },
+  );
+}

@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import { readRangeAsOf, readRanges } from '../../storage/ranges.js';
+import type { Storage } from '../../storage/storage.js';
+import { readTicks, type TickRow } from '../../storage/ticks.js';
+import { type Address, parseAddress } from '../../temporal/identity.js';
+import { type Point, parsePoint, pointText } from '../../temporal/point.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { changesText, rangeText } from '../answers/entity-text.js';
+import { arrayText, objectText, scalarText } from '../answers/json-text.js';
+import { REVALIDATE } from '../answers/reads.js';
+import type { App } from '../app-type.js';
+import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { namesOf, propertyOf } from '../protocol/lists.js';
+import { historyCursor, historyPage, linkNext } from '../protocol/pages.js';
+
+const propertyParameters = schemas.entityParameters.extend({
+  property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+});
+
+const tickQuery = z.strictObject({
+  property: schemas.optionalList(
+    'Only ticks that set, changed or removed one of these properties, and of their changes only those',
+    'location',
+  ),
+  from: schemas.optional('Only ticks in [from, to): a tick or an instant', '1'),
+  to: schemas.optional('The end of that window, itself not included', '3'),
+  order: schemas.order,
+  ...schemas.pageParameters,
+});
+
+const rangeQuery = z
+  .strictObject({
+    asOf: schemas.optional('The one range that contains this tick or instant, as it was then', '1'),
+    from: schemas.optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
+    to: schemas.optional('The end of that window, itself not included', '3'),
+    order: schemas.order,
+    ...schemas.pageParameters,
+  })
+  .refine(({ asOf, from, to, cursor }) => asOf === undefined || (from ?? to ?? cursor) === undefined, {
+    path: ['asOf'],
+    error: 'stands alone: it cannot be combined with from, to or cursor',
+  });
+
+/** The calls on the past of one entity: its ticks, and the ranges of one property. */
+export function historyRoutes(app: App, storage: Storage): void {
+  app.get(
+    '/entities/:id/history',
+    {
+      schema: {
+        operationId: 'readHistory',
+        tags: ['history'],
+        summary: 'The ticks of an entity, and what each changed',
+        params: schemas.entityParameters,
+        querystring: tickQuery,
+        response: answers(
+          {
+            200: {
+              description: 'A page of ticks',
+              body: schemas.tickPage,
+              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+            },
+          },
+          [
+            'invalid_id',
+            'url_too_long',
+            'invalid_as_of',
+            'invalid_property_name',
+            'invalid_parameter',
+            'invalid_cursor',
+          ],
+          ['entity_not_found', 'property_not_found'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { params, query } = request;
+      const address = parseAddress(params.id);
+      const question = {
+        id: address.id,
+        properties: namesOf(query.property, 'property'),
+        from: pointOf(query.from, 'from'),
+        to: pointOf(query.to, 'to'),
+      };
+      const isWhole = question.properties === null && question.from === null && question.to === null;
+      const walk = isWhole ? `history ${address.id}` : JSON.stringify(['ticks', question]);
+      const page = historyPage(query, walk);
+      const history = await readTicks(storage, question, page);
+      if (history.found !== 'page') throw absence(history, address, null);
+      const after = history.more ? history.ticks.at(-1)?.tick : undefined;
+      const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
+      return sendJson(
+        reply.header('cache-control', REVALIDATE),
+        objectText([
+          ['items', arrayText(history.ticks.map(tickText))],
+          ['next', linkNext(request, reply, cursor)],
+        ]),
+      );
+    },
+  );
+
+  app.get(
+    '/entities/:id/history/:property',
+    {
+      schema: {
+        operationId: 'readPropertyHistory',
+        tags: ['history'],
+        summary: 'The ranges of one property: which value held from when to when',
+        params: propertyParameters,
+        querystring: rangeQuery,
+        response: answers(
+          {
+            200: {
+              description: 'A page of ranges',
+              body: schemas.rangePage,
+              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+            },
+          },
+          ['invalid_id', ...AS_OF, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
+          ['url_too_long', 'entity_not_found', 'tick_not_found', 'property_not_found'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { query, params } = request;
+      const address = parseAddress(params.id);
+      const property = propertyOf(params.property);
+      const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
+      const walk = JSON.stringify(['ranges', address.id, property, window]);
+      const page = historyPage(query, walk);
+      const asOf = pointOf(query.asOf, 'asOf');
+      const history = asOf
+        ? await readRangeAsOf(storage, address.id, property, asOf)
+        : await readRanges(storage, address.id, property, window, page);
+      if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
+      const after = history.more ? history.ranges.at(-1)?.from : undefined;
+      const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
+      return sendJson(
+        reply.header('cache-control', REVALIDATE),
+        objectText([
+          ['items', arrayText(history.ranges.map(rangeText))],
+          ['next', linkNext(request, reply, cursor)],
+        ]),
+      );
+    },
+  );
+}
+
+const pointOf = (text: string | undefined, parameter: string): Point | null =>
+  text === undefined ? null : parsePoint(text, parameter);
+
+type Absence = { found: 'no entity' } | { found: 'no tick' } | { found: 'no property'; property: string };
+
+function absence(absent: Absence, { said }: Address, asOf: Point | null): Refusal {
+  const then = asOf ? ` as of ${pointText(asOf)}` : '';
+  if (absent.found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
+  if (absent.found === 'no tick')
+    return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf && pointText(asOf)} yet.`);
+  return new Refusal('property_not_found', `Entity ${said} never had a property ${absent.property}${then}.`);
+}
+
+const tickText = (row: TickRow): string =>
+  objectText([
+    ['tick', scalarText(row.tick)],
+    ['at', scalarText(row.at)],
+    ['recordedAt', row.recordedAt === row.at ? undefined : scalarText(row.recordedAt)],
+    ['imported', row.recordedAt === row.at ? undefined : 'true'],
+    ['op', scalarText(row.op)],
+    ['activity', row.activity ?? 'null'],
+    ['changes', changesText(row.changes)],
+  ]);

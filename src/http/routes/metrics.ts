@@ -1,0 +1,39 @@
+import { Gauge, Registry } from 'prom-client';
+import { z } from 'zod';
+import type { Storage } from '../../storage/storage.js';
+import type { App } from '../app-type.js';
+import { answers } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+
+/** What Prometheus asks for. */
+export function metricRoutes(app: App, storage: Storage): void {
+  const registry = new Registry();
+  new Gauge({
+    name: 'clocktick_stable_lag_seconds',
+    help: 'By how much the newest instant that can be read as of lies behind the clock of the database; NaN: nobody knows',
+    registers: [registry],
+    async collect() {
+      this.set(await storage.clock.lag().catch(() => Number.NaN));
+    },
+  });
+
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        operationId: 'readMetrics',
+        tags: ['operations'],
+        summary: 'Figures for Prometheus',
+        querystring: schemas.noParameters,
+        response: answers({
+          200: {
+            description: 'In the text format of Prometheus',
+            body: z.string().meta({ example: 'clocktick_stable_lag_seconds 0.002' }),
+            media: 'text/plain',
+          },
+        }),
+      },
+    },
+    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+  );
+}

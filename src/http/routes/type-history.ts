@@ -1,0 +1,191 @@
+import { z } from 'zod';
+import type { Collection } from '../../storage/collections.js';
+import { pinOf, readNewest } from '../../storage/pins.js';
+import type { Storage } from '../../storage/storage.js';
+import { type CountRow, countValues, readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js';
+import { isUuid } from '../../temporal/identity.js';
+import { isBefore } from '../../temporal/point.js';
+import { rangeMembers } from '../answers/entity-text.js';
+import { arrayText, objectText, scalarText } from '../answers/json-text.js';
+import { IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from '../answers/reads.js';
+import { type Question, sendSnapshot, snapshotHeaders, tagOf } from '../answers/snapshots.js';
+import type { App } from '../app-type.js';
+import { filterOf } from '../contract/filters.js';
+import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { goneOf } from '../protocol/caller.js';
+import { isKnown } from '../protocol/conditions.js';
+import { itemsOf, MAX_ITEMS, propertyOf, tooMany } from '../protocol/lists.js';
+import { acceptDatetime } from '../protocol/memento.js';
+import { isTick } from '../protocol/pages.js';
+
+const parameters = z.strictObject({
+  type: schemas.entityType,
+  property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+});
+
+/** The calls on all entities of a type at once: the history of one property, and who held what of it when. */
+export function typeRoutes(app: App, storage: Storage): void {
+  app.get(
+    '/types/:type/history/:property',
+    {
+      schema: {
+        operationId: 'readTypeHistory',
+        tags: ['types'],
+        summary: 'The ranges of one property of all entities of a type: who had which value from when to when',
+        params: parameters,
+        querystring: z.strictObject({
+          from: schemas.optional('Only ranges that overlap [from, to): an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
+          to: schemas.optional('The end of that window, itself not included', schemas.EXAMPLE_INSTANT),
+          ...schemas.filters,
+          ...schemas.asOfParameters,
+          ...schemas.pageParameters,
+        }),
+        headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
+        response: answers(
+          {
+            200: {
+              description: 'A page of ranges, in the order of the entities, those of one oldest first',
+              body: schemas.typeRangePage,
+              headers: snapshotHeaders('/types/friend/history/location?limit=100'),
+            },
+            ...NOT_MODIFIED,
+          },
+          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
+          ['invalid_condition', 'too_much_to_read', 'url_too_long', 'overloaded'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { params, query } = request;
+      const property = propertyOf(params.property);
+      const filter = filterOf(query, params.type);
+      const collection = { type: params.type, keyPrefix: null, deleted: 'include', ...filter } satisfies Collection;
+      const window = {
+        from: query.from === undefined ? null : instantOf(query.from, 'from'),
+        to: query.to === undefined ? null : instantOf(query.to, 'to'),
+      };
+      const question: Question = {
+        walk: ['ranges', collection, property, window],
+        type: params.type,
+        asOf: query.asOf,
+        saysAsOf: true,
+        isPlace: ([id = '', from = '', ...more]) => isUuid(id) && isTick(from) && more.length === 0,
+      };
+      return sendSnapshot(storage, request, reply, question, async (pin, place) => {
+        const [id, from] = place ?? [];
+        const after = id === undefined ? null : { id, from: Number(from) };
+        const part = { after, limit: query.limit };
+        const page = await readTypeRanges(storage, collection, property, window, pin, part, goneOf(request.raw));
+        const next = page.next === null ? null : [page.next.id, String(page.next.from)];
+        return { newest: page.newest, items: page.ranges.map(rangeText), next };
+      });
+    },
+  );
+
+  app.get(
+    '/types/:type/counts/:property',
+    {
+      schema: {
+        operationId: 'countValues',
+        tags: ['types'],
+        summary: 'How many entities of a type held each value of a property, at each of some instants',
+        params: parameters,
+        querystring: z.strictObject({
+          at: schemas.optionalList(
+            `When: up to ${MAX_ITEMS} RFC 3339 instants; without, that of the newest change`,
+            '2016-01-08T00:00:00Z,2017-01-08T00:00:00Z',
+          ),
+          recordedAsOf: schemas.asOfParameters.recordedAsOf,
+          limit: schemas.pageParameters.limit.meta({
+            description:
+              'How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says',
+          }),
+        }),
+        headers: readHeaders,
+        response: answers(
+          {
+            200: {
+              description: 'The counts, oldest instant first',
+              body: schemas.valueCounts,
+              headers: {
+                ETag: { ...schemas.etagHeader, description: 'What the instants can show' },
+                'Cache-Control': schemas.cacheControlHeader,
+              },
+            },
+            ...NOT_MODIFIED,
+          },
+          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_read'],
+          ['url_too_long', 'overloaded'],
+          READING,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { params, query, headers } = request;
+      const property = propertyOf(params.property);
+      const given = instantsOf(query.at);
+      const recorded = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
+      for (const instant of recorded === null ? given : [...given, recorded])
+        await storage.clock.waitUntilStable(instant);
+      const stable = given.length > 0 && recorded !== null ? recorded : await storage.clock.newestStable();
+      const pin = pinOf(given.at(-1) ?? stable, recorded ?? stable);
+      const newest = await readNewest(storage, params.type, pin);
+      // As in collections, now is the instant of the newest change, so that the answer stays the same until there is another.
+      const now = newest.asOf === null ? [] : [newest.asOf];
+      const instants = given.length > 0 ? given : now;
+      reply
+        .header('etag', tagOf(newest))
+        .header('cache-control', given.length > 0 && recorded !== null ? IMMUTABLE : REVALIDATE);
+      if (isKnown(tagOf(newest), headers['if-none-match'])) return reply.code(304).send(undefined);
+      const counted = { instants, recordedAsOf: pin.recordedAsOf };
+      const rows = await countValues(storage, params.type, property, counted, query.limit, goneOf(request.raw));
+      return sendJson(reply, countsText(rows));
+    },
+  );
+}
+
+/** The instants of a list, in order, each once. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+function instantsOf(parameter: string | string[] | undefined): string[] {
+  if (parameter === undefined) return [];
+  const items = itemsOf(parameter);
+  if (items.length > MAX_ITEMS) throw tooMany('at', items.length);
+  const instants = items.map((item) => instantOf(item, 'at')).sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  return instants.filter((instant, n) => n === 0 || isBefore(instants[n - 1] ?? '', instant));
+}
+
+const rangeText = (row: TypeRangeRow): string =>
+  objectText([
+    ['id', scalarText(row.id)],
+    ['key', row.key === null ? undefined : scalarText(row.key)],
+    ...rangeMembers(row),
+  ]);
+
+/** The rows of an instant come one after the other; what has no value counts all others. */
+function countsText(rows: readonly CountRow[]): string {
+  const instants = new Map<string, { values: string[]; entities: number; others: number }>();
+  for (const { at, value, entities } of rows) {
+    const counts = instants.get(at) ?? { values: [], entities: 0, others: 0 };
+    instants.set(at, counts);
+    counts.entities += entities;
+    if (value === null) counts.others += entities;
+    else {
+      counts.values.push(
+        objectText([
+          ['value', value],
+          ['entities', scalarText(entities)],
+        ]),
+      );
+    }
+  }
+  const items = [...instants].map(([at, { values, entities, others }]) =>
+    objectText([
+      ['at', scalarText(at)],
+      ['entities', scalarText(entities)],
+      ['values', arrayText(values)],
+      ['others', scalarText(others)],
+    ]),
+  );
+  return objectText([['items', arrayText(items)]]);
+}

@@ -1,0 +1,344 @@
+import { z } from 'zod';
+import type { Storage } from '../../storage/storage.js';
+import { writeEntity } from '../../storage/write.js';
+import {
+  beforeTombstone,
+  create,
+  creation,
+  type Intent,
+  jsonPatchOf,
+  MAX_PROPERTIES,
+  mergePatchOf,
+  newActivity,
+  patch,
+  put,
+  remove,
+  replacement,
+  restore,
+  reversion,
+  revert,
+} from '../../temporal/change.js';
+import type { Conditions } from '../../temporal/conditions.js';
+import type { Activity, ActivityDetails } from '../../temporal/entity.js';
+import { parseAddress } from '../../temporal/identity.js';
+import { parsePoint } from '../../temporal/point.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { CHANGED, CREATED, PREVIEWED, sendOutcome, sendPreview, stamp, writeAnswer } from '../answers/outcomes.js';
+import type { App } from '../app-type.js';
+import { AS_OF, answers, BODY, CHANGING, WRITING } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { goneOf } from '../protocol/caller.js';
+import { ifMatchOf, ifNoneMatchOf } from '../protocol/conditions.js';
+import { activityId } from './activities.js';
+
+const activity = schemas.givenActivity.optional();
+
+const toCreate = z.strictObject({
+  type: schemas.entityType,
+  key: schemas.entityKey.optional(),
+  properties: schemas.properties,
+  activity,
+});
+const toPut = z.strictObject({ type: schemas.entityType, properties: schemas.properties, activity });
+const toPatch = z.strictObject({
+  properties: schemas.properties.meta({ description: 'A merge patch (RFC 7396): null removes, objects merge' }),
+  activity,
+});
+const toRestore = z.strictObject({ activity });
+/** z.array would tell of each of half a million wrong items, which took 3 s. */
+function isNames(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_PROPERTIES) return false;
+  return value.every((name) => typeof name === 'string');
+}
+
+const toRevert = z.strictObject({
+  to: z
+    .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
+    .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
+  properties: z
+    .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
+    .meta({
+      description: 'The names of the properties to revert; without them, the whole entity',
+      override: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: MAX_PROPERTIES },
+      example: ['location'],
+    })
+    .optional(),
+  activity,
+});
+
+const writeParameters = z.strictObject({
+  dryRun: z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta({ description: 'Answers what would be written, and writes nothing' }),
+});
+
+const writeHeaders = z.looseObject({
+  'if-match': schemas.optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"'),
+  'if-none-match': schemas.optional('Writes only at none of these ticks, or `*`: only if it is not there', '*'),
+  'activity-id': schemas.optional('The activity of the write, recorded before', schemas.EXAMPLE_ACTIVITY),
+  prefer: schemas.optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
+});
+
+/** How the service is to be written to. */
+export type WriteRules = {
+  /**
+   * A change must name the tick that was seen, or say by `If-None-Match: *` that none was (428 otherwise), so that nobody
+   * overwrites what they have not seen. A POST creates or refuses, so it needs none.
+   */
+  requireCondition: boolean;
+};
+
+/** The calls that write entities. */
+export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void {
+  app.post(
+    '/entities',
+    {
+      schema: {
+        operationId: 'createEntity',
+        tags: ['entities'],
+        summary: 'Create an entity',
+        description: 'The key of a deleted entity revives it: its ticks go on, with the new properties.',
+        querystring: writeParameters,
+        headers: writeHeaders,
+        body: schemas.jsonBody(toCreate),
+        response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+          'invalid_condition',
+          'precondition_failed',
+          'invalid_property_name',
+          'activity_given_twice',
+          'entity_exists',
+        ]),
+      },
+    },
+    async ({ body, headers, query, raw }, reply) => {
+      const wanted = creation(body, activityOf(headers, body.activity));
+      const conditions = conditionsOf(headers);
+      const outcome = await writeEntity(storage, {
+        id: wanted.id,
+        decide: (current) => create(current, wanted, conditions),
+        activity: wanted.activity,
+        assume: 'absent',
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      return sendOutcome(reply, outcome, { headers, query, begins: true });
+    },
+  );
+
+  app.put(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'putEntity',
+        tags: ['entities'],
+        summary: 'Give an entity its whole new state',
+        description:
+          'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: writeHeaders,
+        body: schemas.jsonBody(toPut),
+        response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
+          'invalid_property_name',
+          'activity_given_twice',
+          'type_mismatch',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query, raw }, reply) => {
+      const address = parseAddress(params.id);
+      const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
+      const outcome = await writeEntity(storage, {
+        id: address.id,
+        decide: (current) => put(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      return sendOutcome(reply, outcome, { headers, query, begins: true });
+    },
+  );
+
+  app.patch(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'patchEntity',
+        tags: ['entities'],
+        summary: 'Change some properties of an entity',
+        description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: writeHeaders,
+        body: {
+          required: true as const,
+          content: {
+            'application/json': { schema: toPatch },
+            'application/merge-patch+json': { schema: toPatch },
+            'application/json-patch+json': { schema: schemas.jsonPatch },
+          },
+        },
+        response: answers(CHANGED, BODY, CHANGING, [
+          'invalid_property_name',
+          'activity_given_twice',
+          'entity_not_found',
+          'entity_deleted',
+          'patch_test_failed',
+          'patch_not_applicable',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query, raw }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = Array.isArray(body)
+        ? jsonPatchOf(intentOf(said, headers), body)
+        : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current) => patch(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      return sendOutcome(reply, outcome, { headers, query });
+    },
+  );
+
+  app.delete(
+    '/entities/:id',
+    {
+      schema: {
+        operationId: 'deleteEntity',
+        tags: ['entities'],
+        summary: 'Delete an entity; its history stays',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: writeHeaders,
+        response: answers(
+          { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
+          CHANGING,
+          ['invalid_body', 'entity_not_found'],
+        ),
+      },
+    },
+    async ({ params, headers, query, raw }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = intentOf(said, headers);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current) => remove(current, wanted),
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      if (query.dryRun) return sendPreview(reply, outcome);
+      return stamp(reply.code(204), outcome.row).send(undefined);
+    },
+  );
+
+  app.post(
+    '/entities/:id/restore',
+    {
+      schema: {
+        operationId: 'restoreEntity',
+        tags: ['entities'],
+        summary: 'Undo a deletion: the properties as they were before it',
+        description: 'Of an entity that is not deleted: nothing, and no tick.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: writeHeaders,
+        body: schemas.optionalBody(toRestore),
+        response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
+      },
+    },
+    async ({ params, body, headers, query, raw }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const wanted = intentOf(said, headers, body?.activity);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current, past) => restore(current, past, wanted),
+        pastOf: beforeTombstone,
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      return sendOutcome(reply, outcome, { headers, query });
+    },
+  );
+
+  app.post(
+    '/entities/:id/revert',
+    {
+      schema: {
+        operationId: 'revertEntity',
+        tags: ['entities'],
+        summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
+        description: 'A new tick, like any change; a deleted entity can be brought back whole.',
+        params: schemas.entityParameters,
+        querystring: writeParameters,
+        headers: writeHeaders,
+        body: schemas.jsonBody(toRevert),
+        response: answers(CHANGED, BODY, CHANGING, [
+          'activity_given_twice',
+          'invalid_property_name',
+          ...AS_OF,
+          'entity_not_found',
+          'tick_not_found',
+          'deleted_then',
+          'entity_deleted',
+        ]),
+      },
+    },
+    async ({ params, body, headers, query, raw }, reply) => {
+      const { id, said } = parseAddress(params.id);
+      const to = parsePoint(String(body.to), '/to');
+      const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
+      const outcome = await writeEntity(storage, {
+        id,
+        decide: (current, past) => revert(current, past, wanted),
+        pastOf: () => to,
+        activity: wanted.activity,
+        dryRun: query.dryRun,
+        isGone: goneOf(raw),
+      });
+      return sendOutcome(reply, outcome, { headers, query });
+    },
+  );
+
+  function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
+    const conditions = conditionsOf(headers);
+    const { ifMatch, ifNoneMatch } = conditions;
+    if (rules.requireCondition && !(ifMatch && 'ticks' in ifMatch) && !(ifNoneMatch && 'any' in ifNoneMatch)) {
+      throw new Refusal(
+        'precondition_required',
+        'Say by If-Match which tick you have seen, or by If-None-Match: * that none.',
+      );
+    }
+    return { said, conditions, activity: activityOf(headers, details) };
+  }
+}
+
+type WriteHeaders = {
+  'if-match'?: string | undefined;
+  'if-none-match'?: string | undefined;
+  'activity-id'?: string | undefined;
+  prefer?: string | undefined;
+};
+
+/** @throws Refusal `invalid_condition` */
+const conditionsOf = (headers: WriteHeaders): Conditions => ({
+  ifMatch: ifMatchOf(headers['if-match']),
+  ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
+});
+
+/** @throws Refusal `invalid_activity_id`, `activity_given_twice` */
+function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {
+  const named = headers['activity-id'];
+  if (named === undefined) return details ? newActivity(details) : null;
+  const id = activityId(named, 'Activity-Id');
+  if (!details) return { id, details: null };
+  const message = 'stands beside Activity-Id: give one of them';
+  throw new Refusal('activity_given_twice', `activity ${message}.`, { errors: [{ path: '/activity', message }] });
+}

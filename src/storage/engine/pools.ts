@@ -1,0 +1,226 @@
+import pLimit from 'p-limit';
+import postgres from 'postgres';
+import { Refusal } from '../../temporal/refusal.js';
+import { Unfit } from '../../unfit.js';
+import { brokeUnderWay, unavailable } from './failures.js';
+
+/** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
+export type Sql = postgres.ISql;
+
+/** A piece of a statement, composed into others. */
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
+
+/**
+ * What the service keeps open to PostgreSQL: pools apart, because postgres.js queues a statement behind others on a busy
+ * connection, and writers that wait for a locked row must not hold up readers or the health check.
+ */
+export type Database = {
+  /** Statements that one request asks, each a transaction of its own. */
+  sql: postgres.Sql;
+  /** Reads that requests share (coalesce.ts). Each goes by index whatever the statistics say. */
+  sharedReads: postgres.Sql;
+  /** Writes that requests share, and which wait for nobody's lock. */
+  sharedWrites: postgres.Sql;
+  /**
+   * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
+   * given up, and the next question gets another.
+   * @throws Refusal `database_unavailable` after PROBE_PATIENCE_MS
+   */
+  probe: <T>(ask: (sql: Sql) => Promise<T>) => Promise<T>;
+  /**
+   * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
+   * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does
+   */
+  page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  /** Counts in a page's stead, COUNTS at once, so that pages are not held up by what takes seconds. @throws as `page` */
+  count: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  /**
+   * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
+   * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
+   * (its issues 1066, 1154, 1208), which ends the process; and it can put BEGIN on a connection that it has not reserved
+   * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
+   */
+  connect: () => postgres.Sql;
+  /**
+   * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
+   * @throws Refusal `database_unavailable` when the connection broke before the end; `overloaded` and `too_many_writers`
+   * when too many wait for a client, or for too long
+   */
+  transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  close: () => Promise<void>;
+};
+
+const OLDEST_SERVER = 150_000;
+
+/** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
+const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
+const WAITING = 1_000;
+
+/** A plan that was made while a type had ten entities would sort all of them for each page when it has a million. */
+export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
+
+/** A page takes milliseconds; more at once would only hold up what takes microseconds. */
+const PAGES = 4;
+const COUNTS = 2;
+
+/** How a transaction ends. */
+type End = 'COMMIT' | 'ROLLBACK';
+
+/** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
+export const LOCK_PATIENCE_MS = 3_000;
+/** In a shared write, what waits is a creation of an id that somebody else is just creating, or for a locked table. */
+const SHARED_LOCK_PATIENCE_MS = 50;
+const STATEMENT_PATIENCE_MS = 15_000;
+/** It takes a millisecond. */
+const PROBE_PATIENCE_MS = 2_000;
+
+/** How many statements of a kind that requests share may be under way at once, at most. */
+export const MOST_FLIGHTS = { reads: 4, writes: 3 };
+/** Entities now, entities then, and the mementos around a state: none may wait for a connection that another has. */
+const READ_KINDS = 3;
+
+/**
+ * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
+ * @param debug sees every statement as it is sent, with its parameters
+ */
+export function openDatabase(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Database {
+  const options = {
+    onnotice: () => {},
+    connect_timeout: 10,
+    // Seconds before connecting again. The driver's own default goes up to 20, in which requests would hang.
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
+    // Else postgres.js 3.4.9 asks each new connection for array types, and when that one dies meanwhile the rejection has
+    // nobody to catch it and ends the process. Arrays go as text instead, see arrayText.
+    fetch_types: false,
+    types: { instant: { to: 1184, from: [1184], serialize: String, parse: instantOf } },
+    connection: {
+      application_name: 'clocktick',
+      // A database may have other defaults; the write path counts on these.
+      default_transaction_isolation: 'read committed' as const,
+      TimeZone: 'UTC',
+      DateStyle: 'ISO',
+      // Every statement is short; compiling one costs more than running it.
+      jit: false,
+      // Nor does planning anew for each parameter: as-of reads by id, 64 at once, 5,200 a second without this, 9,800 with it.
+      // Every plan is found by index whatever the parameters (test/storage/plans.test.ts).
+      plan_cache_mode: 'force_generic_plan',
+      // Nobody waits without end, for a row that somebody else holds or for a server that is stuck.
+      lock_timeout: LOCK_PATIENCE_MS,
+      statement_timeout: STATEMENT_PATIENCE_MS,
+      idle_in_transaction_session_timeout: STATEMENT_PATIENCE_MS,
+    },
+    ...(debug ? { debug } : {}),
+  };
+  const sql = postgres(url, { ...options, max: 10 });
+  const sharedReads = postgres(url, {
+    ...options,
+    max: READ_KINDS * MOST_FLIGHTS.reads,
+    connection: { ...options.connection, enable_seqscan: false, enable_hashjoin: false, enable_mergejoin: false },
+  });
+  const sharedWrites = postgres(url, {
+    ...options,
+    max: MOST_FLIGHTS.writes,
+    connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
+  });
+  const connectProbe = () =>
+    postgres(url, { ...options, max: 1, connection: { ...options.connection, lock_timeout: PROBE_PATIENCE_MS / 2 } });
+  let probes = connectProbe();
+  const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
+  const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
+  const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
+  const page: Database['page'] = (read, isGone) => forPages(() => read(pages), isGone);
+  const connect = () => postgres(url, { ...options, max: 1 });
+  const ends = { full: tooMany, late: tooLong };
+  const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
+  return {
+    sql,
+    sharedReads,
+    sharedWrites,
+    probe: async (ask) => {
+      const asked = probes;
+      let patience: NodeJS.Timeout | undefined;
+      const givenUp = new Promise<never>((_, reject) => {
+        patience = setTimeout(() => {
+          if (probes === asked) probes = connectProbe();
+          void asked.end({ timeout: 0 }).catch(() => {});
+          reject(unavailable(new Error('the database does not say what is stable')));
+        }, PROBE_PATIENCE_MS);
+      });
+      return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
+    },
+    connect,
+    page,
+    count: (read, isGone) => forCounts(() => page(read, isGone), isGone),
+    transaction: (end, work, isGone) => forClients[end](() => transact(connect(), end, work), isGone),
+    close: async () => {
+      // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
+      // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
+      await Promise.all([sql, sharedReads, sharedWrites, probes, pages].map((pool) => pool.end({ timeout: 1 })));
+    },
+  };
+}
+
+/** Lets so many run at once; WAITING others wait for their turn, LOCK_PATIENCE_MS at most. */
+function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Refusal>) {
+  const limit = pLimit(atOnce);
+  return async <T>(work: () => Promise<T>, isGone?: () => boolean): Promise<T> => {
+    if (limit.pendingCount >= WAITING) throw full();
+    const since = performance.now();
+    return limit(() => {
+      if (isGone?.()) throw full();
+      if (performance.now() - since > LOCK_PATIENCE_MS) throw late();
+      return work();
+    });
+  };
+}
+
+const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
+const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
+const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
+
+async function transact<T>(sql: postgres.Sql, end: End, work: (sql: Sql) => Promise<T>): Promise<T> {
+  try {
+    const done = await begun(sql, work);
+    // A rollback needs no answer: it has happened even if the connection is gone.
+    await (end === 'COMMIT' ? sql`COMMIT` : sql`ROLLBACK`.catch(() => {}));
+    return done;
+  } finally {
+    // Ends a transaction that was not ended, too.
+    await sql.end({ timeout: 0 });
+  }
+}
+
+/** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */
+async function begun<T>(sql: postgres.Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
+  try {
+    await sql`BEGIN`;
+    return await work(sql);
+  } catch (error) {
+    throw brokeUnderWay(error) ? unavailable(error) : error;
+  }
+}
+
+/** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
+export async function checkServer(sql: Sql): Promise<void> {
+  const [server] = await sql<{ version: number; name: string; encoding: string }[]>`
+    SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
+           current_setting('server_encoding') AS encoding`;
+  if (!server) throw new Unfit('The server gave no answer about itself.');
+  if (server.version < OLDEST_SERVER) {
+    throw new Unfit(`PostgreSQL ${server.name} is too old: clocktick needs PostgreSQL 15 or newer.`);
+  }
+  if (server.encoding !== 'UTF8') {
+    throw new Unfit(`The database's encoding is ${server.encoding}: clocktick needs UTF8.`);
+  }
+}
+
+/** An array as PostgreSQL reads one: `${arrayText(ids)}::text::uuid[]`. */
+export const arrayText = (items: readonly (string | number | null)[]): string =>
+  `{${items.map((item) => (item === null ? 'NULL' : `"${String(item).replace(/["\\]/g, '\\$&')}"`)).join(',')}}`;
+
+/**
+ * An instant as the API shows it, from what PostgreSQL writes in UTC: `2016-01-08 00:00:00.5+00`. A JS Date would drop the
+ * microseconds, and `to_char` took a sixth of the time of reading an entity.
+ */
+const instantOf = (text: string): string =>
+  `${text.slice(0, 10)}T${text.slice(11, 19)}.${text.slice(20, -3).padEnd(6, '0')}Z`;

@@ -1,0 +1,224 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isBefore, microseconds } from '../../temporal/point.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { readFailure } from './failures.js';
+import type { Database } from './pools.js';
+import { coalesce } from './sharing.js';
+
+/**
+ * The database's clock, the only one that stamps, and how far what it stamped is settled. An instant is stable when no tick
+ * at or before it can still appear; once stable it stays so, for whoever takes the snapshot of his read after he was told.
+ */
+export type Clock = {
+  /**
+   * The newest stable instant that is known, newer than any write that was acknowledged before the call, unless an open
+   * transaction holds it back. Does not wait for that.
+   * @throws Refusal `as_of_not_stable_yet` when none is known at all
+   */
+  newestStable: () => Promise<string>;
+  /**
+   * Waits until an instant is stable, for two seconds at most.
+   * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`, `overloaded` when too many wait
+   */
+  waitUntilStable: (instant: string, isGone?: () => boolean) => Promise<void>;
+  /** Whether an instant has come. */
+  hasCome: (instant: string) => Promise<boolean>;
+  /** By how many seconds the newest stable instant lies behind the clock; NaN when none is known. */
+  lag: () => Promise<number>;
+  /**
+   * Waits, as above, until nothing hides what is stable: no prepared transaction, and none whose beginning this role cannot
+   * see. A transaction that is merely open is no such thing.
+   * @throws Refusal `as_of_not_stable_yet`
+   */
+  waitUntilClear: () => Promise<void>;
+};
+
+/** How far ahead of the database's clock an instant may lie and still be waited for: clocks of callers run ahead. */
+const AHEAD_MS = 1_000;
+
+/** For how long anything is waited for. Shared writes take a few milliseconds. */
+const PATIENCE_MS = 2_000;
+
+/** While anybody waits, pauses between looks grow up to this. */
+const LONGEST_PAUSE_MS = 16;
+const SHORTEST_PAUSE_MS = 1;
+
+/** How many may wait; to look through them takes a millisecond. */
+const MOST_WAITING = 5_000;
+
+/** How far what was promised may run ahead of what is stored as promised; and from where on more is stored beforehand. */
+const UNSTORED_MS = { most: 1_000, soon: 500 };
+
+/** What `clocktick.stable_instant()` says (drizzle/0008_stable_instant.sql). */
+type Look = {
+  at: string | null;
+  clock: string;
+  promised: string | null;
+  heldBy: number | null;
+  heldSince: string | null;
+  prepared: boolean;
+  recovering: boolean;
+};
+
+/** Who waits: for what, until when (on this process's clock), and how it ends. */
+type Waiter = {
+  isOver: (found: Look) => boolean;
+  isGone: (() => boolean) | undefined;
+  deadline: number;
+  refusal: (found: Look) => Refusal;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+};
+
+/** The clock of a database. What is known to be stable is kept; nothing need be asked about an instant before it. */
+export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PATIENCE_MS } = {}): Clock {
+  let known: string | null = null;
+  let stored = Number.NEGATIVE_INFINITY;
+  let storing: Promise<void> | null = null;
+  const waiters = new Set<Waiter>();
+  let isPolling = false;
+  let pause = SHORTEST_PAUSE_MS;
+
+  /** Looks, with others that want to. Whoever asks is told of a look that began after that. */
+  const look = coalesce<null, Look>(
+    async (questions) => {
+      const found = await lookNow();
+      return questions.map(() => found);
+    },
+    {
+      bounds: { batch: 100_000, weight: 1, flights: 1, most: 1, patience: 60_000, waiting: 100_000 },
+      weigh: () => 0,
+      isForAll: () => true,
+      failureOf: readFailure,
+    },
+  );
+
+  return {
+    newestStable: async () => {
+      const found = await look(null);
+      if (known === null) throw notStable('No instant is', found);
+      return known;
+    },
+    waitUntilStable: async (instant, isGone) => {
+      if (isKnown(instant)) return;
+      const found = await look(null);
+      if (isKnown(instant)) return;
+      const ahead = millisecondsBetween(found.clock, instant);
+      if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
+      await until(() => isKnown(instant), { isGone, ahead, refusal: (last) => notStable(`${instant} is not`, last) });
+    },
+    hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
+    lag: async () => {
+      const { clock } = await look(null);
+      return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
+    },
+    waitUntilClear: async () => {
+      if ((await look(null)).at !== null) return;
+      await until((found) => found.at !== null, { refusal: (last) => notStable('No newer instant is', last) });
+    },
+  };
+
+  async function lookNow(): Promise<Look> {
+    const [found] = await probe(
+      (sql) => sql<Look[]>`
+      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared, s.recovering
+        FROM clocktick.stable_instant() s`,
+    );
+    if (!found) throw new Error('the database does not know how late it is');
+    if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
+    if (found.at !== null) await promise(found.at);
+    // What another instance promised is stable too.
+    for (const stable of [found.at, found.promised]) {
+      if (stable !== null && (known === null || isBefore(known, stable))) known = stable;
+    }
+    return found;
+  }
+
+  /**
+   * Stores what is about to be promised, so that no writer is stamped before it whatever becomes of the server's clock. Not
+   * each time: a step back of less than a second is not noticed by that.
+   */
+  async function promise(instant: string): Promise<void> {
+    const ahead = () => Date.parse(instant) - stored;
+    if (ahead() > UNSTORED_MS.soon) storing ??= store(instant);
+    if (ahead() > UNSTORED_MS.most) await storing;
+    else storing?.catch(() => {}); // tried again by the next look
+    if (ahead() > UNSTORED_MS.most) await promise(instant);
+  }
+
+  async function store(instant: string): Promise<void> {
+    try {
+      await probe(
+        (sql) => sql`
+        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::text::timestamptz)
+            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`,
+      );
+      stored = Math.max(stored, Date.parse(instant));
+    } finally {
+      storing = null;
+    }
+  }
+
+  /** Waits, for as long as there is patience (and until an instant that is still ahead has come). */
+  function until(
+    isOver: Waiter['isOver'],
+    { isGone, ahead = 0, refusal }: { isGone?: Waiter['isGone']; ahead?: number; refusal: Waiter['refusal'] },
+  ): Promise<void> {
+    if (waiters.size >= MOST_WAITING) {
+      throw new Refusal('overloaded', 'More requests wait for an instant to become stable than this service can keep.');
+    }
+    return new Promise((resolve, reject) => {
+      const deadline = performance.now() + patience + Math.max(ahead, 0);
+      waiters.add({ isOver, isGone, deadline, refusal, resolve, reject });
+      pause = SHORTEST_PAUSE_MS;
+      if (!isPolling) void poll();
+    });
+  }
+
+  /** Looks again and again for all who wait. */
+  async function poll(): Promise<void> {
+    isPolling = true;
+    for (; waiters.size > 0; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      await sleep(pause);
+      try {
+        settle(await look(null));
+      } catch (error) {
+        for (const { reject } of waiters) reject(error);
+        waiters.clear();
+      }
+    }
+    isPolling = false;
+  }
+
+  /** Lets go who need not wait any longer, or will not. */
+  function settle(found: Look): void {
+    for (const waiter of waiters) {
+      const isDone = waiter.isOver(found);
+      if (!isDone && performance.now() < waiter.deadline && !waiter.isGone?.()) continue;
+      waiters.delete(waiter);
+      if (isDone) waiter.resolve();
+      else waiter.reject(waiter.refusal(found));
+    }
+  }
+
+  /** Date drops the microseconds, which need only be compared within the last millisecond. */
+  function isKnown(instant: string): boolean {
+    return known !== null && (Date.parse(instant) < Date.parse(known) || !isBefore(known, instant));
+  }
+}
+
+const millisecondsBetween = (from: string, to: string): number => Number(microseconds(to) - microseconds(from)) / 1000;
+
+/** Says what to look for: this is read at night. */
+function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Look): Refusal {
+  const reason = recovering
+    ? 'the database is a standby (pg_is_in_recovery)'
+    : prepared
+      ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
+      : heldBy !== null && heldSince === null
+        ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
+        : heldBy !== null
+          ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
+          : 'the last transactions have only just ended';
+  return new Refusal('as_of_not_stable_yet', `${what} stable yet: ${reason}.`);
+}

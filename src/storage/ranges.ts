@@ -1,0 +1,223 @@
+import type { Point } from '../temporal/point.js';
+import { readFailure } from './engine/failures.js';
+import type { Database, Fragment, Sql } from './engine/pools.js';
+import type { Storage } from './storage.js';
+
+export type Order = 'asc' | 'desc';
+
+/**
+ * Which part of a history to read. `until` pins a walk through pages to the entity's tick at its first page; `after` is
+ * where the last page ended.
+ */
+export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
+
+/**
+ * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever it tells of,
+ * comes near what one string of V8 holds (512 MB); its first item comes whatever its size, which an entity's bounds.
+ */
+export const PAGE_BYTES = 16 * 2 ** 20;
+
+/** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
+export type ActivityText = string | null;
+
+/** One range of a property: [from, to) in ticks and instants, `to` null while it holds; `value` is JSON text. */
+export type RangeRow = {
+  value: string;
+  from: number;
+  to: number | null;
+  fromAt: string;
+  toAt: string | null;
+  activity: ActivityText;
+};
+
+/** A page, or what there is instead of one; `until` is the newest tick that the page may know of. */
+export type Ranges =
+  | { found: 'page'; until: number; more: boolean; ranges: RangeRow[] }
+  | { found: 'no entity' | 'no tick' | 'no property' };
+
+/** What every row of a page says of the whole. */
+export type Bound = { until: number; more: boolean };
+
+/** The tick a point falls on, as a scalar; null when the entity did not exist then. */
+export const tickAt = (sql: Sql, id: string, point: Point) =>
+  'tick' in point
+    ? sql`${point.tick}::int4`
+    : sql`(SELECT t.tick FROM clocktick.tick t
+            WHERE t.entity_id = ${id}::uuid AND t.at <= ${point.instant}::text::timestamptz
+            ORDER BY t.at DESC LIMIT 1)`;
+
+/**
+ * The first tick at a point or after it, which may be yet to come: where half-open windows of ticks or instants begin, and
+ * end. Asked for as `max(tick)` it is sought from the newest tick back, past all that came after the instant.
+ */
+export const tickFrom = (sql: Sql, id: string, point: Point) =>
+  'tick' in point
+    ? sql`${point.tick}::int4`
+    : sql`(1 + coalesce((SELECT t.tick FROM clocktick.tick t
+                          WHERE t.entity_id = ${id}::uuid AND t.at < ${point.instant}::text::timestamptz
+                          ORDER BY t.at DESC LIMIT 1), 0))`;
+
+/**
+ * An activity as JSON text; `a` is clocktick.activity. What was not given is left out; a null inside the metadata is data
+ * and stays.
+ */
+export const activityText = (sql: Sql) =>
+  sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
+       || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
+
+/**
+ * The closed ranges of a property that begin in [first, last], in order. Compared as rows they are found by the btree,
+ * whatever the planner believes: in a database of many names it takes the ranges of one for a few, and finds all of them
+ * by GiST to sort them, 4,000 buffers at depth 20,000.
+ */
+export function closedRanges(
+  sql: Sql,
+  { id, property }: { id: string | Fragment; property: Fragment },
+  { first, last }: { first: Fragment; last: Fragment },
+  direction: Fragment,
+): Fragment {
+  const place = sql`(h.property, h.entity_id, lower(h.vclock))`;
+  return sql`
+    clocktick.property_history h
+     WHERE NOT upper_inf(h.vclock) AND ${place} >= (${property}, ${id}::uuid, ${first})
+           AND ${place} <= (${property}, ${id}::uuid, ${last})
+     ORDER BY h.property ${direction}, h.entity_id ${direction}, lower(h.vclock) ${direction}`;
+}
+
+/** Whether a property had been set by a tick. */
+export const heldBy = (sql: Sql, { id, property }: { id: string; property: Fragment }, tick: Fragment): Fragment =>
+  sql`coalesce(
+        (SELECT true FROM ${closedRanges(sql, { id, property }, { first: sql`1`, last: tick }, sql`ASC`)} LIMIT 1),
+        (SELECT true FROM clocktick.property_history h
+          WHERE h.entity_id = ${id}::uuid AND h.property = ${property} AND upper_inf(h.vclock) AND lower(h.vclock) <= ${tick}),
+        false)`;
+
+/**
+ * A page of one property's ranges, oldest first or newest first. `from` and `to` leave the ranges that overlap
+ * [from, to), in ticks or instants.
+ *
+ * Ranges of one property never overlap, so those that overlap a window are the one that contains its start and those
+ * that start inside it: one look-up by GiST, then the btree in order, whatever the depth. The two kinds of ranges are
+ * read apart, because the planner does not carry an order through the view and would read them all to sort them. Who made
+ * them is fetched for the whole page at once: from PostgreSQL 17 on, neighbours in one leaf of the clock's primary key
+ * instead of a descent for each.
+ */
+export async function readRanges(
+  { sql }: Database,
+  id: string,
+  property: string,
+  window: { from: Point | null; to: Point | null },
+  page: HistoryPage,
+): Promise<Ranges> {
+  const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
+  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
+  const beyond =
+    page.after === null
+      ? sql``
+      : page.order === 'desc'
+        ? sql`AND lower(h.vclock) < ${page.after}::int4`
+        : sql`AND lower(h.vclock) > ${page.after}::int4`;
+  const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
+  const first = start
+    ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
+                     WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
+    : sql`1`;
+  const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
+  // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
+  const { from, to } = window;
+  const isEmpty =
+    from && to && 'instant' in from && 'instant' in to
+      ? sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`
+      : start && to
+        ? sql`${start} >= ${end}`
+        : sql`false`;
+  try {
+    const rows = await sql<(Bound & ((RangeRow & { held: null }) | { value: null; held: boolean }))[]>`
+      WITH bound AS MATERIALIZED (
+        SELECT until, ${first} AS first,
+               CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1) END AS last
+          FROM (SELECT least(${page.until}::int4, e.tick) AS until
+                  FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
+      ), page AS MATERIALIZED (
+        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
+           FROM clocktick.property_history h
+          WHERE ${range} AND lower(h.vclock) >= (SELECT first FROM bound)
+                AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND NOT upper_inf(h.vclock)
+          ORDER BY lower(h.vclock) ${direction} LIMIT ${page.limit + 1})
+        UNION ALL
+        (SELECT lower(h.vclock), NULL, h.effective, h.value
+           FROM clocktick.property_history h
+          WHERE ${range} AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND upper_inf(h.vclock))
+        ORDER BY "from" ${direction} LIMIT ${page.limit + 1}
+      ), fitting AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT "from", "to", effective, value::text AS value, row_number() OVER place AS n,
+                 sum(octet_length(value::text)) OVER place AS bytes
+            FROM page WINDOW place AS (ORDER BY "from" ${direction})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
+      ), clock AS MATERIALIZED (
+        SELECT t.tick, t.activity_id
+          FROM clocktick.tick t
+         WHERE t.entity_id = ${id}::uuid AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting)) AND t.activity_id IS NOT NULL
+      ), who AS MATERIALIZED (
+        SELECT a.id, ${activityText(sql)} AS activity
+          FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
+      ), shown AS MATERIALIZED (
+        SELECT * FROM (
+          SELECT fitting.*, who.activity,
+                 fitting.bytes + sum(coalesce(octet_length(who.activity), 0)) OVER (ORDER BY fitting.n) AS weight
+            FROM fitting
+            LEFT JOIN clock opening ON opening.tick = fitting."from"
+            LEFT JOIN who ON who.id = opening.activity_id
+        ) weighed WHERE n = 1 OR weight <= ${PAGE_BYTES}
+      )
+      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS more,
+             shown.value, shown."from", lower(shown.effective) AS "fromAt",
+             CASE WHEN shown."to" <= bound.until THEN shown."to" END AS "to",
+             CASE WHEN shown."to" <= bound.until THEN upper(shown.effective) END AS "toAt",
+             shown.activity,
+             CASE WHEN shown."from" IS NULL THEN ${heldBy(sql, { id, property: sql`${property}` }, sql`bound.until`)} END AS held
+        FROM bound
+        LEFT JOIN shown ON true
+       ORDER BY shown."from" ${direction}`;
+    const [top] = rows;
+    if (!top) return { found: 'no entity' };
+    if (top.held === false) return { found: 'no property' };
+    const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
+    return { found: 'page', until: top.until, more: top.more, ranges };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}
+
+/**
+ * The one range of a property that contains a point (`@>`), as it was then: still open. No range where the property was
+ * not set at that point; 'no property' where it had never been set by then, so that the answer never changes later.
+ * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
+ */
+export async function readRangeAsOf(storage: Storage, id: string, property: string, point: Point): Promise<Ranges> {
+  const { sql } = storage;
+  if ('instant' in point) await storage.clock.waitUntilStable(point.instant);
+  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
+  try {
+    const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
+      WITH past AS MATERIALIZED (
+        SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
+      ), held AS MATERIALIZED (
+        SELECT lower(h.vclock) AS "from", lower(h.effective) AS "fromAt", h.value
+          FROM clocktick.property_range h WHERE ${range} AND h.vclock @> (SELECT tick FROM past)
+      )
+      SELECT past.tick AS until, past.latest, held.value::text, held."from", held."fromAt", NULL AS "to", NULL AS "toAt",
+             (SELECT ${activityText(sql)} FROM clocktick.activity a
+               WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
+                              WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity,
+             held."from" IS NOT NULL OR ${heldBy(sql, { id, property: sql`${property}` }, sql`past.tick`)} AS held
+        FROM past LEFT JOIN held ON true`;
+    if (!row || row.until === null) return { found: 'no entity' };
+    if (row.until > row.latest) return { found: 'no tick' };
+    if (!row.held) return { found: 'no property' };
+    return { found: 'page', until: row.until, more: false, ranges: row.value === null ? [] : [row] };
+  } catch (error) {
+    throw readFailure(error);
+  }
+}

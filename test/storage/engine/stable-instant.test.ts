@@ -1,0 +1,318 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import postgres from 'postgres';
+import t from 'tap';
+import { openDatabase } from '../../../src/storage/engine/pools.js';
+import { stableClock } from '../../../src/storage/engine/stable-instant.js';
+import { openStorage, storageOf } from '../../../src/storage/storage.js';
+import { newId } from '../../../src/temporal/identity.js';
+import { isBefore, microseconds } from '../../../src/temporal/point.js';
+import { cannotPrepare, testDatabase } from '../../helper/database.js';
+import { importHistory } from '../../helper/imported.js';
+import { asOf, change, make, now } from '../../helper/write.js';
+
+t.test('the stable instant', async (t) => {
+  const { url, sql } = await testDatabase(t);
+  /** The service's storage, but less patient. */
+  const hasty = (its = url) => {
+    const database = openDatabase(its);
+    return storageOf(database, { clock: stableClock(database, { patience: 400 }) });
+  };
+  const storage = hasty();
+  t.teardown(() => storage.close());
+
+  /** A connection of somebody else's, with a transaction begun; `owns` an id of it or not. */
+  const begin = async ({ owns, database = url }: { owns: boolean; database?: string }) => {
+    const other = postgres(database, { max: 1, onnotice: () => {} });
+    await other`BEGIN`;
+    if (owns) await other`SELECT pg_current_xact_id()`;
+    t.teardown(() => other.end({ timeout: 1 }));
+    return other;
+  };
+  const clockNow = async () => {
+    const [row] = await sql<{ at: string }[]>`
+      SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`;
+    return row?.at ?? '';
+  };
+  const later = (instant: string, milliseconds: number) =>
+    new Date(Date.parse(instant) + milliseconds).toISOString().replace('Z', '000Z');
+
+  await t.test('follows every acknowledged write, and never goes back', async (t) => {
+    const { id } = (await make(storage, { n: 0 })).row;
+    let last = '';
+    for (let n = 1; n <= 50; n++) {
+      const { updatedAt } = (await change(storage, id, { n })).row;
+      const stable = await storage.clock.newestStable();
+      t.notOk(isBefore(stable, updatedAt), 'what was written is older');
+      t.notOk(last !== '' && isBefore(stable, last));
+      last = stable;
+      await storage.clock.waitUntilStable(updatedAt);
+    }
+    t.ok((await storage.clock.lag()) < 1);
+  });
+
+  await t.test('an open transaction that owns an id holds it back; readers wait, but not without end', async (t) => {
+    const before = await storage.clock.newestStable();
+    const other = await begin({ owns: true });
+    const after = await clockNow();
+    const stable = await storage.clock.newestStable();
+    t.ok(isBefore(stable, after), 'a snapshot without an instant does not wait');
+    t.notOk(isBefore(stable, before));
+    await storage.clock.waitUntilStable(before);
+
+    const start = performance.now();
+    await t.rejects(storage.clock.waitUntilStable(after), {
+      code: 'as_of_not_stable_yet',
+      message:
+        /^\d{4}-.*Z is stable yet|.* is not stable yet: a transaction of process \d+ of the database is open since/,
+    });
+    const waited = performance.now() - start;
+    t.ok(waited > 400 && waited < 2_000, `after ${waited} ms`);
+    await storage.clock.waitUntilClear();
+    t.ok((await storage.clock.lag()) > 0.4, 'the gauge says so');
+
+    const waiting = storage.clock.waitUntilStable(after);
+    await sleep(50);
+    await other`COMMIT`;
+    await waiting;
+    t.ok((await storage.clock.lag()) < 0.4);
+  });
+
+  await t.test('a creation owns its id before it is stamped', async (t) => {
+    // Else it would get one with the first row that it writes, which this puts off.
+    await sql.unsafe(`
+      CREATE FUNCTION clocktick.test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+      CREATE TRIGGER test_sleep BEFORE INSERT ON clocktick.entity FOR EACH STATEMENT EXECUTE FUNCTION clocktick.test_sleep()`);
+    const making = make(storage, { n: 0 });
+    await sleep(150);
+    const stable = await storage.clock.newestStable();
+    const { updatedAt } = (await making).row;
+    t.ok(isBefore(stable, updatedAt), `${stable} was stable before ${updatedAt} was written`);
+    await sql`DROP FUNCTION clocktick.test_sleep CASCADE`;
+  });
+
+  await t.test('what has not stamped anything holds nothing back', async () => {
+    const reading = await begin({ owns: false });
+    const elsewhere = new URL(url);
+    elsewhere.pathname = '/postgres';
+    const away = await begin({ owns: true, database: elsewhere.href });
+    await storage.clock.waitUntilStable(await clockNow());
+    await Promise.all([reading`ROLLBACK`, away`ROLLBACK`]);
+  });
+
+  await t.test('a transaction that began long ago and gets its id now takes nothing back', async (t) => {
+    const other = await begin({ owns: false });
+    await sleep(20);
+    const known = await clockNow();
+    await storage.clock.waitUntilStable(known);
+    await other`SELECT pg_current_xact_id()`;
+    t.notOk(isBefore(await storage.clock.newestStable(), known));
+    await storage.clock.waitUntilStable(known);
+    await other`ROLLBACK`;
+  });
+
+  await t.test(
+    'a prepared transaction: what is known goes on, nothing newer, and the service is not ready',
+    { skip: await cannotPrepare(sql) },
+    async (t) => {
+      const known = await clockNow();
+      await storage.clock.waitUntilStable(known);
+      const other = await begin({ owns: true });
+      const gid = newId();
+      await other.unsafe(`PREPARE TRANSACTION '${gid}'`);
+      const after = await clockNow();
+      t.notOk(isBefore(await storage.clock.newestStable(), known));
+      await storage.clock.waitUntilStable(known);
+      const prepared = { code: 'as_of_not_stable_yet', message: /prepared transaction/ };
+      await Promise.all([
+        t.rejects(storage.clock.waitUntilStable(after), prepared),
+        t.rejects(storage.clock.waitUntilClear(), prepared),
+      ]);
+      // Another instance that starts now knows what was promised, at most a second less.
+      const second = openStorage(url);
+      const told = await second.clock.newestStable();
+      t.ok(microseconds(known) - microseconds(told) < 1_000_000n, `${told} of ${known}`);
+      await second.close();
+      await other.unsafe(`ROLLBACK PREPARED '${gid}'`);
+      await storage.clock.waitUntilStable(after);
+      await storage.clock.waitUntilClear();
+    },
+  );
+
+  await t.test('a transaction whose beginning is not to be seen: the same', async (t) => {
+    const other = await begin({ owns: false });
+    await other`ROLLBACK`;
+    await other`SET track_activities = off`;
+    await other`BEGIN`;
+    await other`SELECT pg_current_xact_id()`;
+    const after = await clockNow();
+    const hidden = { code: 'as_of_not_stable_yet', message: /does not show when its transaction began/ };
+    await Promise.all([
+      t.rejects(storage.clock.waitUntilStable(after), hidden),
+      t.rejects(storage.clock.waitUntilClear(), hidden),
+    ]);
+    await other`ROLLBACK`;
+    await storage.clock.waitUntilStable(after);
+  });
+
+  await t.test('a role without pg_read_all_stats sees its own transactions, but not those of others', async (t) => {
+    const role = `clocktick_${newId().replaceAll('-', '')}`;
+    await sql.unsafe(`
+      CREATE ROLE ${role} LOGIN PASSWORD 'x';
+      GRANT USAGE ON SCHEMA clocktick TO ${role};
+      GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA clocktick TO ${role}`);
+    const its = new URL(url);
+    Object.assign(its, { username: role, password: 'x' });
+    const plain = hasty(its.href);
+    t.teardown(async () => {
+      await plain.close();
+      await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    });
+    const { updatedAt } = (await make(plain, { n: 0 })).row;
+    await plain.clock.waitUntilStable(updatedAt);
+    const own = await begin({ owns: true, database: its.href });
+    const held = await clockNow();
+    await plain.clock.waitUntilClear();
+    await t.rejects(plain.clock.waitUntilStable(held), { message: /is open since/ });
+    await own`ROLLBACK`;
+
+    const other = await begin({ owns: true });
+    const after = await clockNow();
+    const hidden = { code: 'as_of_not_stable_yet', message: /grant pg_read_all_stats/ };
+    await Promise.all([
+      t.rejects(plain.clock.waitUntilStable(after), hidden),
+      t.rejects(plain.clock.waitUntilClear(), hidden),
+    ]);
+    await sql.unsafe(`GRANT pg_read_all_stats TO ${role}`);
+    await plain.clock.waitUntilClear();
+    await other`ROLLBACK`;
+    await plain.clock.waitUntilStable(after);
+  });
+
+  await t.test('an instant a little ahead is waited for, a later one refused', async (t) => {
+    const soon = later(await clockNow(), 300);
+    t.notOk(await storage.clock.hasCome(soon));
+    await storage.clock.waitUntilStable(soon);
+    t.ok(await storage.clock.hasCome(soon));
+    t.notOk(isBefore(await storage.clock.newestStable(), soon));
+    await t.rejects(storage.clock.waitUntilStable(later(soon, 5_000)), { code: 'as_of_in_future', message: /patient/ });
+  });
+
+  await t.test('many wait together: they share few looks', async (t) => {
+    let looks = 0;
+    const database = openDatabase(url, (_connection, text) => {
+      if (text.includes('stable_instant()')) looks++;
+    });
+    const clock = stableClock(database);
+    const instant = await clockNow();
+    await Promise.all(Array.from({ length: 500 }, () => clock.waitUntilStable(instant)));
+    t.ok(looks <= 5, `${looks} looks`);
+    const before = looks;
+    await Promise.all(Array.from({ length: 500 }, () => clock.waitUntilStable(instant)));
+    t.equal(looks, before, 'nothing is asked about what is known');
+    await database.close();
+  });
+
+  await t.test('5,000 may wait, and who has gone does not', async (t) => {
+    const other = await begin({ owns: true });
+    const instant = await clockNow();
+    const database = openDatabase(url);
+    const clock = stableClock(database);
+    const waiting = Promise.allSettled(Array.from({ length: 5_001 }, () => clock.waitUntilStable(instant)));
+    const gone = stableClock(database).waitUntilStable(instant, () => true);
+    const start = performance.now();
+    await t.rejects(gone, { code: 'as_of_not_stable_yet' });
+    t.ok(performance.now() - start < 1_500, 'long before the others give up');
+    await other`ROLLBACK`;
+    const ends = (await waiting).map((end) => (end.status === 'fulfilled' ? 'stable' : end.reason.code));
+    t.same([ends.filter((end) => end === 'stable').length, ends.at(-1)], [5_000, 'overloaded']);
+    await clock.waitUntilStable(instant);
+    await database.close();
+  });
+
+  await t.test('a database that does not say what is stable is given up, and asked anew', async (t) => {
+    const known = await storage.clock.newestStable();
+    const answers = (body: string) =>
+      sql.unsafe(`
+      ALTER FUNCTION clocktick.stable_instant RENAME TO stable_instant_kept;
+      CREATE FUNCTION clocktick.stable_instant(
+        OUT at timestamptz, OUT clock timestamptz, OUT promised timestamptz,
+        OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean, OUT recovering boolean
+      ) LANGUAGE plpgsql AS $$ BEGIN ${body} END $$`);
+    const again = () =>
+      sql.unsafe(`
+      DROP FUNCTION clocktick.stable_instant; ALTER FUNCTION clocktick.stable_instant_kept RENAME TO stable_instant`);
+    const after = await clockNow();
+
+    await answers('PERFORM pg_sleep(60);');
+    const start = performance.now();
+    await Promise.all([
+      t.rejects(storage.clock.waitUntilStable(after), { code: 'database_unavailable' }),
+      t.rejects(storage.clock.newestStable(), { code: 'database_unavailable' }),
+      storage.clock.waitUntilStable(known),
+    ]);
+    t.ok(performance.now() - start < 4_000);
+    await again();
+    await storage.clock.waitUntilStable(after);
+
+    const later = await clockNow();
+    await answers('clock := clock_timestamp(); recovering := true;');
+    await t.rejects(storage.clock.waitUntilStable(later), { code: 'as_of_not_stable_yet', message: /is a standby/ });
+    await again();
+    await storage.clock.waitUntilStable(later);
+  });
+
+  await t.test('a hand that began before what was promised cannot record any more', async (t) => {
+    const other = await begin({ owns: false });
+    await sleep(1_100);
+    await storage.clock.newestStable();
+    await t.rejects(importHistory(other, 'thing', 'late', [{ at: '2001-01-01T00:00:00Z', op: 'created', set: {} }]), {
+      code: '23001',
+    });
+    await other`ROLLBACK`;
+  });
+
+  await t.test('what is promised is stored, at most a second old, and only grows', async (t) => {
+    const stored = async () => {
+      const [row] = await sql<{ at: string }[]>`
+        SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.promise`;
+      return row?.at ?? '';
+    };
+    for (let round = 0; round < 10; round++) {
+      const promised = await storage.clock.newestStable();
+      t.ok(microseconds(promised) - microseconds(await stored()) <= 1_000_000n);
+      await sleep(150);
+    }
+    await t.rejects(sql`UPDATE clocktick.promise SET at = at - interval '1 second'`, { code: '23001' });
+    await t.rejects(sql`DELETE FROM clocktick.promise`, { code: '23001' });
+    await t.rejects(sql`TRUNCATE clocktick.promise`, { code: '23001' });
+    await t.rejects(sql`INSERT INTO clocktick.promise VALUES (false, now())`, { code: '23514' });
+    await t.rejects(sql`UPDATE clocktick.promise SET at = 'infinity'`, { code: '23514' });
+  });
+
+  await t.test('without being able to store it nothing is promised', async (t) => {
+    const promised = await storage.clock.newestStable();
+    const other = await begin({ owns: false });
+    await other`LOCK TABLE clocktick.promise IN SHARE MODE`;
+    await sleep(1_200);
+    await t.rejects(storage.clock.newestStable(), { code: 'database_unavailable' });
+    await storage.clock.waitUntilStable(promised);
+    await other`ROLLBACK`;
+    t.ok(isBefore(promised, await storage.clock.newestStable()));
+  });
+
+  await t.test('a clock behind what was promised writes nothing until it has caught up', async (t) => {
+    const { id, updatedAt } = (await make(storage, { n: 0 })).row;
+    // As if the server's clock had been two seconds ahead until now.
+    await sql`UPDATE clocktick.promise SET at = clock_timestamp() + interval '2 seconds'`;
+    const late = { code: 'clock_stepped_back', notes: { retryAfter: 2 } };
+    await Promise.all([
+      t.rejects(change(storage, id, { n: 1 }), late),
+      t.rejects(make(storage, { n: 1 }), late),
+      t.rejects(change(storage, id, { n: 2 }), late),
+    ]);
+    t.match(await now(storage, id), { tick: 1, updatedAt });
+    t.match(await asOf(storage, id, { instant: updatedAt }), { tick: 1 });
+    await sleep(2_050);
+    t.equal((await change(storage, id, { n: 1 })).row.tick, 2);
+  });
+});
