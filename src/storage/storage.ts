@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { type Applied, applyChanges, type WrittenChange } from './changes.js';
 import { concernsAll, concernsAllReads, readFailure } from './engine/failures.js';
 import { largeEntities } from './engine/large.js';
 import { type Database, LOCK_PATIENCE_MS, MOST_FLIGHTS, openDatabase } from './engine/pools.js';
@@ -15,7 +16,6 @@ import {
   readEntitiesThen,
 } from './entities.js';
 import { type Around, type RelatedMemento, readMementosAround } from './mementos.js';
-import { type Applied, applyChanges, type WrittenChange } from './write.js';
 
 /** What the service reads from and writes to: the database, and what its requests share. */
 export type Storage = Database & {
