@@ -2,9 +2,9 @@ import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
-import { checkServer } from './storage/engine/pools.js';
+import { checkServer } from './storage/engine/server-check.js';
 import { migrateDatabase } from './storage/migrate.js';
-import { openStorage } from './storage/storage.js';
+import { openStorage } from './storage/open.js';
 import { Unfit } from './unfit.js';
 
 /** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
@@ -40,10 +40,10 @@ async function run(): Promise<void> {
 
 async function start(config: Config, started: Started): Promise<void> {
   const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
+  await checkServer(url);
+  await migrateDatabase(url);
   const storage = openStorage(url);
   started.push({ name: 'the connections', undo: storage.close });
-  await checkServer(storage.sql);
-  await migrateDatabase(url);
   const app = await buildApp({
     storage,
     rules: { requireCondition: config.requireCondition },

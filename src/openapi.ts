@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { buildApp } from './app.js';
-import { openStorage } from './storage/storage.js';
+import { openStorage } from './storage/open.js';
 
 /*
  * Writes openapi.yaml from the schemas of the routes; with --check, says whether it is up to date. Nothing connects to the

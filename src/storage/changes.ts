@@ -2,7 +2,7 @@ import type { Change } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { isLocked } from './engine/failures.js';
 import { arrayText, type Sql } from './engine/pools.js';
-import type { EntityRow } from './entities.js';
+import type { EntityRow } from './rows.js';
 
 /** What became of a change, with its entity's row as it now stands (undefined: it does not exist). */
 export type Applied =

@@ -1,47 +1,9 @@
-import type { Past } from '../temporal/entity.js';
-import { pageFailure, readFailure } from './engine/failures.js';
-import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { type EntityRow, entitiesNow, entitiesThen, ofFields, propertiesThen } from './entities.js';
+import type { Fragment, Sql } from './engine/pools.js';
+import { ofFields, propertiesThen } from './entities.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
-import type { Storage } from './storage.js';
-
-/**
- * How much JSON of properties one answer about many entities may hold; those beyond it come without, so that no URL of a
- * few bytes takes hundreds of megabytes here or more than a string of V8 holds (512 MB). One entity always fits.
- */
-const LIST_BYTES = 16 * 2 ** 20;
-
-/** One of many entities; without properties where the answer had no room left for them. */
-export type ListedRow = Past<Omit<EntityRow, 'properties'> & { properties: string | null }>;
-
-/**
- * Many entities now (`instant` null) or as of an instant, tombstones included, in the order of their ids, up to LIST_BYTES of
- * properties; ids that were never created are left out.
- * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
- */
-export async function listEntities(
-  { sql, clock }: Storage,
-  ids: readonly string[],
-  instant: string | null,
-  fields: readonly string[] | null,
-): Promise<ListedRow[]> {
-  if (instant !== null) await clock.waitUntilStable(instant);
-  const question = sql`
-    (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
-            ${instant}::text::timestamptz AS instant
-       FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS u (id, n)) q`;
-  try {
-    return await sql<ListedRow[]>`
-      WITH row AS MATERIALIZED (${instant === null ? entitiesNow(sql, question) : entitiesThen(sql, question)})
-      SELECT id, type, key, tick, deleted, "createdAt", "updatedAt",
-             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY n) <= ${LIST_BYTES} THEN properties END AS properties
-        FROM row
-       ORDER BY n`;
-  } catch (error) {
-    throw readFailure(error);
-  }
-}
+import { ANSWER_BYTES, type EntityRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
 /** Which entities to read: those of a type, or all (null); whose keys begin so; that pass a filter; and of the deleted ones. */
 export type Collection = Filter & {
@@ -66,7 +28,7 @@ export type Page = { newest: Newest; rows: SnapshotRow[]; next: string | null };
 const LOOKED_AT = 10_000;
 
 /** How many states are put together before looking whether a page is full: one may have 8 MiB. */
-const AT_ONCE = 10;
+const STATES_AT_ONCE = 10;
 
 /** Keys of 512 characters, and no character comes after this one. */
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
@@ -77,28 +39,28 @@ export type PageOf = { after: string | null; limit: number; fields: readonly str
 /**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an
  * entity on. Each entity is served from its current row where it has not changed since, otherwise from its ranges. States
- * are put together AT_ONCE after the other until the page has LIST_BYTES of them: those that do not fit would be made in vain.
+ * are put together STATES_AT_ONCE after the other until the page has ANSWER_BYTES of them: those that do not fit would be made in vain.
  */
 export async function readPage(
-  { page }: Storage,
+  storage: Storage,
   collection: Collection,
   pin: Pin,
   { after, limit, fields, withChanges }: PageOf,
-  isGone?: () => boolean,
+  signal?: AbortSignal,
 ): Promise<Page> {
   const { type } = collection;
-  try {
-    const rows = await page((sql) => {
-      const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
-      const first = inOrder(sql, collection, pin, { after, limit: limit + 1 });
-      return sql<(NewestRow & ShownRow & { next: string | null })[]>`
+  const run = passesAll(collection) ? storage[engine].paging : storage[engine].searching;
+  const rows = await run((sql) => {
+    const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
+    const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
+    return sql<(NewestRow & ShownRow & { next: string | null })[]>`
       WITH RECURSIVE ${kinds(sql, type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${first.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY e.type, e.place, e.id) AS n, e.* FROM (${first.entities}) e
       ), chunk (until, bytes, texts, changes, sizes) AS (
         SELECT 0, 0::bigint, NULL::text[], NULL::text[], NULL::int[]
         UNION ALL
-        SELECT chunk.until + ${AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.changes, next.sizes
+        SELECT chunk.until + ${STATES_AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.changes, next.sizes
           FROM chunk CROSS JOIN LATERAL (
             SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
@@ -112,18 +74,18 @@ export async function readPage(
                SELECT CASE WHEN ${chosen} IS NULL THEN octet_length(state.text) ELSE pg_column_size(whole.properties || '{}') END
                       + coalesce(octet_length(changed.text), 0) AS bytes
              ) sized
-             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${AT_ONCE}::int, ${limit}::int)
+             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
           ) next
-         WHERE next.bytes > 0 AND chunk.bytes <= ${LIST_BYTES}
+         WHERE next.bytes > 0 AND chunk.bytes <= ${ANSWER_BYTES}
       ), shown AS MATERIALIZED (
         SELECT page.*, fitting.text, fitting.changes
-          FROM (SELECT chunk.until - ${AT_ONCE}::int + u.place AS n, u.text, u.changes,
+          FROM (SELECT chunk.until - ${STATES_AT_ONCE}::int + u.place AS n, u.text, u.changes,
                        chunk.bytes - sum(u.size) OVER (PARTITION BY chunk.until)
                          + sum(u.size) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
                   FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.changes, chunk.sizes)
                                                   WITH ORDINALITY AS u (text, changes, size, place)) fitting
           JOIN page ON page.n = fitting.n
-         WHERE fitting.n = 1 OR fitting.bytes <= ${LIST_BYTES}
+         WHERE fitting.n = 1 OR fitting.bytes <= ${ANSWER_BYTES}
       )
       SELECT newest."asOf", newest."recordedAsOf", shown.id, shown.type, shown.key, shown.past_tick AS tick,
              shown.past_deleted AS deleted, shown.created_at AS "createdAt", shown.past_at AS "updatedAt", shown.text AS properties,
@@ -134,17 +96,14 @@ export async function readPage(
              END AS next
         FROM newest LEFT JOIN shown ON true
        ORDER BY shown.n`;
-    }, isGone);
-    const [top] = rows;
-    return {
-      newest: newestIn(top),
-      rows: rows.flatMap(({ asOf: _, recordedAsOf: __, next: ___, ...row }) => (row.id === null ? [] : [row])),
-      // Where nothing had changed by then, there is nothing to look further for.
-      next: (top?.asOf && top.next) || null,
-    };
-  } catch (error) {
-    throw passesAll(collection) ? readFailure(error) : pageFailure(error);
-  }
+  }, signal);
+  const [top] = rows;
+  return {
+    newest: newestIn(top),
+    rows: rows.flatMap(({ asOf: _, recordedAsOf: __, next: ___, ...row }) => (row.id === null ? [] : [row])),
+    // Where nothing had changed by then, there is nothing to look further for.
+    next: (top?.asOf && top.next) || null,
+  };
 }
 
 type ShownRow = SnapshotRow | { id: null };
@@ -156,7 +115,7 @@ type ShownRow = SnapshotRow | { id: null };
  * They are gone through in order, LOOKED_AT of them. Where a filter has found so few by index that they can be put in order,
  * only these are looked at.
  */
-export function inOrder(
+export function entitiesInOrder(
   sql: Sql,
   collection: Collection,
   pin: Pin,

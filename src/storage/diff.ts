@@ -1,8 +1,7 @@
 import type { Point } from '../temporal/point.js';
-import { readFailure } from './engine/failures.js';
 import { tickAt } from './ranges.js';
-import type { Storage } from './storage.js';
-import type { ChangeRow } from './ticks.js';
+import type { ChangeRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
 /** One side of a diff: the tick that a point fell on. */
 export type DiffEnd = { tick: number; at: string; deleted: boolean };
@@ -17,15 +16,15 @@ export type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRo
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function readDiff(storage: Storage, id: string, from: Point, to: Point | null): Promise<Diff | undefined> {
-  const { sql } = storage;
-  for (const point of [from, to]) if (point && 'instant' in point) await storage.clock.waitUntilStable(point.instant);
-  const stateAt = (end: 'from' | 'to') =>
-    sql`(SELECT h.property, h.value FROM clocktick.property_range h
+  const { reading, stableInstant } = storage[engine];
+  for (const point of [from, to]) if (point && 'instant' in point) await stableInstant.waitFor(point.instant);
+  return reading(async (sql) => {
+    const stateAt = (end: 'from' | 'to') =>
+      sql`(SELECT h.property, h.value FROM clocktick.property_range h
           WHERE h.entity_id = ${id}::uuid AND h.vclock @> (SELECT ends.${sql(end)} FROM ends))`;
-  const clockAt = (end: 'from' | 'to') =>
-    sql`LEFT JOIN clocktick.tick ${sql(`${end}_tick`)}
+    const clockAt = (end: 'from' | 'to') =>
+      sql`LEFT JOIN clocktick.tick ${sql(`${end}_tick`)}
           ON ${sql(`${end}_tick`)}.entity_id = ${id}::uuid AND ${sql(`${end}_tick`)}.tick = ends.${sql(end)}`;
-  try {
     const rows = await sql<DiffLine[]>`
       WITH ends AS MATERIALIZED (
         SELECT ${tickAt(sql, id, from)} AS "from", ${to ? tickAt(sql, id, to) : sql`e.tick`} AS "to"
@@ -51,9 +50,7 @@ export async function readDiff(storage: Storage, id: string, from: Point, to: Po
       to: top.toTick === null ? null : { tick: top.toTick, at: top.toAt, deleted: top.toDeleted },
       changes: rows.flatMap(({ property, from, to }) => (property === null ? [] : [{ property, from, to }])),
     };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  });
 }
 
 /** A difference, or none, with both ends: how the statement delivers them. */

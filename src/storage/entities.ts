@@ -1,28 +1,16 @@
-import type { Entity, Past } from '../temporal/entity.js';
 import { isBefore, type Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import type { Storage } from './storage.js';
-
-/**
- * An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed;
- * `size` is that of all it has now, in bytes as stored, where it may show less.
- */
-export type EntityRow = Omit<Entity, 'properties'> & { properties: string; size?: number };
-/** … as of a point; `latest` is the tick it is at now. */
-export type PastEntityRow = Past<EntityRow & { latest?: number }>;
-
-/** Which entity to read, and which of its properties (null: all). */
-export type EntityQuestion = { id: string; fields: readonly string[] | null };
-/** … as of a tick or an instant. */
-export type PastQuestion = EntityQuestion & { point: Point };
+import type { Shared } from './engine/sharing.js';
+import type { StableInstant } from './engine/stable-instant.js';
+import type { EntityLookup, EntityRow, PastEntityRow, PastLookup } from './rows.js';
 
 /** Each entity as it is now, tombstones included; undefined where it was never created. */
 export async function readEntitiesNow(
   sql: Sql,
-  questions: readonly EntityQuestion[],
+  questions: readonly EntityLookup[],
 ): Promise<(EntityRow | undefined)[]> {
   if (questions.some(({ fields }) => fields !== null)) {
-    return inPlace(questions, await sql<Placed<EntityRow>[]>`${entitiesNow(sql, asked(sql, questions))}`);
+    return inPlace(questions, await sql<Placed<EntityRow>[]>`${entitiesNow(sql, lookups(sql, questions))}`);
   }
   // Nearly always; a fifth faster than the join.
   const rows = await sql<EntityRow[]>`
@@ -39,9 +27,9 @@ export async function readEntitiesNow(
  */
 export async function readEntitiesThen(
   sql: Sql,
-  questions: readonly PastQuestion[],
+  questions: readonly PastLookup[],
 ): Promise<(PastEntityRow | undefined)[]> {
-  const rows = await sql<Placed<PastEntityRow>[]>`${entitiesThen(sql, asked(sql, questions))}`;
+  const rows = await sql<Placed<PastEntityRow>[]>`${entitiesThen(sql, lookups(sql, questions))}`;
   return inPlace(questions, rows);
 }
 
@@ -53,26 +41,30 @@ export async function readEntitiesThen(
  * would only be one statement more. Either way the answer is the same.
  */
 export function asOfReader({
-  clock,
+  stableInstant,
   entityNow,
   entityThen,
-}: Pick<Storage, 'clock' | 'entityNow' | 'entityThen'>): Storage['entityAsOf'] {
+}: {
+  stableInstant: StableInstant;
+  entityNow: Shared<EntityLookup, EntityRow | undefined>;
+  entityThen: Shared<PastLookup, PastEntityRow | undefined>;
+}): Shared<PastLookup, PastEntityRow | undefined> {
   let shareOfUnchanged = 0.5;
   const note = (isUnchanged: boolean) => {
     shareOfUnchanged += (Number(isUnchanged) - shareOfUnchanged) / 32;
     return isUnchanged;
   };
 
-  return async (question, isGone) => {
+  return async (question, signal) => {
     const { id, fields, point } = question;
-    if ('instant' in point) await clock.waitUntilStable(point.instant, isGone);
+    if ('instant' in point) await stableInstant.waitFor(point.instant, signal);
     if (shareOfUnchanged >= 0.5) {
-      const now = await entityNow({ id, fields }, isGone);
+      const now = await entityNow({ id, fields }, signal);
       if (!now) return undefined;
       if (note('tick' in point ? point.tick === now.tick : !isBefore(point.instant, now.updatedAt))) return now;
-      return entityThen(question, isGone);
+      return entityThen(question, signal);
     }
-    const then = await entityThen(question, isGone);
+    const then = await entityThen(question, signal);
     if (then && then.tick !== null) note(then.tick === then.latest);
     return then;
   };
@@ -86,8 +78,8 @@ function inPlace<Row>(questions: readonly unknown[], rows: readonly Placed<Row>[
   return answers;
 }
 
-/** What is asked, as a relation q (n, id, fields, tick, instant): n counts from 1. */
-export const asked = (sql: Sql, questions: readonly (EntityQuestion & { point?: Point })[]): Fragment => sql`
+/** Look-ups as a relation q (n, id, fields, tick, instant): n counts from 1. */
+export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: Point })[]): Fragment => sql`
   unnest(${arrayText(questions.map(({ id }) => id))}::text::uuid[],
          ${arrayText(questions.map(({ fields }) => fields && JSON.stringify(fields)))}::text::jsonb[],
          ${arrayText(questions.map(({ point }) => (point && 'tick' in point ? point.tick : null)))}::text::int4[],

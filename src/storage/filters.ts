@@ -1,4 +1,4 @@
-import { type Condition, INDEXED } from '../temporal/filter.js';
+import { INDEXED, type Predicate } from '../temporal/filter.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { importedSince, type Pin, stateAsOf } from './pins.js';
 
@@ -14,7 +14,7 @@ import { importedSince, type Pin, stateAsOf } from './pins.js';
  * Which entities are wanted: those of which all of `where` holds at the pin, all of `everHad` held at any time until then, and
  * which have changed after `changedAfter`.
  */
-export type Filter = { where: readonly Condition[]; everHad: readonly Condition[]; changedAfter: string | null };
+export type Filter = { where: readonly Predicate[]; everHad: readonly Predicate[]; changedAfter: string | null };
 
 /** Whether everything passes a filter. */
 export const passesAll = ({ where, everHad, changedAfter }: Filter): boolean =>
@@ -33,8 +33,8 @@ const valueKey = (sql: Sql, of: { type: Fragment; property: Fragment; value: Fra
 
 const keyOfRange = (sql: Sql) => valueKey(sql, { type: sql`h.type`, property: sql`h.property`, value: sql`h.value` });
 
-/** Conditions as a relation. */
-const relation = (sql: Sql, conditions: readonly Condition[]): Fragment => sql`
+/** Predicates as a relation. */
+const relation = (sql: Sql, conditions: readonly Predicate[]): Fragment => sql`
   SELECT c.* FROM unnest(${arrayText(conditions.map(({ property }) => property))}::text::text[],
                          ${arrayText(conditions.map(({ operator }) => operator))}::text::text[],
                          ${arrayText(conditions.map(({ operand }) => JSON.stringify(operand)))}::text::jsonb[])

@@ -1,42 +1,37 @@
-import { readFailure } from './engine/failures.js';
-import { arrayText, type Database, type Sql } from './engine/pools.js';
-
-/** A state of an entity that can be had for ever: its tick and the instant of it. A tombstone is none. */
-export type Memento = { tick: number; at: string };
-
-/** A memento by what it is to another one. */
-export type RelatedMemento = Memento & { rel: 'first' | 'prev' | 'next' | 'last' };
+import { and, eq, gt, ne, sql } from 'drizzle-orm';
+import { arrayText, type Sql } from './engine/pools.js';
+import type { Around, Memento, RelatedMemento } from './rows.js';
+import { entity, tick } from './schema.js';
+import { engine, type Storage } from './storage.js';
 
 /** A page of an entity's mementos, and the first of the next page. */
 export type MementoPage = { mementos: Memento[]; next: Memento | null };
 
 /** The mementos of an entity after a tick; undefined: there is no such entity. */
 export async function readMementos(
-  { sql }: Database,
+  storage: Storage,
   id: string,
   { after, limit }: { after: number; limit: number },
 ): Promise<MementoPage | undefined> {
-  try {
-    const rows = await sql<(Memento | { tick: null })[]>`
-      SELECT page.tick, page.at
-        FROM clocktick.entity e
-        LEFT JOIN LATERAL (
-          SELECT t.tick, t.at FROM clocktick.tick t
-           WHERE t.entity_id = e.id AND t.tick > ${after}::int4 AND t.op <> 'deleted'
-           ORDER BY t.tick LIMIT ${limit + 1}
-        ) page ON true
-       WHERE e.id = ${id}::uuid
-       ORDER BY page.tick`;
-    if (rows.length === 0) return undefined;
-    const mementos = rows.flatMap((row) => (row.tick === null ? [] : [row]));
-    return { mementos: mementos.slice(0, limit), next: mementos[limit] ?? null };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  const rows = await storage[engine].reading((_, db) => {
+    const page = db
+      .select({ tick: tick.tick, at: tick.at })
+      .from(tick)
+      .where(and(eq(tick.entityId, entity.id), gt(tick.tick, after), ne(tick.op, 'deleted')))
+      .orderBy(tick.tick)
+      .limit(limit + 1)
+      .as('page');
+    return db
+      .select({ tick: page.tick, at: page.at })
+      .from(entity)
+      .leftJoinLateral(page, sql`true`)
+      .where(eq(entity.id, id))
+      .orderBy(page.tick);
+  });
+  if (rows.length === 0) return undefined;
+  const mementos = rows.flatMap(({ tick, at }) => (tick === null || at === null ? [] : [{ tick, at }]));
+  return { mementos: mementos.slice(0, limit), next: mementos[limit] ?? null };
 }
-
-/** Around which state of which entity. */
-export type Around = { id: string; tick: number };
 
 /** The mementos around states: of each the first, the last, and those before and after it. */
 export async function readMementosAround(sql: Sql, states: readonly Around[]): Promise<RelatedMemento[][]> {

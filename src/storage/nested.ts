@@ -1,22 +1,22 @@
 import type { Past } from '../temporal/entity.js';
 import type { Point } from '../temporal/point.js';
-import { readFailure } from './engine/failures.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { asked, type EntityQuestion, type EntityRow, ofFields, propertiesThen, tickThen } from './entities.js';
-import { activityText, closedRanges, heldBy, PAGE_BYTES, type RangeRow } from './ranges.js';
-import type { Storage } from './storage.js';
+import { lookups, ofFields, propertiesThen, tickThen } from './entities.js';
+import { activityText, closedRanges, heldBy } from './ranges.js';
+import { ANSWER_BYTES, type EntityLookup, type EntityRow, type RangeRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
-/** How many ranges an answer holds, of one property and of all: the newest. Beside them, PAGE_BYTES of what they hold. */
-export const MOST_RANGES = { ofOne: 1_000, ofAll: 10_000 };
+/** How many ranges an answer holds, of one property and of all: the newest. Beside them, ANSWER_BYTES of what they hold. */
+const MOST_RANGES = { ofOne: 1_000, ofAll: 10_000 };
 
 /** An entity has 1,000 properties at a time, but may have had any number: beyond this one, only those it has are shown. */
-export const MOST_REMOVED = 1_000;
+const MOST_REMOVED = 1_000;
 
 /**
  * How many ranges are read before looking whether the answer is full: a value may have 8 MiB. And who made each is looked for
  * among those of all that are read with it: 1,000 by 50 took 19 ms, in one go 170.
  */
-const AT_ONCE = 50;
+const RANGES_AT_ONCE = 50;
 
 /** The ranges of one property, oldest first; `truncated`: there are older ones. */
 type PropertyRanges = { property: string; truncated: boolean; ranges: RangeRow[] };
@@ -25,32 +25,32 @@ type PropertyRanges = { property: string; truncated: boolean; ranges: RangeRow[]
 export type Nested = { history: PropertyRanges[]; omitsRemoved: boolean };
 
 /** Which entity to read, and of which of its properties the ranges (null: of all it has had). */
-export type NestedQuestion = EntityQuestion & { of: readonly string[] | null };
+type NestedLookup = EntityLookup & { of: readonly string[] | null };
 
 /**
  * An entity with the ranges of its properties, now (`point` null) or as of a point, as it was then: one statement, so that
- * both are of one moment. Of each property the newest ranges are read, AT_ONCE after the other until the answer is full; what
+ * both are of one moment. Of each property the newest ranges are read, RANGES_AT_ONCE after the other until the answer is full; what
  * one leaves no room for is left out of all that come after it.
  * @returns undefined: no such entity
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function readNested(
   storage: Storage,
-  { of, ...question }: NestedQuestion,
+  { of, ...question }: NestedLookup,
   point: Point | null,
-  isGone?: () => boolean,
+  signal?: AbortSignal,
 ): Promise<Past<EntityRow & { nested: Nested }> | undefined> {
-  const { sql } = storage;
+  const { reading, stableInstant } = storage[engine];
   const { id } = question;
-  if (point && 'instant' in point) await storage.clock.waitUntilStable(point.instant, isGone);
-  const tick = sql`(SELECT state.tick FROM state)`;
-  const walked = { id, property: sql`named.name` };
-  try {
+  if (point && 'instant' in point) await stableInstant.waitFor(point.instant, signal);
+  return reading(async (sql) => {
+    const tick = sql`(SELECT state.tick FROM state)`;
+    const walked = { id, property: sql`named.name` };
     const rows = await sql<Line[]>`
       WITH RECURSIVE state AS MATERIALIZED (
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
                ${propertiesThen(sql)} AS properties
-          FROM ${asked(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
+          FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL (${tickThen(sql)}) past ON true
       ), ${of ? givenNames(sql, of) : allNames(sql, id)}, list AS MATERIALIZED (
@@ -67,7 +67,7 @@ export async function readNested(
           FROM walk
          CROSS JOIN LATERAL (
            SELECT (SELECT list.names FROM list)[walk.n] AS name,
-                  least(${AT_ONCE}::int4, ${MOST_RANGES.ofOne}::int4 - walk.taken, ${MOST_RANGES.ofAll}::int4 - walk.total) AS most
+                  least(${RANGES_AT_ONCE}::int4, ${MOST_RANGES.ofOne}::int4 - walk.taken, ${MOST_RANGES.ofAll}::int4 - walk.total) AS most
          ) named
          CROSS JOIN LATERAL (
            WITH range AS MATERIALIZED (
@@ -100,10 +100,10 @@ export async function readNested(
                   array_agg(fits."fromAt") AS "fromAt", array_agg(fits."toAt") AS "toAt",
                   array_agg(fits.value::text) AS value, array_agg(fits.activity) AS activity
              FROM (SELECT count(*) AS count, coalesce(max(weighed.bytes), 0) AS bytes, min(weighed."from") AS oldest FROM weighed) whole
-             LEFT JOIN weighed fits ON walk.bytes + fits.bytes <= ${PAGE_BYTES}
+             LEFT JOIN weighed fits ON walk.bytes + fits.bytes <= ${ANSWER_BYTES}
          ) chunk
          WHERE walk.n <= cardinality((SELECT list.names FROM list))
-           AND walk.total < ${MOST_RANGES.ofAll} AND walk.bytes <= ${PAGE_BYTES}
+           AND walk.total < ${MOST_RANGES.ofAll} AND walk.bytes <= ${ANSWER_BYTES}
       ), shown AS MATERIALIZED (
         SELECT walk.shown AS n, range.*
           FROM walk
@@ -135,9 +135,7 @@ export async function readNested(
     const { type, key, tick: at, deleted, createdAt, updatedAt, properties, omitsRemoved } = top;
     const entity = { id, type, key, tick: at, deleted, createdAt, updatedAt, properties };
     return { ...entity, nested: { history: gather(rows), omitsRemoved } };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  });
 }
 
 /** The names that were asked for, in that order; none of a tombstone. */

@@ -1,7 +1,8 @@
 import { isBefore } from '../temporal/point.js';
-import { readFailure } from './engine/failures.js';
+import { invalidCursor } from '../temporal/refusal.js';
 import type { Fragment, Sql } from './engine/pools.js';
-import type { Storage } from './storage.js';
+import { type InstantMoment, instantOfMoment } from './moments.js';
+import { engine, type Storage } from './storage.js';
 
 /**
  * What fixes a snapshot: what happened at or before `asOf` and was recorded at or before `recordedAsOf`, both stable. `asOf` is
@@ -31,35 +32,101 @@ export const newestIn = (row: NewestRow | undefined): Newest => {
 };
 
 /** The newest change that a snapshot of a type's entities, or of all, can show; no entity is read for that. */
-export async function readNewest({ page }: Storage, type: string | null, pin: Pin): Promise<Newest> {
-  try {
-    const [row] = await page((sql) => sql<NewestRow[]>`WITH RECURSIVE ${kinds(sql, type)} ${newestOf(sql, pin)}`);
-    return newestIn(row);
-  } catch (error) {
-    throw readFailure(error);
+export async function readNewest(storage: Storage, type: string | null, pin: Pin): Promise<Newest> {
+  const [row] = await storage[engine].paging(
+    (sql) => sql<NewestRow[]>`WITH RECURSIVE ${kinds(sql, type)} ${newestOf(sql, pin)}`,
+  );
+  return newestIn(row);
+}
+
+/**
+ * What a snapshot is asked to be as of: two instants (null: the newest stable one), or in the place of `asOf` a date; or the pin
+ * that a cursor carries, which another instance may have promised.
+ */
+export type PinQuestion = { asOf: InstantMoment; recordedAsOf: string | null } | { promised: Pin };
+
+/** A pin that can be read at; fixed: no instant of it was left to the service, so nothing can change what it shows. */
+type Pinned = { pin: Pin; isFixed: boolean };
+
+/**
+ * The pin of a snapshot, once it is stable. A cursor's instants were found stable by whichever instance gave it, so nothing that
+ * is open by now holds them back; that they have come at all is asked, because anybody can write a cursor.
+ * @param type whose entities the snapshot shows (null: all), for a date before the first of them
+ * @throws Refusal `invalid_cursor`, `as_of_in_future`, `as_of_not_stable_yet`
+ */
+export async function pinFor(
+  storage: Storage,
+  type: string | null,
+  question: PinQuestion,
+  signal?: AbortSignal,
+): Promise<Pinned> {
+  const { stableInstant } = storage[engine];
+  if ('promised' in question) {
+    for (const instant of Object.values(question.promised))
+      if (!(await stableInstant.hasCome(instant))) throw invalidCursor();
+    return { pin: question.promised, isFixed: true };
   }
+  const { recordedAsOf } = question;
+  const asOf = await asOfFor(storage, type, question);
+  for (const instant of [asOf, recordedAsOf]) if (instant !== null) await stableInstant.waitFor(instant, signal);
+  if (asOf !== null && recordedAsOf !== null) return { pin: pinOf(asOf, recordedAsOf), isFixed: true };
+  const stable = await stableInstant.newest();
+  return { pin: pinOf(asOf ?? stable, recordedAsOf ?? stable), isFixed: false };
+}
+
+/** The instant that is asked for; of a date before the first change, that of the first change (RFC 7089 section 4.5.3). */
+async function asOfFor(
+  storage: Storage,
+  type: string | null,
+  { asOf, recordedAsOf }: { asOf: InstantMoment; recordedAsOf: string | null },
+): Promise<string | null> {
+  const instant = await instantOfMoment(storage, asOf);
+  if (instant === null || asOf === null || 'instant' in asOf) return instant;
+  const oldest = await readOldest(storage, type, recordedAsOf);
+  return oldest !== null && isBefore(instant, oldest) ? oldest : instant;
+}
+
+/** What a snapshot answers: a page of it, or null to whoever has what it can show already. */
+type Snapshot<Page> = { newest: Newest; isFixed: boolean; page: Page | null };
+
+/**
+ * A page of a snapshot.
+ * @param isKnown whether the caller has what the snapshot can show already; then no entity is read. Null: the caller has nothing
+ * @throws Refusal as `pinFor`, and as `read`
+ */
+export async function readSnapshot<Page extends { newest: Newest }>(
+  storage: Storage,
+  type: string | null,
+  question: PinQuestion,
+  isKnown: ((newest: Newest) => boolean) | null,
+  read: (pin: Pin) => Promise<Page>,
+  signal?: AbortSignal,
+): Promise<Snapshot<Page>> {
+  const { pin, isFixed } = await pinFor(storage, type, question, signal);
+  if (isKnown) {
+    const newest = await readNewest(storage, type, pin);
+    if (isKnown(newest)) return { newest, isFixed, page: null };
+  }
+  const page = await read(pin);
+  return { newest: page.newest, isFixed, page };
 }
 
 /** The instant of the first change of a type's entities, or of all; of those recorded by an instant, if that is given. */
 export async function readOldest(
-  { page }: Storage,
+  storage: Storage,
   type: string | null,
   recordedAsOf: string | null = null,
 ): Promise<string | null> {
-  try {
-    const [row] = await page(
-      (sql) => sql<{ at: string | null }[]>`
+  const [row] = await storage[engine].paging(
+    (sql) => sql<{ at: string | null }[]>`
         WITH RECURSIVE ${kinds(sql, type)}
         SELECT min(changed.at) AS at
           FROM kind CROSS JOIN LATERAL (
                  SELECT t.at FROM clocktick.tick t
                   WHERE t.type = kind.type AND t.recorded_at <= coalesce(${recordedAsOf}::text::timestamptz, 'infinity')
                   ORDER BY t.at LIMIT 1) changed`,
-    );
-    return row?.at ?? null;
-  } catch (error) {
-    throw readFailure(error);
-  }
+  );
+  return row?.at ?? null;
 }
 
 /** `kind` (type): one type, or all: they are found one after the other, each by its first entity in the index. */

@@ -1,7 +1,7 @@
 import type { Point } from '../temporal/point.js';
-import { readFailure } from './engine/failures.js';
-import type { Database, Fragment, Sql } from './engine/pools.js';
-import type { Storage } from './storage.js';
+import type { Fragment, Sql } from './engine/pools.js';
+import { ANSWER_BYTES, type RangeRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
 export type Order = 'asc' | 'desc';
 
@@ -10,25 +10,6 @@ export type Order = 'asc' | 'desc';
  * where the last page ended.
  */
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
-
-/**
- * How much JSON a page may hold: it ends before the item that would pass this, so that no page, whatever it tells of,
- * comes near what one string of V8 holds (512 MB); its first item comes whatever its size, which an entity's bounds.
- */
-export const PAGE_BYTES = 16 * 2 ** 20;
-
-/** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
-export type ActivityText = string | null;
-
-/** One range of a property: [from, to) in ticks and instants, `to` null while it holds; `value` is JSON text. */
-export type RangeRow = {
-  value: string;
-  from: number;
-  to: number | null;
-  fromAt: string;
-  toAt: string | null;
-  activity: ActivityText;
-};
 
 /** A page, or what there is instead of one; `until` is the newest tick that the page may know of. */
 export type Ranges =
@@ -103,35 +84,35 @@ export const heldBy = (sql: Sql, { id, property }: { id: string; property: Fragm
  * instead of a descent for each.
  */
 export async function readRanges(
-  { sql }: Database,
+  storage: Storage,
   id: string,
   property: string,
   window: { from: Point | null; to: Point | null },
   page: HistoryPage,
 ): Promise<Ranges> {
-  const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
-  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
-  const beyond =
-    page.after === null
-      ? sql``
-      : page.order === 'desc'
-        ? sql`AND lower(h.vclock) < ${page.after}::int4`
-        : sql`AND lower(h.vclock) > ${page.after}::int4`;
-  const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
-  const first = start
-    ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
+  return storage[engine].reading(async (sql) => {
+    const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
+    const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
+    const beyond =
+      page.after === null
+        ? sql``
+        : page.order === 'desc'
+          ? sql`AND lower(h.vclock) < ${page.after}::int4`
+          : sql`AND lower(h.vclock) > ${page.after}::int4`;
+    const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
+    const first = start
+      ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
                      WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
-    : sql`1`;
-  const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
-  // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
-  const { from, to } = window;
-  const isEmpty =
-    from && to && 'instant' in from && 'instant' in to
-      ? sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`
-      : start && to
-        ? sql`${start} >= ${end}`
-        : sql`false`;
-  try {
+      : sql`1`;
+    const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
+    // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
+    const { from, to } = window;
+    const isEmpty =
+      from && to && 'instant' in from && 'instant' in to
+        ? sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`
+        : start && to
+          ? sql`${start} >= ${end}`
+          : sql`false`;
     const rows = await sql<(Bound & ((RangeRow & { held: null }) | { value: null; held: boolean }))[]>`
       WITH bound AS MATERIALIZED (
         SELECT until, ${first} AS first,
@@ -154,7 +135,7 @@ export async function readRanges(
           SELECT "from", "to", effective, value::text AS value, row_number() OVER place AS n,
                  sum(octet_length(value::text)) OVER place AS bytes
             FROM page WINDOW place AS (ORDER BY "from" ${direction})
-        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${ANSWER_BYTES})
       ), clock AS MATERIALIZED (
         SELECT t.tick, t.activity_id
           FROM clocktick.tick t
@@ -169,7 +150,7 @@ export async function readRanges(
             FROM fitting
             LEFT JOIN clock opening ON opening.tick = fitting."from"
             LEFT JOIN who ON who.id = opening.activity_id
-        ) weighed WHERE n = 1 OR weight <= ${PAGE_BYTES}
+        ) weighed WHERE n = 1 OR weight <= ${ANSWER_BYTES}
       )
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS more,
              shown.value, shown."from", lower(shown.effective) AS "fromAt",
@@ -185,9 +166,7 @@ export async function readRanges(
     if (top.held === false) return { found: 'no property' };
     const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
     return { found: 'page', until: top.until, more: top.more, ranges };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  });
 }
 
 /**
@@ -196,10 +175,10 @@ export async function readRanges(
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function readRangeAsOf(storage: Storage, id: string, property: string, point: Point): Promise<Ranges> {
-  const { sql } = storage;
-  if ('instant' in point) await storage.clock.waitUntilStable(point.instant);
-  const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
-  try {
+  const { reading, stableInstant } = storage[engine];
+  if ('instant' in point) await stableInstant.waitFor(point.instant);
+  return reading(async (sql) => {
+    const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
     const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
@@ -217,7 +196,5 @@ export async function readRangeAsOf(storage: Storage, id: string, property: stri
     if (row.until > row.latest) return { found: 'no tick' };
     if (!row.held) return { found: 'no property' };
     return { found: 'page', until: row.until, more: false, ranges: row.value === null ? [] : [row] };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  });
 }

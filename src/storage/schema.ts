@@ -26,8 +26,14 @@ const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' }
 const int4range = customType<{ data: string }>({ dataType: () => 'int4range' });
 const tstzrange = customType<{ data: string }>({ dataType: () => 'tstzrange' });
 
-/** Drizzle's own `jsonb()` reads the stored string "10.5" back as a number; values stay JSON text on this side. */
-const jsonb = customType<{ data: string }>({ dataType: () => 'jsonb' });
+/**
+ * Values stay JSON text on this side. Drizzle's own `jsonb()` reads the stored string "10.5" back as a number, and the driver would
+ * encode a parameter of this type once more.
+ */
+const jsonb = customType<{ data: string }>({
+  dataType: () => 'jsonb',
+  toDriver: (text) => sql`${text}::text::jsonb`,
+});
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 6, mode: 'string' });
 
 /** Everything lives in a schema of its own, so the service can share a database. */

@@ -1,19 +1,8 @@
 import type { Point } from '../temporal/point.js';
-import { readFailure } from './engine/failures.js';
-import { arrayText, type Database, type Fragment, type Sql } from './engine/pools.js';
-import {
-  type ActivityText,
-  activityText,
-  type Bound,
-  closedRanges,
-  type HistoryPage,
-  heldBy,
-  PAGE_BYTES,
-  tickFrom,
-} from './ranges.js';
-
-/** What one tick did to one property, as JSON text; null: not set on that side. */
-export type ChangeRow = { property: string; from: string | null; to: string | null };
+import { arrayText, type Fragment, type Sql } from './engine/pools.js';
+import { activityText, type Bound, closedRanges, type HistoryPage, heldBy, tickFrom } from './ranges.js';
+import { type ActivityText, ANSWER_BYTES, type ChangeRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
 /** One tick of an entity; its two instants differ only in imported history. */
 export type TickRow = {
@@ -26,7 +15,7 @@ export type TickRow = {
 };
 
 /** Which ticks of an entity: those in [from, to), of them those that touched one of these properties (null: all). */
-export type TickQuestion = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
+export type TickLookup = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
 
 /** A page, or what there is instead of one; `property` is the first of those asked for that was never set. */
 export type Ticks =
@@ -35,13 +24,13 @@ export type Ticks =
   | { found: 'no property'; property: string };
 
 /** A page of an entity's ticks with what each of them changed: of all properties, or only of those asked for. */
-export async function readTicks({ sql }: Database, question: TickQuestion, page: HistoryPage): Promise<Ticks> {
+export async function readTicks(storage: Storage, question: TickLookup, page: HistoryPage): Promise<Ticks> {
   const { id, properties, from, to } = question;
-  const direction = directionOf(sql, page);
-  const after = page.after === null ? null : sql`least(${page.after}::int4, until)`;
-  const start = from ? tickFrom(sql, id, from) : sql`1`;
-  const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
-  try {
+  return storage[engine].reading(async (sql) => {
+    const direction = directionOf(sql, page);
+    const after = page.after === null ? null : sql`least(${page.after}::int4, until)`;
+    const start = from ? tickFrom(sql, id, from) : sql`1`;
+    const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
     const rows = await sql<(Bound & { absent: string | null } & (TickLine | { tick: null }))[]>`
       WITH bound AS MATERIALIZED (
         SELECT until,
@@ -49,7 +38,7 @@ export async function readTicks({ sql }: Database, question: TickQuestion, page:
                ${after && page.order === 'desc' ? sql`least(${end}, ${after} - 1)` : end} AS last
           FROM (SELECT least(${page.until}::int4, e.tick) AS until
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
-      ), ${properties ? touching(sql, id, properties, page) : inOrder(sql, id, page)}, who AS MATERIALIZED (
+      ), ${properties ? touching(sql, id, properties, page) : allTicks(sql, id, page)}, who AS MATERIALIZED (
         SELECT a.id, ${activityText(sql)} AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
       ), change AS MATERIALIZED (
@@ -69,7 +58,7 @@ export async function readTicks({ sql }: Database, question: TickQuestion, page:
                          FROM change GROUP BY tick) weight ON weight.tick = page.tick
             LEFT JOIN who ON who.id = page.activity_id
           WINDOW place AS (ORDER BY page.tick ${direction})
-        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${PAGE_BYTES})
+        ) measured WHERE n <= ${page.limit} AND (n = 1 OR bytes <= ${ANSWER_BYTES})
       )
       SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM fitting) AS more, page.tick, page.op,
              page.at, page.recorded_at AS "recordedAt",
@@ -84,9 +73,7 @@ export async function readTicks({ sql }: Database, question: TickQuestion, page:
     if (top.absent !== null) return { found: 'no property', property: top.absent };
     const ticks = gather(rows.flatMap((row) => (row.tick === null ? [] : [row])));
     return { found: 'page', until: top.until, more: top.more, ticks };
-  } catch (error) {
-    throw readFailure(error);
-  }
+  });
 }
 
 /** Of `t`, the clock. */
@@ -98,7 +85,7 @@ const directionOf = (sql: Sql, { order }: HistoryPage): Fragment => (order === '
  * A page of all ticks, one more than it may show. The ranges around it are found by GiST: those that change inside it, and
  * the one that spans it for every other property.
  */
-const inOrder = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
+const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
       page AS MATERIALIZED (
         SELECT ${clockRow(sql)}
           FROM clocktick.tick t

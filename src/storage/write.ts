@@ -4,10 +4,11 @@ import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
 import { type Applied, applyChange, written } from './changes.js';
-import { lostRace, writeFailure } from './engine/failures.js';
+import { lostRace } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
-import { type EntityRow, readEntitiesNow } from './entities.js';
-import type { Storage } from './storage.js';
+import { readEntitiesNow } from './entities.js';
+import type { EntityRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
 
 /** How often a write is tried on what is known of the entity before it takes the row's lock and cannot lose any more. */
 const OPTIMISTIC_TRIES = 4;
@@ -30,8 +31,8 @@ export type Write = {
   assume?: 'absent';
   /** Answers what would be written, and writes nothing. */
   dryRun?: boolean;
-  /** Whether nobody waits for the outcome any more; what is not under way then is not done. */
-  isGone?: () => boolean;
+  /** Aborted when nobody waits for the outcome any more; what is not under way then is not done. */
+  signal?: AbortSignal;
 };
 
 /** How a write ended: the row as it now stands, what was changed (null: nothing), and the state that was changed. */
@@ -46,7 +47,7 @@ export type Outcome = { row: EntityRow; change: Change | null; before: Entity | 
 export async function writeEntity(storage: Storage, write: Write): Promise<Outcome> {
   return write.dryRun
     ? writeNow(storage, write)
-    : storage.inTurn(write.id, () => writeNow(storage, write), write.isGone);
+    : storage[engine].inTurn(write.id, () => writeNow(storage, write), write.signal);
 }
 
 /**
@@ -64,10 +65,13 @@ type Attempt = { end: 'done'; outcome: Outcome } | { end: 'lost'; known: Known |
  */
 async function writeNow(storage: Storage, write: Write): Promise<Outcome> {
   if (write.activity?.details === null) await requireActivity(storage, write.activity.id);
-  const last = storage.lastWritten.get(write.id);
+  const last = storage[engine].lastWritten.get(write.id);
   let known: Known | null = last || write.assume === 'absent' ? { row: last, isSure: false } : null;
   for (let tries = 0; tries < OPTIMISTIC_TRIES; tries++) {
-    const state = known ?? { row: await storage.entityNow({ id: write.id, fields: null }, write.isGone), isSure: true };
+    const state = known ?? {
+      row: await storage[engine].entityNow({ id: write.id, fields: null }, write.signal),
+      isSure: true,
+    };
     const attempt = await settle(attemptOn(storage, write, state, applying(storage, write)));
     if (attempt.end === 'done') return keep(storage, write, attempt.outcome);
     if (attempt.end === 'locked') break;
@@ -80,8 +84,8 @@ async function writeNow(storage: Storage, write: Write): Promise<Outcome> {
   throw new Refusal('too_many_writers', 'Other writers of this entity came first every time. Nothing was written.');
 }
 
-function keep({ lastWritten }: Storage, { dryRun }: Write, outcome: Outcome): Outcome {
-  if (!dryRun) lastWritten.set(outcome.row.id, outcome.row);
+function keep(storage: Storage, { dryRun }: Write, outcome: Outcome): Outcome {
+  if (!dryRun) storage[engine].lastWritten.set(outcome.row.id, outcome.row);
   return outcome;
 }
 
@@ -115,8 +119,9 @@ async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known,
  */
 const applying = (storage: Storage, write: Write): Apply =>
   write.dryRun
-    ? (change, row) => storage.transaction('ROLLBACK', (sql) => applyChange(sql, written(change, row)), write.isGone)
-    : (change, row) => storage.applyChange(written(change, row), write.isGone);
+    ? (change, row) =>
+        storage[engine].transaction('ROLLBACK', (sql) => applyChange(sql, written(change, row)), write.signal)
+    : (change, row) => storage[engine].applyChange(written(change, row), write.signal);
 
 /** An attempt with the entity's row locked from the read on, so that nobody can come first. */
 async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
@@ -125,23 +130,23 @@ async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
     const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
     return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, written(change, row)));
   };
-  return storage.transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', attempt, write.isGone);
+  return storage[engine].transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', attempt, write.signal);
 }
 
-/** Runs an attempt: a race that was lost is one of its ends, anything else that goes wrong a refusal. */
+/** Runs an attempt: a race that was lost is one of its ends. */
 async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
   try {
     return await attempt;
   } catch (error) {
     if (lostRace(error)) return { end: 'lost', known: null };
-    throw writeFailure(error);
+    throw error;
   }
 }
 
-async function readPast(storage: Storage, { id, pastOf, isGone }: Write, current: Entity): Promise<Past | undefined> {
+async function readPast(storage: Storage, { id, pastOf, signal }: Write, current: Entity): Promise<Past | undefined> {
   const point = pastOf?.(current);
   if (!point) return undefined;
-  const row = await storage.entityAsOf({ id, point, fields: null }, isGone);
+  const row = await storage[engine].entityAsOf({ id, point, fields: null }, signal);
   return row && (row.tick === null ? row : entityOf(row));
 }
 

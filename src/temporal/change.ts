@@ -88,8 +88,7 @@ export function replacement(
 ): Replacement {
   refuseBadNames(fields.properties);
   if (address.named && address.named.type !== fields.type) {
-    const message = `is not the type that the address says, ${address.named.type}`;
-    throw new Refusal('invalid_body', `/type: ${message}.`, { errors: [{ path: '/type', message }] });
+    throw Refusal.at('invalid_body', '/type', `is not the type that the address says, ${address.named.type}`);
   }
   return { ...intent, address, type: fields.type, properties: fields.properties };
 }
@@ -104,15 +103,14 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
   if (!current) {
     if (!address.named && !isFreshId(address.id)) {
       const message = 'creates nothing: only a UUID of version 4 or 7, or type:key, can be new';
-      throw new Refusal('invalid_id', `${address.said} ${message}.`, { errors: [{ path: 'id', message }] });
+      throw Refusal.at('invalid_id', 'id', message, `${address.said} ${message}.`);
     }
     const key = address.named?.key ?? null;
     return { id: address.id, type, key, expected: 0, op: 'created', set: bounded(properties), clear: [], activity };
   }
   if (current.type !== type) {
-    throw new Refusal('type_mismatch', `Entity ${wanted.said} is a ${current.type}, and its type never changes.`, {
-      errors: [{ path: '/type', message: `is not ${current.type}` }],
-    });
+    const detail = `Entity ${wanted.said} is a ${current.type}, and its type never changes.`;
+    throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
   }
   return current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
 }

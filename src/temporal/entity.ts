@@ -73,5 +73,6 @@ export function begun<P extends { tick: number | null }>(
   throw new Refusal('entity_not_found', `There was no entity ${said} as of ${then}.`);
 }
 
-const hasTick = <P extends { tick: number | null }>(past: P): past is Extract<P, { tick: number }> =>
+/** Whether an entity as of a point has a state there. */
+export const hasTick = <P extends { tick: number | null }>(past: P): past is Extract<P, { tick: number }> =>
   past.tick !== null;

@@ -20,7 +20,7 @@ const OPERATORS = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte', 'in', 'has', 'hasKey', 
 export type Operator = (typeof OPERATORS)[number];
 
 /** One thing that must hold of a property. */
-export type Condition = { property: string; operator: Operator; operand: Json };
+export type Predicate = { property: string; operator: Operator; operand: Json };
 
 /** What an index answers, of now and of any time. */
 export const INDEXED: readonly Operator[] = ['eq', 'in', 'has', 'hasKey'];
@@ -32,8 +32,8 @@ const MOST = { conditions: 20, values: 100 };
  * Reads a filter from a parameter.
  * @throws Refusal `invalid_filter`, naming the parameter and the place in it
  */
-export function parseFilter(text: string, parameter: string): Condition[] {
-  return conditionsOf(text, parameter, OPERATORS);
+export function parseFilter(text: string, parameter: string): Predicate[] {
+  return predicatesOf(text, parameter, OPERATORS);
 }
 
 /**
@@ -41,8 +41,8 @@ export function parseFilter(text: string, parameter: string): Condition[] {
  * read everything that was ever recorded.
  * @throws Refusal `invalid_filter`
  */
-export function parseEverHad(text: string, parameter: string): Condition[] {
-  const conditions = conditionsOf(text, parameter, INDEXED);
+export function parseEverHad(text: string, parameter: string): Predicate[] {
+  const conditions = predicatesOf(text, parameter, INDEXED);
   if (conditions.length === 0) throw invalid(parameter, [], 'names no property');
   return conditions;
 }
@@ -54,13 +54,13 @@ export function parseEverHad(text: string, parameter: string): Condition[] {
 const MOST_OF_ALL_TYPES = 10;
 
 /** @throws Refusal `invalid_filter` when conditions look for more values than can be looked for in all types */
-export function refuseManyOfAllTypes(conditions: readonly Condition[], parameter: string): void {
+export function refuseManyOfAllTypes(conditions: readonly Predicate[], parameter: string): void {
   const values = conditions.reduce((sum, { operand }) => sum + (Array.isArray(operand) ? operand.length : 1), 0);
   if (values <= MOST_OF_ALL_TYPES) return;
   throw invalid(parameter, [], `looks for ${values} values, more than ${MOST_OF_ALL_TYPES}, in all types: name a type`);
 }
 
-function conditionsOf(text: string, parameter: string, allowed: readonly Operator[]): Condition[] {
+function predicatesOf(text: string, parameter: string, allowed: readonly Operator[]): Predicate[] {
   if (text.trim() === '') throw invalid(parameter, [], 'is empty: it must be a JSON object');
   const read = readJson(text);
   if ('fault' in read)
@@ -85,7 +85,7 @@ function operationsOf(
   wanted: JsonObject,
   parameter: string,
   allowed: readonly Operator[],
-): Condition[] {
+): Predicate[] {
   const entries = Object.entries(wanted);
   if (entries.length === 0)
     throw invalid(parameter, [property], 'names no operator; to compare with an object, {"eq": {}}');
@@ -130,5 +130,5 @@ const at = (path: string): string => (path === '' ? '' : `${path}: `);
 
 function invalid(parameter: string, place: readonly string[], fault: string): Refusal {
   const message = `${place.length > 0 ? `${pointer(place)} ` : ''}${fault}`;
-  return new Refusal('invalid_filter', `${parameter}: ${message}.`, { errors: [{ path: parameter, message }] });
+  return Refusal.at('invalid_filter', parameter, message, `${parameter}: ${message}.`);
 }

@@ -30,7 +30,7 @@ export type Address = { id: string; said: string; named: { type: string; key: st
  * @throws Refusal `invalid_id`
  */
 export function parseAddress(text: string, parameter = 'id'): Address {
-  const refuse = (message: string) => new Refusal('invalid_id', message, { errors: [{ path: parameter, message }] });
+  const refuse = (message: string) => Refusal.at('invalid_id', parameter, message, message);
 
   if (isUuid(text)) return { id: text.toLowerCase(), said: text.toLowerCase(), named: null };
   const colon = text.indexOf(':');

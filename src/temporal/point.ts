@@ -6,7 +6,8 @@ export type Point = { tick: number } | { instant: string };
 /** A point as text, as it is said in answers. */
 export const pointText = (point: Point): string => ('tick' in point ? String(point.tick) : point.instant);
 
-const LAST_TICK = 2 ** 31 - 1;
+/** Beyond what a clock can reach: PostgreSQL keeps ticks as integers. */
+export const LAST_TICK = 2 ** 31 - 1;
 const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):(\d\d))$/i;
 const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such as 2016-08-19T00:00:00.000000Z';
 
@@ -16,13 +17,12 @@ const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such 
  * @throws Refusal `invalid_as_of`, naming the parameter
  */
 export function parsePoint(text: string, parameter: string): Point {
-  const refuse = (message: string) =>
-    new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
+  const refuse = (message: string) => Refusal.at('invalid_as_of', parameter, message);
 
   if (/^\d+$/.test(text)) {
     const tick = Number(text);
     if (tick < 1) throw refuse('is no tick: ticks count from 1');
-    // Beyond what a clock can reach; the entity answers that it has no such tick.
+    // The entity answers that it has no such tick.
     return { tick: Math.min(tick, LAST_TICK) };
   }
   // A `+` that was not percent-encoded arrives as a space.

@@ -55,6 +55,14 @@ export type RefusalNotes = {
   cause?: unknown;
 };
 
+/** @param message what is wrong with the cursor */
+export const invalidCursor = (message = 'is not one that this service gave'): Refusal =>
+  Refusal.at('invalid_cursor', 'cursor', message);
+
+/** `asOf is no tick.`, but `/type: is not friend.`: after a pointer a colon keeps the sentence apart. */
+const sentence = (path: string, message: string): string =>
+  `${path}${path === '' ? '' : path.startsWith('/') ? ': ' : ' '}${message}.`;
+
 /** A refusal: thrown wherever it is found, turned into a problem+json at the edge. Nothing of the request is kept. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
@@ -65,5 +73,15 @@ export class Refusal extends Error {
     super(detail, { cause: notes.cause });
     this.code = code;
     this.notes = notes;
+  }
+
+  /**
+   * A refusal of one place in the request.
+   * @param path an RFC 6901 pointer into the body ('' is all of it), or the name of a parameter or header
+   * @param message what is wrong with it, to be read after its name: `is no tick: ticks count from 1`
+   * @param detail the whole sentence, where it is not the place and the message
+   */
+  static at(code: RefusalCode, path: string, message: string, detail = sentence(path, message)): Refusal {
+    return new Refusal(code, detail, { errors: [{ path, message }] });
   }
 }

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { openStorage } from '../../src/storage/storage.js';
+import { openStorage } from '../../src/storage/open.js';
 import { runCommand } from '../helper/command.js';
 import { type Service, serve, testService } from '../helper/service.js';
 import { stepsOf } from './clients.js';

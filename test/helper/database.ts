@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
 import type { Test } from 'tap';
-import { openStorage, type Storage } from '../../src/storage/storage.js';
+import { openStorage } from '../../src/storage/open.js';
+import type { Storage } from '../../src/storage/storage.js';
 import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
 
 /** Why a test that prepares transactions cannot be run on this server, if it cannot: by itself PostgreSQL allows none. */

@@ -1,6 +1,7 @@
 import type postgres from 'postgres';
-import { openDatabase } from '../../src/storage/engine/pools.js';
-import { type Storage, storageOf } from '../../src/storage/storage.js';
+import { openPools } from '../../src/storage/engine/pools.js';
+import { storageOf } from '../../src/storage/open.js';
+import type { Storage } from '../../src/storage/storage.js';
 
 /** A statement as the storage sent it. */
 type Sent = { text: string; parameters: unknown[] };
@@ -18,7 +19,7 @@ export type Plan = { scans: string[]; buffers: number };
 /** Runs a call of the storage and gives the statements it sent. */
 export async function statementsOf(url: string, call: (storage: Storage) => Promise<unknown>): Promise<Sent[]> {
   const sent: Sent[] = [];
-  const database = openDatabase(url, (_connection, text, parameters) => {
+  const database = openPools(url, (_connection, text, parameters) => {
     if (/^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text)) sent.push({ text, parameters });
   });
   await call(storageOf(database));

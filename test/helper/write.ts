@@ -1,4 +1,4 @@
-import type { Storage } from '../../src/storage/storage.js';
+import { engine, type Storage } from '../../src/storage/storage.js';
 import { type Outcome, writeEntity } from '../../src/storage/write.js';
 import { create, creation, mergePatchOf, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import { type Conditions, UNCONDITIONAL } from '../../src/temporal/conditions.js';
@@ -29,7 +29,8 @@ export function change(storage: Storage, id: string, properties: JsonObject): Pr
 }
 
 /** An entity as it is now. */
-export const now = (storage: Storage, id: string) => storage.entityNow({ id, fields: null });
+export const now = (storage: Storage, id: string) => storage[engine].entityNow({ id, fields: null });
 
 /** An entity as of a point. */
-export const asOf = (storage: Storage, id: string, point: Point) => storage.entityAsOf({ id, point, fields: null });
+export const asOf = (storage: Storage, id: string, point: Point) =>
+  storage[engine].entityAsOf({ id, point, fields: null });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { openStorage } from '../../src/storage/storage.js';
+import { openStorage } from '../../src/storage/open.js';
+import { engine } from '../../src/storage/storage.js';
 import { list, object, ranges, serve, testService, text } from '../helper/service.js';
 
 t.test('many writers', async (t) => {
@@ -184,7 +185,7 @@ t.test('many writers', async (t) => {
 
   await t.test('a connection that dies while its write waits for a lock: 503, and nothing is written', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
-    const blocker = storage.connect();
+    const blocker = storage[engine].connect();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });

@@ -1,9 +1,10 @@
 import t from 'tap';
 import { type Collection, readPage } from '../../src/storage/collections.js';
+import { countValues } from '../../src/storage/counts.js';
 import { IN_ORDER } from '../../src/storage/engine/pools.js';
 import type { Storage } from '../../src/storage/storage.js';
-import { countValues, readTypeRanges } from '../../src/storage/type-history.js';
-import type { Condition, Operator } from '../../src/temporal/filter.js';
+import { readTypeRanges } from '../../src/storage/type-history.js';
+import type { Operator, Predicate } from '../../src/temporal/filter.js';
 import type { Json } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { deepCollection, instantOfVersion, SHARING, VERSIONS } from '../helper/deep-collection.js';
@@ -26,7 +27,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
     everHad: [],
     changedAfter: null,
   };
-  const is = (property: string, operator: Operator, operand: Json): Condition => ({ property, operator, operand });
+  const is = (property: string, operator: Operator, operand: Json): Predicate => ({ property, operator, operand });
   const at = (version: number) => ({ asOf: instantOfVersion(version), recordedAsOf: now });
   const today = { asOf: now, recordedAsOf: now };
   const whole = { after: null, limit: 100, fields: null, withChanges: false };
@@ -109,10 +110,9 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
       async (db) => {
         const rows = await countValues(
           db,
-          'thing',
-          'place',
-          { instants: [instantOfVersion(20)], recordedAsOf: now },
-          1000,
+          { type: 'thing', property: 'place', most: 1000 },
+          [instantOfVersion(20)],
+          now,
         );
         return rows.reduce((sum, { entities }) => sum + entities, 0);
       },
@@ -124,7 +124,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
       2,
       async (db) => {
         const instants = Array.from({ length: 10 }, (_, n) => instantOfVersion(n * 5 + 1));
-        const rows = await countValues(db, 'thing', 'state', { instants, recordedAsOf: now }, 1000);
+        const rows = await countValues(db, { type: 'thing', property: 'state', most: 1000 }, instants, now);
         return rows.reduce((sum, { entities }) => sum + entities, 0);
       },
     ],

@@ -1,11 +1,7 @@
 import t from 'tap';
-import {
-  type EntityQuestion,
-  type PastEntityRow,
-  type PastQuestion,
-  readEntitiesNow,
-} from '../../src/storage/entities.js';
-import type { Storage } from '../../src/storage/storage.js';
+import { readEntitiesNow } from '../../src/storage/entities.js';
+import type { EntityLookup, PastEntityRow, PastLookup } from '../../src/storage/rows.js';
+import { engine, type Storage } from '../../src/storage/storage.js';
 import { writeEntity } from '../../src/storage/write.js';
 import { remove, restore } from '../../src/temporal/change.js';
 import { UNCONDITIONAL } from '../../src/temporal/conditions.js';
@@ -47,17 +43,17 @@ t.test('reading entities', async (t) => {
     row && (row.tick === null ? [null, null] : [row.tick, JSON.parse(row.properties)]);
 
   await t.test('questions of all kinds that share a statement are each answered their own', async (t) => {
-    const asked = points.flatMap(([point, tick, properties]): [PastQuestion, unknown][] => [
+    const asked = points.flatMap(([point, tick, properties]): [PastLookup, unknown][] => [
       [{ id, fields: null, point }, [tick, properties]],
       [{ id, fields: ['a'], point }, [tick, properties && 'a' in properties ? { a: properties.a } : properties && {}]],
       [{ id: newId(), fields: null, point }, undefined],
     ]);
-    const answers = await Promise.all(asked.map(([question]) => storage.entityThen(question)));
+    const answers = await Promise.all(asked.map(([question]) => storage[engine].entityThen(question)));
     t.same(
       answers.map(stateOf),
       asked.map(([, expected]) => expected),
     );
-    const present: [EntityQuestion, unknown][] = [
+    const present: [EntityLookup, unknown][] = [
       [
         { id, fields: null },
         { a: 3, c: null, d: [1] },
@@ -70,7 +66,7 @@ t.test('reading entities', async (t) => {
         { a: 3, c: null, d: [1] },
       ],
     ];
-    const rows = await Promise.all(present.map(([question]) => storage.entityNow(question)));
+    const rows = await Promise.all(present.map(([question]) => storage[engine].entityNow(question)));
     t.same(
       rows.map((row) => row && JSON.parse(row.properties)),
       present.map(([, expected]) => expected),
@@ -92,8 +88,8 @@ t.test('reading entities', async (t) => {
     const { id: large } = (await make(storage, { text: 'x'.repeat(2 ** 21) })).row;
     await change(storage, large, { n: 1 });
     for (const read of [
-      (db: Storage, id: string) => db.entityNow({ id, fields: null }),
-      (db: Storage, id: string) => db.entityThen({ id, fields: null, point: { tick: 1 } }),
+      (db: Storage, id: string) => db[engine].entityNow({ id, fields: null }),
+      (db: Storage, id: string) => db[engine].entityThen({ id, fields: null, point: { tick: 1 } }),
     ]) {
       const sent = await statementsOf(url, async (db) => {
         await Promise.all([read(db, id), read(db, large), read(db, other.id)]);
@@ -103,7 +99,7 @@ t.test('reading entities', async (t) => {
     }
     const random = Array.from({ length: 20_000 }, () => Math.random());
     const { id: incompressible } = (await make(storage, { random })).row;
-    const some = await storage.entityNow({ id: incompressible, fields: ['no'] });
+    const some = await storage[engine].entityNow({ id: incompressible, fields: ['no'] });
     t.match(some, { properties: '{}' });
     t.ok(Number(some?.size) > 2 ** 16, 'also where little of it was asked for');
   });
@@ -113,8 +109,8 @@ t.test('reading entities', async (t) => {
       const ids = Array.from({ length: count }, newId);
       const sent = await statementsOf(url, (db) =>
         Promise.all([
-          ...ids.map((id) => db.entityNow({ id, fields: null })),
-          ...ids.map((id) => db.entityThen({ id, fields: null, point: { tick: 1 } })),
+          ...ids.map((id) => db[engine].entityNow({ id, fields: null })),
+          ...ids.map((id) => db[engine].entityThen({ id, fields: null, point: { tick: 1 } })),
         ]),
       );
       return sent.map(({ text }) => text).toSorted();
@@ -123,7 +119,7 @@ t.test('reading entities', async (t) => {
     t.equal(alone.length, 2);
     t.same(await texts(70), alone);
 
-    const connection = storage.connect();
+    const connection = storage[engine].connect();
     for (const count of [1, 70]) {
       await readEntitiesNow(
         connection,

@@ -6,7 +6,7 @@ import { IN_ORDER } from '../../src/storage/engine/pools.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
-import type { Storage } from '../../src/storage/storage.js';
+import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { newId } from '../../src/temporal/identity.js';
 import { testDatabase } from '../helper/database.js';
@@ -100,11 +100,11 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const spareOf = (ranges: number) => ((server?.version ?? 0) < 170_000 ? 3 * ranges + 4 : 0);
 
   const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
-    ['an entity now', 20, (db) => db.entityNow({ id, fields: null })],
-    ['an entity as of its first tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: 1 } })],
-    ['an entity as of a tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
-    ['an entity as of its last tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: DEPTH } })],
-    ['an entity as of an instant', 20, (db) => db.entityThen({ id, fields: null, point: { instant } })],
+    ['an entity now', 20, (db) => db[engine].entityNow({ id, fields: null })],
+    ['an entity as of its first tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: 1 } })],
+    ['an entity as of a tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
+    ['an entity as of its last tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH } })],
+    ['an entity as of an instant', 20, (db) => db[engine].entityThen({ id, fields: null, point: { instant } })],
     ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
     ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant })],
     ['the first page of a property', 20, (db) => readRanges(db, id, 'location', everything, page)],
@@ -184,11 +184,11 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     // The names between and beside `location` are looked for in the whole of the GiST, which passes by what holds it alone.
     ['an entity with all ranges that it had early', 60, (db) => readNested(db, nested(mixed), { tick: 30 })],
     ['an entity with the newest of all ranges', 360 + spareOf(1_000), (db) => readNested(db, nested(mixed), null)],
-    ['one property of an entity now', 20, (db) => db.entityNow({ id, fields: ['location'] })],
+    ['one property of an entity now', 20, (db) => db[engine].entityNow({ id, fields: ['location'] })],
     [
       'one property of an entity as of a tick',
       20,
-      (db) => db.entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
+      (db) => db[engine].entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
     ],
     // Two states, and the clock's rows of both.
     ['a diff of two ticks', 32, (db) => readDiff(db, id, { tick: DEPTH / 4 }, { tick: DEPTH / 2 })],

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { engine } from '../../src/storage/storage.js';
 import { writeEntity } from '../../src/storage/write.js';
 import { create, creation, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import type { Change } from '../../src/temporal/entity.js';
@@ -160,7 +161,7 @@ t.test('the write path', async (t) => {
 
   await t.test('a dry run whose connection dies has written nothing, and says so', async (t) => {
     const { id } = (await make(storage, { n: 0 })).row;
-    const blocker = storage.connect();
+    const blocker = storage[engine].connect();
     await blocker`BEGIN`;
     await blocker`LOCK TABLE clocktick.tick`;
     const wanted = aPatch(id, { n: 1 });
@@ -183,7 +184,7 @@ t.test('the write path', async (t) => {
     const { id } = (await make(storage, { n: 0 })).row;
     // More often than there are connections to reserve: none of them may be lost for good.
     for (let round = 0; round < 6; round++) {
-      const blocker = storage.connect();
+      const blocker = storage[engine].connect();
       await blocker`BEGIN`;
       await blocker`LOCK TABLE clocktick.tick`;
       let decisions = 0;
@@ -218,7 +219,7 @@ t.test('the write path', async (t) => {
   await t.test('a row that somebody keeps locked is not waited for without end, and holds up no reader', async (t) => {
     const { id } = (await make(storage, { n: 0 })).row;
     const other = (await make(storage, { n: 0 })).row;
-    const blocker = storage.connect();
+    const blocker = storage[engine].connect();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const writing = Array.from({ length: 10 }, (_, n) =>
@@ -298,7 +299,7 @@ t.test('the write path', async (t) => {
     await change(storage, id, { n: 1 });
     // As if another instance had written the entity since.
     const behindStale = async (wanted: Patch) => {
-      storage.lastWritten.set(id, row);
+      storage[engine].lastWritten.set(id, row);
       return (await writeEntity(storage, { id, decide: (current) => patch(current, wanted) })).row.tick;
     };
     t.equal(await behindStale(aPatch(id, { n: 2 }, { conditions: { ifMatch: { ticks: [2] }, ifNoneMatch: null } })), 3);
@@ -313,7 +314,7 @@ t.test('the write path', async (t) => {
       const { row } = await make(storage, { a: 2, n: 0 });
       // As if the database had been restored to before tick 1, and another tick 1 been written.
       const gone = { ...row, properties: '{"a": 1, "n": 0}', updatedAt: '2001-01-01T00:00:00.000000Z' };
-      storage.lastWritten.set(row.id, gone);
+      storage[engine].lastWritten.set(row.id, gone);
       const { row: written } = await change(storage, row.id, { a: 1, n: 3 });
       t.same(JSON.parse(written.properties), { a: 1, n: 3 });
     },

@@ -1,8 +1,6 @@
 import type { SnapshotRow } from '../../storage/collections.js';
-import type { EntityRow } from '../../storage/entities.js';
 import type { Nested } from '../../storage/nested.js';
-import type { RangeRow } from '../../storage/ranges.js';
-import type { ChangeRow } from '../../storage/ticks.js';
+import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
 import { arrayText, type Member, objectText, scalarText } from './json-text.js';
 
 /**

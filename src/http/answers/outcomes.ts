@@ -1,7 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { EntityRow } from '../../storage/entities.js';
-import type { ChangeRow } from '../../storage/ticks.js';
+import type { ChangeRow, EntityRow } from '../../storage/rows.js';
 import type { Outcome } from '../../storage/write.js';
 import { changesOf, type PropertyChange } from '../../temporal/patch.js';
 import { sendJson } from '../contract/responses.js';
@@ -34,30 +33,32 @@ export const CHANGED = {
 };
 export const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
 
-type Preferring = { prefer?: string | undefined };
+/** Answers a write that is no dry run. */
+export type SendOutcome = (reply: FastifyReply, outcome: Outcome, prefer: string | undefined) => FastifyReply;
 
-/**
- * Answers a write: its entity as it now stands, or only its tag; a dry run with what it would do.
- * @param begins the call creates: 201 when the entity was not there
- */
-export function sendOutcome(
-  reply: FastifyReply,
-  outcome: Outcome,
-  { headers, query, begins = false }: { headers: Preferring; query: { dryRun: boolean }; begins?: boolean },
-): FastifyReply {
-  if (query.dryRun) return sendPreview(reply, outcome);
+/** Answers with the entity as it now stands, or only with its tag: 200, 204. */
+export const sendOutcome: SendOutcome = (reply, { row }, prefer) => {
+  const minimal = isMinimal(prefer);
+  stamp(reply, row).code(minimal ? 204 : 200);
+  return minimal ? sendMinimal(reply) : sendJson(reply, entityText(row));
+};
+
+/** The same of a call that may begin an entity: 201 and where it is, if it did. */
+export const sendBegun: SendOutcome = (reply, outcome, prefer) => {
   const { row, change } = outcome;
-  stamp(reply, row);
-  const isBegun = begins && (change?.op === 'created' || change?.op === 'restored');
-  if (isBegun) reply.header('location', `/entities/${row.id}`);
-  const minimal = isMinimal(headers.prefer);
-  reply.code(isBegun ? 201 : minimal ? 204 : 200);
-  if (!minimal) return sendJson(reply, entityText(row));
-  return reply.header('preference-applied', 'return=minimal').send(undefined);
-}
+  if (change?.op !== 'created' && change?.op !== 'restored') return sendOutcome(reply, outcome, prefer);
+  stamp(reply, row).code(201).header('location', `/entities/${row.id}`);
+  return isMinimal(prefer) ? sendMinimal(reply) : sendJson(reply, entityText(row));
+};
+
+/** Answers a deletion. */
+export const sendTombstone: SendOutcome = (reply, { row }) => stamp(reply.code(204), row).send(undefined);
+
+const sendMinimal = (reply: FastifyReply): FastifyReply =>
+  reply.header('preference-applied', 'return=minimal').send(undefined);
 
 /** The tick at which a write leaves its entity, and the instant of it. */
-export const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
+const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
   reply.header('etag', etagOf(row.tick)).header('tick-at', row.updatedAt);
 
 /** Each preference of RFC 7240 section 2: its name, its value (perhaps quoted), and parameters that nobody asks for. */

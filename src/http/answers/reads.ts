@@ -49,6 +49,5 @@ export function sendUnlessKnown(
 export function instantOf(text: string, parameter: string): string {
   const point = parsePoint(text, parameter);
   if ('instant' in point) return point.instant;
-  const message = 'is a tick, and many entities have many clocks: give an instant';
-  throw new Refusal('invalid_as_of', `${parameter} ${message}.`, { errors: [{ path: parameter, message }] });
+  throw Refusal.at('invalid_as_of', parameter, 'is a tick, and many entities have many clocks: give an instant');
 }

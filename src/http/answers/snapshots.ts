@@ -1,12 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type Newest, type Pin, pinOf, readNewest, readOldest } from '../../storage/pins.js';
+import { type Newest, type Pin, type PinQuestion, readSnapshot } from '../../storage/pins.js';
 import type { Storage } from '../../storage/storage.js';
 import { isBefore } from '../../temporal/point.js';
+import { invalidCursor } from '../../temporal/refusal.js';
 import { sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
+import { callerSignal } from '../protocol/caller.js';
 import { isKnown } from '../protocol/conditions.js';
-import { httpDate, mementoHeaders, selectInstant } from '../protocol/memento.js';
-import { invalidCursor, isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
+import { dateOf, httpDate, mementoHeaders } from '../protocol/memento.js';
+import { isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
 import { arrayText, objectText, scalarText } from './json-text.js';
 import { IMMUTABLE, instantOf, REVALIDATE } from './reads.js';
 
@@ -26,17 +28,17 @@ export const snapshotHeaders = (url: string, etag = 'What the page can show') =>
   ),
 });
 
-type Asking = FastifyRequest & {
+type SnapshotRequest = FastifyRequest & {
   query: { recordedAsOf?: string | undefined; cursor?: string | undefined };
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
 /**
- * What a page is of: its walk, with all that chooses from it; the type whose changes it can show (null: any); the instant it is to
- * be as of, if that is given, and whether by `asOf`; and which places its cursors can have.
+ * A walk through pages: its name, with all that chooses from it; the type whose changes it can show (null: any); the instant it is
+ * to be as of, if that is given, and whether by `asOf`; and which places its cursors can have.
  */
-export type Question = {
-  walk: readonly unknown[];
+export type SnapshotWalk = {
+  name: readonly unknown[];
   type: string | null;
   asOf: string | undefined;
   saysAsOf: boolean;
@@ -44,7 +46,7 @@ export type Question = {
 };
 
 /** A page: what its snapshot can show at most, its items as JSON text, and the place where the next one begins. */
-export type SnapshotPage = { newest: Newest; items: string[]; next: readonly string[] | null };
+type SnapshotPage = { newest: Newest; items: string[]; next: readonly string[] | null };
 
 /**
  * Answers with a page as of one instant, or with 304 before anything of it is read.
@@ -53,31 +55,30 @@ export type SnapshotPage = { newest: Newest; items: string[]; next: readonly str
  */
 export async function sendSnapshot(
   storage: Storage,
-  request: Asking,
+  request: SnapshotRequest,
   reply: FastifyReply,
-  question: Question,
+  walk: SnapshotWalk,
   read: (pin: Pin, place: readonly string[] | null) => Promise<SnapshotPage>,
 ): Promise<FastifyReply> {
-  const { query, headers } = request;
-  const walk = JSON.stringify(question.walk);
-  const date = question.asOf === undefined && query.cursor === undefined ? headers['accept-datetime'] : undefined;
-  const asOf = date === undefined ? question.asOf : await selectSnapshot(storage, question, query, date);
-  const { pin, place, isFixed } = await positionOf(storage, { ...query, asOf }, walk, question);
-  const isMemento = question.asOf !== undefined || date !== undefined || place !== null;
-  const stamp = (newest: Newest) =>
-    stampPage(request, reply, newest, { isFixed, isMemento, saysAsOf: question.saysAsOf });
+  const { headers, raw } = request;
+  const name = JSON.stringify(walk.name);
+  const { question, place, isMemento } = positionOf(request, walk, name);
   const ifNoneMatch = headers['if-none-match'];
-  if (ifNoneMatch !== undefined) {
-    const newest = await readNewest(storage, question.type, pin);
-    if (isKnown(tagOf(newest), ifNoneMatch)) return stamp(newest).code(304).send(undefined);
-  }
-  const { newest, items, next } = await read(pin, place);
-  stamp(newest);
-  const cursor = next === null || newest.asOf === null ? null : snapshotCursor(walk, newest, next);
+  const { newest, isFixed, page } = await readSnapshot(
+    storage,
+    walk.type,
+    question,
+    ifNoneMatch === undefined ? null : (newest) => isKnown(tagOf(newest), ifNoneMatch),
+    (pin) => read(pin, place),
+    callerSignal(raw),
+  );
+  stampPage(request, reply, newest, { isFixed, isMemento, saysAsOf: walk.saysAsOf });
+  if (!page) return reply.code(304).send(undefined);
+  const cursor = page.next === null || newest.asOf === null ? null : snapshotCursor(name, newest, page.next);
   const text = objectText([
     ['asOf', scalarText(newest.asOf)],
     ['recordedAsOf', scalarText(newest.recordedAsOf)],
-    ['items', arrayText(items)],
+    ['items', arrayText(page.items)],
     ['next', linkNext(request, reply, cursor)],
   ]);
   return sendJson(reply, text);
@@ -104,53 +105,28 @@ function stampPage(
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }
 
-/** The instant that an Accept-Datetime selects: none for a later date than now, the first there is for an earlier one. */
-async function selectSnapshot(
-  storage: Storage,
-  { type }: Question,
-  { recordedAsOf }: Asking['query'],
-  header: string,
-): Promise<string | undefined> {
-  const instant = await selectInstant(storage, header);
-  if (instant === null) return undefined;
-  const oldest = await readOldest(
-    storage,
-    type,
-    recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf'),
-  );
-  return oldest !== null && isBefore(instant, oldest) ? oldest : instant;
-}
-
 /**
- * What a page is pinned to, and where it begins. A cursor's instants were found stable by whichever instance gave it, so
- * nothing that is open by now holds them back; that they have come at all is asked, because anybody can write a cursor.
- * @throws Refusal `invalid_cursor`, `invalid_as_of`, `as_of_in_future`, `as_of_not_stable_yet`
+ * As of when a page is asked for, and where it begins.
+ * @throws Refusal `invalid_cursor`, `invalid_as_of`
  */
-async function positionOf(
-  { clock }: Storage,
-  { asOf, recordedAsOf, cursor }: Asking['query'] & { asOf: string | undefined },
-  walk: string,
-  { isPlace }: Question,
-): Promise<{ pin: Pin; place: string[] | null; isFixed: boolean }> {
-  if (cursor !== undefined) {
-    const position = readSnapshotCursor(cursor, walk);
-    if (!isPlace(position.place)) throw invalidCursor();
-    for (const instant of Object.values(position.pin)) {
-      if (!(await clock.hasCome(instant))) throw invalidCursor();
-    }
-    const isOfAnother = (text: string | undefined, name: keyof Pin) =>
-      text !== undefined && isBefore(instantOf(text, name), position.pin[name]);
-    if (isOfAnother(asOf, 'asOf') || isOfAnother(recordedAsOf, 'recordedAsOf')) {
-      throw invalidCursor('is of a walk as of another instant');
-    }
-    return { ...position, isFixed: true };
-  }
+function positionOf(
+  { query, headers }: SnapshotRequest,
+  { asOf, isPlace }: SnapshotWalk,
+  name: string,
+): { question: PinQuestion; place: string[] | null; isMemento: boolean } {
   const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
-  const recorded = recordedAsOf === undefined ? null : instantOf(recordedAsOf, 'recordedAsOf');
-  for (const instant of [given, recorded]) if (instant !== null) await clock.waitUntilStable(instant);
-  if (given !== null && recorded !== null) return { pin: pinOf(given, recorded), place: null, isFixed: true };
-  const stable = await clock.newestStable();
-  return { pin: pinOf(given ?? stable, recorded ?? stable), place: null, isFixed: false };
+  const recordedAsOf = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
+  if (query.cursor === undefined) {
+    const date = given === null ? headers['accept-datetime'] : undefined;
+    const moment = given !== null ? { instant: given } : date !== undefined ? { date: dateOf(date) } : null;
+    return { question: { asOf: moment, recordedAsOf }, place: null, isMemento: moment !== null };
+  }
+  const { pin, place } = readSnapshotCursor(query.cursor, name);
+  if (!isPlace(place)) throw invalidCursor();
+  const isOfAnother = (instant: string | null, pinned: string) => instant !== null && isBefore(instant, pinned);
+  if (isOfAnother(given, pin.asOf) || isOfAnother(recordedAsOf, pin.recordedAsOf))
+    throw invalidCursor('is of a walk as of another instant');
+  return { question: { promised: pin }, place, isMemento: true };
 }
 
 /** The same two instants are the same snapshot, so they are its tag. */

@@ -22,9 +22,7 @@ export function readBodiesExactly(app: FastifyInstance): void {
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
       const { code, path, detail } = read.fault;
-      throw new Refusal(code, path === '' ? `${detail}.` : `${path}: ${detail}.`, {
-        errors: [{ path, message: detail }],
-      });
+      throw Refusal.at(code, path, detail);
     },
   );
   refuseOtherMedia(app);
@@ -34,7 +32,7 @@ export function readBodiesExactly(app: FastifyInstance): void {
   });
 }
 
-const refuseBody = (message: string) => new Refusal('invalid_body', `${message}.`, { errors: [{ path: '', message }] });
+const refuseBody = (message: string) => Refusal.at('invalid_body', '', message);
 
 /** What a route says of its body, as `jsonBody` of schemas.ts does. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };

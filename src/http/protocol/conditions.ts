@@ -11,8 +11,7 @@ const LIST = /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\
 function tagsOf(name: string, header: string): { tag: string; weak: boolean }[] | null {
   if (header.trim() === '*') return null;
   if (!LIST.test(header)) {
-    const message = 'is * or a list of entity tags, such as "3"';
-    throw new Refusal('invalid_condition', `${name} ${message}.`, { errors: [{ path: name, message }] });
+    throw Refusal.at('invalid_condition', name, 'is * or a list of entity tags, such as "3"');
   }
   return [...header.matchAll(/(W\/)?("[^"]*")/g)].map(([, weak, tag = '']) => ({ tag, weak: weak !== undefined }));
 }

@@ -51,7 +51,7 @@ export function includeOf(parameter: string | string[] | undefined): Include | n
   const unknown = items.find((item) => item !== 'history' && !item.startsWith(OF_HISTORY));
   if (unknown !== undefined) {
     const message = `cannot be ${JSON.stringify(unknown)}: there is history, and ${OF_HISTORY}location for one property`;
-    throw new Refusal('invalid_parameter', `include ${message}.`, { errors: [{ path: 'include', message }] });
+    throw Refusal.at('invalid_parameter', 'include', message);
   }
   if (items.length > MAX_ITEMS) throw tooMany('include', items.length);
   const names = items.flatMap((item) => (item === 'history' ? [] : [item.slice(OF_HISTORY.length)]));
@@ -71,15 +71,12 @@ function refuseFaultyNames(names: readonly string[], path: string): void {
 }
 
 export function tooMany(path: string, count: number): Refusal {
-  const message = `names ${count}, more than ${MAX_ITEMS}`;
-  return new Refusal('invalid_parameter', `${path} ${message}.`, { errors: [{ path, message }] });
+  return Refusal.at('invalid_parameter', path, `names ${count}, more than ${MAX_ITEMS}`);
 }
 
 /** No property was ever stored under a name that PostgreSQL cannot even look for. */
 export function propertyOf(name: string): string {
   if (!name.includes('\0')) return name;
   const message = 'cannot hold U+0000';
-  throw new Refusal('invalid_property_name', `A property's name ${message}.`, {
-    errors: [{ path: 'property', message }],
-  });
+  throw Refusal.at('invalid_property_name', 'property', message, `A property's name ${message}.`);
 }

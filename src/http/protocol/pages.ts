@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Pin, pinOf } from '../../storage/pins.js';
 import type { HistoryPage, Order } from '../../storage/ranges.js';
-import { isInstant } from '../../temporal/point.js';
-import { Refusal } from '../../temporal/refusal.js';
+import { isInstant, LAST_TICK } from '../../temporal/point.js';
+import { invalidCursor } from '../../temporal/refusal.js';
 import { scalarText } from '../answers/json-text.js';
 
 /**
@@ -26,9 +26,6 @@ export function readCursor(cursor: string, walk: string): string[] {
     throw invalidCursor('is not one of this walk: send it with the parameters it came with');
   return position;
 }
-
-export const invalidCursor = (message = 'is not one that this service gave'): Refusal =>
-  new Refusal('invalid_cursor', `cursor ${message}.`, { errors: [{ path: 'cursor', message }] });
 
 /**
  * Which page of a history to read; the walk is the history with all that chooses from it.
@@ -63,7 +60,7 @@ export function mementoPage(
   return { after: Number(position[0]), limit };
 }
 
-export const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31;
+export const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) <= LAST_TICK;
 
 /** The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended. */
 export const snapshotCursor = (walk: string, { asOf, recordedAsOf }: Pin, place: readonly string[]): string =>

@@ -2,13 +2,13 @@ import { z } from 'zod';
 import { type ActivityRow, type ActivityTick, readActivity, recordActivity } from '../../storage/activities.js';
 import type { Storage } from '../../storage/storage.js';
 import { isUuid, newId } from '../../temporal/identity.js';
-import { Refusal } from '../../temporal/refusal.js';
+import { invalidCursor, Refusal } from '../../temporal/refusal.js';
 import { arrayText, type Member, objectText, scalarText } from '../answers/json-text.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { answers, BODY, READING, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { invalidCursor, linkNext, readCursor, writeCursor } from '../protocol/pages.js';
+import { linkNext, readCursor, writeCursor } from '../protocol/pages.js';
 
 /** The calls on activities: who made changes, and why. */
 export function activityRoutes(app: App, storage: Storage): void {
@@ -77,9 +77,7 @@ export function activityRoutes(app: App, storage: Storage): void {
 /** @throws Refusal `invalid_activity_id` */
 export function activityId(text: string, path: string): string {
   if (isUuid(text)) return text.toLowerCase();
-  throw new Refusal('invalid_activity_id', 'An activity is named by its UUID.', {
-    errors: [{ path, message: 'is no UUID' }],
-  });
+  throw Refusal.at('invalid_activity_id', path, 'is no UUID', 'An activity is named by its UUID.');
 }
 
 function afterOf(cursor: string | undefined, id: string): string | null {

@@ -8,12 +8,12 @@ import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { snapshotText } from '../answers/entity-text.js';
 import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from '../answers/reads.js';
-import { type Question, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
+import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
 import { answers, READING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { goneOf } from '../protocol/caller.js';
+import { callerSignal } from '../protocol/caller.js';
 import { fieldsOf, MAX_ITEMS } from '../protocol/lists.js';
 import { acceptDatetime } from '../protocol/memento.js';
 import { sendNamed } from './entities-by-id.js';
@@ -111,13 +111,13 @@ export function collectionRoutes(app: App, storage: Storage): void {
   );
 }
 
-type Asking = FastifyRequest & {
+type CollectionRequest = FastifyRequest & {
   query: CollectionQuery;
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
 /** Answers with a page of a collection. */
-async function sendPage(storage: Storage, request: Asking, reply: FastifyReply): Promise<FastifyReply> {
+async function sendPage(storage: Storage, request: CollectionRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { query } = request;
   const { type = null, limit = Number(schemas.DEFAULT_LIMIT) } = query;
   const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
@@ -125,19 +125,19 @@ async function sendPage(storage: Storage, request: Asking, reply: FastifyReply):
   const fields = fieldsOf(query.fields);
   const withChanges = query.include === 'changes';
   const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
-  const question: Question = {
+  const walk: SnapshotWalk = {
     // Without a filter as before there were filters: a cursor goes on at an instance of another version.
-    walk: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
+    name: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
     type,
     asOf: query.asOf ?? changedUntil,
     // `changedBetween` says as of when already.
     saysAsOf: changedUntil === undefined,
     isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
   };
-  return sendSnapshot(storage, request, reply, question, async (pin, place) => {
+  return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
     const after = place?.[0] ?? null;
     const part = { after, limit, fields, withChanges };
-    const { newest, rows, next } = await readPage(storage, collection, pin, part, goneOf(request.raw));
+    const { newest, rows, next } = await readPage(storage, collection, pin, part, callerSignal(request.raw));
     return { newest, items: rows.map(snapshotText), next: next === null ? null : [next] };
   });
 }
@@ -153,8 +153,7 @@ function collectionOf(query: CollectionQuery, changedAfter: string | null): Coll
 /** The two instants of `changedBetween`. @throws Refusal `invalid_as_of`, `invalid_parameter` */
 function changedBetween(parameter: string | undefined): string[] {
   if (parameter === undefined) return [];
-  const refuse = (message: string) =>
-    new Refusal('invalid_parameter', `changedBetween ${message}.`, { errors: [{ path: 'changedBetween', message }] });
+  const refuse = (message: string) => Refusal.at('invalid_parameter', 'changedBetween', message);
   const [from, until, ...more] = parameter.split(',').map((instant) => instantOf(instant, 'changedBetween'));
   if (from === undefined || until === undefined || more.length > 0)
     throw refuse('must be two instants with a comma between');

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
-import { type ListedRow, listEntities } from '../../storage/collections.js';
+import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
 import { arrayText, objectText, scalarText } from '../answers/json-text.js';
 import { instantOf, REVALIDATE, sendUnlessKnown } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../protocol/lists.js';
-import { selectInstant } from '../protocol/memento.js';
+import { dateOf } from '../protocol/memento.js';
 
-type Asking = {
+type ByIdRequest = {
   query: { asOf?: string | undefined; fields?: string | string[] | undefined };
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
@@ -17,15 +17,19 @@ type Asking = {
 /** Answers with the entities that `ids` names, now or as of an instant. */
 export async function sendNamed(
   storage: Storage,
-  { query, headers }: Asking,
+  { query, headers }: ByIdRequest,
   reply: FastifyReply,
   ids: string | string[],
 ): Promise<FastifyReply> {
   const addresses = addressesOf(ids);
   const date = headers['accept-datetime'];
-  const negotiated = date === undefined || query.asOf !== undefined ? null : await selectInstant(storage, date);
-  const instant = query.asOf === undefined ? negotiated : instantOf(query.asOf, 'asOf');
-  const rows = await listEntities(storage, [...addresses.keys()], instant, fieldsOf(query.fields));
+  const moment =
+    query.asOf !== undefined
+      ? { instant: instantOf(query.asOf, 'asOf') }
+      : date !== undefined
+        ? { date: dateOf(date) }
+        : null;
+  const rows = await listEntities(storage, [...addresses.keys()], moment, fieldsOf(query.fields));
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
   reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { type DiffEnd, readDiff } from '../../storage/diff.js';
-import type { EntityRow } from '../../storage/entities.js';
-import { type Nested, readNested } from '../../storage/nested.js';
+import { readState } from '../../storage/states.js';
 import type { Storage } from '../../storage/storage.js';
-import { begun, existing, living } from '../../temporal/entity.js';
+import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { changesText, entityText, nestedText } from '../answers/entity-text.js';
@@ -12,18 +11,10 @@ import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKno
 import type { App } from '../app-type.js';
 import { AS_OF, answers, READING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { goneOf } from '../protocol/caller.js';
+import { callerSignal } from '../protocol/caller.js';
 import { etagOf } from '../protocol/conditions.js';
 import { fieldsOf, includeOf } from '../protocol/lists.js';
-import {
-  acceptDatetime,
-  mementoHeaders,
-  mementoLinks,
-  ownLinks,
-  type ReadState,
-  selectMemento,
-  stampMemento,
-} from '../protocol/memento.js';
+import { acceptDatetime, dateOf, mementoHeaders, mementoLinks, ownLinks, stampMemento } from '../protocol/memento.js';
 
 const entityHeaders = {
   ETag: schemas.etagHeader,
@@ -67,22 +58,25 @@ export function entityRoutes(app: App, storage: Storage): void {
     },
     async ({ params, query, headers, raw }, reply) => {
       const { id, said } = parseAddress(params.id);
-      const question = { id, fields: fieldsOf(query.fields) };
-      const include = includeOf(query.include);
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const date = headers['accept-datetime'];
-      const read: ReadState<EntityRow & { nested?: Nested }> = include
-        ? (point) => readNested(storage, { ...question, ...include }, point, goneOf(raw))
-        : (point) =>
-            point ? storage.entityAsOf({ ...question, point }, goneOf(raw)) : storage.entityNow(question, goneOf(raw));
-      const row = point ? begun(await read(point), said, point) : await selectMemento(storage, read, date);
-      const entity = living(row, said);
+      const { entity: state, related } = await readState(
+        storage,
+        {
+          id,
+          fields: fieldsOf(query.fields),
+          include: includeOf(query.include),
+          withRelated: date !== undefined,
+        },
+        point ?? (date === undefined ? null : { date: dateOf(date) }),
+        callerSignal(raw),
+      );
+      const entity = living(point ? begun(state, said, point) : shownNow(state), said);
       // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
       const isFixed = point !== null && 'tick' in point && date === undefined;
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
       if (point || date !== undefined) stampMemento(reply, entity);
-      const links = date === undefined ? [] : await mementoLinks(storage, entity);
-      reply.header('link', [ownLinks(id), ...links].join(', '));
+      reply.header('link', [ownLinks(id), ...mementoLinks(id, related)].join(', '));
       return sendUnlessKnown(reply, etagOf(entity.tick), headers, () =>
         entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
       );
@@ -135,6 +129,10 @@ export function entityRoutes(app: App, storage: Storage): void {
     },
   );
 }
+
+/** What is asked for by no point has a state, or was never created. */
+const shownNow = <Row extends { tick: number | null }>(state: Row | undefined) =>
+  state === undefined || hasTick(state) ? state : undefined;
 
 const NOT_YET = { tick: null } as const;
 

@@ -1,5 +1,6 @@
 import { Gauge, Registry } from 'prom-client';
 import { z } from 'zod';
+import { stableLag } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
 import type { App } from '../app-type.js';
 import { answers } from '../contract/responses.js';
@@ -13,7 +14,7 @@ export function metricRoutes(app: App, storage: Storage): void {
     help: 'By how much the newest instant that can be read as of lies behind the clock of the database; NaN: nobody knows',
     registers: [registry],
     async collect() {
-      this.set(await storage.clock.lag().catch(() => Number.NaN));
+      this.set(await stableLag(storage));
     },
   });
 

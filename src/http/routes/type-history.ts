@@ -1,19 +1,20 @@
 import { z } from 'zod';
 import type { Collection } from '../../storage/collections.js';
-import { pinOf, readNewest } from '../../storage/pins.js';
+import { type CountRow, readCounts } from '../../storage/counts.js';
+import type { Newest } from '../../storage/pins.js';
 import type { Storage } from '../../storage/storage.js';
-import { type CountRow, countValues, readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js';
+import { readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js';
 import { isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
 import { rangeMembers } from '../answers/entity-text.js';
 import { arrayText, objectText, scalarText } from '../answers/json-text.js';
 import { IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from '../answers/reads.js';
-import { type Question, sendSnapshot, snapshotHeaders, tagOf } from '../answers/snapshots.js';
+import { type SnapshotWalk, sendSnapshot, snapshotHeaders, tagOf } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
 import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { goneOf } from '../protocol/caller.js';
+import { callerSignal } from '../protocol/caller.js';
 import { isKnown } from '../protocol/conditions.js';
 import { itemsOf, MAX_ITEMS, propertyOf, tooMany } from '../protocol/lists.js';
 import { acceptDatetime } from '../protocol/memento.js';
@@ -66,18 +67,18 @@ export function typeRoutes(app: App, storage: Storage): void {
         from: query.from === undefined ? null : instantOf(query.from, 'from'),
         to: query.to === undefined ? null : instantOf(query.to, 'to'),
       };
-      const question: Question = {
-        walk: ['ranges', collection, property, window],
+      const walk: SnapshotWalk = {
+        name: ['ranges', collection, property, window],
         type: params.type,
         asOf: query.asOf,
         saysAsOf: true,
         isPlace: ([id = '', from = '', ...more]) => isUuid(id) && isTick(from) && more.length === 0,
       };
-      return sendSnapshot(storage, request, reply, question, async (pin, place) => {
+      return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
         const [id, from] = place ?? [];
         const after = id === undefined ? null : { id, from: Number(from) };
         const part = { after, limit: query.limit };
-        const page = await readTypeRanges(storage, collection, property, window, pin, part, goneOf(request.raw));
+        const page = await readTypeRanges(storage, collection, property, window, pin, part, callerSignal(request.raw));
         const next = page.next === null ? null : [page.next.id, String(page.next.from)];
         return { newest: page.newest, items: page.ranges.map(rangeText), next };
       });
@@ -123,25 +124,14 @@ export function typeRoutes(app: App, storage: Storage): void {
       },
     },
     async (request, reply) => {
-      const { params, query, headers } = request;
+      const { params, query, headers, raw } = request;
       const property = propertyOf(params.property);
-      const given = instantsOf(query.at);
-      const recorded = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
-      for (const instant of recorded === null ? given : [...given, recorded])
-        await storage.clock.waitUntilStable(instant);
-      const stable = given.length > 0 && recorded !== null ? recorded : await storage.clock.newestStable();
-      const pin = pinOf(given.at(-1) ?? stable, recorded ?? stable);
-      const newest = await readNewest(storage, params.type, pin);
-      // As in collections, now is the instant of the newest change, so that the answer stays the same until there is another.
-      const now = newest.asOf === null ? [] : [newest.asOf];
-      const instants = given.length > 0 ? given : now;
-      reply
-        .header('etag', tagOf(newest))
-        .header('cache-control', given.length > 0 && recorded !== null ? IMMUTABLE : REVALIDATE);
-      if (isKnown(tagOf(newest), headers['if-none-match'])) return reply.code(304).send(undefined);
-      const counted = { instants, recordedAsOf: pin.recordedAsOf };
-      const rows = await countValues(storage, params.type, property, counted, query.limit, goneOf(request.raw));
-      return sendJson(reply, countsText(rows));
+      const recordedAsOf = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
+      const question = { type: params.type, property, at: instantsOf(query.at), recordedAsOf, most: query.limit };
+      const isOld = (newest: Newest) => isKnown(tagOf(newest), headers['if-none-match']);
+      const { newest, isFixed, rows } = await readCounts(storage, question, isOld, callerSignal(raw));
+      reply.header('etag', tagOf(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
+      return rows ? sendJson(reply, countsText(rows)) : reply.code(304).send(undefined);
     },
   );
 }

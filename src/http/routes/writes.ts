@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Storage } from '../../storage/storage.js';
-import { writeEntity } from '../../storage/write.js';
+import { type Write, writeEntity } from '../../storage/write.js';
 import {
   beforeTombstone,
   create,
@@ -19,15 +21,25 @@ import {
   revert,
 } from '../../temporal/change.js';
 import type { Conditions } from '../../temporal/conditions.js';
-import type { Activity, ActivityDetails } from '../../temporal/entity.js';
+import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { CHANGED, CREATED, PREVIEWED, sendOutcome, sendPreview, stamp, writeAnswer } from '../answers/outcomes.js';
+import {
+  CHANGED,
+  CREATED,
+  PREVIEWED,
+  type SendOutcome,
+  sendBegun,
+  sendOutcome,
+  sendPreview,
+  sendTombstone,
+  writeAnswer,
+} from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { AS_OF, answers, BODY, CHANGING, WRITING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { goneOf } from '../protocol/caller.js';
+import { callerSignal } from '../protocol/caller.js';
 import { ifMatchOf, ifNoneMatchOf } from '../protocol/conditions.js';
 import { activityId } from './activities.js';
 
@@ -81,6 +93,112 @@ const writeHeaders = z.looseObject({
   prefer: schemas.optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
 });
 
+const CREATE = {
+  operationId: 'createEntity',
+  tags: ['entities'],
+  summary: 'Create an entity',
+  description: 'The key of a deleted entity revives it: its ticks go on, with the new properties.',
+  querystring: writeParameters,
+  headers: writeHeaders,
+  body: schemas.jsonBody(toCreate),
+  response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+    'invalid_condition',
+    'precondition_failed',
+    'invalid_property_name',
+    'activity_given_twice',
+    'entity_exists',
+  ]),
+};
+
+const PUT = {
+  operationId: 'putEntity',
+  tags: ['entities'],
+  summary: 'Give an entity its whole new state',
+  description:
+    'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
+  params: schemas.entityParameters,
+  querystring: writeParameters,
+  headers: writeHeaders,
+  body: schemas.jsonBody(toPut),
+  response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
+    'invalid_property_name',
+    'activity_given_twice',
+    'type_mismatch',
+  ]),
+};
+
+const PATCH = {
+  operationId: 'patchEntity',
+  tags: ['entities'],
+  summary: 'Change some properties of an entity',
+  description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
+  params: schemas.entityParameters,
+  querystring: writeParameters,
+  headers: writeHeaders,
+  body: {
+    required: true as const,
+    content: {
+      'application/json': { schema: toPatch },
+      'application/merge-patch+json': { schema: toPatch },
+      'application/json-patch+json': { schema: schemas.jsonPatch },
+    },
+  },
+  response: answers(CHANGED, BODY, CHANGING, [
+    'invalid_property_name',
+    'activity_given_twice',
+    'entity_not_found',
+    'entity_deleted',
+    'patch_test_failed',
+    'patch_not_applicable',
+  ]),
+};
+
+const DELETE = {
+  operationId: 'deleteEntity',
+  tags: ['entities'],
+  summary: 'Delete an entity; its history stays',
+  params: schemas.entityParameters,
+  querystring: writeParameters,
+  headers: writeHeaders,
+  response: answers(
+    { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
+    CHANGING,
+    ['invalid_body', 'entity_not_found'],
+  ),
+};
+
+const RESTORE = {
+  operationId: 'restoreEntity',
+  tags: ['entities'],
+  summary: 'Undo a deletion: the properties as they were before it',
+  description: 'Of an entity that is not deleted: nothing, and no tick.',
+  params: schemas.entityParameters,
+  querystring: writeParameters,
+  headers: writeHeaders,
+  body: schemas.optionalBody(toRestore),
+  response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
+};
+
+const REVERT = {
+  operationId: 'revertEntity',
+  tags: ['entities'],
+  summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
+  description: 'A new tick, like any change; a deleted entity can be brought back whole.',
+  params: schemas.entityParameters,
+  querystring: writeParameters,
+  headers: writeHeaders,
+  body: schemas.jsonBody(toRevert),
+  response: answers(CHANGED, BODY, CHANGING, [
+    'activity_given_twice',
+    'invalid_property_name',
+    ...AS_OF,
+    'entity_not_found',
+    'tick_not_found',
+    'deleted_then',
+    'entity_deleted',
+  ]),
+};
+
 /** How the service is to be written to. */
 export type WriteRules = {
   /**
@@ -92,220 +210,64 @@ export type WriteRules = {
 
 /** The calls that write entities. */
 export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void {
-  app.post(
-    '/entities',
-    {
-      schema: {
-        operationId: 'createEntity',
-        tags: ['entities'],
-        summary: 'Create an entity',
-        description: 'The key of a deleted entity revives it: its ticks go on, with the new properties.',
-        querystring: writeParameters,
-        headers: writeHeaders,
-        body: schemas.jsonBody(toCreate),
-        response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
-          'invalid_condition',
-          'precondition_failed',
-          'invalid_property_name',
-          'activity_given_twice',
-          'entity_exists',
-        ]),
-      },
-    },
-    async ({ body, headers, query, raw }, reply) => {
-      const wanted = creation(body, activityOf(headers, body.activity));
-      const conditions = conditionsOf(headers);
-      const outcome = await writeEntity(storage, {
-        id: wanted.id,
-        decide: (current) => create(current, wanted, conditions),
-        activity: wanted.activity,
-        assume: 'absent',
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      return sendOutcome(reply, outcome, { headers, query, begins: true });
-    },
-  );
+  app.post('/entities', { schema: CREATE }, async (request, reply) => {
+    const { body, headers } = request;
+    const wanted = creation(body, activityOf(headers, body.activity));
+    const conditions = conditionsOf(headers);
+    const { id, activity } = wanted;
+    const decide = (current: Entity | undefined) => create(current, wanted, conditions);
+    return perform(storage, request, reply, { id, decide, activity, assume: 'absent' }, sendBegun);
+  });
 
-  app.put(
-    '/entities/:id',
-    {
-      schema: {
-        operationId: 'putEntity',
-        tags: ['entities'],
-        summary: 'Give an entity its whole new state',
-        description:
-          'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
-        params: schemas.entityParameters,
-        querystring: writeParameters,
-        headers: writeHeaders,
-        body: schemas.jsonBody(toPut),
-        response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
-          'invalid_property_name',
-          'activity_given_twice',
-          'type_mismatch',
-        ]),
-      },
-    },
-    async ({ params, body, headers, query, raw }, reply) => {
-      const address = parseAddress(params.id);
-      const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
-      const outcome = await writeEntity(storage, {
-        id: address.id,
-        decide: (current) => put(current, wanted),
-        activity: wanted.activity,
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      return sendOutcome(reply, outcome, { headers, query, begins: true });
-    },
-  );
+  app.put('/entities/:id', { schema: PUT }, async (request, reply) => {
+    const { params, body, headers } = request;
+    const address = parseAddress(params.id);
+    const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
+    const decide = (current: Entity | undefined) => put(current, wanted);
+    return perform(storage, request, reply, { id: address.id, decide, activity: wanted.activity }, sendBegun);
+  });
 
-  app.patch(
-    '/entities/:id',
-    {
-      schema: {
-        operationId: 'patchEntity',
-        tags: ['entities'],
-        summary: 'Change some properties of an entity',
-        description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
-        params: schemas.entityParameters,
-        querystring: writeParameters,
-        headers: writeHeaders,
-        body: {
-          required: true as const,
-          content: {
-            'application/json': { schema: toPatch },
-            'application/merge-patch+json': { schema: toPatch },
-            'application/json-patch+json': { schema: schemas.jsonPatch },
-          },
-        },
-        response: answers(CHANGED, BODY, CHANGING, [
-          'invalid_property_name',
-          'activity_given_twice',
-          'entity_not_found',
-          'entity_deleted',
-          'patch_test_failed',
-          'patch_not_applicable',
-        ]),
-      },
-    },
-    async ({ params, body, headers, query, raw }, reply) => {
-      const { id, said } = parseAddress(params.id);
-      const wanted = Array.isArray(body)
-        ? jsonPatchOf(intentOf(said, headers), body)
-        : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
-      const outcome = await writeEntity(storage, {
-        id,
-        decide: (current) => patch(current, wanted),
-        activity: wanted.activity,
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      return sendOutcome(reply, outcome, { headers, query });
-    },
-  );
+  app.patch('/entities/:id', { schema: PATCH }, async (request, reply) => {
+    const { params, body, headers } = request;
+    const { id, said } = parseAddress(params.id);
+    const wanted = Array.isArray(body)
+      ? jsonPatchOf(intentOf(said, headers), body)
+      : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
+    const decide = (current: Entity | undefined) => patch(current, wanted);
+    return perform(storage, request, reply, { id, decide, activity: wanted.activity });
+  });
 
-  app.delete(
-    '/entities/:id',
-    {
-      schema: {
-        operationId: 'deleteEntity',
-        tags: ['entities'],
-        summary: 'Delete an entity; its history stays',
-        params: schemas.entityParameters,
-        querystring: writeParameters,
-        headers: writeHeaders,
-        response: answers(
-          { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
-          CHANGING,
-          ['invalid_body', 'entity_not_found'],
-        ),
-      },
-    },
-    async ({ params, headers, query, raw }, reply) => {
-      const { id, said } = parseAddress(params.id);
-      const wanted = intentOf(said, headers);
-      const outcome = await writeEntity(storage, {
-        id,
-        decide: (current) => remove(current, wanted),
-        activity: wanted.activity,
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      if (query.dryRun) return sendPreview(reply, outcome);
-      return stamp(reply.code(204), outcome.row).send(undefined);
-    },
-  );
+  app.delete('/entities/:id', { schema: DELETE }, async (request, reply) => {
+    const { id, said } = parseAddress(request.params.id);
+    const wanted = intentOf(said, request.headers);
+    const decide = (current: Entity | undefined) => remove(current, wanted);
+    return perform(storage, request, reply, { id, decide, activity: wanted.activity }, sendTombstone);
+  });
 
-  app.post(
-    '/entities/:id/restore',
-    {
-      schema: {
-        operationId: 'restoreEntity',
-        tags: ['entities'],
-        summary: 'Undo a deletion: the properties as they were before it',
-        description: 'Of an entity that is not deleted: nothing, and no tick.',
-        params: schemas.entityParameters,
-        querystring: writeParameters,
-        headers: writeHeaders,
-        body: schemas.optionalBody(toRestore),
-        response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
-      },
-    },
-    async ({ params, body, headers, query, raw }, reply) => {
-      const { id, said } = parseAddress(params.id);
-      const wanted = intentOf(said, headers, body?.activity);
-      const outcome = await writeEntity(storage, {
-        id,
-        decide: (current, past) => restore(current, past, wanted),
-        pastOf: beforeTombstone,
-        activity: wanted.activity,
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      return sendOutcome(reply, outcome, { headers, query });
-    },
-  );
+  app.post('/entities/:id/restore', { schema: RESTORE }, async (request, reply) => {
+    const { params, body, headers } = request;
+    const { id, said } = parseAddress(params.id);
+    const wanted = intentOf(said, headers, body?.activity);
+    return perform(storage, request, reply, {
+      id,
+      decide: (current, past) => restore(current, past, wanted),
+      pastOf: beforeTombstone,
+      activity: wanted.activity,
+    });
+  });
 
-  app.post(
-    '/entities/:id/revert',
-    {
-      schema: {
-        operationId: 'revertEntity',
-        tags: ['entities'],
-        summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
-        description: 'A new tick, like any change; a deleted entity can be brought back whole.',
-        params: schemas.entityParameters,
-        querystring: writeParameters,
-        headers: writeHeaders,
-        body: schemas.jsonBody(toRevert),
-        response: answers(CHANGED, BODY, CHANGING, [
-          'activity_given_twice',
-          'invalid_property_name',
-          ...AS_OF,
-          'entity_not_found',
-          'tick_not_found',
-          'deleted_then',
-          'entity_deleted',
-        ]),
-      },
-    },
-    async ({ params, body, headers, query, raw }, reply) => {
-      const { id, said } = parseAddress(params.id);
-      const to = parsePoint(String(body.to), '/to');
-      const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
-      const outcome = await writeEntity(storage, {
-        id,
-        decide: (current, past) => revert(current, past, wanted),
-        pastOf: () => to,
-        activity: wanted.activity,
-        dryRun: query.dryRun,
-        isGone: goneOf(raw),
-      });
-      return sendOutcome(reply, outcome, { headers, query });
-    },
-  );
+  app.post('/entities/:id/revert', { schema: REVERT }, async (request, reply) => {
+    const { params, body, headers } = request;
+    const { id, said } = parseAddress(params.id);
+    const to = parsePoint(String(body.to), '/to');
+    const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
+    return perform(storage, request, reply, {
+      id,
+      decide: (current, past) => revert(current, past, wanted),
+      pastOf: () => to,
+      activity: wanted.activity,
+    });
+  });
 
   function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
     const conditions = conditionsOf(headers);
@@ -327,6 +289,20 @@ type WriteHeaders = {
   prefer?: string | undefined;
 };
 
+type WriteRequest = { headers: WriteHeaders; query: { dryRun: boolean }; raw: IncomingMessage };
+
+/** Writes, and answers with what became of it: the one call of storage/ that these handlers make. */
+async function perform(
+  storage: Storage,
+  { headers, query, raw }: WriteRequest,
+  reply: FastifyReply,
+  write: Omit<Write, 'dryRun' | 'signal'>,
+  send: SendOutcome = sendOutcome,
+): Promise<FastifyReply> {
+  const outcome = await writeEntity(storage, { ...write, dryRun: query.dryRun, signal: callerSignal(raw) });
+  return query.dryRun ? sendPreview(reply, outcome) : send(reply, outcome, headers.prefer);
+}
+
 /** @throws Refusal `invalid_condition` */
 const conditionsOf = (headers: WriteHeaders): Conditions => ({
   ifMatch: ifMatchOf(headers['if-match']),
@@ -340,5 +316,5 @@ function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined)
   const id = activityId(named, 'Activity-Id');
   if (!details) return { id, details: null };
   const message = 'stands beside Activity-Id: give one of them';
-  throw new Refusal('activity_given_twice', `activity ${message}.`, { errors: [{ path: '/activity', message }] });
+  throw Refusal.at('activity_given_twice', '/activity', message, `activity ${message}.`);
 }

@@ -83,7 +83,7 @@ export const concernsAllReads = (error: unknown): boolean => concernsAll(error) 
 export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 
 /** The statement took longer than it may, or somebody cancelled it. */
-export const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
+const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
 
 /** Translates what went wrong with a read. */
 export function readFailure(error: unknown): unknown {
@@ -94,7 +94,7 @@ export function readFailure(error: unknown): unknown {
 }
 
 /** The same of a read that may ask for more than can be read in time; asked again, it would take as long. */
-export function pageFailure(error: unknown): unknown {
+export function searchFailure(error: unknown): unknown {
   if (!wasCancelled(error)) return readFailure(error);
   return new Refusal('too_much_to_read', 'It would take too long to read what this asks for: ask for less at a time.', {
     cause: error,

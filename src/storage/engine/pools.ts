@@ -1,8 +1,8 @@
 import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
-import { Unfit } from '../../unfit.js';
-import { brokeUnderWay, unavailable } from './failures.js';
+import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
+import { brokeUnderWay, readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -13,11 +13,16 @@ export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 /**
  * What the service keeps open to PostgreSQL: pools apart, because postgres.js queues a statement behind others on a busy
  * connection, and writers that wait for a locked row must not hold up readers or the health check.
+ *
+ * What goes wrong is translated here, once (failures.ts). Only the shared pools give the errors as they came: what shares a
+ * statement must first find out whose fault it was (sharing.ts).
  */
-export type Database = {
-  /** Statements that one request asks, each a transaction of its own. */
-  sql: postgres.Sql;
-  /** Reads that requests share (coalesce.ts). Each goes by index whatever the statistics say. */
+export type Pools = {
+  /** Runs a read that one request asks, each statement a transaction of its own. @throws Refusal `database_unavailable` */
+  reading: <T>(read: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
+  /** Runs a write of one statement that is no change of an entity. @throws Refusal as `writeFailure` says */
+  recording: <T>(write: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
+  /** Reads that requests share (sharing.ts). Each goes by index whatever the statistics say. */
   sharedReads: postgres.Sql;
   /** Writes that requests share, and which wait for nobody's lock. */
   sharedWrites: postgres.Sql;
@@ -29,11 +34,13 @@ export type Database = {
   probe: <T>(ask: (sql: Sql) => Promise<T>) => Promise<T>;
   /**
    * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
-   * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does
+   * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does; `database_unavailable`
    */
-  page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
-  /** Counts in a page's stead, COUNTS at once, so that pages are not held up by what takes seconds. @throws as `page` */
-  count: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  paging: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Reads a page that may have to look through too much to be read in time. @throws Refusal as `paging`; `too_much_to_read` */
+  searching: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Counts, COUNTS at once in the place of pages, so that pages are not held up by what takes seconds. @throws as `searching` */
+  counting: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
    * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
    * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
@@ -43,14 +50,12 @@ export type Database = {
   connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
-   * @throws Refusal `database_unavailable` when the connection broke before the end; `overloaded` and `too_many_writers`
-   * when too many wait for a client, or for too long
+   * @throws Refusal as `writeFailure` says; `database_unavailable` when the connection broke before the end; `overloaded` and
+   * `too_many_writers` when too many wait for a client, or for too long
    */
-  transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
+  transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   close: () => Promise<void>;
 };
-
-const OLDEST_SERVER = 150_000;
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
@@ -83,7 +88,7 @@ const READ_KINDS = 3;
  * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
  * @param debug sees every statement as it is sent, with its parameters
  */
-export function openDatabase(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Database {
+export function openPools(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Pools {
   const options = {
     onnotice: () => {},
     connect_timeout: 10,
@@ -112,6 +117,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     ...(debug ? { debug } : {}),
   };
   const sql = postgres(url, { ...options, max: 10 });
+  const db = drizzleOver(sql);
   const sharedReads = postgres(url, {
     ...options,
     max: READ_KINDS * MOST_FLIGHTS.reads,
@@ -128,12 +134,14 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
   const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
   const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
-  const page: Database['page'] = (read, isGone) => forPages(() => read(pages), isGone);
+  const inPages = <T>(read: (sql: Sql) => Promise<T>, failureOf: (error: unknown) => unknown, signal?: AbortSignal) =>
+    forPages(() => translated(read(pages), failureOf), signal);
   const connect = () => postgres(url, { ...options, max: 1 });
   const ends = { full: tooMany, late: tooLong };
   const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
   return {
-    sql,
+    reading: (read) => translated(read(sql, db), readFailure),
+    recording: (write) => translated(write(sql, db), writeFailure),
     sharedReads,
     sharedWrites,
     probe: async (ask) => {
@@ -149,9 +157,11 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
       return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
     },
     connect,
-    page,
-    count: (read, isGone) => forCounts(() => page(read, isGone), isGone),
-    transaction: (end, work, isGone) => forClients[end](() => transact(connect(), end, work), isGone),
+    paging: (read, signal) => inPages(read, readFailure, signal),
+    searching: (read, signal) => inPages(read, searchFailure, signal),
+    counting: (read, signal) => forCounts(() => inPages(read, searchFailure, signal), signal),
+    transaction: (end, work, signal) =>
+      forClients[end](() => translated(transact(connect(), end, work), writeFailure), signal),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
@@ -160,14 +170,20 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
   };
 }
 
+/** What the work gives, or what its error means to a caller. */
+const translated = <T>(work: Promise<T>, failureOf: (error: unknown) => unknown): Promise<T> =>
+  work.catch((error: unknown) => {
+    throw failureOf(causeOf(error));
+  });
+
 /** Lets so many run at once; WAITING others wait for their turn, LOCK_PATIENCE_MS at most. */
 function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Refusal>) {
   const limit = pLimit(atOnce);
-  return async <T>(work: () => Promise<T>, isGone?: () => boolean): Promise<T> => {
+  return async <T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> => {
     if (limit.pendingCount >= WAITING) throw full();
     const since = performance.now();
     return limit(() => {
-      if (isGone?.()) throw full();
+      if (signal?.aborted) throw full();
       if (performance.now() - since > LOCK_PATIENCE_MS) throw late();
       return work();
     });
@@ -197,20 +213,6 @@ async function begun<T>(sql: postgres.Sql, work: (sql: Sql) => Promise<T>): Prom
     return await work(sql);
   } catch (error) {
     throw brokeUnderWay(error) ? unavailable(error) : error;
-  }
-}
-
-/** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
-export async function checkServer(sql: Sql): Promise<void> {
-  const [server] = await sql<{ version: number; name: string; encoding: string }[]>`
-    SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
-           current_setting('server_encoding') AS encoding`;
-  if (!server) throw new Unfit('The server gave no answer about itself.');
-  if (server.version < OLDEST_SERVER) {
-    throw new Unfit(`PostgreSQL ${server.name} is too old: clocktick needs PostgreSQL 15 or newer.`);
-  }
-  if (server.encoding !== 'UTF8') {
-    throw new Unfit(`The database's encoding is ${server.encoding}: clocktick needs UTF8.`);
   }
 }
 

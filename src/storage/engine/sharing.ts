@@ -14,15 +14,15 @@ export type Bounds = {
 };
 
 /**
- * Asks a question. `isGone` says that nobody waits for the answer any more: then the question is not asked, unless it is
- * under way already.
+ * Asks a question. Once `signal` is aborted nobody waits for the answer any more: then the question is not asked, unless it
+ * is under way already.
  * @throws Refusal `overloaded` when too many wait already, or nobody does
  */
-export type Ask<Question, Answer> = (question: Question, isGone?: () => boolean) => Promise<Answer>;
+export type Shared<Question, Answer> = (question: Question, signal?: AbortSignal) => Promise<Answer>;
 
 type Member<Question, Answer> = {
   question: Question;
-  isGone: (() => boolean) | undefined;
+  signal: AbortSignal | undefined;
   alone: boolean;
   resolve: (answer: Answer) => void;
   reject: (error: unknown) => void;
@@ -37,7 +37,7 @@ type Member<Question, Answer> = {
  * makes of an error what whoever asked is told.
  * @param answerAll answers each question, in their order, in one statement
  */
-export function coalesce<Question, Answer>(
+export function share<Question, Answer>(
   answerAll: (questions: readonly Question[]) => Promise<readonly Answer[]>,
   {
     bounds,
@@ -50,21 +50,21 @@ export function coalesce<Question, Answer>(
     isForAll: (error: unknown) => boolean;
     failureOf?: (error: unknown) => unknown;
   },
-): Ask<Question, Answer> {
+): Shared<Question, Answer> {
   const waiting: Member<Question, Answer>[] = [];
   let flights = 0;
   let isDue = false;
   /** Whether the statement that left last has taken its time. */
   let isLate = false;
-  let clock: NodeJS.Timeout | undefined;
+  let hurrying: NodeJS.Timeout | undefined;
 
-  return (question, isGone) =>
+  return (question, signal) =>
     new Promise((resolve, reject) => {
       if (waiting.length >= bounds.waiting) {
         reject(new Refusal('overloaded', 'More requests wait than this service can keep. Nothing was done.'));
         return;
       }
-      waiting.push({ question, isGone, alone: false, resolve, reject });
+      waiting.push({ question, signal, alone: false, resolve, reject });
       if (isDue || !mayDepart()) return;
       // Once everything that has arrived by now has been read: it shares the statement.
       isDue = true;
@@ -97,7 +97,7 @@ export function coalesce<Question, Answer>(
       return place > 0 && (alone || waiting[0]?.alone || place === bounds.batch || weight > bounds.weight);
     });
     return waiting.splice(0, end === -1 ? waiting.length : end).filter((member) => {
-      if (!member.isGone?.()) return true;
+      if (!member.signal?.aborted) return true;
       member.reject(new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was done.'));
       return false;
     });
@@ -106,8 +106,8 @@ export function coalesce<Question, Answer>(
   async function fly(members: readonly Member<Question, Answer>[]): Promise<void> {
     flights++;
     isLate = false;
-    clearTimeout(clock);
-    clock = setTimeout(hurry, bounds.patience);
+    clearTimeout(hurrying);
+    hurrying = setTimeout(hurry, bounds.patience);
     try {
       const answers = await answerAll(members.map(({ question }) => question));
       if (answers.length !== members.length) throw new Error('not every question was answered');
@@ -118,7 +118,7 @@ export function coalesce<Question, Answer>(
       else for (const member of members) member.reject(failureOf(error));
     }
     flights--;
-    if (flights === 0) clearTimeout(clock);
+    if (flights === 0) clearTimeout(hurrying);
     depart();
   }
 }

@@ -2,25 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isBefore, microseconds } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { readFailure } from './failures.js';
-import type { Database } from './pools.js';
-import { coalesce } from './sharing.js';
+import type { Pools } from './pools.js';
+import { share } from './sharing.js';
 
 /**
- * The database's clock, the only one that stamps, and how far what it stamped is settled. An instant is stable when no tick
- * at or before it can still appear; once stable it stays so, for whoever takes the snapshot of his read after he was told.
+ * How far what the database's clock has stamped is settled. An instant is stable when no tick at or before it can still
+ * appear. Once stable it stays so, for whoever takes the snapshot of their read after they were told.
  */
-export type Clock = {
+export type StableInstant = {
   /**
    * The newest stable instant that is known, newer than any write that was acknowledged before the call, unless an open
    * transaction holds it back. Does not wait for that.
    * @throws Refusal `as_of_not_stable_yet` when none is known at all
    */
-  newestStable: () => Promise<string>;
+  newest: () => Promise<string>;
   /**
    * Waits until an instant is stable, for two seconds at most.
    * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`, `overloaded` when too many wait
    */
-  waitUntilStable: (instant: string, isGone?: () => boolean) => Promise<void>;
+  waitFor: (instant: string, signal?: AbortSignal) => Promise<void>;
   /** Whether an instant has come. */
   hasCome: (instant: string) => Promise<boolean>;
   /** By how many seconds the newest stable instant lies behind the clock; NaN when none is known. */
@@ -63,15 +63,15 @@ type Look = {
 /** Who waits: for what, until when (on this process's clock), and how it ends. */
 type Waiter = {
   isOver: (found: Look) => boolean;
-  isGone: (() => boolean) | undefined;
+  signal: AbortSignal | undefined;
   deadline: number;
   refusal: (found: Look) => Refusal;
   resolve: () => void;
   reject: (error: unknown) => void;
 };
 
-/** The clock of a database. What is known to be stable is kept; nothing need be asked about an instant before it. */
-export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PATIENCE_MS } = {}): Clock {
+/** The stable instant of a database. What is known to be stable is kept: nothing is asked about an instant before it. */
+export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PATIENCE_MS } = {}): StableInstant {
   let known: string | null = null;
   let stored = Number.NEGATIVE_INFINITY;
   let storing: Promise<void> | null = null;
@@ -80,7 +80,7 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
   let pause = SHORTEST_PAUSE_MS;
 
   /** Looks, with others that want to. Whoever asks is told of a look that began after that. */
-  const look = coalesce<null, Look>(
+  const look = share<null, Look>(
     async (questions) => {
       const found = await lookNow();
       return questions.map(() => found);
@@ -94,18 +94,18 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
   );
 
   return {
-    newestStable: async () => {
+    newest: async () => {
       const found = await look(null);
       if (known === null) throw notStable('No instant is', found);
       return known;
     },
-    waitUntilStable: async (instant, isGone) => {
+    waitFor: async (instant, signal) => {
       if (isKnown(instant)) return;
       const found = await look(null);
       if (isKnown(instant)) return;
       const ahead = millisecondsBetween(found.clock, instant);
       if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
-      await until(() => isKnown(instant), { isGone, ahead, refusal: (last) => notStable(`${instant} is not`, last) });
+      await until(() => isKnown(instant), { signal, ahead, refusal: (last) => notStable(`${instant} is not`, last) });
     },
     hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
     lag: async () => {
@@ -162,14 +162,14 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
   /** Waits, for as long as there is patience (and until an instant that is still ahead has come). */
   function until(
     isOver: Waiter['isOver'],
-    { isGone, ahead = 0, refusal }: { isGone?: Waiter['isGone']; ahead?: number; refusal: Waiter['refusal'] },
+    { signal, ahead = 0, refusal }: { signal?: AbortSignal | undefined; ahead?: number; refusal: Waiter['refusal'] },
   ): Promise<void> {
     if (waiters.size >= MOST_WAITING) {
       throw new Refusal('overloaded', 'More requests wait for an instant to become stable than this service can keep.');
     }
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + patience + Math.max(ahead, 0);
-      waiters.add({ isOver, isGone, deadline, refusal, resolve, reject });
+      waiters.add({ isOver, signal, deadline, refusal, resolve, reject });
       pause = SHORTEST_PAUSE_MS;
       if (!isPolling) void poll();
     });
@@ -194,7 +194,7 @@ export function stableClock({ probe }: Pick<Database, 'probe'>, { patience = PAT
   function settle(found: Look): void {
     for (const waiter of waiters) {
       const isDone = waiter.isOver(found);
-      if (!isDone && performance.now() < waiter.deadline && !waiter.isGone?.()) continue;
+      if (!isDone && performance.now() < waiter.deadline && !waiter.signal?.aborted) continue;
       waiters.delete(waiter);
       if (isDone) waiter.resolve();
       else waiter.reject(waiter.refusal(found));

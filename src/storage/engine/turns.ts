@@ -7,7 +7,7 @@ export type Patience = { waiting: number; patience: number };
  * Does work in its turn, when what came before it has ended, well or not.
  * @throws Refusal `overloaded`, `too_many_writers`
  */
-export type InTurn = <Result>(id: string, work: () => Promise<Result>, isGone?: () => boolean) => Promise<Result>;
+export type InTurn = <Result>(id: string, work: () => Promise<Result>, signal?: AbortSignal) => Promise<Result>;
 
 /**
  * Lets work on the same thing run one after another, in the order in which it came: writers of one entity that ran at the
@@ -17,12 +17,12 @@ export function turns({ waiting, patience }: Patience): InTurn {
   const last = new Map<string, Promise<unknown>>();
   let count = 0;
 
-  return async (id, work, isGone) => {
+  return async (id, work, signal) => {
     const before = last.get(id);
     if (before && count >= waiting) {
       throw new Refusal('overloaded', 'More writes wait than this service can keep. Nothing was written.');
     }
-    const turn = before ? wait(before, isGone).then(work) : work();
+    const turn = before ? wait(before, signal).then(work) : work();
     const settled = turn.catch(() => undefined);
     last.set(id, settled);
     try {
@@ -32,7 +32,7 @@ export function turns({ waiting, patience }: Patience): InTurn {
     }
   };
 
-  async function wait(before: Promise<unknown>, isGone?: () => boolean): Promise<void> {
+  async function wait(before: Promise<unknown>, signal?: AbortSignal): Promise<void> {
     const since = performance.now();
     count++;
     await before;
@@ -40,6 +40,7 @@ export function turns({ waiting, patience }: Patience): InTurn {
     if (performance.now() - since > patience) {
       throw new Refusal('too_many_writers', 'Other writers of this entity took too long. Nothing was written.');
     }
-    if (isGone?.()) throw new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was written.');
+    if (signal?.aborted)
+      throw new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was written.');
   }
 }

@@ -1,8 +1,8 @@
 import postgres from 'postgres';
 import t from 'tap';
-import { openDatabase } from '../../../src/storage/engine/pools.js';
-import type { Clock } from '../../../src/storage/engine/stable-instant.js';
-import { openStorage, storageOf } from '../../../src/storage/storage.js';
+import { openPools } from '../../../src/storage/engine/pools.js';
+import type { StableInstant } from '../../../src/storage/engine/stable-instant.js';
+import { openStorage, storageOf } from '../../../src/storage/open.js';
 import { idOfKey, newId } from '../../../src/temporal/identity.js';
 import { isObject, type Json } from '../../../src/temporal/json.js';
 import { testDatabase } from '../../helper/database.js';
@@ -16,9 +16,9 @@ const instantOf = (microseconds: number) => {
 const clockNow = () => (performance.timeOrigin + performance.now()) * 1000;
 
 /** The check that this is the test of, switched off: an instant that is past may be read as of. */
-const UNCHECKED: Clock = {
-  newestStable: async () => instantOf(clockNow()),
-  waitUntilStable: async () => {},
+const UNCHECKED: StableInstant = {
+  newest: async () => instantOf(clockNow()),
+  waitFor: async () => {},
   hasCome: async () => true,
   lag: async () => 0,
   waitUntilClear: async () => {},
@@ -149,7 +149,7 @@ t.test('reads as of the last milliseconds, under 32 writers', async (t) => {
 
   await t.test('without the check that an instant is stable they change: this would be seen', async (t) => {
     const { url } = await testDatabase(t);
-    const storage = storageOf(openDatabase(url), { clock: UNCHECKED });
+    const storage = storageOf(openPools(url), { stableInstant: UNCHECKED });
     t.teardown(() => storage.close());
     const { call } = await serve(t, storage);
     const sql = postgres(url, { max: 10, onnotice: () => {} });

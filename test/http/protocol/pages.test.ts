@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  historyCursor,
-  historyPage,
-  invalidCursor,
-  readCursor,
-  writeCursor,
-} from '../../../src/http/protocol/pages.js';
+import { historyCursor, historyPage, readCursor, writeCursor } from '../../../src/http/protocol/pages.js';
 import type { Order } from '../../../src/storage/ranges.js';
-import { Refusal } from '../../../src/temporal/refusal.js';
+import { invalidCursor, Refusal } from '../../../src/temporal/refusal.js';
 import { type Refused, refused } from '../../helper/refused.js';
 
 const because = (message: string): Refused => ({

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import t from 'tap';
-import { openDatabase } from '../../../src/storage/engine/pools.js';
-import { openStorage, storageOf } from '../../../src/storage/storage.js';
+import { openPools } from '../../../src/storage/engine/pools.js';
+import { openStorage, storageOf } from '../../../src/storage/open.js';
 import { newId } from '../../../src/temporal/identity.js';
 import type { JsonObject } from '../../../src/temporal/json.js';
 import { importHistory } from '../../helper/imported.js';
@@ -361,7 +361,7 @@ t.test('a collection as of an instant', async (t) => {
     t.equal(await tagOf({ type: 'grade' }), tag, 'nothing has changed since');
 
     const sent: string[] = [];
-    const watched = storageOf(openDatabase(url, (_connection, statement) => sent.push(statement)));
+    const watched = storageOf(openPools(url, (_connection, statement) => sent.push(statement)));
     const watchedCall = (await serve(t, watched)).call;
     const unread = await watchedCall('GET', pathOf(then), undefined, { 'if-none-match': text(tag) });
     t.equal(unread.status, 304);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Condition, Operator } from '../../../src/temporal/filter.js';
+import type { Operator, Predicate } from '../../../src/temporal/filter.js';
 import { idOfKey } from '../../../src/temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../../src/temporal/json.js';
 import { importHistory } from '../../helper/imported.js';
@@ -65,7 +65,7 @@ const OPERANDS: Record<Operator, Json[]> = {
   hasKey: ['vip', 'a', '', 'x', '30'],
   exists: [true, false],
 };
-const CONDITIONS: Condition[] = Object.entries(OPERANDS).flatMap(([operator, operands]) =>
+const CONDITIONS: Predicate[] = Object.entries(OPERANDS).flatMap(([operator, operands]) =>
   operands.map((operand) => ({ property: 'p', operator: operatorOf(operator), operand })),
 );
 const INDEXED: Operator[] = ['eq', 'in', 'has', 'hasKey'];
@@ -81,7 +81,7 @@ function operatorOf(name: string): Operator {
 const typeOf = (value: Json): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
 /** What the contract says of a condition. */
-function passes(value: Value, { operator, operand }: Condition): boolean {
+function passes(value: Value, { operator, operand }: Predicate): boolean {
   if (operator === 'exists') return (value !== undefined) === operand;
   if (value === undefined) return false;
   if (operator === 'in') return list(operand).some((one) => same(one, value));
@@ -101,7 +101,7 @@ function passes(value: Value, { operator, operand }: Condition): boolean {
 type State = { at: string; properties: JsonObject | null };
 type World = Map<string, State[]>;
 
-type Question = { where?: Condition[]; everHad?: Condition[]; changedBetween?: [string, string]; asOf?: string };
+type Question = { where?: Predicate[]; everHad?: Predicate[]; changedBetween?: [string, string]; asOf?: string };
 
 const stateAt = (states: readonly State[], at: string) => states.findLast((state) => state.at <= at);
 
@@ -127,7 +127,7 @@ function expected(world: World, { where = [], everHad = [], changedBetween, asOf
 }
 
 /** Conditions as a caller writes them: several operators of a property in one object. */
-function filterText(conditions: readonly Condition[]): string {
+function filterText(conditions: readonly Predicate[]): string {
   const properties = new Map<string, [string, Json][]>();
   for (const { property, operator, operand } of conditions)
     properties.set(property, [...(properties.get(property) ?? []), [operator, operand]]);
@@ -196,7 +196,7 @@ t.test('where, everHad and changedBetween find what the whole states say', async
   for (const [n, value] of NULLS.entries())
     await call('PUT', `/entities/other:k${n}`, { type: 'other', properties: { p: value, q: value } });
   const points: (string | undefined)[] = [undefined, ...instants];
-  const say = (conditions: readonly Condition[], asOf: string | undefined) =>
+  const say = (conditions: readonly Predicate[], asOf: string | undefined) =>
     `${filterText(conditions)} ${asOf === undefined ? 'now' : `as of round ${instants.indexOf(asOf) + 1}`}`;
 
   await t.test('every operator, on every type of value, missing ones too: now and as of every round', async (t) => {
@@ -235,9 +235,9 @@ t.test('where, everHad and changedBetween find what the whole states say', async
       const conditions = fc.uniqueArray(
         fc.oneof(
           pick(CONDITIONS),
-          pick([0, 1, 2, 3]).map((operand): Condition => ({ property: 'n', operator: 'eq', operand })),
-          pick([0, 1]).map((operand): Condition => ({ property: 'n', operator: 'gt', operand })),
-          pick(['even', 'odd']).map((operand): Condition => ({ property: 'round', operator: 'eq', operand })),
+          pick([0, 1, 2, 3]).map((operand): Predicate => ({ property: 'n', operator: 'eq', operand })),
+          pick([0, 1]).map((operand): Predicate => ({ property: 'n', operator: 'gt', operand })),
+          pick(['even', 'odd']).map((operand): Predicate => ({ property: 'round', operator: 'eq', operand })),
         ),
         { minLength: 1, maxLength: 3, selector: ({ property, operator }) => `${property} ${operator}` },
       );
@@ -390,7 +390,7 @@ t.test('where, everHad and changedBetween find what the whole states say', async
       ),
       [],
     );
-    const imported: Condition = { property: 'p', operator: 'eq', operand: 'imported' };
+    const imported: Predicate = { property: 'p', operator: 'eq', operand: 'imported' };
     t.same(keysOf(await call('GET', pathOf({ where: [imported], asOf: before }))), [key]);
     t.same(keysOf(await call('GET', pathOf({ everHad: [imported], asOf: before }))), [key]);
     t.same(keysOf(await call('GET', pathOf({ everHad: [imported], asOf: before }, { recordedAsOf: before }))), []);
@@ -495,8 +495,8 @@ t.test('more than can be put in order: they are found by going through the colle
   const then = text((await call('GET', '/entities?type=thing&limit=1')).body.asOf);
   await write(1, (n) => ({ state: n === 11_111 ? 'on' : 'off' }));
   const now = text((await call('GET', '/entities?type=thing&limit=1')).body.asOf);
-  const on: Condition = { property: 'state', operator: 'eq', operand: 'on' };
-  const all: Condition = { property: 'tags', operator: 'has', operand: 'all' };
+  const on: Predicate = { property: 'state', operator: 'eq', operand: 'on' };
+  const all: Predicate = { property: 'tags', operator: 'has', operand: 'all' };
   const cases: [question: Question, isFound: (n: number) => boolean][] = [
     [{ where: [on], asOf: then }, (n) => n % 3 !== 0],
     [{ where: [on] }, (n) => n === 11_111],

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { openDatabase } from '../../../src/storage/engine/pools.js';
+import { openPools } from '../../../src/storage/engine/pools.js';
 import { testDatabase } from '../../helper/database.js';
 
 /*
@@ -12,7 +12,7 @@ t.test('the driver', async (t) => {
   const { url } = await testDatabase(t);
 
   await t.test('an answer that broke off after its first rows leaves no holes in the next one', async (t) => {
-    const database = openDatabase(url);
+    const database = openPools(url);
     t.teardown(database.close);
     const sql = database.connect();
     t.teardown(() => sql.end({ timeout: 1 }));
@@ -22,7 +22,7 @@ t.test('the driver', async (t) => {
 
   await t.test('an answer that its connection took along leaves no holes in the first after it', async (t) => {
     const { proxy, cut } = await resettable(t, url);
-    const sql = openDatabase(proxy).connect();
+    const sql = openPools(proxy).connect();
     t.teardown(() => sql.end({ timeout: 0 }));
     const rows = sql`SELECT repeat('x', 1000) AS x FROM generate_series(1, 100) UNION ALL SELECT pg_sleep(60)::text`;
     const broken = rows.then(
@@ -37,7 +37,7 @@ t.test('the driver', async (t) => {
 
   await t.test('a statement that comes between a socket’s error and its end is answered', async (t) => {
     const { proxy, cut } = await resettable(t, url);
-    const sql = openDatabase(proxy).connect();
+    const sql = openPools(proxy).connect();
     t.teardown(() => sql.end({ timeout: 0 }));
     await sql`SELECT 1`;
     const settled = (query: PromiseLike<unknown>) =>
@@ -56,9 +56,9 @@ t.test('the driver', async (t) => {
   });
 
   await t.test('finding a connection takes no longer the more statements there were', async (t) => {
-    const database = openDatabase(url);
+    const database = openPools(url);
     t.teardown(database.close);
-    await Promise.all(Array.from({ length: 20 }, () => database.sql`SELECT pg_sleep(0.05)`));
+    await Promise.all(Array.from({ length: 20 }, () => database.reading((sql) => sql`SELECT pg_sleep(0.05)`)));
     const searched: number[] = [];
     const { indexOf } = Array.prototype;
     t.intercept(Array.prototype, 'indexOf', {
@@ -67,7 +67,7 @@ t.test('the driver', async (t) => {
         return indexOf.apply(this, sought);
       },
     });
-    for (let n = 0; n < 300; n++) await database.sql`SELECT 1`;
+    for (let n = 0; n < 300; n++) await database.reading((sql) => sql`SELECT 1`);
     t.ok(searched.length >= 300, 'the pool is watched');
     t.ok(Math.max(...searched) < 100, `of 10 connections it searched ${Math.max(...searched)}`);
   });

@@ -1,14 +1,14 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Bounds, coalesce } from '../../../src/storage/engine/sharing.js';
+import { type Bounds, share } from '../../../src/storage/engine/sharing.js';
 
 const BOUNDS: Bounds = { batch: 100, weight: 1000, flights: 1, most: 1, patience: 10, waiting: 1000 };
 
 /** A coalescer whose statements answer when they are told to, in the order in which they left. */
 function held(bounds: Partial<Bounds> = {}) {
   const flights: { questions: readonly number[]; land: () => void }[] = [];
-  const ask = coalesce<number, string>(
+  const ask = share<number, string>(
     (questions) =>
       new Promise((resolve) =>
         flights.push({ questions, land: () => resolve(questions.map((question) => `answer ${question}`)) }),
@@ -118,12 +118,12 @@ t.test('a full queue refuses, and takes questions again when it is not', async (
 
 t.test('a question is not asked when nobody waits for it any more, and hurts nobody', async (t) => {
   const { ask, flights, left } = held();
-  let isGone = false;
-  const first = ask(1, () => isGone);
+  const gone = new AbortController();
+  const first = ask(1, gone.signal);
   await turn();
-  const second = ask(2, () => isGone);
+  const second = ask(2, gone.signal);
   const third = ask(3);
-  isGone = true;
+  gone.abort();
   flights[0]?.land();
   t.equal(await first, 'answer 1', 'what was under way is answered');
   await t.rejects(second, { code: 'overloaded' });
@@ -134,7 +134,7 @@ t.test('a question is not asked when nobody waits for it any more, and hurts nob
 
 t.test('an error that is nobody’s fails everybody, and nothing is asked again', async (t) => {
   let statements = 0;
-  const ask = coalesce<number, string>(
+  const ask = share<number, string>(
     async () => {
       statements++;
       throw new Error('gone');
@@ -150,7 +150,7 @@ t.test('an error that is nobody’s fails everybody, and nothing is asked again'
 });
 
 t.test('an answer for each question, or the statement has failed', async (t) => {
-  const ask = coalesce<number, string>(async () => [], { bounds: BOUNDS, weigh: () => 1, isForAll: () => false });
+  const ask = share<number, string>(async () => [], { bounds: BOUNDS, weigh: () => 1, isForAll: () => false });
   await t.rejects(ask(1), { message: /not every question/ });
 });
 
@@ -165,7 +165,7 @@ t.test('property: each question gets its own answer or its own error, whatever b
       async (fates, bounds) => {
         let under = 0;
         const asked = new Map<number, number>();
-        const ask = coalesce<number, number>(
+        const ask = share<number, number>(
           async (questions) => {
             under++;
             if (under > bounds.most || questions.length > bounds.batch) throw new Error('beyond its bounds');
@@ -177,7 +177,9 @@ t.test('property: each question gets its own answer or its own error, whatever b
           },
           { bounds: { ...BOUNDS, ...bounds }, weigh: () => 1, isForAll: () => false },
         );
-        const ends = await Promise.allSettled(fates.map((end, question) => ask(question, () => end === 'gone')));
+        const ends = await Promise.allSettled(
+          fates.map((end, question) => ask(question, end === 'gone' ? AbortSignal.abort() : undefined)),
+        );
         for (const [question, end] of ends.entries()) {
           const meant = fates[question];
           if (meant === 'poison') {

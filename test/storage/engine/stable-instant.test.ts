@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import t from 'tap';
-import { openDatabase } from '../../../src/storage/engine/pools.js';
-import { stableClock } from '../../../src/storage/engine/stable-instant.js';
-import { openStorage, storageOf } from '../../../src/storage/storage.js';
+import { openPools } from '../../../src/storage/engine/pools.js';
+import { stableInstantOf } from '../../../src/storage/engine/stable-instant.js';
+import { openStorage, storageOf } from '../../../src/storage/open.js';
+import { engine } from '../../../src/storage/storage.js';
 import { newId } from '../../../src/temporal/identity.js';
 import { isBefore, microseconds } from '../../../src/temporal/point.js';
 import { cannotPrepare, testDatabase } from '../../helper/database.js';
@@ -14,8 +15,8 @@ t.test('the stable instant', async (t) => {
   const { url, sql } = await testDatabase(t);
   /** The service's storage, but less patient. */
   const hasty = (its = url) => {
-    const database = openDatabase(its);
-    return storageOf(database, { clock: stableClock(database, { patience: 400 }) });
+    const database = openPools(its);
+    return storageOf(database, { stableInstant: stableInstantOf(database, { patience: 400 }) });
   };
   const storage = hasty();
   t.teardown(() => storage.close());
@@ -41,40 +42,40 @@ t.test('the stable instant', async (t) => {
     let last = '';
     for (let n = 1; n <= 50; n++) {
       const { updatedAt } = (await change(storage, id, { n })).row;
-      const stable = await storage.clock.newestStable();
+      const stable = await storage[engine].stableInstant.newest();
       t.notOk(isBefore(stable, updatedAt), 'what was written is older');
       t.notOk(last !== '' && isBefore(stable, last));
       last = stable;
-      await storage.clock.waitUntilStable(updatedAt);
+      await storage[engine].stableInstant.waitFor(updatedAt);
     }
-    t.ok((await storage.clock.lag()) < 1);
+    t.ok((await storage[engine].stableInstant.lag()) < 1);
   });
 
   await t.test('an open transaction that owns an id holds it back; readers wait, but not without end', async (t) => {
-    const before = await storage.clock.newestStable();
+    const before = await storage[engine].stableInstant.newest();
     const other = await begin({ owns: true });
     const after = await clockNow();
-    const stable = await storage.clock.newestStable();
+    const stable = await storage[engine].stableInstant.newest();
     t.ok(isBefore(stable, after), 'a snapshot without an instant does not wait');
     t.notOk(isBefore(stable, before));
-    await storage.clock.waitUntilStable(before);
+    await storage[engine].stableInstant.waitFor(before);
 
     const start = performance.now();
-    await t.rejects(storage.clock.waitUntilStable(after), {
+    await t.rejects(storage[engine].stableInstant.waitFor(after), {
       code: 'as_of_not_stable_yet',
       message:
         /^\d{4}-.*Z is stable yet|.* is not stable yet: a transaction of process \d+ of the database is open since/,
     });
     const waited = performance.now() - start;
     t.ok(waited > 400 && waited < 2_000, `after ${waited} ms`);
-    await storage.clock.waitUntilClear();
-    t.ok((await storage.clock.lag()) > 0.4, 'the gauge says so');
+    await storage[engine].stableInstant.waitUntilClear();
+    t.ok((await storage[engine].stableInstant.lag()) > 0.4, 'the gauge says so');
 
-    const waiting = storage.clock.waitUntilStable(after);
+    const waiting = storage[engine].stableInstant.waitFor(after);
     await sleep(50);
     await other`COMMIT`;
     await waiting;
-    t.ok((await storage.clock.lag()) < 0.4);
+    t.ok((await storage[engine].stableInstant.lag()) < 0.4);
   });
 
   await t.test('a creation owns its id before it is stamped', async (t) => {
@@ -84,7 +85,7 @@ t.test('the stable instant', async (t) => {
       CREATE TRIGGER test_sleep BEFORE INSERT ON clocktick.entity FOR EACH STATEMENT EXECUTE FUNCTION clocktick.test_sleep()`);
     const making = make(storage, { n: 0 });
     await sleep(150);
-    const stable = await storage.clock.newestStable();
+    const stable = await storage[engine].stableInstant.newest();
     const { updatedAt } = (await making).row;
     t.ok(isBefore(stable, updatedAt), `${stable} was stable before ${updatedAt} was written`);
     await sql`DROP FUNCTION clocktick.test_sleep CASCADE`;
@@ -95,7 +96,7 @@ t.test('the stable instant', async (t) => {
     const elsewhere = new URL(url);
     elsewhere.pathname = '/postgres';
     const away = await begin({ owns: true, database: elsewhere.href });
-    await storage.clock.waitUntilStable(await clockNow());
+    await storage[engine].stableInstant.waitFor(await clockNow());
     await Promise.all([reading`ROLLBACK`, away`ROLLBACK`]);
   });
 
@@ -103,10 +104,10 @@ t.test('the stable instant', async (t) => {
     const other = await begin({ owns: false });
     await sleep(20);
     const known = await clockNow();
-    await storage.clock.waitUntilStable(known);
+    await storage[engine].stableInstant.waitFor(known);
     await other`SELECT pg_current_xact_id()`;
-    t.notOk(isBefore(await storage.clock.newestStable(), known));
-    await storage.clock.waitUntilStable(known);
+    t.notOk(isBefore(await storage[engine].stableInstant.newest(), known));
+    await storage[engine].stableInstant.waitFor(known);
     await other`ROLLBACK`;
   });
 
@@ -115,26 +116,26 @@ t.test('the stable instant', async (t) => {
     { skip: await cannotPrepare(sql) },
     async (t) => {
       const known = await clockNow();
-      await storage.clock.waitUntilStable(known);
+      await storage[engine].stableInstant.waitFor(known);
       const other = await begin({ owns: true });
       const gid = newId();
       await other.unsafe(`PREPARE TRANSACTION '${gid}'`);
       const after = await clockNow();
-      t.notOk(isBefore(await storage.clock.newestStable(), known));
-      await storage.clock.waitUntilStable(known);
+      t.notOk(isBefore(await storage[engine].stableInstant.newest(), known));
+      await storage[engine].stableInstant.waitFor(known);
       const prepared = { code: 'as_of_not_stable_yet', message: /prepared transaction/ };
       await Promise.all([
-        t.rejects(storage.clock.waitUntilStable(after), prepared),
-        t.rejects(storage.clock.waitUntilClear(), prepared),
+        t.rejects(storage[engine].stableInstant.waitFor(after), prepared),
+        t.rejects(storage[engine].stableInstant.waitUntilClear(), prepared),
       ]);
       // Another instance that starts now knows what was promised, at most a second less.
       const second = openStorage(url);
-      const told = await second.clock.newestStable();
+      const told = await second[engine].stableInstant.newest();
       t.ok(microseconds(known) - microseconds(told) < 1_000_000n, `${told} of ${known}`);
       await second.close();
       await other.unsafe(`ROLLBACK PREPARED '${gid}'`);
-      await storage.clock.waitUntilStable(after);
-      await storage.clock.waitUntilClear();
+      await storage[engine].stableInstant.waitFor(after);
+      await storage[engine].stableInstant.waitUntilClear();
     },
   );
 
@@ -147,11 +148,11 @@ t.test('the stable instant', async (t) => {
     const after = await clockNow();
     const hidden = { code: 'as_of_not_stable_yet', message: /does not show when its transaction began/ };
     await Promise.all([
-      t.rejects(storage.clock.waitUntilStable(after), hidden),
-      t.rejects(storage.clock.waitUntilClear(), hidden),
+      t.rejects(storage[engine].stableInstant.waitFor(after), hidden),
+      t.rejects(storage[engine].stableInstant.waitUntilClear(), hidden),
     ]);
     await other`ROLLBACK`;
-    await storage.clock.waitUntilStable(after);
+    await storage[engine].stableInstant.waitFor(after);
   });
 
   await t.test('a role without pg_read_all_stats sees its own transactions, but not those of others', async (t) => {
@@ -168,46 +169,49 @@ t.test('the stable instant', async (t) => {
       await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
     });
     const { updatedAt } = (await make(plain, { n: 0 })).row;
-    await plain.clock.waitUntilStable(updatedAt);
+    await plain[engine].stableInstant.waitFor(updatedAt);
     const own = await begin({ owns: true, database: its.href });
     const held = await clockNow();
-    await plain.clock.waitUntilClear();
-    await t.rejects(plain.clock.waitUntilStable(held), { message: /is open since/ });
+    await plain[engine].stableInstant.waitUntilClear();
+    await t.rejects(plain[engine].stableInstant.waitFor(held), { message: /is open since/ });
     await own`ROLLBACK`;
 
     const other = await begin({ owns: true });
     const after = await clockNow();
     const hidden = { code: 'as_of_not_stable_yet', message: /grant pg_read_all_stats/ };
     await Promise.all([
-      t.rejects(plain.clock.waitUntilStable(after), hidden),
-      t.rejects(plain.clock.waitUntilClear(), hidden),
+      t.rejects(plain[engine].stableInstant.waitFor(after), hidden),
+      t.rejects(plain[engine].stableInstant.waitUntilClear(), hidden),
     ]);
     await sql.unsafe(`GRANT pg_read_all_stats TO ${role}`);
-    await plain.clock.waitUntilClear();
+    await plain[engine].stableInstant.waitUntilClear();
     await other`ROLLBACK`;
-    await plain.clock.waitUntilStable(after);
+    await plain[engine].stableInstant.waitFor(after);
   });
 
   await t.test('an instant a little ahead is waited for, a later one refused', async (t) => {
     const soon = later(await clockNow(), 300);
-    t.notOk(await storage.clock.hasCome(soon));
-    await storage.clock.waitUntilStable(soon);
-    t.ok(await storage.clock.hasCome(soon));
-    t.notOk(isBefore(await storage.clock.newestStable(), soon));
-    await t.rejects(storage.clock.waitUntilStable(later(soon, 5_000)), { code: 'as_of_in_future', message: /patient/ });
+    t.notOk(await storage[engine].stableInstant.hasCome(soon));
+    await storage[engine].stableInstant.waitFor(soon);
+    t.ok(await storage[engine].stableInstant.hasCome(soon));
+    t.notOk(isBefore(await storage[engine].stableInstant.newest(), soon));
+    await t.rejects(storage[engine].stableInstant.waitFor(later(soon, 5_000)), {
+      code: 'as_of_in_future',
+      message: /patient/,
+    });
   });
 
   await t.test('many wait together: they share few looks', async (t) => {
     let looks = 0;
-    const database = openDatabase(url, (_connection, text) => {
+    const database = openPools(url, (_connection, text) => {
       if (text.includes('stable_instant()')) looks++;
     });
-    const clock = stableClock(database);
+    const clock = stableInstantOf(database);
     const instant = await clockNow();
-    await Promise.all(Array.from({ length: 500 }, () => clock.waitUntilStable(instant)));
+    await Promise.all(Array.from({ length: 500 }, () => clock.waitFor(instant)));
     t.ok(looks <= 5, `${looks} looks`);
     const before = looks;
-    await Promise.all(Array.from({ length: 500 }, () => clock.waitUntilStable(instant)));
+    await Promise.all(Array.from({ length: 500 }, () => clock.waitFor(instant)));
     t.equal(looks, before, 'nothing is asked about what is known');
     await database.close();
   });
@@ -215,22 +219,22 @@ t.test('the stable instant', async (t) => {
   await t.test('5,000 may wait, and who has gone does not', async (t) => {
     const other = await begin({ owns: true });
     const instant = await clockNow();
-    const database = openDatabase(url);
-    const clock = stableClock(database);
-    const waiting = Promise.allSettled(Array.from({ length: 5_001 }, () => clock.waitUntilStable(instant)));
-    const gone = stableClock(database).waitUntilStable(instant, () => true);
+    const database = openPools(url);
+    const clock = stableInstantOf(database);
+    const waiting = Promise.allSettled(Array.from({ length: 5_001 }, () => clock.waitFor(instant)));
+    const gone = stableInstantOf(database).waitFor(instant, AbortSignal.abort());
     const start = performance.now();
     await t.rejects(gone, { code: 'as_of_not_stable_yet' });
     t.ok(performance.now() - start < 1_500, 'long before the others give up');
     await other`ROLLBACK`;
     const ends = (await waiting).map((end) => (end.status === 'fulfilled' ? 'stable' : end.reason.code));
     t.same([ends.filter((end) => end === 'stable').length, ends.at(-1)], [5_000, 'overloaded']);
-    await clock.waitUntilStable(instant);
+    await clock.waitFor(instant);
     await database.close();
   });
 
   await t.test('a database that does not say what is stable is given up, and asked anew', async (t) => {
-    const known = await storage.clock.newestStable();
+    const known = await storage[engine].stableInstant.newest();
     const answers = (body: string) =>
       sql.unsafe(`
       ALTER FUNCTION clocktick.stable_instant RENAME TO stable_instant_kept;
@@ -246,25 +250,28 @@ t.test('the stable instant', async (t) => {
     await answers('PERFORM pg_sleep(60);');
     const start = performance.now();
     await Promise.all([
-      t.rejects(storage.clock.waitUntilStable(after), { code: 'database_unavailable' }),
-      t.rejects(storage.clock.newestStable(), { code: 'database_unavailable' }),
-      storage.clock.waitUntilStable(known),
+      t.rejects(storage[engine].stableInstant.waitFor(after), { code: 'database_unavailable' }),
+      t.rejects(storage[engine].stableInstant.newest(), { code: 'database_unavailable' }),
+      storage[engine].stableInstant.waitFor(known),
     ]);
     t.ok(performance.now() - start < 4_000);
     await again();
-    await storage.clock.waitUntilStable(after);
+    await storage[engine].stableInstant.waitFor(after);
 
     const later = await clockNow();
     await answers('clock := clock_timestamp(); recovering := true;');
-    await t.rejects(storage.clock.waitUntilStable(later), { code: 'as_of_not_stable_yet', message: /is a standby/ });
+    await t.rejects(storage[engine].stableInstant.waitFor(later), {
+      code: 'as_of_not_stable_yet',
+      message: /is a standby/,
+    });
     await again();
-    await storage.clock.waitUntilStable(later);
+    await storage[engine].stableInstant.waitFor(later);
   });
 
   await t.test('a hand that began before what was promised cannot record any more', async (t) => {
     const other = await begin({ owns: false });
     await sleep(1_100);
-    await storage.clock.newestStable();
+    await storage[engine].stableInstant.newest();
     await t.rejects(importHistory(other, 'thing', 'late', [{ at: '2001-01-01T00:00:00Z', op: 'created', set: {} }]), {
       code: '23001',
     });
@@ -278,7 +285,7 @@ t.test('the stable instant', async (t) => {
       return row?.at ?? '';
     };
     for (let round = 0; round < 10; round++) {
-      const promised = await storage.clock.newestStable();
+      const promised = await storage[engine].stableInstant.newest();
       t.ok(microseconds(promised) - microseconds(await stored()) <= 1_000_000n);
       await sleep(150);
     }
@@ -290,14 +297,14 @@ t.test('the stable instant', async (t) => {
   });
 
   await t.test('without being able to store it nothing is promised', async (t) => {
-    const promised = await storage.clock.newestStable();
+    const promised = await storage[engine].stableInstant.newest();
     const other = await begin({ owns: false });
     await other`LOCK TABLE clocktick.promise IN SHARE MODE`;
     await sleep(1_200);
-    await t.rejects(storage.clock.newestStable(), { code: 'database_unavailable' });
-    await storage.clock.waitUntilStable(promised);
+    await t.rejects(storage[engine].stableInstant.newest(), { code: 'database_unavailable' });
+    await storage[engine].stableInstant.waitFor(promised);
     await other`ROLLBACK`;
-    t.ok(isBefore(promised, await storage.clock.newestStable()));
+    t.ok(isBefore(promised, await storage[engine].stableInstant.newest()));
   });
 
   await t.test('a clock behind what was promised writes nothing until it has caught up', async (t) => {

@@ -42,14 +42,14 @@ t.test('who cannot wait any more is refused, and those behind keep their order',
     return name;
   };
   const first = inTurn('x', work('first', 5));
-  let isGone = false;
-  const gone = inTurn('x', work('gone', 0), () => isGone);
+  const gone = new AbortController();
+  const left = inTurn('x', work('gone', 0), gone.signal);
   const slow = inTurn('x', work('slow', 600));
   const late = inTurn('x', work('late', 0));
   await t.rejects(inTurn('x', work('too many', 0)), { code: 'overloaded' });
-  isGone = true;
+  gone.abort();
   t.equal(await first, 'first');
-  await t.rejects(gone, { code: 'overloaded' });
+  await t.rejects(left, { code: 'overloaded' });
   t.equal(await slow, 'slow');
   await t.rejects(late, { code: 'too_many_writers' });
   t.same(running, ['first', 'slow'], 'what is refused is not begun');

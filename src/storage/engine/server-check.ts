@@ -1,0 +1,23 @@
+import postgres from 'postgres';
+import { Unfit } from '../../unfit.js';
+
+const OLDEST_SERVER = 150_000;
+
+/** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
+export async function checkServer(url: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10, fetch_types: false });
+  try {
+    const [server] = await sql<{ version: number; name: string; encoding: string }[]>`
+      SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
+             current_setting('server_encoding') AS encoding`;
+    if (!server) throw new Unfit('The server gave no answer about itself.');
+    if (server.version < OLDEST_SERVER) {
+      throw new Unfit(`PostgreSQL ${server.name} is too old: clocktick needs PostgreSQL 15 or newer.`);
+    }
+    if (server.encoding !== 'UTF8') {
+      throw new Unfit(`The database's encoding is ${server.encoding}: clocktick needs UTF8.`);
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}

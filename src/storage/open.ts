@@ -1,0 +1,80 @@
+import { LRUCache } from 'lru-cache';
+import { applyChanges, type WrittenChange } from './changes.js';
+import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engine/failures.js';
+import { largeEntities } from './engine/large.js';
+import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
+import { share } from './engine/sharing.js';
+import { stableInstantOf } from './engine/stable-instant.js';
+import { turns } from './engine/turns.js';
+import { asOfReader, readEntitiesNow, readEntitiesThen } from './entities.js';
+import { readMementosAround } from './mementos.js';
+import type { Around, EntityLookup, EntityRow, PastLookup } from './rows.js';
+import { type Engine, engine, type Storage } from './storage.js';
+
+/**
+ * A statement holds its locks until it ends, so it must be short: 100 small changes take 7 ms. Beside one that takes longer
+ * than `patience`, for a large entity or a slow disk, others leave. At 5,000 a second the last of the queue waits a second.
+ */
+const BOUNDS = { batch: 100, patience: 10, weight: 2 ** 20, waiting: 5_000 };
+
+/** 64 readers, 2 cores: 46,000 a second by one statement at a time, 57,000 by two, 45,000 by three. */
+const READING = { flights: 2, most: MOST_FLIGHTS.reads };
+
+/**
+ * A write costs 270 µs alone and 70 in a batch, so one at a time is best (64 writers: 10,900 a second; by two 9,400), as
+ * long as it is quick.
+ */
+const WRITING = { flights: 1, most: MOST_FLIGHTS.writes };
+
+/** Up to 10,000 entities, and 32 million characters; a larger one than 256 kB is read anew for each write. */
+const LAST_WRITTEN = {
+  max: 10_000,
+  maxSize: 32e6,
+  maxEntrySize: 256e3,
+  sizeCalculation: ({ properties }: EntityRow) => properties.length + 500,
+};
+
+/** A storage that whoever opened it closes. */
+export type OpenStorage = Storage & { close: () => Promise<void> };
+
+/** Opens the storage; it connects on first use. */
+export const openStorage = (url: string): OpenStorage => storageOf(openPools(url));
+
+/** About the bytes that a change takes in its statement. */
+const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.length ?? 0);
+
+/** Puts the engine together: what requests share over the pools; `bounds` are those of a statement. */
+export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stableInstantOf(pools) } = {}): OpenStorage {
+  const { sharedReads, sharedWrites } = pools;
+  const large = largeEntities();
+  const reading = {
+    bounds: { ...bounds, ...READING },
+    weigh: large.weigh,
+    isForAll: concernsAllReads,
+    failureOf: readFailure,
+  };
+  const writing = { bounds: { ...bounds, ...WRITING }, weigh, isForAll: concernsAll, failureOf: writeFailure };
+  const entityNow = share(
+    async (questions: readonly EntityLookup[]) => large.note(await readEntitiesNow(sharedReads, questions)),
+    reading,
+  );
+  const entityThen = share(
+    async (questions: readonly PastLookup[]) => large.note(await readEntitiesThen(sharedReads, questions)),
+    reading,
+  );
+  const parts: Engine = {
+    ...pools,
+    stableInstant,
+    entityNow,
+    entityThen,
+    entityAsOf: asOfReader({ stableInstant, entityNow, entityThen }),
+    mementosAround: share((states: readonly Around[]) => readMementosAround(sharedReads, states), {
+      ...reading,
+      weigh: () => 0,
+    }),
+    applyChange: share((changes) => applyChanges(sharedWrites, changes, { patient: false }), writing),
+    inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
+    lastWritten: new LRUCache(LAST_WRITTEN),
+  };
+  return { [engine]: parts, close: pools.close };
+}

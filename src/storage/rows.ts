@@ -1,0 +1,51 @@
+import type { Entity, Past } from '../temporal/entity.js';
+import type { Point } from '../temporal/point.js';
+
+/* What statements are asked and what they answer, where more than one file speaks of it. */
+
+/**
+ * How much JSON one answer may hold, in bytes: a list ends before the item that would pass this. So no answer comes near what
+ * one string of V8 holds (512 MB), however short the URL that asks for it. Its first item comes whatever its size, which an
+ * entity's own bound limits.
+ */
+export const ANSWER_BYTES = 16 * 2 ** 20;
+
+/**
+ * An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed;
+ * `size` is that of all it has now, in bytes as stored, where it may show less.
+ */
+export type EntityRow = Omit<Entity, 'properties'> & { properties: string; size?: number };
+
+/** … as of a point; `latest` is the tick it is at now. */
+export type PastEntityRow = Past<EntityRow & { latest?: number }>;
+
+/** Which entity to read, and which of its properties (null: all). */
+export type EntityLookup = { id: string; fields: readonly string[] | null };
+
+/** … as of a tick or an instant. */
+export type PastLookup = EntityLookup & { point: Point };
+
+/** A state of an entity that can be had for ever: its tick and the instant of it. A tombstone is none. */
+export type Memento = { tick: number; at: string };
+
+/** A memento by what it is to another one. */
+export type RelatedMemento = Memento & { rel: 'first' | 'prev' | 'next' | 'last' };
+
+/** Around which state of which entity. */
+export type Around = { id: string; tick: number };
+
+/** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
+export type ActivityText = string | null;
+
+/** One range of a property: [from, to) in ticks and instants, `to` null while it holds; `value` is JSON text. */
+export type RangeRow = {
+  value: string;
+  from: number;
+  to: number | null;
+  fromAt: string;
+  toAt: string | null;
+  activity: ActivityText;
+};
+
+/** What one tick did to one property, as JSON text; null: not set on that side. */
+export type ChangeRow = { property: string; from: string | null; to: string | null };

@@ -1,0 +1,49 @@
+import type { Past } from '../temporal/entity.js';
+import type { Point } from '../temporal/point.js';
+import { instantOfMoment, type Moment } from './moments.js';
+import { type Nested, readNested } from './nested.js';
+import type { EntityLookup, EntityRow, RelatedMemento } from './rows.js';
+import { engine, type Storage } from './storage.js';
+
+/**
+ * What of an entity to read: with the ranges of which of its properties (`of` null: all it has had), if any, and whether with
+ * the mementos around the state.
+ */
+export type StateQuestion = EntityLookup & { include: { of: readonly string[] | null } | null; withRelated: boolean };
+
+/** A state of an entity, `nested` its ranges; `related` is empty where it was not asked for or the state is no memento. */
+export type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; related: RelatedMemento[] };
+
+/**
+ * The state of an entity at a moment, tombstones included; of a date before its first state, the first (RFC 7089 section 4.5.3).
+ * `entity` is undefined where it was never created.
+ * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
+ */
+export async function readState(
+  storage: Storage,
+  { include, withRelated, ...lookup }: StateQuestion,
+  moment: Moment,
+  signal?: AbortSignal,
+): Promise<State> {
+  const { entityNow, entityAsOf, mementosAround } = storage[engine];
+  const read = (point: Point | null): Promise<State['entity']> => {
+    if (include) return readNested(storage, { ...lookup, ...include }, point, signal);
+    return point ? entityAsOf({ ...lookup, point }, signal) : entityNow(lookup, signal);
+  };
+  const entity = moment && 'date' in moment ? await readAtDate(storage, read, moment) : await read(moment);
+  const isMemento = entity !== undefined && entity.tick !== null && !entity.deleted;
+  return {
+    entity,
+    related: withRelated && isMemento ? await mementosAround({ id: entity.id, tick: entity.tick }, signal) : [],
+  };
+}
+
+async function readAtDate(
+  storage: Storage,
+  read: (point: Point | null) => Promise<State['entity']>,
+  moment: { date: string },
+): Promise<State['entity']> {
+  const instant = await instantOfMoment(storage, moment);
+  const then = await read(instant === null ? null : { instant });
+  return then?.tick === null ? read({ tick: 1 }) : then;
+}
