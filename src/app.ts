@@ -21,7 +21,7 @@ import type { Storage } from './storage/storage.js';
 const MAX_PARAM_LENGTH = 512 * 12 + 64;
 
 /** What the app is made of; everything it uses is handed to it. */
-export type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
+type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
 
 /** Builds the HTTP service; the caller listens and closes. */
 export async function buildApp({ storage, rules, logger }: AppParts): Promise<App> {

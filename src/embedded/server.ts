@@ -8,7 +8,7 @@ import { Unfit } from '../unfit.js';
 import { hasCode, isAlive, program } from './files.js';
 
 /** A postmaster.pid: `status` is `ready`, `starting` or `stopping`; `written` is its time in milliseconds. */
-export type PidFile = { text: string; pid: number; port: number; status: string; written: number };
+type PidFile = { text: string; pid: number; port: number; status: string; written: number };
 
 const stopPatience = 20_000;
 

@@ -16,7 +16,7 @@ export type Collection = Filter & {
 export type SnapshotRow = EntityRow & { changes: string | null };
 
 /** A page of a snapshot; `next` is the entity after which the next one begins. */
-export type Page = { newest: Newest; rows: SnapshotRow[]; next: string | null };
+type Page = { newest: Newest; rows: SnapshotRow[]; next: string | null };
 
 /**
  * How many entities that were there then a page looks at to find those that it shows: with the deleted ones only, they may be
@@ -34,7 +34,7 @@ const STATES_AT_ONCE = 10;
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
 
 /** Which part of a snapshot to read, which properties (null: all), and whether with what differs since `changedAfter`. */
-export type PageOf = { after: string | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
+type PageOf = { after: string | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
 
 /**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an

@@ -16,7 +16,7 @@ export type CountRow = { at: string; value: string | null; entities: number };
 const FEW_INSTANTS = 3;
 
 /** Which values to count: of what, at which instants (in order, each once; none: that of the newest change), how many of them. */
-export type CountQuestion = {
+type CountQuestion = {
   type: string;
   property: string;
   at: readonly string[];

@@ -7,7 +7,7 @@ import { engine, type Storage } from './storage.js';
 export type DiffEnd = { tick: number; at: string; deleted: boolean };
 
 /** A diff; a side is null where the entity had no such tick, or had not begun at that instant. */
-export type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRow[] };
+type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRow[] };
 
 /**
  * What differs between the states of an entity as of two points (`to` null: now), in one statement: the ranges that contain

@@ -35,7 +35,7 @@ const LAST_WRITTEN = {
 };
 
 /** A storage that whoever opened it closes. */
-export type OpenStorage = Storage & { close: () => Promise<void> };
+type OpenStorage = Storage & { close: () => Promise<void> };
 
 /** Opens the storage; it connects on first use. */
 export const openStorage = (url: string): OpenStorage => storageOf(openPools(url));

@@ -12,7 +12,7 @@ export type Order = 'asc' | 'desc';
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
 
 /** A page, or what there is instead of one; `until` is the newest tick that the page may know of. */
-export type Ranges =
+type Ranges =
   | { found: 'page'; until: number; more: boolean; ranges: RangeRow[] }
   | { found: 'no entity' | 'no tick' | 'no property' };
 

@@ -9,10 +9,10 @@ import { engine, type Storage } from './storage.js';
  * What of an entity to read: with the ranges of which of its properties (`of` null: all it has had), if any, and whether with
  * the mementos around the state.
  */
-export type StateQuestion = EntityLookup & { include: { of: readonly string[] | null } | null; withRelated: boolean };
+type StateQuestion = EntityLookup & { include: { of: readonly string[] | null } | null; withRelated: boolean };
 
 /** A state of an entity, `nested` its ranges; `related` is empty where it was not asked for or the state is no memento. */
-export type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; related: RelatedMemento[] };
+type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; related: RelatedMemento[] };
 
 /**
  * The state of an entity at a moment, tombstones included; of a date before its first state, the first (RFC 7089 section 4.5.3).

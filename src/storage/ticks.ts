@@ -15,10 +15,10 @@ export type TickRow = {
 };
 
 /** Which ticks of an entity: those in [from, to), of them those that touched one of these properties (null: all). */
-export type TickLookup = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
+type TickLookup = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
 
 /** A page, or what there is instead of one; `property` is the first of those asked for that was never set. */
-export type Ticks =
+type Ticks =
   | { found: 'page'; until: number; more: boolean; ticks: TickRow[] }
   | { found: 'no entity' }
   | { found: 'no property'; property: string };

@@ -21,7 +21,7 @@ import { type Fault, Refusal, type RefusalCode } from './refusal.js';
 type Location = { within: readonly string[]; name: string };
 
 /** One operation that has been read; the value of a `path` or `from` is still to be found. */
-export type Operation =
+type Operation =
   | { op: 'add' | 'replace' | 'test'; path: Location; value: Json }
   | { op: 'remove'; path: Location }
   | { op: 'move' | 'copy'; path: Location; from: Location };

@@ -9,7 +9,7 @@ export type JsonObject = { [name: string]: Json };
  * it is the object that holds the name, so that a path is itself always text that can be stored and sent. `detail` is
  * one short sentence that repeats little or nothing of the input.
  */
-export type JsonFault = {
+type JsonFault = {
   code: 'malformed_json' | 'number_not_exact' | 'text_not_storable' | 'duplicate_name' | 'nested_too_deep';
   path: string;
   detail: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** What the image starts, and asks for its health; the first word is always `node`. */
-export type Image = { command: string[]; healthcheck: string[] };
+type Image = { command: string[]; healthcheck: string[] };
 
 /**
  * Puts the folder of the service together at `to` as the last stage of the Dockerfile does, with links to the production

@@ -57,7 +57,7 @@ export function canonical(value: Json | undefined): string {
 export const same = (a: Json | undefined, b: Json | undefined): boolean => canonical(a) === canonical(b);
 
 /** The member of this name; not what objects inherit. */
-export const memberOf = (object: JsonObject, name: string): Json | undefined =>
+const memberOf = (object: JsonObject, name: string): Json | undefined =>
   Object.hasOwn(object, name) ? object[name] : undefined;
 
 /** Members by name; entries, because an assignment to `__proto__` would make no member. */
@@ -153,7 +153,7 @@ export function overlaps(ticks: readonly Tick[], range: Range, { from, to }: Win
 }
 
 /** RFC 7396, as its section 2 has it. */
-export function mergePatch(target: Json | undefined, patch: Json): Json {
+function mergePatch(target: Json | undefined, patch: Json): Json {
   return isObject(patch) ? mergeMembers(isObject(target) ? target : {}, patch) : patch;
 }
 

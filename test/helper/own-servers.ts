@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const INTERRUPTED = 130;
 
 /** Starts a server by the arguments of node; gives the URL it says it listens on. */
-export type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
+type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 
 /**
  * Does work with servers that are processes of their own, over a migrated database that syncs as in production; afterwards

@@ -14,7 +14,7 @@ type PlanNode = {
 };
 
 /** How a statement ran: every way it took to a table, and the 8 kB buffers it touched, all of them. */
-export type Plan = { scans: string[]; buffers: number };
+type Plan = { scans: string[]; buffers: number };
 
 /** Runs a call of the storage and gives the statements it sent. */
 export async function statementsOf(url: string, call: (storage: Storage) => Promise<unknown>): Promise<Sent[]> {

@@ -1,7 +1,7 @@
 import type { SnapshotRow } from '../../storage/collections.js';
 import type { Nested } from '../../storage/nested.js';
 import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
-import { arrayText, type Member, objectText, scalarText } from './json-text.js';
+import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
  * An entity as JSON text. Written out, because putting it together by name took 8 % of the time of a read; what is not

@@ -3,24 +3,25 @@ import { z } from 'zod';
 import type { ChangeRow, EntityRow } from '../../storage/rows.js';
 import type { Outcome } from '../../storage/write.js';
 import { changesOf, type PropertyChange } from '../../temporal/patch.js';
+import { etagHeader, locationHeader, preferenceAppliedHeader, tickAtHeader } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { etagOf } from '../protocol/conditions.js';
+import { objectText, scalarText } from '../protocol/json-text.js';
 import { changesText, entityText } from './entity-text.js';
-import { objectText, scalarText } from './json-text.js';
 
 /* How writes are answered: the answers themselves, and what the OpenAPI document says of them. */
 
 export const writeAnswer = {
-  ETag: schemas.etagHeader,
-  'Tick-At': schemas.tickAtHeader,
-  'Preference-Applied': schemas.preferenceAppliedHeader,
+  ETag: etagHeader,
+  'Tick-At': tickAtHeader,
+  'Preference-Applied': preferenceAppliedHeader,
 };
 export const CREATED = {
   201: {
     description: 'The entity, created or revived',
     body: schemas.entity,
-    headers: { ...writeAnswer, Location: schemas.locationHeader },
+    headers: { ...writeAnswer, Location: locationHeader },
   },
 };
 export const CHANGED = {

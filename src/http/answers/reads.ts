@@ -2,8 +2,9 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { contentLocationHeader, etagHeader } from '../contract/headers.js';
+import { optional } from '../contract/parameters.js';
 import { AS_OF, sendJson } from '../contract/responses.js';
-import * as schemas from '../contract/schemas.js';
 import { isKnown } from '../protocol/conditions.js';
 
 /* How reads of entities are asked and answered: what the calls have in common, and what the OpenAPI document says of it. */
@@ -14,13 +15,13 @@ export const IMMUTABLE = 'max-age=31536000, immutable';
 export const REVALIDATE = 'no-cache';
 
 export const readHeaders = z.looseObject({
-  'if-none-match': schemas.optional('Answers 304 when the entity tag is one of these', '"2"'),
+  'if-none-match': optional('Answers 304 when the entity tag is one of these', '"2"'),
 });
 
 export const NOT_MODIFIED = {
   304: {
     description: 'The entity tag is one of If-None-Match',
-    headers: { ETag: schemas.etagHeader, 'Content-Location': schemas.contentLocationHeader },
+    headers: { ETag: etagHeader, 'Content-Location': contentLocationHeader },
   },
 };
 

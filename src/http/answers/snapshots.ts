@@ -3,29 +3,27 @@ import { type Newest, type Pin, type PinQuestion, readSnapshot } from '../../sto
 import type { Storage } from '../../storage/storage.js';
 import { isBefore } from '../../temporal/point.js';
 import { invalidCursor } from '../../temporal/refusal.js';
+import { EXAMPLE_INSTANT } from '../contract/examples.js';
+import { etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
-import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isKnown } from '../protocol/conditions.js';
-import { dateOf, httpDate, mementoHeaders } from '../protocol/memento.js';
+import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
+import { dateOf, httpDate } from '../protocol/memento.js';
 import { isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
-import { arrayText, objectText, scalarText } from './json-text.js';
 import { IMMUTABLE, instantOf, REVALIDATE } from './reads.js';
 
 /* How pages of what many entities were as of one instant are pinned, tagged and answered. */
 
 /** What answers with such a page say in their headers, as the OpenAPI document describes it. */
 export const snapshotHeaders = (url: string, etag = 'What the page can show') => ({
-  ETag: { ...schemas.etagHeader, description: etag },
+  ETag: { ...etagHeader, description: etag },
   ...mementoHeaders,
-  'Content-Location': schemas.header(
+  'Content-Location': header(
     'Of a first page: the same for ever',
-    `${url}&asOf=${schemas.EXAMPLE_INSTANT}&recordedAsOf=${schemas.EXAMPLE_INSTANT}`,
+    `${url}&asOf=${EXAMPLE_INSTANT}&recordedAsOf=${EXAMPLE_INSTANT}`,
   ),
-  Link: schemas.header(
-    'Its `original`, which is its `timegate`, and the next page',
-    `<${url}>; rel="original timegate"`,
-  ),
+  Link: header('Its `original`, which is its `timegate`, and the next page', `<${url}>; rel="original timegate"`),
 });
 
 type SnapshotRequest = FastifyRequest & {

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { PROBLEMS, type ProblemCode } from '../protocol/problems.js';
-import { type Header, header } from './schemas.js';
+import { type Header, header } from './headers.js';
 
 /*
  * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. Answers are

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
+import './words.js';
 import { isKey, MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../temporal/json.js';
 
@@ -6,42 +8,6 @@ import { isObject, type Json, type JsonObject } from '../../temporal/json.js';
  * What calls take and give. Objects that hold data (properties, metadata) are checked to be objects and passed through
  * untouched: a zod record would drop names such as `__proto__`, and z.json() costs 2.4 µs against 0.9.
  */
-
-export const EXAMPLE_ID = '74738ff5-5367-5958-9aee-98fffdcd1876';
-export const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';
-export const EXAMPLE_ACTIVITY = '01a1fbba-b75f-7646-92a3-d4a3c62ecb9b';
-
-/** zod's own words speak of its schemas ("Invalid input: expected string, received undefined"); these speak to a caller. */
-z.config({ customError: wordsFor });
-
-function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
-  const isGiven = issue.input !== undefined;
-  switch (issue.code) {
-    case 'invalid_type':
-      return isGiven ? `must be ${KINDS.get(issue.expected) ?? issue.expected}` : 'is missing';
-    case 'invalid_union':
-      return isGiven ? 'is none of what may stand here' : 'is missing';
-    case 'invalid_value':
-      return `must be ${issue.values.join(' or ')}`;
-    case 'too_small':
-      return issue.origin === 'string' ? 'must not be empty' : `must be at least ${issue.minimum}`;
-    case 'too_big':
-      return issue.origin === 'string'
-        ? `must have at most ${issue.maximum} characters`
-        : `must be at most ${issue.maximum}`;
-    default:
-      return undefined;
-  }
-}
-
-/** What zod calls the types, in a caller's words. */
-const KINDS = new Map([
-  ['string', 'text, given once'],
-  ['object', 'an object'],
-  ['array', 'a list'],
-  ['int', 'a whole number'],
-  ['number', 'a number'],
-]);
 
 const dataObject = (described: string) =>
   z
@@ -264,38 +230,6 @@ export const valueCounts = z
   })
   .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
 
-/** How many items a page may have, if nobody says. */
-export const DEFAULT_LIMIT = '100';
-
-const HOW_MANY_ITEMS = 'How many items at most, from 1 to 1000; 100 if nobody says';
-const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
-const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
-  given
-    .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
-    .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
-
-/** Parameters of every call that gives pages. */
-export const pageParameters = {
-  limit: counted(limit.default(DEFAULT_LIMIT)),
-  cursor: z.string().max(200).optional().meta({ description: 'Where to go on: `next` of the last page' }),
-};
-
-/** The same, of a call that does not always. */
-export const optionalLimit = counted(limit).optional().meta({ description: HOW_MANY_ITEMS });
-
-export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' });
-
-/** A point in the past, as points are written: a tick or an instant. */
-export const point = (described: string, example: string) => z.string().meta({ description: described, example });
-
-/** What may be left out has its example in the description: as such, the page at /docs would send it along. */
-export const optional = (described: string, example: string) =>
-  z
-    .string()
-    .optional()
-    .meta({ description: `${described}, such as \`${example}\`` });
-
 const jsonPointer = {
   type: 'string',
   description: 'A JSON Pointer (RFC 6901)',
@@ -322,67 +256,6 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
   },
   example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
 });
-
-/** Many items in one parameter, see lists.ts. */
-const many = z.union([z.string(), z.array(z.string())]);
-const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a comma inside an item)';
-
-export const optionalList = (described: string, example: string) =>
-  many.optional().meta({ description: `${described}, such as \`${example}\`; ${HOW_MANY}` });
-
-/** What is asked of properties. */
-export const filters = {
-  where: optional(
-    'Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`',
-    '{"location": "Oakland", "age": {"gte": 30}}',
-  ),
-  everHad: optional(
-    'Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`',
-    '{"location": "Tucson"}',
-  ),
-};
-
-/** As of when a collection is to be read. */
-export const asOfParameters = {
-  asOf: optional('As they were at an RFC 3339 instant; without, at the newest that is stable', EXAMPLE_INSTANT),
-  recordedAsOf: optional('By what was recorded at an RFC 3339 instant; without, by all of it', EXAMPLE_INSTANT),
-};
-
-export const fields = many
-  .optional()
-  .meta({ description: `Only these properties, such as \`name,location\`; ${HOW_MANY}` });
-
-/**
- * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into
- * one more `schema`.
- */
-export const header = (description: string, example: string): Header => ({ type: 'string', description, example });
-
-export type Header = { type: 'string'; description: string; example: string };
-
-export const cacheControlHeader = header('Whether the answer can ever change', 'no-cache');
-export const etagHeader = header("The entity's tick, a strong tag", '"2"');
-export const locationHeader = header('Where it is', `/entities/${EXAMPLE_ID}`);
-export const contentLocationHeader = header(
-  'Of an answer as of a point: the same state by its tick, for ever',
-  `/entities/${EXAMPLE_ID}?asOf=2`,
-);
-export const tickAtHeader = header(
-  'The instant of the tick that ETag names: a read as of it sees the write',
-  EXAMPLE_INSTANT,
-);
-export const preferenceAppliedHeader = header('Where `Prefer: return=minimal` was heeded', 'return=minimal');
-export const linkHeader = header(
-  'The next page (RFC 8288), where there is one',
-  '</entities/friend:rachel/history?cursor=Y3Vyc29y>; rel="next"',
-);
-
-export const entityParameters = z.strictObject({
-  id: z.string().meta({ description: 'The UUID, or type:key', example: 'friend:rachel' }),
-});
-
-/** For a call without parameters: any is refused, not ignored. */
-export const noParameters = z.strictObject({});
 
 /** A body of JSON. Bodies are given by media type: Fastify picks the schema by Content-Type. */
 export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({

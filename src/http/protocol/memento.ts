@@ -1,7 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import type { EntityRow, Memento, RelatedMemento } from '../../storage/rows.js';
 import { Refusal } from '../../temporal/refusal.js';
-import * as schemas from '../contract/schemas.js';
 
 /*
  * Datetime negotiation as in RFC 7089. An entity's URL is its original resource and the TimeGate of it (pattern 1.2: 200, with
@@ -11,21 +10,6 @@ import * as schemas from '../contract/schemas.js';
  */
 
 export const LINK_FORMAT = 'application/link-format';
-
-export const acceptDatetime = schemas.optional(
-  'As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410',
-  'Fri, 08 Jan 2016 00:00:00 GMT',
-);
-
-/** What answers say that the date can choose. */
-export const mementoHeaders = {
-  'Memento-Datetime': schemas.header(
-    'As of a point: when the state began, in whole seconds',
-    'Fri, 08 Jan 2016 00:00:00 GMT',
-  ),
-  Vary: schemas.header('Of an answer that Accept-Datetime may choose', 'accept-datetime'),
-  'Cache-Control': schemas.cacheControlHeader,
-};
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 

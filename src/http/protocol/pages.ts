@@ -4,7 +4,7 @@ import { type Pin, pinOf } from '../../storage/pins.js';
 import type { HistoryPage, Order } from '../../storage/ranges.js';
 import { isInstant, LAST_TICK } from '../../temporal/point.js';
 import { invalidCursor } from '../../temporal/refusal.js';
-import { scalarText } from '../answers/json-text.js';
+import { scalarText } from './json-text.js';
 
 /**
  * A cursor: the walk it belongs to, and where the next page begins. It says nothing that the caller could not see, so it

@@ -3,11 +3,14 @@ import { type ActivityRow, type ActivityTick, readActivity, recordActivity } fro
 import type { Storage } from '../../storage/storage.js';
 import { isUuid, newId } from '../../temporal/identity.js';
 import { invalidCursor, Refusal } from '../../temporal/refusal.js';
-import { arrayText, type Member, objectText, scalarText } from '../answers/json-text.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
+import { linkHeader, locationHeader } from '../contract/headers.js';
+import { noParameters, pageParameters } from '../contract/parameters.js';
 import { answers, BODY, READING, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
+import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 import { linkNext, readCursor, writeCursor } from '../protocol/pages.js';
 
 /** The calls on activities: who made changes, and why. */
@@ -19,14 +22,14 @@ export function activityRoutes(app: App, storage: Storage): void {
         operationId: 'recordActivity',
         tags: ['activities'],
         summary: 'Record an activity, for writes to name by Activity-Id',
-        querystring: schemas.noParameters,
+        querystring: noParameters,
         body: schemas.jsonBody(schemas.givenActivity),
         response: answers(
           {
             201: {
               description: 'Recorded',
               body: schemas.recordedActivity,
-              headers: { Location: schemas.locationHeader },
+              headers: { Location: locationHeader },
             },
           },
           BODY,
@@ -49,11 +52,11 @@ export function activityRoutes(app: App, storage: Storage): void {
         tags: ['activities'],
         summary: 'An activity, and the ticks it made',
         params: z.strictObject({
-          id: z.string().meta({ description: "The activity's UUID", example: schemas.EXAMPLE_ACTIVITY }),
+          id: z.string().meta({ description: "The activity's UUID", example: EXAMPLE_ACTIVITY }),
         }),
-        querystring: z.strictObject(schemas.pageParameters),
+        querystring: z.strictObject(pageParameters),
         response: answers(
-          { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: schemas.linkHeader } } },
+          { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: linkHeader } } },
           ['invalid_activity_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
           READING,
         ),

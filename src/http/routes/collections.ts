@@ -11,11 +11,22 @@ import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from '../answers/reads.j
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
+import { fieldsOf, MAX_ITEMS } from '../contract/lists.js';
+import {
+  acceptDatetime,
+  asOfParameters,
+  DEFAULT_LIMIT,
+  fields,
+  filters,
+  optional,
+  optionalLimit,
+  optionalList,
+  pageParameters,
+} from '../contract/parameters.js';
 import { answers, READING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
-import { fieldsOf, MAX_ITEMS } from '../protocol/lists.js';
-import { acceptDatetime } from '../protocol/memento.js';
+
 import { sendNamed } from './entities-by-id.js';
 
 /** What does not go with `ids`. */
@@ -34,7 +45,7 @@ const OF_COLLECTIONS = [
 
 const collectionQuery = z
   .strictObject({
-    ids: schemas.optionalList(`These entities: up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
+    ids: optionalList(`These entities: up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
     type: schemas.entityType
       .optional()
       .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
@@ -47,8 +58,8 @@ const collectionQuery = z
       description:
         'Whether those that were deleted then are there, too, or only those; without, they are where it is asked for the past (everHad, changedBetween)',
     }),
-    ...schemas.filters,
-    changedBetween: schemas.optional(
+    ...filters,
+    changedBetween: optional(
       'Those that changed after the first of two instants, up to and with the second, as they were at that',
       '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
     ),
@@ -56,10 +67,10 @@ const collectionQuery = z
       .enum(['changes'])
       .optional()
       .meta({ description: 'With changedBetween: also what differs between the two instants' }),
-    ...schemas.asOfParameters,
-    fields: schemas.fields,
-    limit: schemas.optionalLimit,
-    cursor: schemas.pageParameters.cursor,
+    ...asOfParameters,
+    fields: fields,
+    limit: optionalLimit,
+    cursor: pageParameters.cursor,
   })
   .superRefine((query, context) => {
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
@@ -119,7 +130,7 @@ type CollectionRequest = FastifyRequest & {
 /** Answers with a page of a collection. */
 async function sendPage(storage: Storage, request: CollectionRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { query } = request;
-  const { type = null, limit = Number(schemas.DEFAULT_LIMIT) } = query;
+  const { type = null, limit = Number(DEFAULT_LIMIT) } = query;
   const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
   const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);

@@ -6,8 +6,8 @@ import {
   fastifyZodOpenApiTransformObject,
 } from 'fastify-zod-openapi';
 import type { App } from '../app-type.js';
+import { noParameters } from '../contract/parameters.js';
 import { PROBLEM_EXAMPLES } from '../contract/responses.js';
-import { noParameters } from '../contract/schemas.js';
 
 const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.

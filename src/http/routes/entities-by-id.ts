@@ -4,9 +4,9 @@ import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
-import { arrayText, objectText, scalarText } from '../answers/json-text.js';
 import { instantOf, REVALIDATE, sendUnlessKnown } from '../answers/reads.js';
-import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../protocol/lists.js';
+import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
+import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf } from '../protocol/memento.js';
 
 type ByIdRequest = {

@@ -6,23 +6,26 @@ import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { changesText, entityText, nestedText } from '../answers/entity-text.js';
-import { objectText, scalarText } from '../answers/json-text.js';
 import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKnown } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { EXAMPLE_ID } from '../contract/examples.js';
+import { contentLocationHeader, etagHeader, header, mementoHeaders } from '../contract/headers.js';
+import { fieldsOf, includeOf } from '../contract/lists.js';
+import { acceptDatetime, entityParameters, fields, optional, optionalList, point } from '../contract/parameters.js';
 import { AS_OF, answers, READING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { etagOf } from '../protocol/conditions.js';
-import { fieldsOf, includeOf } from '../protocol/lists.js';
-import { acceptDatetime, dateOf, mementoHeaders, mementoLinks, ownLinks, stampMemento } from '../protocol/memento.js';
+import { objectText, scalarText } from '../protocol/json-text.js';
+import { dateOf, mementoLinks, ownLinks, stampMemento } from '../protocol/memento.js';
 
 const entityHeaders = {
-  ETag: schemas.etagHeader,
-  'Content-Location': schemas.contentLocationHeader,
+  ETag: etagHeader,
+  'Content-Location': contentLocationHeader,
   ...mementoHeaders,
-  Link: schemas.header(
+  Link: header(
     'Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento',
-    `</entities/${schemas.EXAMPLE_ID}>; rel="original timegate"`,
+    `</entities/${EXAMPLE_ID}>; rel="original timegate"`,
   ),
 };
 
@@ -35,11 +38,11 @@ export function entityRoutes(app: App, storage: Storage): void {
         operationId: 'readEntity',
         tags: ['entities'],
         summary: 'Read an entity, now or as of a tick or an instant',
-        params: schemas.entityParameters,
+        params: entityParameters,
         querystring: z.strictObject({
-          asOf: schemas.optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
-          fields: schemas.fields,
-          include: schemas.optionalList(
+          asOf: optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
+          fields: fields,
+          include: optionalList(
             'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
             'history.location,history.name',
           ),
@@ -90,10 +93,10 @@ export function entityRoutes(app: App, storage: Storage): void {
         operationId: 'diffEntity',
         tags: ['entities'],
         summary: 'What differs between two states of an entity',
-        params: schemas.entityParameters,
+        params: entityParameters,
         querystring: z.strictObject({
-          from: schemas.point('The one state: a tick, or an RFC 3339 instant', '1'),
-          to: schemas.optional('The other; without it, now', '2'),
+          from: point('The one state: a tick, or an RFC 3339 instant', '1'),
+          to: optional('The other; without it, now', '2'),
         }),
         headers: readHeaders,
         response: answers(
@@ -101,7 +104,7 @@ export function entityRoutes(app: App, storage: Storage): void {
             200: {
               description: 'The difference',
               body: schemas.diff,
-              headers: { ETag: { ...schemas.etagHeader, description: 'Over both ticks', example: '"1-2"' } },
+              headers: { ETag: { ...etagHeader, description: 'Over both ticks', example: '"1-2"' } },
             },
             ...NOT_MODIFIED,
           },

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { checkReady } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
 import type { App } from '../app-type.js';
+import { noParameters } from '../contract/parameters.js';
 import { answers, READING, sendJson } from '../contract/responses.js';
-import * as schemas from '../contract/schemas.js';
 
 const status = (word: 'alive' | 'ready') => ({ description: 'Yes', body: z.strictObject({ status: z.literal(word) }) });
 
 /** The calls of whoever runs the service: does the process answer, and can it do its work. */
 export function healthRoutes(app: App, storage: Storage): void {
-  const schema = { tags: ['operations'], querystring: schemas.noParameters };
+  const schema = { tags: ['operations'], querystring: noParameters };
 
   app.get(
     '/health/live',

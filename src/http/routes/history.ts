@@ -6,36 +6,38 @@ import { type Address, parseAddress } from '../../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { changesText, rangeText } from '../answers/entity-text.js';
-import { arrayText, objectText, scalarText } from '../answers/json-text.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { cacheControlHeader, linkHeader } from '../contract/headers.js';
+import { namesOf, propertyOf } from '../contract/lists.js';
+import { entityParameters, optional, optionalList, order, pageParameters } from '../contract/parameters.js';
 import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { namesOf, propertyOf } from '../protocol/lists.js';
+import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { historyCursor, historyPage, linkNext } from '../protocol/pages.js';
 
-const propertyParameters = schemas.entityParameters.extend({
+const propertyParameters = entityParameters.extend({
   property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
 });
 
 const tickQuery = z.strictObject({
-  property: schemas.optionalList(
+  property: optionalList(
     'Only ticks that set, changed or removed one of these properties, and of their changes only those',
     'location',
   ),
-  from: schemas.optional('Only ticks in [from, to): a tick or an instant', '1'),
-  to: schemas.optional('The end of that window, itself not included', '3'),
-  order: schemas.order,
-  ...schemas.pageParameters,
+  from: optional('Only ticks in [from, to): a tick or an instant', '1'),
+  to: optional('The end of that window, itself not included', '3'),
+  order: order,
+  ...pageParameters,
 });
 
 const rangeQuery = z
   .strictObject({
-    asOf: schemas.optional('The one range that contains this tick or instant, as it was then', '1'),
-    from: schemas.optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
-    to: schemas.optional('The end of that window, itself not included', '3'),
-    order: schemas.order,
-    ...schemas.pageParameters,
+    asOf: optional('The one range that contains this tick or instant, as it was then', '1'),
+    from: optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
+    to: optional('The end of that window, itself not included', '3'),
+    order: order,
+    ...pageParameters,
   })
   .refine(({ asOf, from, to, cursor }) => asOf === undefined || (from ?? to ?? cursor) === undefined, {
     path: ['asOf'],
@@ -51,14 +53,14 @@ export function historyRoutes(app: App, storage: Storage): void {
         operationId: 'readHistory',
         tags: ['history'],
         summary: 'The ticks of an entity, and what each changed',
-        params: schemas.entityParameters,
+        params: entityParameters,
         querystring: tickQuery,
         response: answers(
           {
             200: {
               description: 'A page of ticks',
               body: schemas.tickPage,
-              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
             },
           },
           [
@@ -114,7 +116,7 @@ export function historyRoutes(app: App, storage: Storage): void {
             200: {
               description: 'A page of ranges',
               body: schemas.rangePage,
-              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
             },
           },
           ['invalid_id', ...AS_OF, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { stableLag } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
 import type { App } from '../app-type.js';
+import { noParameters } from '../contract/parameters.js';
 import { answers } from '../contract/responses.js';
-import * as schemas from '../contract/schemas.js';
 
 /** What Prometheus asks for. */
 export function metricRoutes(app: App, storage: Storage): void {
@@ -25,7 +25,7 @@ export function metricRoutes(app: App, storage: Storage): void {
         operationId: 'readMetrics',
         tags: ['operations'],
         summary: 'Figures for Prometheus',
-        querystring: schemas.noParameters,
+        querystring: noParameters,
         response: answers({
           200: {
             description: 'In the text format of Prometheus',

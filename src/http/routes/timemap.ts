@@ -6,8 +6,10 @@ import { parseAddress } from '../../temporal/identity.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { EXAMPLE_ID, EXAMPLE_INSTANT } from '../contract/examples.js';
+import { cacheControlHeader, linkHeader } from '../contract/headers.js';
+import { entityParameters, pageParameters } from '../contract/parameters.js';
 import { answers, READING } from '../contract/responses.js';
-import * as schemas from '../contract/schemas.js';
 import { LINK_FORMAT, mementoLink, originalLink, timemapLink } from '../protocol/memento.js';
 import { linkNext, mementoCursor, mementoPage, targetOf } from '../protocol/pages.js';
 
@@ -20,17 +22,17 @@ export function timemapRoutes(app: App, storage: Storage): void {
         operationId: 'readTimeMap',
         tags: ['history'],
         summary: 'The TimeMap of an entity (RFC 7089): each of its states, and when it began',
-        params: schemas.entityParameters,
-        querystring: z.strictObject(schemas.pageParameters),
+        params: entityParameters,
+        querystring: z.strictObject(pageParameters),
         response: answers(
           {
             200: {
               description: 'A page of links',
               body: z.string().meta({
-                example: `${originalLink(schemas.EXAMPLE_ID)},\n${mementoLink(schemas.EXAMPLE_ID, { tick: 1, at: schemas.EXAMPLE_INSTANT }, 'first last ')}`,
+                example: `${originalLink(EXAMPLE_ID)},\n${mementoLink(EXAMPLE_ID, { tick: 1, at: EXAMPLE_INSTANT }, 'first last ')}`,
               }),
               media: LINK_FORMAT,
-              headers: { Link: schemas.linkHeader, 'Cache-Control': schemas.cacheControlHeader },
+              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
             },
           },
           ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],

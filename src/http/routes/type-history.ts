@@ -7,17 +7,27 @@ import { readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js
 import { isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
 import { rangeMembers } from '../answers/entity-text.js';
-import { arrayText, objectText, scalarText } from '../answers/json-text.js';
 import { IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders, tagOf } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
+import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { filterOf } from '../contract/filters.js';
+import { cacheControlHeader, etagHeader } from '../contract/headers.js';
+import { itemsOf, MAX_ITEMS, propertyOf, tooMany } from '../contract/lists.js';
+import {
+  acceptDatetime,
+  asOfParameters,
+  filters,
+  optional,
+  optionalList,
+  pageParameters,
+} from '../contract/parameters.js';
 import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isKnown } from '../protocol/conditions.js';
-import { itemsOf, MAX_ITEMS, propertyOf, tooMany } from '../protocol/lists.js';
-import { acceptDatetime } from '../protocol/memento.js';
+import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
+
 import { isTick } from '../protocol/pages.js';
 
 const parameters = z.strictObject({
@@ -36,11 +46,11 @@ export function typeRoutes(app: App, storage: Storage): void {
         summary: 'The ranges of one property of all entities of a type: who had which value from when to when',
         params: parameters,
         querystring: z.strictObject({
-          from: schemas.optional('Only ranges that overlap [from, to): an RFC 3339 instant', schemas.EXAMPLE_INSTANT),
-          to: schemas.optional('The end of that window, itself not included', schemas.EXAMPLE_INSTANT),
-          ...schemas.filters,
-          ...schemas.asOfParameters,
-          ...schemas.pageParameters,
+          from: optional('Only ranges that overlap [from, to): an RFC 3339 instant', EXAMPLE_INSTANT),
+          to: optional('The end of that window, itself not included', EXAMPLE_INSTANT),
+          ...filters,
+          ...asOfParameters,
+          ...pageParameters,
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: answers(
@@ -94,12 +104,12 @@ export function typeRoutes(app: App, storage: Storage): void {
         summary: 'How many entities of a type held each value of a property, at each of some instants',
         params: parameters,
         querystring: z.strictObject({
-          at: schemas.optionalList(
+          at: optionalList(
             `When: up to ${MAX_ITEMS} RFC 3339 instants; without, that of the newest change`,
             '2016-01-08T00:00:00Z,2017-01-08T00:00:00Z',
           ),
-          recordedAsOf: schemas.asOfParameters.recordedAsOf,
-          limit: schemas.pageParameters.limit.meta({
+          recordedAsOf: asOfParameters.recordedAsOf,
+          limit: pageParameters.limit.meta({
             description:
               'How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says',
           }),
@@ -111,8 +121,8 @@ export function typeRoutes(app: App, storage: Storage): void {
               description: 'The counts, oldest instant first',
               body: schemas.valueCounts,
               headers: {
-                ETag: { ...schemas.etagHeader, description: 'What the instants can show' },
-                'Cache-Control': schemas.cacheControlHeader,
+                ETag: { ...etagHeader, description: 'What the instants can show' },
+                'Cache-Control': cacheControlHeader,
               },
             },
             ...NOT_MODIFIED,

@@ -37,6 +37,8 @@ import {
   writeAnswer,
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
+import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
+import { entityParameters, optional } from '../contract/parameters.js';
 import { AS_OF, answers, BODY, CHANGING, WRITING } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
@@ -87,10 +89,10 @@ const writeParameters = z.strictObject({
 });
 
 const writeHeaders = z.looseObject({
-  'if-match': schemas.optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"'),
-  'if-none-match': schemas.optional('Writes only at none of these ticks, or `*`: only if it is not there', '*'),
-  'activity-id': schemas.optional('The activity of the write, recorded before', schemas.EXAMPLE_ACTIVITY),
-  prefer: schemas.optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
+  'if-match': optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"'),
+  'if-none-match': optional('Writes only at none of these ticks, or `*`: only if it is not there', '*'),
+  'activity-id': optional('The activity of the write, recorded before', EXAMPLE_ACTIVITY),
+  prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
 });
 
 const CREATE = {
@@ -116,7 +118,7 @@ const PUT = {
   summary: 'Give an entity its whole new state',
   description:
     'Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.',
-  params: schemas.entityParameters,
+  params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toPut),
@@ -132,7 +134,7 @@ const PATCH = {
   tags: ['entities'],
   summary: 'Change some properties of an entity',
   description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
-  params: schemas.entityParameters,
+  params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   body: {
@@ -157,7 +159,7 @@ const DELETE = {
   operationId: 'deleteEntity',
   tags: ['entities'],
   summary: 'Delete an entity; its history stays',
-  params: schemas.entityParameters,
+  params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   response: answers(
@@ -172,7 +174,7 @@ const RESTORE = {
   tags: ['entities'],
   summary: 'Undo a deletion: the properties as they were before it',
   description: 'Of an entity that is not deleted: nothing, and no tick.',
-  params: schemas.entityParameters,
+  params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.optionalBody(toRestore),
@@ -184,7 +186,7 @@ const REVERT = {
   tags: ['entities'],
   summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
   description: 'A new tick, like any change; a deleted entity can be brought back whole.',
-  params: schemas.entityParameters,
+  params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toRevert),

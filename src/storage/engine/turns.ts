@@ -1,7 +1,7 @@
 import { Refusal } from '../../temporal/refusal.js';
 
 /** How many may wait for their turns, and how long one may wait for its turn, in milliseconds. */
-export type Patience = { waiting: number; patience: number };
+type Patience = { waiting: number; patience: number };
 
 /**
  * Does work in its turn, when what came before it has ended, well or not.

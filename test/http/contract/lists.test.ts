@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { itemsOf } from '../../../src/http/protocol/lists.js';
+import { itemsOf } from '../../../src/http/contract/lists.js';
 
 t.test('items are separated by commas, and an escaped comma or backslash is part of one', async (t) => {
   const rows: [why: string, parameter: string, items: string[]][] = [

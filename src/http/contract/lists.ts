@@ -42,7 +42,7 @@ export function namesOf(parameter: string | string[] | undefined, path: string):
 }
 
 /** What an answer shows of an entity's past: the ranges of these properties (null: of all it has had). */
-export type Include = { of: string[] | null };
+type Include = { of: string[] | null };
 
 /** @throws Refusal `invalid_property_name`, `invalid_parameter` */
 export function includeOf(parameter: string | string[] | undefined): Include | null {

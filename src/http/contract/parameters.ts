@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { EXAMPLE_INSTANT } from './examples.js';
+import './words.js';
+
+/** How many items a page may have, if nobody says. */
+export const DEFAULT_LIMIT = '100';
+
+const HOW_MANY_ITEMS = 'How many items at most, from 1 to 1000; 100 if nobody says';
+const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
+const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
+  given
+    .transform(Number)
+    .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
+    .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
+
+/** Parameters of every call that gives pages. */
+export const pageParameters = {
+  limit: counted(limit.default(DEFAULT_LIMIT)),
+  cursor: z.string().max(200).optional().meta({ description: 'Where to go on: `next` of the last page' }),
+};
+
+/** The same, of a call that does not always. */
+export const optionalLimit = counted(limit).optional().meta({ description: HOW_MANY_ITEMS });
+
+export const order = z.enum(['asc', 'desc']).default('asc').meta({ description: 'Oldest or newest first' });
+
+/** A point in the past, as points are written: a tick or an instant. */
+export const point = (described: string, example: string) => z.string().meta({ description: described, example });
+
+/** What may be left out has its example in the description: as such, the page at /docs would send it along. */
+export const optional = (described: string, example: string) =>
+  z
+    .string()
+    .optional()
+    .meta({ description: `${described}, such as \`${example}\`` });
+
+/** Many items in one parameter, see lists.ts. */
+const many = z.union([z.string(), z.array(z.string())]);
+const HOW_MANY = 'separated by commas, or the parameter repeated (`\\,` is a comma inside an item)';
+
+export const optionalList = (described: string, example: string) =>
+  many.optional().meta({ description: `${described}, such as \`${example}\`; ${HOW_MANY}` });
+
+/** What is asked of properties. */
+export const filters = {
+  where: optional(
+    'Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`',
+    '{"location": "Oakland", "age": {"gte": 30}}',
+  ),
+  everHad: optional(
+    'Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`',
+    '{"location": "Tucson"}',
+  ),
+};
+
+/** As of when a collection is to be read. */
+export const asOfParameters = {
+  asOf: optional('As they were at an RFC 3339 instant; without, at the newest that is stable', EXAMPLE_INSTANT),
+  recordedAsOf: optional('By what was recorded at an RFC 3339 instant; without, by all of it', EXAMPLE_INSTANT),
+};
+
+export const fields = many
+  .optional()
+  .meta({ description: `Only these properties, such as \`name,location\`; ${HOW_MANY}` });
+
+export const entityParameters = z.strictObject({
+  id: z.string().meta({ description: 'The UUID, or type:key', example: 'friend:rachel' }),
+});
+
+/** For a call without parameters: any is refused, not ignored. */
+export const noParameters = z.strictObject({});
+
+export const acceptDatetime = optional(
+  'As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410',
+  'Fri, 08 Jan 2016 00:00:00 GMT',
+);
