@@ -63,7 +63,7 @@ const LAST_WRITTEN = {
 export const openStorage = (url: string): Storage => storageOf(openDatabase(url));
 
 /** About the bytes that a change takes in its statement. */
-const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.length ?? 0);
+const weigh = ({ text }: WrittenChange) => text.length;
 
 /** What requests share over a database; `bounds` are those of a statement. */
 export function storageOf(database: Database, { bounds = BOUNDS, clock = stableClock(database) } = {}): Storage {
