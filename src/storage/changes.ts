@@ -13,18 +13,23 @@ export type Applied =
 /** A change, as JSON text, and the entity that it is of. */
 export type WrittenChange = { id: string; text: string };
 
-/** What the write function is told of a change that was decided on a state; without what is null. */
-export function written({ activity, clear, ...change }: Change, row: EntityRow | undefined): WrittenChange {
-  const text = JSON.stringify({
-    ...change,
-    key: change.key ?? undefined,
-    clear: clear.length > 0 ? clear : undefined,
+/** What the write function is told of a change that was decided on a state. */
+export const written = (change: Change, row: EntityRow | undefined): WrittenChange => ({
+  id: change.id,
+  // Named one by one, because a copy of the change without some of it takes three times as long.
+  text: JSON.stringify({
+    id: change.id,
+    expected: change.expected,
     seen: row?.updatedAt,
-    activity_id: activity?.id,
-    activity: activity?.details ?? undefined,
-  });
-  return { id: change.id, text };
-}
+    op: change.op,
+    type: change.type,
+    key: change.key,
+    set: change.set,
+    clear: change.clear.length > 0 ? change.clear : null,
+    activity_id: change.activity?.id,
+    activity: change.activity?.details,
+  }),
+});
 
 /** Applies one change, waiting for whoever has locked its entity. */
 export async function applyChange(sql: Sql, change: WrittenChange): Promise<Applied> {

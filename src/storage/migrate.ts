@@ -23,6 +23,9 @@ export async function migrateDatabase(url: string): Promise<void> {
     requireOlder(applied, schema);
     if (!isUpToDate(applied, schema)) {
       await client.begin(async (tx) => {
+        // Every write of the service locks this table first. Else a write that holds one table and waits for the next could meet
+        // this transaction, which holds that one and waits for the first.
+        if (applied.migrations.length > 0) await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
         await applyMigrations(tx, schema, applied.migrations.length);
         await applyDefinitions(tx, schema);
       });
@@ -98,9 +101,6 @@ async function applyMigrations(sql: postgres.TransactionSql, { migrations }: Sch
  * long. To change one, give it a new name and drop the old one in a migration.
  */
 async function applyDefinitions(sql: postgres.TransactionSql, { version, definitions }: Schema): Promise<void> {
-  // Every write of the service locks this table first. Else a write that holds one table and waits for the next could meet this
-  // transaction, which holds that one and waits for the first.
-  await sql`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
   const before = await readObjects(sql);
   const runAll = async (tx: postgres.TransactionSql) => {
     for (const { text } of definitions) await tx.unsafe(text);

@@ -48,6 +48,6 @@ const { stdout } = await promisify(execFile)('pg_dump', [
   ...['--inserts', '--no-owner', '--no-privileges', '--no-comments', `--dbname=${url}`],
 ]);
 // Without the commands of psql, which no other client knows.
-const statements = stdout.split('\n').filter((line) => !/^(--|\\)/.test(line));
-process.stdout.write(`${statements.join('\n')}\n`);
+const statements = stdout.replaceAll(/^(--|\\).*$/gm, '').replaceAll(/\n{3,}/g, '\n\n');
+process.stdout.write(`${statements.trim()}\n`);
 process.exit(0);

@@ -102,7 +102,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
   const spareOf = (ranges: number) => ((server?.version ?? 0) < 170_000 ? 3 * ranges + 4 : 0);
 
-  const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
+  const cases: [name: string, usual: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
     ['an entity now', 20, (db) => db.entityNow({ id, fields: null })],
     ['an entity as of its first tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: 1 } })],
     ['an entity as of a tick', 20, (db) => db.entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
@@ -217,8 +217,9 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       await sql`ALTER TABLE clocktick.property_history ALTER COLUMN property SET (n_distinct = 20000)`;
       await sql`ANALYZE clocktick.property_history`;
     }
-    for (const [name, budget, call, settings] of cases) {
-      const most = budget + spareOf(page.limit);
+    for (const [name, usual, call, settings] of cases) {
+      // Twice what it takes, because how a GiST lies varies by chance; a wrong plan takes hundreds.
+      const most = Math.max(40, 2 * usual) + spareOf(page.limit);
       const statements = await statementsOf(url, call);
       if (settings === IN_ORDER) t.equal(statements.length, 1, `${name}: one statement`);
       for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
