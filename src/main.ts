@@ -98,8 +98,6 @@ run().catch((error: unknown) => {
 /** What whoever starts the service can do something about is said in a sentence, anything else with its stack. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Drizzle wraps the server's error.
-  if (error.cause instanceof Error && 'severity' in error.cause) return reasonOf(error.cause);
   if (error instanceof BadSetting || error instanceof Unfit) return error.message;
   if ('severity' in error) return `the database says: ${error.message}.`;
   const code = 'code' in error ? error.code : undefined;

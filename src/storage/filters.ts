@@ -29,7 +29,7 @@ const SORTED = 5_000;
 
 /** What a value is found by (property_history_open_values, property_history_closed_values). */
 const valueKey = (sql: Sql, of: { type: Fragment; property: Fragment; value: Fragment }): Fragment =>
-  sql`hashtextextended(${of.property}, hashtextextended(${of.type}, jsonb_hash_extended(${of.value}, 0)))`;
+  sql`clocktick.value_key(${of.type}, ${of.property}, ${of.value})`;
 
 const keyOfRange = (sql: Sql) => valueKey(sql, { type: sql`h.type`, property: sql`h.property`, value: sql`h.value` });
 
@@ -104,9 +104,11 @@ const keysOf = (sql: Sql): Fragment => sql`
      FROM (SELECT DISTINCT o.value FROM jsonb_array_elements(
              CASE c.operator WHEN 'eq' THEN jsonb_build_array(c.operand) WHEN 'in' THEN c.operand ELSE '[]' END) o) o
     UNION ALL
-   SELECT NULL, NULL, hashtextextended(c.property, hashtextextended(kind.type, i.item))
-     FROM unnest(CASE c.operator WHEN 'has' THEN ARRAY[jsonb_hash_extended(c.operand, 1), 3]
-                                 WHEN 'hasKey' THEN ARRAY[hashtextextended(c.operand #>> '{}', 2), 3] END) i (item)) k`;
+   SELECT NULL, NULL, i.item
+     FROM unnest(CASE c.operator
+            WHEN 'has' THEN ARRAY[clocktick.element_key(kind.type, c.property, c.operand), clocktick.many_key(kind.type, c.property)]
+            WHEN 'hasKey' THEN ARRAY[clocktick.name_key(kind.type, c.property, c.operand #>> '{}'), clocktick.many_key(kind.type, c.property)]
+          END) i (item)) k`;
 
 /** Whether a tick of an entity that was found had been recorded by then: all had, where nothing was imported since. */
 const isRecorded = (sql: Sql, tick: Fragment, recorded: Fragment): Fragment => sql`
@@ -150,7 +152,7 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, { a
      CROSS JOIN wanted c CROSS JOIN LATERAL (SELECT ${valueThen(sql, sql`c.property`)} AS value OFFSET 0) v
      WHERE ${passes(sql, sql`v.value`)}
         -- Those that would have been found because they are so large, too.
-        OR c.operator IN ('has', 'hasKey') AND hashtextextended(c.property, hashtextextended(e.type, 3))
+        OR c.operator IN ('has', 'hasKey') AND clocktick.many_key(e.type, c.property)
            IN (SELECT i.item FROM clocktick.items_of(e.type, c.property, v.value) i (item))
     UNION ALL
     SELECT 0, ever.entity_id FROM ever

@@ -41,7 +41,7 @@ type OpenStorage = Storage & { close: () => Promise<void> };
 export const openStorage = (url: string): OpenStorage => storageOf(openPools(url));
 
 /** About the bytes that a change takes in its statement. */
-const weigh = ({ set, activity }: WrittenChange) => set.length + (activity?.length ?? 0);
+const weigh = ({ text }: WrittenChange) => text.length;
 
 /** Puts the engine together: what requests share over the pools; `bounds` are those of a statement. */
 export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stableInstantOf(pools) } = {}): OpenStorage {

@@ -1,6 +1,5 @@
 import { sql } from 'drizzle-orm';
 import {
-  type AnyPgColumn,
   bigint,
   boolean,
   check,
@@ -16,9 +15,9 @@ import {
 } from 'drizzle-orm/pg-core';
 
 /*
- * The tables, as Drizzle can say them: the source of the generated migration and the reference the catalogue test
- * holds the database against. What Drizzle cannot say (exclusion constraints, triggers, the view, the write function)
- * is hand-written SQL in drizzle/. Hot statements do not go through these objects.
+ * The tables, as Drizzle can say them: `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot
+ * say (functions, triggers, the view, the exclusion constraint, indexes of functions) stands in drizzle/sql/. Hot statements do
+ * not go through these objects.
  */
 
 /** Text in C order: names and keys compare by their bytes, the same on every server, and cheaper than a locale. */
@@ -38,10 +37,6 @@ const instant = (name: string) => timestamp(name, { withTimezone: true, precisio
 
 /** Everything lives in a schema of its own, so the service can share a database. */
 export const clocktick = pgSchema('clocktick');
-
-/** What a value is found by; `valueKey` of filters.ts says the same of what is looked for. */
-const valueKey = ({ type, property, value }: Record<'type' | 'property' | 'value', AnyPgColumn>) =>
-  sql`(hashtextextended(${property}, hashtextextended(${type}, jsonb_hash_extended(${value}, 0))))`;
 
 /** The current state: one row per entity, tombstones included. */
 export const entity = clocktick.table(
@@ -125,27 +120,19 @@ export const propertyHistory = clocktick.table(
     index('property_history_closed_ranges')
       .on(row.property, row.entityId, sql`lower(${row.vclock})`)
       .where(sql`not upper_inf(${row.vclock})`),
-    // Who holds a value, or held it at an instant: those that hold it still in order of when that began, and those that no
-    // longer do by a stabbing query, which no btree can answer without reading all that came before or after.
-    index('property_history_open_values')
-      .on(valueKey(row), sql`lower(${row.effective})`)
-      .where(sql`upper_inf(${row.vclock})`),
-    index('property_history_closed_values')
-      .using('gist', valueKey(row), row.effective)
-      .where(sql`not upper_inf(${row.vclock})`),
     // Also refuses the empty range and one without a lower bound: their lower() is null.
     check('property_history_range_is_sound', sql`coalesce(lower(${row.vclock}) >= 1, false)`),
     check(
       'property_history_name_is_sound',
-      sql`char_length(${row.property}) between 1 and 256 and ${row.property} not in ('.', '..')`,
+      sql`char_length(${row.property}) >= 1 and char_length(${row.property}) <= 256 and ${row.property} not in ('.', '..')`,
     ),
   ],
 );
 
 /**
  * The items that values which are arrays or objects held, and when: elements of arrays, names of objects, each by a hash. An
- * item has one range for as long as it is there, however often the value changes around it. Triggers keep it
- * (drizzle/0010_held_values.sql); it is an index, and what it finds is looked at again.
+ * item has one range for as long as it is there, however often the value changes around it. Triggers keep it, and closed ranges
+ * have their index, in drizzle/sql/items.sql. It is an index itself, and what it finds is looked at again.
  */
 export const itemHistory = clocktick.table(
   'item_history',
@@ -161,7 +148,6 @@ export const itemHistory = clocktick.table(
     index('item_history_open_items')
       .on(row.item, row.entityId, sql`lower(${row.effective})`)
       .where(sql`upper_inf(${row.vclock})`),
-    index('item_history_closed_items').using('gist', row.item, row.effective).where(sql`not upper_inf(${row.vclock})`),
   ],
 );
 
@@ -194,3 +180,13 @@ export const activity = clocktick.table(
     ),
   ],
 );
+
+/**
+ * What of drizzle/ the database was brought up to date with, one row a file: which text of it, and at which version of the
+ * schema (drizzle/sql/version.json).
+ */
+export const definition = clocktick.table('definition', {
+  file: text('file').primaryKey(),
+  hash: text('hash').notNull(),
+  version: integer('version').notNull(),
+});

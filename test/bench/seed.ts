@@ -1,6 +1,9 @@
 import { finished } from 'node:stream/promises';
 import postgres from 'postgres';
+import type { Op } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
+import type { JsonObject } from '../../src/temporal/json.js';
+import { writeChanges } from '../helper/write.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
 
@@ -48,17 +51,16 @@ export async function seed(url: string): Promise<Seeded> {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   const ids = Array.from({ length: ENTITIES }, newId);
   const properties = JSON.stringify(PROPERTIES);
-  const writeAll = (type: string, all: readonly string[], expected: number, op: string, set: string) => sql`
-    SELECT count(*) FROM clocktick.write_changes(
-      ${all}::uuid[], array_fill(${expected}::int, ARRAY[${all.length}::int]), array_fill(${op}::text, ARRAY[${all.length}::int]),
-      array_fill(${type}::text, ARRAY[${all.length}::int]), array_fill(NULL::text, ARRAY[${all.length}::int]),
-      array_fill(${set}::text::jsonb, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]),
-      array_fill(NULL::uuid, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]), true)`;
-  await writeAll('friend', ids, 0, 'created', properties);
-  await writeAll('friend', ids, 1, 'updated', '{"location": "San Francisco"}');
+  const writeAll = (type: string, all: readonly string[], expected: number, op: Op, set: JsonObject) =>
+    writeChanges(
+      sql,
+      all.map((id) => ({ id, expected, op, type, set })),
+    );
+  await writeAll('friend', ids, 0, 'created', PROPERTIES);
+  await writeAll('friend', ids, 1, 'updated', { location: 'San Francisco' });
   const paged = Array.from({ length: PAGED }, newId);
-  await writeAll('paged', paged, 0, 'created', properties);
-  await writeAll('paged', paged, 1, 'updated', '{"location": "San Francisco"}');
+  await writeAll('paged', paged, 0, 'created', PROPERTIES);
+  await writeAll('paged', paged, 1, 'updated', { location: 'San Francisco' });
   const [created] = await sql<{ at: string }[]>`
     SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
      WHERE type = 'paged' LIMIT 1`;
@@ -86,10 +88,9 @@ export async function seed(url: string): Promise<Seeded> {
       DO $$
       BEGIN
         FOR n IN 0..${depth - 1} LOOP
-          PERFORM FROM clocktick.write_changes(
-            ARRAY['${id}'::uuid], ARRAY[n], ARRAY[CASE n WHEN 0 THEN 'created' ELSE 'updated' END], ARRAY['friend'],
-            ARRAY[NULL]::text[], ARRAY[CASE n WHEN 0 THEN '${properties}'::jsonb ELSE jsonb_build_object('location', n) END],
-            ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+          PERFORM FROM clocktick.write_changes(jsonb_build_array(jsonb_build_object(
+            'id', '${id}', 'expected', n, 'op', CASE n WHEN 0 THEN 'created' ELSE 'updated' END, 'type', 'friend',
+            'set', CASE n WHEN 0 THEN '${properties}'::jsonb ELSE jsonb_build_object('location', n) END)), true);
           IF n % 1000 = 0 THEN COMMIT; END IF;
         END LOOP;
       END
@@ -110,19 +111,14 @@ export async function seed(url: string): Promise<Seeded> {
 /** Entities of whom PAGED at a time are in one place, all of them in another one before. */
 async function searchable(sql: postgres.Sql): Promise<void> {
   const ids = Array.from({ length: SEARCHED }, newId);
-  for (const [expected, op] of ['created', 'updated'].entries()) {
-    const sets = ids.map((_, n) =>
-      JSON.stringify({ ...PROPERTIES, location: `place ${(n + expected) % (SEARCHED / PAGED)}` }),
+  const placeOf = (n: number) => ({ location: `place ${n % (SEARCHED / PAGED)}` });
+  const write = (expected: number, op: Op, setOf: (n: number) => JsonObject) =>
+    writeChanges(
+      sql,
+      ids.map((id, n) => ({ id, expected, op, type: 'searched', set: setOf(n) })),
     );
-    await sql`
-      SELECT count(*) FROM clocktick.write_changes(
-        ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${SEARCHED}::int]), array_fill(${op}::text, ARRAY[${SEARCHED}::int]),
-        array_fill('searched'::text, ARRAY[${SEARCHED}::int]), array_fill(NULL::text, ARRAY[${SEARCHED}::int]),
-        (SELECT array_agg(CASE ${expected}::int WHEN 0 THEN s::jsonb ELSE jsonb_build_object('location', s::jsonb -> 'location') END)
-           FROM unnest(${sets}::text[]) s),
-        array_fill(NULL::jsonb, ARRAY[${SEARCHED}::int]), array_fill(NULL::uuid, ARRAY[${SEARCHED}::int]),
-        array_fill(NULL::jsonb, ARRAY[${SEARCHED}::int]), true)`;
-  }
+  await write(0, 'created', (n) => ({ ...PROPERTIES, ...placeOf(n) }));
+  await write(1, 'updated', (n) => placeOf(n + 1));
 }
 
 export function subjectsOf({

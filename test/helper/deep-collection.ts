@@ -70,7 +70,7 @@ export async function deepCollection(sql: postgres.Sql, entities: number): Promi
       await tx.unsafe(
         `INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective) ${rows}`,
       );
-    // As the migration does for what was recorded before there were items.
+    // An item is there for as long as ranges of values that hold it touch, in ticks as in instants.
     await tx.unsafe(`
       INSERT INTO clocktick.item_history (entity_id, item, vclock, effective)
       SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)), unnest(range_agg(h.effective))

@@ -1,8 +1,9 @@
+import type postgres from 'postgres';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { type Outcome, writeEntity } from '../../src/storage/write.js';
 import { create, creation, mergePatchOf, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import { type Conditions, UNCONDITIONAL } from '../../src/temporal/conditions.js';
-import type { ActivityDetails } from '../../src/temporal/entity.js';
+import type { ActivityDetails, Op } from '../../src/temporal/entity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import type { Point } from '../../src/temporal/point.js';
 
@@ -11,6 +12,25 @@ export function make(storage: Storage, properties: JsonObject, details?: Activit
   const wanted = creation({ type: 'thing', properties }, details ? newActivity(details) : null);
   return writeEntity(storage, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' });
 }
+
+/** A change as the write function takes it (drizzle/sql/write.sql). */
+export type RawChange = {
+  id: string;
+  expected: number;
+  op: Op;
+  type: string;
+  key?: string | null;
+  set: JsonObject;
+  clear?: string[];
+  activity_id?: string;
+  activity?: ActivityDetails;
+};
+
+/** Calls the write function, all changes in one statement; gives what became of each. */
+export const writeChanges = (sql: postgres.Sql | postgres.TransactionSql, changes: readonly RawChange[]) => sql<
+  { id: string; outcome: string }[]
+>`
+  SELECT w.id, w.outcome FROM clocktick.write_changes(${JSON.stringify(changes)}::text::jsonb, true) w`;
 
 /** A merge patch, for the write path or the core. */
 export function aPatch(

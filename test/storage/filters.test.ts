@@ -1,20 +1,11 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate } from 'drizzle-orm/postgres-js/migrator';
 import fc from 'fast-check';
 import postgres from 'postgres';
 import t from 'tap';
-import { migrateDatabase } from '../../src/storage/migrate.js';
 import { newId } from '../../src/temporal/identity.js';
-import type { Json } from '../../src/temporal/json.js';
-import { dumpCatalogue } from '../helper/catalogue.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { testService } from '../helper/service.js';
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+import { writeChanges } from '../helper/write.js';
 
 /** What is wrong with what values are found by: ranges with other instants than those of their ticks, items of no value or missing. */
 async function wrongFindings(sql: postgres.Sql): Promise<object> {
@@ -79,49 +70,6 @@ t.test('whatever becomes of arrays and objects, their items have the ranges that
   t.ok((kept?.items ?? 0) > 50 && (kept?.closed ?? 0) > 25, `${writes} writes left ${JSON.stringify(kept)}`);
 });
 
-t.test('what was recorded before values could be found gets its instants and its items', async (t) => {
-  const { url, sql } = await testDatabase(t, 'template0');
-  const folder = await mkdtemp(join(tmpdir(), 'clocktick-migrations-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  await cp(join(ROOT, 'drizzle'), folder, { recursive: true });
-  const journalFile = join(folder, 'meta/_journal.json');
-  const journal: { entries: { idx: number }[] } = JSON.parse(await readFile(journalFile, 'utf8'));
-  await writeFile(journalFile, JSON.stringify({ ...journal, entries: journal.entries.filter(({ idx }) => idx <= 8) }));
-  const client = postgres(url, { max: 1, onnotice: () => {} });
-  await migrate(drizzle(client), {
-    migrationsFolder: folder,
-    migrationsSchema: 'clocktick',
-    migrationsTable: 'migration',
-  });
-  await client.end();
-
-  const write = (expected: number, op: string, set: Json, clear: string[] = []) => sql`
-    SELECT FROM clocktick.write_changes(
-      ARRAY['01a1fbba-b75f-7646-92a3-d4a3c62ecb9b'::uuid], ARRAY[${expected}::int], ARRAY[${op}::text], ARRAY['thing'], ARRAY[NULL]::text[],
-      ARRAY[${JSON.stringify(set)}::text::jsonb], ARRAY[${clear.length > 0 ? JSON.stringify(clear) : null}::text::jsonb],
-      ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false)`;
-  await write(0, 'created', { tags: ['a', 'b'], name: 'x' });
-  await write(1, 'updated', { tags: ['b', 'c', 'c'] });
-  await write(2, 'updated', { tags: 'b' });
-  await write(3, 'updated', { tags: { b: 1 }, name: null });
-  await write(4, 'updated', {}, ['tags']);
-  await write(5, 'updated', { tags: ['a', 'b'] });
-  await write(6, 'deleted', {}, ['tags', 'name']);
-  await write(7, 'restored', { tags: ['b'] });
-
-  await migrateDatabase(url);
-  t.match(await wrongFindings(sql), NOTHING_WRONG);
-  const [kept] = await sql`SELECT count(*)::int AS items FROM clocktick.item_history`;
-  t.same(kept, { items: 7 });
-  await write(8, 'updated', { tags: ['b', 'd'] });
-  t.match(await wrongFindings(sql), NOTHING_WRONG);
-  t.equal(
-    await dumpCatalogue(sql),
-    await readFile(join(ROOT, 'test/fixtures/catalogue.sql'), 'utf8'),
-    'guards and all',
-  );
-});
-
 t.test('a write looks at its own items only, by plans that were made while the tables were empty', async (t) => {
   const { sql, url } = await testDatabase(t);
   const hand = postgres(url, { max: 1, onnotice: () => {} });
@@ -129,13 +77,11 @@ t.test('a write looks at its own items only, by plans that were made while the t
     names: Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`n${n}`, n])),
     tags: ['a', 'b', 'c'],
   };
-  const write = (ids: readonly string[], expected: number, set: Json) => hand`
-    SELECT count(*) FROM clocktick.write_changes(
-      ${ids}::uuid[], array_fill(${expected}::int, ARRAY[${ids.length}::int]),
-      array_fill(${expected === 0 ? 'created' : 'updated'}::text, ARRAY[${ids.length}::int]), array_fill('thing'::text, ARRAY[${ids.length}::int]),
-      array_fill(NULL::text, ARRAY[${ids.length}::int]), array_fill(${JSON.stringify(set)}::text::jsonb, ARRAY[${ids.length}::int]),
-      array_fill(NULL::jsonb, ARRAY[${ids.length}::int]), array_fill(NULL::uuid, ARRAY[${ids.length}::int]),
-      array_fill(NULL::jsonb, ARRAY[${ids.length}::int]), false)`;
+  const write = (ids: readonly string[], expected: number, set: JsonObject) =>
+    writeChanges(
+      hand,
+      ids.map((id) => ({ id, expected, op: expected === 0 ? 'created' : 'updated', type: 'thing', set })),
+    );
   // Until the plans of the connection are settled.
   for (let n = 0; n < 8; n++) {
     const id = newId();
@@ -147,9 +93,8 @@ t.test('a write looks at its own items only, by plans that were made while the t
   const buffersOf = async (id: string): Promise<number> => {
     const [row] = await hand.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }[]>(`
       EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM clocktick.write_changes(
-        ARRAY['${id}'::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'], ARRAY[NULL]::text[],
-        ARRAY['{"names": {"n0": 2, "n1": 2, "mine": 1}, "tags": ["c", "d"]}'::jsonb], ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[],
-        ARRAY[NULL]::jsonb[], false)`);
+        '[{"id": "${id}", "expected": 1, "op": "updated", "type": "thing",
+           "set": {"names": {"n0": 2, "n1": 2, "mine": 1}, "tags": ["c", "d"]}}]', true)`);
     const { Plan: plan } = row?.['QUERY PLAN'][0] ?? { Plan: {} };
     return (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);
   };

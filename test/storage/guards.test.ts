@@ -3,7 +3,7 @@ import t from 'tap';
 import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
-import { change, make } from '../helper/write.js';
+import { change, make, writeChanges } from '../helper/write.js';
 
 /*
  * What nobody can do to the record, by hand in psql, as the owner of the tables. Each statement is tried on a database
@@ -226,9 +226,8 @@ t.test('the database keeps the record from anybody', async (t) => {
     [
       'a sound change, checked against an old snapshot',
       refused,
-      `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM clocktick.write_changes(ARRAY['${id}'::uuid], ARRAY[3],
-         ARRAY['updated'], ARRAY['thing'], ARRAY[NULL]::text[], ARRAY['{"a": 9}'::jsonb], ARRAY[NULL]::jsonb[],
-         ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false); COMMIT`,
+      `BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM clocktick.write_changes(
+         '[{"id": "${id}", "expected": 3, "op": "updated", "type": "thing", "set": {"a": 9}}]', true); COMMIT`,
     ],
     ['a living entity restored', refused, tickedBy('deleted = false').replace("'updated'", "'restored'")],
     ['a living entity said to be deleted', refused, tickedBy('deleted = false').replace("'updated'", "'deleted'")],
@@ -368,9 +367,7 @@ t.test('the database keeps the record from anybody', async (t) => {
     // Each sees the other's range only after it commits; the unique index makes the second wait, then refuses it.
     const open = (hand: postgres.Sql) =>
       hand.begin(async (tx) => {
-        await tx`SELECT FROM clocktick.write_changes(
-          ARRAY[${other.id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'], ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb],
-          ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false)`;
+        await writeChanges(tx, [{ id: other.id, expected: 1, op: 'updated', type: 'thing', set: { a: 2 } }]);
         await new Promise((resolve) => setTimeout(resolve, 50));
       });
     const hands = [1, 2].map(() => postgres(url, { max: 1, onnotice: () => {} }));

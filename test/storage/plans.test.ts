@@ -8,9 +8,12 @@ import { readNewest, readOldest } from '../../src/storage/pins.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
+import type { Op } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
+import type { JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { explain, statementsOf } from '../helper/plans.js';
+import { type RawChange, writeChanges } from '../helper/write.js';
 
 /*
  * One entity with one property at 20,000 versions, and one with a second that has two of them and was removed, among five
@@ -26,25 +29,25 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   // Run in the middle of the writing, it scatters the rows that come after: 21 buffers once where there were 17.
   await sql`ALTER TABLE clocktick.property_history SET (autovacuum_enabled = off)`;
 
-  // Small ones enough to make the average: told it, the planner takes 20,000 ticks for a handful (drizzle/0005).
+  // Small ones enough to make the average: told it, the planner takes 20,000 ticks for a handful (drizzle/sql/ranges.sql).
   const others = Array.from({ length: 5000 }, newId);
-  const writeAll = (expected: number, op: string, set: string) => sql`
-    SELECT count(*) FROM clocktick.write_changes(
-      ${others}::uuid[], array_fill(${expected}::int, ARRAY[5000]), array_fill(${op}::text, ARRAY[5000]),
-      array_fill('other'::text, ARRAY[5000]), array_fill(NULL::text, ARRAY[5000]), array_fill(${set}::text::jsonb, ARRAY[5000]),
-      array_fill(NULL::jsonb, ARRAY[5000]), array_fill(${op === 'created' ? bulk : null}::uuid, ARRAY[5000]),
-      array_fill(${op === 'created' ? '{"actor": "somebody"}' : null}::text::jsonb, ARRAY[5000]), true)`;
-  await writeAll(0, 'created', '{"name": "somebody", "location": "somewhere", "a": 1, "b": "two", "c": null}');
-  await writeAll(1, 'updated', '{"location": "elsewhere"}');
+  const writeAll = (expected: number, op: Op, set: JsonObject, more: Partial<RawChange> = {}) =>
+    writeChanges(
+      sql,
+      others.map((id) => ({ id, expected, op, type: 'other', set, ...more })),
+    );
+  const by = { activity_id: bulk, activity: { actor: 'somebody' } };
+  await writeAll(0, 'created', { name: 'somebody', location: 'somewhere', a: 1, b: 'two', c: null }, by);
+  await writeAll(1, 'updated', { location: 'elsewhere' });
   /** Writes all ticks of an entity; `set` and `clear` are SQL of n, the tick before. */
   const deepen = (entity: string, set: string, clear = 'NULL') =>
     sql.unsafe(`
     DO $$
     BEGIN
       FOR n IN 0..${DEPTH - 1} LOOP
-        PERFORM FROM clocktick.write_changes(
-          ARRAY['${entity}'::uuid], ARRAY[n], ARRAY[CASE n WHEN 0 THEN 'created' ELSE 'updated' END], ARRAY['deep'], ARRAY[NULL]::text[],
-          ARRAY[${set}], ARRAY[${clear}]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+        PERFORM FROM clocktick.write_changes(jsonb_build_array(jsonb_build_object(
+          'id', '${entity}', 'expected', n, 'op', CASE n WHEN 0 THEN 'created' ELSE 'updated' END, 'type', 'deep',
+          'set', ${set}, 'clear', ${clear})), true);
         IF n % 1000 = 0 THEN COMMIT; END IF;
       END LOOP;
     END
@@ -54,7 +57,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   await deepen(
     mixed,
     `${place} || CASE WHEN n IN (99, 6999) THEN jsonb_build_object('rare', n) ELSE '{}' END`,
-    `CASE n WHEN 12999 THEN '["rare"]' END`,
+    `CASE n WHEN 12999 THEN '["rare"]'::jsonb END`,
   );
   await sql`
     INSERT INTO clocktick.activity (id, actor, recorded_at)
@@ -99,7 +102,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
   const spareOf = (ranges: number) => ((server?.version ?? 0) < 170_000 ? 3 * ranges + 4 : 0);
 
-  const cases: [name: string, most: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
+  const cases: [name: string, usual: number, call: (storage: Storage) => Promise<unknown>, settings?: object][] = [
     ['an entity now', 20, (db) => db[engine].entityNow({ id, fields: null })],
     ['an entity as of its first tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: 1 } })],
     ['an entity as of a tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
@@ -214,8 +217,9 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       await sql`ALTER TABLE clocktick.property_history ALTER COLUMN property SET (n_distinct = 20000)`;
       await sql`ANALYZE clocktick.property_history`;
     }
-    for (const [name, budget, call, settings] of cases) {
-      const most = budget + spareOf(page.limit);
+    for (const [name, usual, call, settings] of cases) {
+      // Twice what it takes, because how a GiST lies varies by chance; a wrong plan takes hundreds.
+      const most = Math.max(40, 2 * usual) + spareOf(page.limit);
       const statements = await statementsOf(url, call);
       if (settings === IN_ORDER) t.equal(statements.length, 1, `${name}: one statement`);
       for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {

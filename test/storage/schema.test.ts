@@ -1,35 +1,97 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { is } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
-import t from 'tap';
+import postgres from 'postgres';
+import t, { type Test } from 'tap';
 import { migrateDatabase } from '../../src/storage/migrate.js';
 import * as schema from '../../src/storage/schema.js';
+import { readSchema } from '../../src/storage/schema-files.js';
 import { dumpCatalogue } from '../helper/catalogue.js';
-import { testDatabase } from '../helper/database.js';
+import { runCommand } from '../helper/command.js';
+import { type TestDatabase, testDatabase } from '../helper/database.js';
+import { definedBy, definedIn, objectsOf } from '../helper/definitions.js';
+import { list, object, ranges, serve } from '../helper/service.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const CATALOGUE = join(ROOT, 'test/fixtures/catalogue.sql');
+const RELEASES = join(ROOT, 'test/fixtures/releases');
 
-t.test('the catalogue is the reviewed one', async (t) => {
+const TABLES = Object.values(schema).filter((value) => is(value, PgTable));
+
+/** Everything in the database but its tables: what was applied, too. */
+async function contents(sql: postgres.Sql): Promise<object> {
+  const [rows] = await sql`
+    SELECT (SELECT json_agg(e ORDER BY e.id)::text FROM clocktick.entity e) AS entities,
+           (SELECT json_agg(t ORDER BY t.entity_id, t.tick)::text FROM clocktick.tick t) AS ticks,
+           (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock)::text FROM clocktick.property_history h) AS ranges,
+           (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock)::text FROM clocktick.item_history i) AS items,
+           (SELECT json_agg(a ORDER BY a.id)::text FROM clocktick.activity a) AS activities`;
+  return rows ?? {};
+}
+
+t.test(
+  'each object of the database is defined once, by its file or its table, and does what stands there',
+  async (t) => {
+    const { sql } = await testDatabase(t);
+    const { definitions } = await readSchema();
+    const fromFiles = definitions.flatMap(({ text }) => definedIn(text));
+    const defined = [...fromFiles, ...TABLES.flatMap(definedBy)];
+    const held = await objectsOf(sql);
+    t.ok(held.length > 60, `${held.length} objects`);
+    t.same(held.map(({ object }) => object).toSorted(), defined.map(({ object }) => object).toSorted());
+    const sources = new Map(held.map(({ object, source }) => [object, source]));
+    for (const { object, source } of fromFiles) if (source) t.equal(sources.get(object), source, object);
+  },
+);
+
+t.test('each trigger fires always, whatever session_replication_role says', async (t) => {
   const { sql } = await testDatabase(t);
-  const dumped = await dumpCatalogue(sql);
-  if (process.env.UPDATE_CATALOGUE) await writeFile(CATALOGUE, dumped);
-  t.equal(
-    dumped,
-    await readFile(CATALOGUE, 'utf8'),
-    'after a change of the schema: UPDATE_CATALOGUE=1 npm test, and review',
+  const triggers = await sql<{ name: string; enabled: string }[]>`
+    SELECT g.tgname AS name, g.tgenabled AS enabled FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+     WHERE c.relnamespace = 'clocktick'::regnamespace AND NOT g.tgisinternal`;
+  t.ok(triggers.length > 20);
+  t.same(
+    triggers.filter(({ enabled }) => enabled !== 'A'),
+    [],
   );
+});
+
+t.test('each file can be run by hand, as often as one likes', async (t) => {
+  const { sql } = await testDatabase(t);
+  const before = await dumpCatalogue(sql);
+  for (const { text } of (await readSchema()).definitions) await sql.unsafe(text);
+  t.equal(await dumpCatalogue(sql), before);
+});
+
+t.test('a value is found by index, whether the query calls the function or says what it does', async (t) => {
+  const { sql } = await testDatabase(t);
+  const key = {
+    called: `clocktick.value_key(h.type, h.property, h.value)`,
+    said: 'hashtextextended(h.property, hashtextextended(h.type, jsonb_hash_extended(h.value, 0)))',
+  };
+  for (const [how, formula] of Object.entries(key)) {
+    for (const [which, index] of [
+      ['upper_inf(h.vclock)', 'property_history_open_values'],
+      ['NOT upper_inf(h.vclock) AND h.effective @> now()', 'property_history_closed_values'],
+    ]) {
+      const plan = await sql.unsafe(`
+        EXPLAIN SELECT FROM clocktick.property_history h
+         WHERE ${which} AND ${formula} = clocktick.value_key('friend', 'location', '"Oakland"')`);
+      t.match(plan.map((row) => row['QUERY PLAN']).join('\n'), `${index} `, `${how}, ${index}`);
+    }
+  }
 });
 
 t.test('the tables of Drizzle are the tables of the database', async (t) => {
   const { sql } = await testDatabase(t);
-  const tables = Object.values(schema).flatMap((value) => (is(value, PgTable) ? [getTableConfig(value)] : []));
-  t.equal(tables.length, 6);
+  const names = await sql<{ name: string }[]>`
+    SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = 'clocktick'::regnamespace AND c.relkind IN ('r', 'p')`;
+  const tables = TABLES.map((table) => getTableConfig(table));
+  t.same(names.map(({ name }) => name).toSorted(), [...tables.map(({ name }) => name), 'migration'].toSorted());
   for (const { name, columns } of tables) {
     const rows = await sql<{ name: string; type: string; required: boolean }[]>`
       SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS required
@@ -46,7 +108,7 @@ t.test('the tables of Drizzle are the tables of the database', async (t) => {
   }
 });
 
-t.test('no migration is missing for the tables of Drizzle', async (t) => {
+t.test('no migration is missing for the tables of Drizzle, and the version is that of the texts', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'clocktick-drizzle-'));
   t.teardown(() => rm(folder, { recursive: true }));
   await cp(join(ROOT, 'drizzle'), folder, { recursive: true });
@@ -60,14 +122,189 @@ t.test('no migration is missing for the tables of Drizzle', async (t) => {
   );
   t.match(stdout, 'No schema changes');
   t.same(await readdir(folder), before);
+  t.match(await runCommand('drizzle/version.ts', '--check'), { code: 0, errors: '' });
 });
+
+/** A migrated database: what others are compared with. */
+const fresh = async (t: Test) => dumpCatalogue((await testDatabase(t)).sql);
 
 t.test('many instances migrate one empty database at once', async (t) => {
   const { url, sql } = await testDatabase(t, 'template0');
   await Promise.all(Array.from({ length: 6 }, () => migrateDatabase(url)));
-  t.equal(await dumpCatalogue(sql), await readFile(CATALOGUE, 'utf8'));
+  t.equal(await dumpCatalogue(sql), await fresh(t));
   await migrateDatabase(url);
-  const [migrations] = await sql`SELECT count(*)::int AS n FROM clocktick.migration`;
-  const files = (await readdir(join(ROOT, 'drizzle'))).filter((file) => file.endsWith('.sql'));
-  t.same(migrations, { n: files.length });
+  const { migrations, definitions, version } = await readSchema();
+  const [applied] = await sql`
+    SELECT (SELECT count(*)::int FROM clocktick.migration) AS migrations, count(*)::int AS files, max(version) AS version
+      FROM clocktick.definition`;
+  t.same(applied, { migrations: migrations.length, files: definitions.length, version });
+});
+
+t.test('a schema that an administrator has made is taken', async (t) => {
+  const { url, sql } = await testDatabase(t, 'template0');
+  await sql`CREATE SCHEMA clocktick`;
+  await migrateDatabase(url);
+  t.equal(await dumpCatalogue(sql), await fresh(t));
+});
+
+t.test('a start that finds everything up to date waits for nobody’s lock', async (t) => {
+  const { url, sql } = await testDatabase(t);
+  const names = TABLES.map((table) => getTableConfig(table).name).filter((name) => name !== 'definition');
+  const database = new URL(url).pathname.slice(1);
+  await sql`ALTER DATABASE ${sql(database)} SET lock_timeout = '1s'`;
+  await sql.begin(async (tx) => {
+    for (const name of names) await tx`LOCK TABLE ${tx(`clocktick.${name}`)} IN ACCESS EXCLUSIVE MODE`;
+    await migrateDatabase(url);
+  });
+  // As soon as a text differs, it does wait.
+  await sql`UPDATE clocktick.definition SET hash = 'another' WHERE file = 'write.sql'`;
+  await sql.begin(async (tx) => {
+    await tx`LOCK TABLE clocktick.entity IN ACCESS EXCLUSIVE MODE`;
+    await t.rejects(migrateDatabase(url), { code: '55P03' });
+  });
+});
+
+/** A database as a release left it. */
+async function databaseOf(t: Test, release: string): Promise<TestDatabase> {
+  const database = await testDatabase(t, 'template0');
+  const client = postgres(database.url, { max: 1, onnotice: () => {} });
+  await client.unsafe(await readFile(join(RELEASES, release), 'utf8'));
+  await client.end();
+  return database;
+}
+
+/** What a text of a file was before it changed. */
+const outdate = (sql: postgres.Sql) => sql`UPDATE clocktick.definition SET hash = 'before', version = 0`;
+
+t.test('a database of each release is brought up to date, with all that is recorded in it', async (t) => {
+  for (const release of await readdir(RELEASES)) {
+    await t.test(release, async (t) => {
+      const { url, sql, storage } = await databaseOf(t, release);
+      const recorded = await contents(sql);
+      await migrateDatabase(url);
+      t.equal(await dumpCatalogue(sql), await fresh(t));
+      t.same(await contents(sql), recorded);
+
+      const { call } = await serve(t, storage);
+      t.same(await ranges(call, 'friend:rachel', 'location'), [
+        '"New York"@[1,2)',
+        '"San Francisco"@[2,3)',
+        '"Oakland"@[3,)',
+      ]);
+      t.match(await call('GET', '/entities/friend:rachel?asOf=1'), {
+        status: 200,
+        body: {
+          properties: {
+            name: 'Rachel',
+            tags: ['vip', { since: 1994 }, null],
+            phones: { home: '555', work: null },
+            score: 10.5,
+          },
+        },
+      });
+      t.match(await call('GET', '/entities/friend:joey'), { status: 410, body: { tick: 4 } });
+      const { body } = await call('GET', '/entities/friend:rachel/history');
+      t.match(object(list(body.items)[1]), {
+        activity: { actor: 'ross', reason: 'she moved', metadata: { ticket: 7 } },
+      });
+
+      const written = await call('PATCH', '/entities/friend:rachel', { properties: { tags: ['vip'], phones: null } });
+      t.match(written, { status: 200, body: { tick: 4, properties: { tags: ['vip'], location: 'Oakland' } } });
+      const [items] = await sql`
+        SELECT count(*) FILTER (WHERE upper_inf(i.vclock))::int AS open, count(*)::int AS all
+          FROM clocktick.item_history i JOIN clocktick.entity e ON e.id = i.entity_id WHERE e.key = 'rachel'`;
+      t.same(items, { open: 1, all: 6 });
+      await t.rejects(sql`UPDATE clocktick.tick SET op = 'deleted'`, { code: '23001' });
+    });
+  }
+});
+
+t.test('whatever older files have left is mended or dropped', async (t) => {
+  const cases: [name: string, older: string][] = [
+    [
+      'another body',
+      `CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+    ],
+    ['a function that no file defines', `CREATE FUNCTION clocktick.gone(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`],
+    [
+      'a trigger that no file defines, and its function',
+      `CREATE FUNCTION clocktick.gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+       CREATE TRIGGER gone AFTER INSERT ON clocktick.tick FOR EACH ROW EXECUTE FUNCTION clocktick.gone()`,
+    ],
+    ['a view that no file defines', 'CREATE VIEW clocktick.gone AS SELECT * FROM clocktick.property_range'],
+    [
+      'a trigger that fires elsewhere',
+      'CREATE OR REPLACE TRIGGER tick_is_kept AFTER DELETE ON clocktick.tick EXECUTE FUNCTION clocktick.refuse()',
+    ],
+    ['a trigger that is switched off', 'ALTER TABLE clocktick.tick DISABLE TRIGGER tick_is_kept'],
+    ['a trigger that fires only as the origin', 'ALTER TABLE clocktick.tick ENABLE TRIGGER tick_is_kept'],
+    [
+      'a function with other arguments',
+      `CREATE FUNCTION clocktick.write_changes(ids uuid[]) RETURNS void LANGUAGE sql AS 'SELECT'`,
+    ],
+    [
+      'a function with other names of arguments, and another answer',
+      `DROP FUNCTION clocktick.write_changes;
+       CREATE FUNCTION clocktick.write_changes(list jsonb, wait boolean) RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
+    ],
+    [
+      'a view with other columns',
+      `DROP VIEW clocktick.property_range;
+       CREATE VIEW clocktick.property_range AS SELECT entity_id, vclock, value FROM clocktick.property_history`,
+    ],
+    ['a file that is no more', `INSERT INTO clocktick.definition VALUES ('gone.sql', 'gone', 0)`],
+  ];
+  const expected = await fresh(t);
+  for (const [name, older] of cases) {
+    await t.test(name, async (t) => {
+      const { url, sql } = await testDatabase(t);
+      await sql.unsafe(older);
+      await outdate(sql);
+      await migrateDatabase(url);
+      t.equal(await dumpCatalogue(sql), expected);
+    });
+  }
+});
+
+t.test('an upgrade that fails leaves everything as it was', async (t) => {
+  const { url, sql } = await testDatabase(t);
+  await sql`CREATE FUNCTION clocktick.gone() RETURNS int LANGUAGE sql AS 'SELECT 1'`;
+  await sql`CREATE TABLE needs_it (n int DEFAULT clocktick.gone())`;
+  await sql.unsafe(
+    `CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+  );
+  await outdate(sql);
+  const before = await dumpCatalogue(sql);
+  await t.rejects(migrateDatabase(url), { code: '2BP01' });
+  t.equal(await dumpCatalogue(sql), before);
+});
+
+t.test('a database that this program cannot serve is refused, and stays as it is', async (t) => {
+  const cases: [name: string, made: string, message: RegExp][] = [
+    [
+      'of a newer version',
+      'UPDATE clocktick.definition SET version = version + 1',
+      /^A newer clocktick has been at this database: its schema has version \d+, and this clocktick knows versions up to \d+\. Start/,
+    ],
+    [
+      'of a newer version, with tables that this one does not know',
+      `UPDATE clocktick.definition SET version = version + 1;
+       INSERT INTO clocktick.migration (hash, created_at) VALUES ('newer', 9999999999999)`,
+      /^A newer clocktick/,
+    ],
+    [
+      'of before the first release',
+      `UPDATE clocktick.migration SET hash = 'older'; DROP TABLE clocktick.definition`,
+      /^This database was made by a clocktick from before its first release, which cannot be brought up to date\. Use a new/,
+    ],
+  ];
+  for (const [name, made, message] of cases) {
+    await t.test(name, async (t) => {
+      const { url, sql } = await testDatabase(t);
+      await sql.unsafe(made);
+      const before = await dumpCatalogue(sql);
+      await t.rejects(migrateDatabase(url), { name: 'Unfit', message });
+      t.equal(await dumpCatalogue(sql), before);
+    });
+  }
 });

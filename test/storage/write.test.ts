@@ -7,7 +7,7 @@ import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
 import { jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
-import { aPatch, asOf, change, make, now } from '../helper/write.js';
+import { aPatch, asOf, change, make, now, writeChanges } from '../helper/write.js';
 
 t.test('the write path', async (t) => {
   const { sql, storage } = await testDatabase(t);
@@ -283,10 +283,12 @@ t.test('the write path', async (t) => {
   await t.test('an activity ticks an entity at most once', async (t) => {
     const activity = { actor: 'once' };
     const { id } = (await make(storage, { a: 1 }, activity)).row;
+    const [recorded] = await sql<{ activity: string }[]>`
+      SELECT activity_id AS activity FROM clocktick.tick WHERE entity_id = ${id}`;
     await t.rejects(
-      sql`SELECT FROM clocktick.write_changes(ARRAY[${id}::uuid], ARRAY[1], ARRAY['updated'], ARRAY['thing'],
-            ARRAY[NULL]::text[], ARRAY['{"a": 2}'::jsonb], ARRAY[NULL]::jsonb[],
-            ARRAY[(SELECT activity_id FROM clocktick.tick WHERE entity_id = ${id})], ARRAY[NULL]::jsonb[], false)`,
+      writeChanges(sql, [
+        { id, expected: 1, op: 'updated', type: 'thing', set: { a: 2 }, activity_id: recorded?.activity ?? '' },
+      ]),
       { code: '23505', constraint_name: 'tick_activity_id_entity_id_key' },
     );
     const entity = await now(storage, id);
@@ -340,11 +342,10 @@ t.test('the write path', async (t) => {
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {
     const ids = [newId(), newId(), newId()];
     const { id: late } = (await make(storage, { a: 1 })).row;
-    const rows = await sql<{ id: string; outcome: string }[]>`
-      SELECT id, outcome FROM clocktick.write_changes(
-        ${[...ids, late]}::uuid[], ARRAY[0, 0, 0, 7], ARRAY['created', 'created', 'created', 'updated'], array_fill('thing'::text, ARRAY[4]),
-        array_fill(NULL::text, ARRAY[4]), array_fill('{"a": 2}'::jsonb, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]),
-        array_fill(NULL::uuid, ARRAY[4]), array_fill(NULL::jsonb, ARRAY[4]), false)`;
+    const rows = await writeChanges(sql, [
+      ...ids.map((id) => ({ id, expected: 0, op: 'created', type: 'thing', set: { a: 2 } }) as const),
+      { id: late, expected: 7, op: 'updated', type: 'thing', set: { a: 2 } },
+    ]);
     t.same(
       new Map(rows.map((row) => [row.id, row.outcome])),
       new Map([...ids.map((id) => [id, 'written'] as const), [late, 'stale']]),
@@ -354,17 +355,5 @@ t.test('the write path', async (t) => {
     t.same(instants, { instants: 1 });
     const untouched = await now(storage, late);
     t.equal(untouched?.tick, 1);
-
-    const atomic = [newId(), late];
-    const none = await sql<{ outcome: string }[]>`
-      SELECT id, outcome FROM clocktick.write_changes(
-        ${atomic}::uuid[], ARRAY[0, 7], ARRAY['created', 'updated'], array_fill('thing'::text, ARRAY[2]),
-        array_fill(NULL::text, ARRAY[2]), array_fill('{"a": 2}'::jsonb, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]),
-        array_fill(NULL::uuid, ARRAY[2]), array_fill(NULL::jsonb, ARRAY[2]), true)`;
-    t.same(
-      none.map((row) => row.outcome),
-      ['stale', 'stale'],
-    );
-    t.equal(await now(storage, atomic[0] ?? ''), undefined);
   });
 });

@@ -49,7 +49,7 @@ const MOST_WAITING = 5_000;
 /** How far what was promised may run ahead of what is stored as promised; and from where on more is stored beforehand. */
 const UNSTORED_MS = { most: 1_000, soon: 500 };
 
-/** What `clocktick.stable_instant()` says (drizzle/0008_stable_instant.sql). */
+/** What `clocktick.stable_instant()` says (drizzle/sql/clock.sql). */
 type Look = {
   at: string | null;
   clock: string;

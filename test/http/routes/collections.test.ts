@@ -3,10 +3,12 @@ import postgres from 'postgres';
 import t from 'tap';
 import { openPools } from '../../../src/storage/engine/pools.js';
 import { openStorage, storageOf } from '../../../src/storage/open.js';
+import type { Op } from '../../../src/temporal/entity.js';
 import { newId } from '../../../src/temporal/identity.js';
 import type { JsonObject } from '../../../src/temporal/json.js';
 import { importHistory } from '../../helper/imported.js';
 import { type Answer, type Call, list, object, problem, serve, testService, text } from '../../helper/service.js';
+import { writeChanges } from '../../helper/write.js';
 
 const keysOf = (answer: Answer) => list(answer.body.items).map((item) => object(item).key ?? null);
 const pathOf = (parameters: Record<string, string>) => `/entities?${new URLSearchParams(parameters)}`;
@@ -521,19 +523,16 @@ t.test('a walk through 100,000 entities while they change: each exactly once, as
   const writeAll = async (
     chosen: readonly string[],
     expected: number,
-    op: string,
+    op: Op,
     set: JsonObject,
     clear: string[] = [],
   ) => {
     for (let from = 0; from < chosen.length; from += 1000) {
       const some = chosen.slice(from, from + 1000);
-      await sql`
-        SELECT count(*) FROM clocktick.write_changes(
-          ${some}::uuid[], array_fill(${expected}::int, ARRAY[${some.length}::int]), array_fill(${op}::text, ARRAY[${some.length}::int]),
-          array_fill('item'::text, ARRAY[${some.length}::int]), array_fill(NULL::text, ARRAY[${some.length}::int]),
-          array_fill(${JSON.stringify(set)}::text::jsonb, ARRAY[${some.length}::int]),
-          array_fill(${clear.length > 0 ? JSON.stringify(clear) : null}::text::jsonb, ARRAY[${some.length}::int]),
-          array_fill(NULL::uuid, ARRAY[${some.length}::int]), array_fill(NULL::jsonb, ARRAY[${some.length}::int]), true)`;
+      await writeChanges(
+        sql,
+        some.map((id) => ({ id, expected, op, type: 'item', set, clear })),
+      );
     }
   };
   await writeAll(ids, 0, 'created', { n: 1 });

@@ -6,6 +6,7 @@ import { isObject, type Json, type JsonObject } from '../../../src/temporal/json
 import { importHistory } from '../../helper/imported.js';
 import { canonical, same } from '../../helper/model.js';
 import { type Answer, type Call, list, object, problem, testService, text } from '../../helper/service.js';
+import { writeChanges } from '../../helper/write.js';
 
 /*
  * What `where`, `everHad` and `changedBetween` find, against an oracle that knows nothing of ranges or indexes: it keeps the
@@ -485,12 +486,18 @@ t.test('more than can be put in order: they are found by going through the colle
   const { call, sql } = await testService(t);
   const count = 12_000;
   const keys = Array.from({ length: count }, (_, n) => `k${String(n).padStart(5, '0')}`);
-  const write = (expectedTick: number, set: (n: number) => JsonObject) => sql`
-    SELECT count(*) FROM clocktick.write_changes(
-      ${keys.map((key) => idOfKey('thing', key))}::uuid[], array_fill(${expectedTick}::int, ARRAY[${count}::int]),
-      array_fill(${expectedTick === 0 ? 'created' : 'updated'}::text, ARRAY[${count}::int]), array_fill('thing'::text, ARRAY[${count}::int]), ${keys}::text[],
-      ${keys.map((_, n) => JSON.stringify(set(n)))}::text[]::jsonb[], array_fill(NULL::jsonb, ARRAY[${count}::int]),
-      array_fill(NULL::uuid, ARRAY[${count}::int]), array_fill(NULL::jsonb, ARRAY[${count}::int]), true)`;
+  const write = (expected: number, set: (n: number) => JsonObject) =>
+    writeChanges(
+      sql,
+      keys.map((key, n) => ({
+        id: idOfKey('thing', key),
+        expected,
+        op: expected === 0 ? 'created' : 'updated',
+        type: 'thing',
+        key,
+        set: set(n),
+      })),
+    );
   await write(0, (n) => ({ state: n % 3 === 0 ? 'off' : 'on', tags: n % 2 === 0 ? ['all', `n${n}`] : ['all'] }));
   const then = text((await call('GET', '/entities?type=thing&limit=1')).body.asOf);
   await write(1, (n) => ({ state: n === 11_111 ? 'on' : 'off' }));

@@ -222,11 +222,10 @@ t.test('an answer is bounded, and says what is left out', async (t) => {
     sql.unsafe(`
       DO $$ BEGIN
         FOR n IN 0..${count - 1} LOOP
-          PERFORM FROM clocktick.write_changes(
-            ARRAY['${idOfKey('thing', key)}'::uuid], ARRAY[n], ARRAY[CASE n WHEN 0 THEN 'created' ELSE 'updated' END],
-            ARRAY['thing'], ARRAY['${key}'],
-            ARRAY[(SELECT jsonb_object_agg('p' || lpad(i::text, 2, '0'), n) FROM generate_series(1, ${properties}) i)],
-            ARRAY[NULL]::jsonb[], ARRAY[NULL]::uuid[], ARRAY[NULL]::jsonb[], false);
+          PERFORM FROM clocktick.write_changes(jsonb_build_array(jsonb_build_object(
+            'id', '${idOfKey('thing', key)}', 'expected', n, 'op', CASE n WHEN 0 THEN 'created' ELSE 'updated' END,
+            'type', 'thing', 'key', '${key}',
+            'set', (SELECT jsonb_object_agg('p' || lpad(i::text, 2, '0'), n) FROM generate_series(1, ${properties}) i))), true);
         END LOOP;
       END $$`);
   /** From when to when ranges of a property are shown, by tick, and how many. */

@@ -1,9 +1,11 @@
 import postgres from 'postgres';
 import t from 'tap';
+import { newId } from '../../../src/temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../../src/temporal/json.js';
 import { importHistory } from '../../helper/imported.js';
 import { canonical, same } from '../../helper/model.js';
 import { type Answer, type Call, list, object, problem, testService, text } from '../../helper/service.js';
+import { writeChanges } from '../../helper/write.js';
 
 /** The state of an entity from an instant on; null: deleted. */
 type State = { at: string; properties: JsonObject | null };
@@ -397,14 +399,11 @@ t.test('a type of which few have the property: a page may be short, and says whe
   const { call, sql } = await testService(t);
   const count = 10_500;
   const keys = Array.from({ length: count }, (_, n) => `k${String(n).padStart(5, '0')}`);
-  await sql`
-    SELECT count(*) FROM clocktick.write_changes(
-      (SELECT array_agg(gen_random_uuid()) FROM unnest(${keys}::text[])), array_fill(0, ARRAY[${count}::int]),
-      array_fill('created'::text, ARRAY[${count}::int]), array_fill('friend'::text, ARRAY[${count}::int]), ${keys}::text[],
-      (SELECT array_agg(CASE k WHEN 'k00001' THEN '{"rare": 1}' WHEN 'k10200' THEN '{"rare": 2}' ELSE '{}' END::jsonb ORDER BY k)
-         FROM unnest(${keys}::text[]) k),
-      array_fill(NULL::jsonb, ARRAY[${count}::int]), array_fill(NULL::uuid, ARRAY[${count}::int]),
-      array_fill(NULL::jsonb, ARRAY[${count}::int]), true)`;
+  const rare: Record<string, JsonObject> = { k00001: { rare: 1 }, k10200: { rare: 2 } };
+  await writeChanges(
+    sql,
+    keys.map((key) => ({ id: newId(), expected: 0, op: 'created', type: 'friend', key, set: rare[key] ?? {} })),
+  );
   const pages = await walk(call, 'rare', {});
   t.same(
     pages.map(({ body }) => list(body.items).map((item) => object(item).key)),

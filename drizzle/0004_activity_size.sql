@@ -1,2 +1,0 @@
--- An activity comes with every tick it made, so what it may say has a bound, as entity_size has: 1e308 becomes 309 characters.
-ALTER TABLE "clocktick"."activity" ADD CONSTRAINT "activity_size" CHECK (pg_column_size("clocktick"."activity"."metadata") < 4096 or octet_length("clocktick"."activity"."metadata"::text) <= 1048576);

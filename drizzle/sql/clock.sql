@@ -1,0 +1,51 @@
+-- The clock that readers can trust.
+
+-- The stable instant: the newest instant such that no tick at or before it can still appear.
+--
+-- A stamp is taken before its transaction commits. So a reader could ask as of an instant and be answered, and then a writer that
+-- was stamped before it commits: the same question would have another answer. But every writer owns its transaction id before it
+-- stamps. So what is just older than this clock, and than the oldest beginning of a transaction that owns one, is settled for
+-- every snapshot that is taken after this function has answered: by another statement, that is.
+--
+-- On a standby nobody owns an id, and what the primary writes comes later: nothing is stable there.
+--
+-- The order matters: a transaction that gets its id after the clock was read is stamped after that, and one that was prepared
+-- meanwhile is found among the prepared ones. Their stamps are not known, nor that of a transaction whose beginning is hidden
+-- from this role (without pg_read_all_stats) or not kept (track_activities off): `at` is null then.
+--
+--   at          the stable instant, or null
+--   clock       the clock that was read first
+--   promised    the newest instant that was stored as promised, or null
+--   held_by     the process of the oldest transaction that owns an id; held_since its beginning, null where it is hidden
+--   prepared    whether there is a prepared transaction
+--   recovering  whether this is a standby
+CREATE OR REPLACE FUNCTION clocktick.stable_instant(
+  OUT at timestamptz, OUT clock timestamptz, OUT promised timestamptz,
+  OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean, OUT recovering boolean
+) LANGUAGE plpgsql AS $$
+BEGIN
+  -- What other transactions do is looked at once in a transaction, unless told so.
+  PERFORM pg_stat_clear_snapshot();
+  clock := clock_timestamp();
+  SELECT a.pid, a.xact_start INTO held_by, held_since
+    FROM pg_stat_get_activity(NULL) a
+   WHERE a.datid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND a.backend_xid IS NOT NULL
+   ORDER BY a.xact_start NULLS FIRST LIMIT 1;
+  prepared := EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database());
+  recovering := pg_is_in_recovery();
+  IF NOT recovering AND NOT prepared AND (held_by IS NULL OR held_since IS NOT NULL) THEN
+    at := least(clock, held_since) - interval '1 microsecond';
+  END IF;
+  SELECT p.at INTO promised FROM clocktick.promise p;
+END
+$$;
+
+-- What was promised to be stable stays promised: the write function and the guards refuse any stamp before it.
+CREATE OR REPLACE TRIGGER promise_only_grows BEFORE UPDATE ON clocktick.promise
+  FOR EACH ROW WHEN (new.at < old.at OR new.is_only <> old.is_only)
+  EXECUTE FUNCTION clocktick.refuse('what was promised stays promised');
+CREATE OR REPLACE TRIGGER promise_is_kept BEFORE DELETE OR TRUNCATE ON clocktick.promise
+  FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('what was promised stays promised');
+ALTER TABLE clocktick.promise
+  ENABLE ALWAYS TRIGGER promise_only_grows,
+  ENABLE ALWAYS TRIGGER promise_is_kept;

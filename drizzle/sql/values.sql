@@ -1,0 +1,37 @@
+-- Values: the keys that they are found by.
+--
+-- Names and values can be longer than what an index entry holds (2,704 bytes), so an index keeps a hash of 64 bits over type,
+-- property and value. A key finds candidates; the query that looks for a value then compares the value itself.
+--
+-- Each kind of key mixes its own number in: 0 is for a whole value, 1 for an element of an array, 2 for a name of an object,
+-- 3 for a value with too many items to keep each of them. So the value "a", an element "a" and a name "a" have different keys.
+-- These numbers stand nowhere else.
+--
+-- The functions are plain SQL, neither STRICT nor with settings of their own: the planner puts their bodies in the place of
+-- the calls, in a query as in the expression of an index, and finds the index whichever way a query says it.
+--
+-- Indexes and items hold what these functions once said. Whoever changes a formula rebuilds them in the same migration.
+
+-- A whole value: property_history_open_values, property_history_closed_values.
+CREATE OR REPLACE FUNCTION clocktick.value_key(type text, property text, value jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT hashtextextended(property, hashtextextended(type, jsonb_hash_extended(value, 0)))
+$$;
+
+-- An element of a value that is an array: item_history.
+CREATE OR REPLACE FUNCTION clocktick.element_key(type text, property text, element jsonb) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT hashtextextended(property, hashtextextended(type, jsonb_hash_extended(element, 1)))
+$$;
+
+-- A name in a value that is an object: item_history.
+CREATE OR REPLACE FUNCTION clocktick.name_key(type text, property text, name text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT hashtextextended(property, hashtextextended(type, hashtextextended(name, 2)))
+$$;
+
+-- A value with more items than are kept one by one, whatever they are: item_history.
+CREATE OR REPLACE FUNCTION clocktick.many_key(type text, property text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT hashtextextended(property, hashtextextended(type, 3))
+$$;
