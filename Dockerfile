@@ -1,4 +1,4 @@
-# The service alone; its PostgreSQL is that of DATABASE_URL. README.md, "In a container", says how to build and run it.
+# The service alone; its PostgreSQL is that of DATABASE_URL. src/guide/operating.md, "In a container", says how to build and run it.
 ARG NODE_VERSION=24.21.0
 
 FROM node:${NODE_VERSION}-trixie-slim AS base
@@ -24,6 +24,7 @@ ENV NODE_ENV=production HOST=0.0.0.0
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY drizzle drizzle
+COPY src/guide src/guide
 COPY --from=build /app/dist dist
 
 # The image's user `node`, by number: Kubernetes cannot tell that a name is not root (runAsNonRoot).

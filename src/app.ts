@@ -9,6 +9,7 @@ import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
 import { entityRoutes } from './http/routes/entities.js';
+import { guideRoutes } from './http/routes/guides.js';
 import { healthRoutes } from './http/routes/health.js';
 import { historyRoutes } from './http/routes/history.js';
 import { metricRoutes } from './http/routes/metrics.js';
@@ -56,6 +57,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     healthRoutes(app, storage);
     metricRoutes(app, storage);
     documentRoutes(app);
+    guideRoutes(app);
   });
   await showDocument(app);
   return app;

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { testDatabase } from './helper/database.js';
 import { assembleImage } from './helper/dockerfile.js';
-import { playSteps } from './helper/readme.js';
+import { playSteps } from './helper/steps.js';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const MAIN = join(ROOT, 'dist/main.js');
@@ -55,14 +55,20 @@ const folder = async (t: Test) => {
   return made;
 };
 
-t.test('npm start, then the tour of the README gives the answers printed there', async (t) => {
+t.test('npm start, then the steps of the README and of the tour give the answers printed there', async (t) => {
   const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start']);
   t.match(service.output(), 'embedded PostgreSQL');
-  const { steps, actual } = await playSteps('A first tour', service.url, (answer, expected, what) =>
-    t.equal(answer, expected, what),
-  );
-  t.ok(steps >= 7);
-  t.equal(new Set(actual.values()).size, actual.size, 'what differs in the README differs here');
+  for (const [file, heading, count] of [
+    ['README.md', 'Try it', 3],
+    ['src/guide/tour.md', 'Rachel', 11],
+  ] as const) {
+    const { steps, actual } = await playSteps({ file, heading }, service.url, (answer, expected, what) =>
+      t.equal(answer, expected, what),
+    );
+    t.equal(steps, count, file);
+    t.equal(new Set(actual.values()).size, actual.size, `what differs in ${file} differs here`);
+  }
+  t.match(await (await fetch(`${service.url}/docs/guide/tour`)).text(), '<h1>A tour</h1>', 'and the service serves it');
   service.process.kill('SIGTERM');
   await service.ended;
   await t.rejects(fetch(`${service.url}/health/live`), 'npm passes the signal on, and nothing runs on');
@@ -214,6 +220,7 @@ t.test('a container: what the Dockerfile copies is all that the service needs', 
   const service = await start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' }, started);
   t.match(service.output(), /^clocktick: ready: /);
   t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
+  t.equal((await fetch(`${service.url}/docs/guide/calling`)).status, 200);
   const env = { ...process.env, NODE_OPTIONS: '', PORT: new URL(service.url).port };
   const health = () =>
     promisify(execFile)(process.execPath, healthcheck.slice(1), { env }).then(

@@ -1,11 +1,14 @@
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import postgres from 'postgres';
 import { withOwnServers } from '../helper/own-servers.js';
+import { figuresPage } from './figures.js';
 import type { Load, Measured } from './load.js';
 import { type Seeded, type Subject, seed, subjectsOf } from './seed.js';
 
@@ -22,7 +25,7 @@ const HELP = `npm run bench -- [options]
   --connections N   requests in flight at once (64)
   --only WORD       only comparisons whose name holds the word (guards: only what they cost)
   --json FILE       the figures of every round, too
-  --readme          the tables into README.md, too
+  --record          the tables into src/guide/figures.md, too, with date, machine and command
   --profile FOLDER  a CPU profile of the service into FOLDER (for Chrome's developer tools)
   --help            this
 `;
@@ -33,7 +36,7 @@ const { values: options } = parseArgs({
     connections: { type: 'string', default: '64' },
     only: { type: 'string', default: '' },
     json: { type: 'string' },
-    readme: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -104,7 +107,7 @@ const refuse = (reason: string): never => {
   process.stderr.write(`${reason}\n`);
   process.exit(1);
 };
-if (options.readme && options.only) refuse('--readme takes all tables, so no --only');
+if (options.record && options.only) refuse('--record takes all tables, so no --only');
 for (const name of ['rounds', 'seconds', 'connections'] as const) {
   if (!/^[1-9]\d*$/.test(options[name])) refuse(`--${name} ${options[name]} is no whole number from 1 on`);
 }
@@ -115,16 +118,19 @@ if (!['guards', LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) =>
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
 
+/** Of the servers, as the first of them says. */
+let version = '';
 const tables: string[] = [];
 if ([LAG, ...COMPARISONS].some(({ name }) => name.includes(options.only))) tables.push(await requests());
 if ('guards'.includes(options.only)) tables.push(await guards());
 process.stdout.write(tables.join('\n'));
-if (options.readme) await intoReadme(tables.join('\n'));
+if (options.record) await record();
 process.exit(0);
 
 /** Starts everything, measures, and stops it again. */
 function requests(): Promise<string> {
   return withOwnServers(async ({ databaseUrl, start }) => {
+    version = await versionOf(databaseUrl);
     const seeded = await seed(databaseUrl);
     const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };
     const urls = {
@@ -262,15 +268,27 @@ async function guards(): Promise<string> {
   return `${lines.join('\n')}\n`;
 }
 
-async function intoReadme(tables: string): Promise<void> {
-  const file = join(root, 'README.md');
-  const readme = await readFile(file, 'utf8');
-  const place = /(?<=<!-- bench -->\n)[\s\S]*(?=<!-- \/bench -->)/;
-  if (!place.test(readme)) throw new Error('README.md has no place for the tables');
-  await writeFile(
-    file,
-    readme.replace(place, () => `\n${tables}\n`),
+async function versionOf(databaseUrl: string): Promise<string> {
+  const sql = postgres(databaseUrl, { max: 1 });
+  const [row] = await sql<{ version: string }[]>`SELECT current_setting('server_version') AS version`;
+  await sql.end();
+  return row?.version ?? '';
+}
+
+async function record(): Promise<void> {
+  const given = process.argv.slice(2).join(' ');
+  const page = figuresPage(
+    {
+      date: new Date().toISOString().slice(0, 10),
+      cores: cpus().length,
+      cpu: cpus()[0]?.model ?? '',
+      postgres: version,
+      node: process.versions.node,
+      command: `npm run bench -- ${given}`,
+    },
+    tables,
   );
+  await writeFile(join(root, 'src/guide/figures.md'), page);
 }
 
 function median(numbers: readonly number[]): number {

@@ -5,8 +5,8 @@ import { buildApp } from '../../src/app.js';
 import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { same } from '../helper/model.js';
-import { playSteps } from '../helper/readme.js';
 import { list, object, testService, text } from '../helper/service.js';
+import { playSteps } from '../helper/steps.js';
 import { type Commit, readHistory, type Step } from '../replay/history.js';
 import { keysOf, readsOf, refuseExisting, replay, verify } from '../replay/replay.js';
 import { type Service, serviceAt } from '../replay/service.js';
@@ -106,8 +106,9 @@ t.test(
     const app = await buildApp({ storage, rules: { requireCondition: true }, logger: false });
     t.teardown(() => app.close());
     const url = await replayed(t, app, WHOLE ?? '', { commits: 228, ticks: 14_545 });
-    const { steps } = await playSteps('Asking the past', url, (answer, wanted, what) => t.equal(answer, wanted, what));
-    t.equal(steps, 4, 'and what the README asks is answered as it says');
+    const section = { file: 'src/guide/tour.md', heading: 'Asking the past' };
+    const { steps } = await playSteps(section, url, (answer, wanted, what) => t.equal(answer, wanted, what));
+    t.equal(steps, 4, 'and what the tour asks is answered as it says');
   },
 );
 

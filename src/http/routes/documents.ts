@@ -13,7 +13,9 @@ const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick*
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
 
 Errors are RFC 9457 \`application/problem+json\` with a stable \`code\`. Unknown parameters and fields are refused, not
-ignored. A method that a path does not have is answered 405 with \`Allow\`.`;
+ignored. A method that a path does not have is answered 405 with \`Allow\`.
+
+The [guides](/docs/guide/) show how to use it: a tour with its answers, conditions and retries, time, filters, operation.`;
 
 /** Collects what the routes say of themselves; to be registered before them. */
 export async function describeRoutes(app: App): Promise<void> {
@@ -28,6 +30,7 @@ export async function describeRoutes(app: App): Promise<void> {
         description: DESCRIPTION,
         license: { name: 'Not licensed for use by others', identifier: 'UNLICENSED' },
       },
+      externalDocs: { description: 'Guides: a tour, and how to call and operate the service', url: '/docs/guide/' },
       servers: [{ url: '/', description: 'This service' }],
       security: [],
       components: { examples: PROBLEM_EXAMPLES },

@@ -1,15 +1,18 @@
 import { readFile } from 'node:fs/promises';
 
-/** A curl command as far as the README uses curl. */
-export type Request = { method: string; url: string; headers: Record<string, string>; body: string | undefined };
+/** A curl command, as far as the README and the guides use curl. */
+type Request = { method: string; url: string; headers: Record<string, string>; body: string | undefined };
 
-/** A step of the tour: commands, and the one answer that each of them gives. */
-export type Step = { requests: Request[]; answer: string };
+/** Where steps are written down: a file of the project, and a heading in it. */
+type Section = { file: string; heading: string };
 
-/** The steps of a section of the README: each block of shell with curl, followed by a block of JSON. */
-async function stepsOf(heading: string): Promise<Step[]> {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  const section = readme.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? '';
+/** A step: commands, and the one answer that each of them gives. */
+type Step = { requests: Request[]; answer: string };
+
+/** The steps of a section of a file: each block of shell with curl, followed by a block of JSON. */
+async function stepsOf({ file, heading }: Section): Promise<Step[]> {
+  const whole = await readFile(new URL(`../../${file}`, import.meta.url), 'utf8');
+  const section = whole.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? '';
   return [...section.matchAll(/```sh\n(curl[\s\S]*?)\n```\n```json\n([\s\S]*?)\n```/g)].map(
     ([, commands = '', answer = '']) => ({
       requests: commands.split(/\n(?=curl )/).map(requestOf),
@@ -37,7 +40,7 @@ function requestOf(command: string): Request {
       request.body = next();
       request.headers['content-type'] = 'application/json';
     } else if (word.startsWith('-'))
-      throw new Error(`the tour uses an option of curl that its test does not know: ${word}`);
+      throw new Error(`a step uses an option of curl that its test does not know: ${word}`);
     else request.url = word;
   }
   if (parameters.size > 0) request.url += `?${parameters}`;
@@ -49,16 +52,16 @@ function requestOf(command: string): Request {
 const CHANGING = /\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}/g;
 
 /**
- * Sends the requests of a section to a service, with what it answered in place of what the README shows of instants and ids; `told`
- * is called with each answer and what the README says of it.
+ * Sends the requests of a section to a service, with what it answered in place of what it shows of instants and ids; `told` is
+ * called with each answer and what the section says of it.
  */
 export async function playSteps(
-  heading: string,
+  section: Section,
   service: string,
   told: (answer: string, expected: string, what: string) => void,
 ): Promise<{ steps: number; actual: ReadonlyMap<string, string> }> {
   const actual = new Map<string, string>();
-  const steps = await stepsOf(heading);
+  const steps = await stepsOf(section);
   for (const { requests, answer } of steps) {
     for (const { method, url, headers, body } of requests) {
       // Decoded, because an instant in a query has its colons encoded.

@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { Marked, type Token, type Tokens } from 'marked';
+
+/*
+ * The guides of src/guide as HTML pages. They are converted when the first page is asked for, and then kept: `npm start`,
+ * `npm run dev`, the tests and the image take this one way, and nothing generated can be out of date. That costs a
+ * dependency at run time, which has none of its own, and 0.16 s, once.
+ */
+
+/** A page as it is sent. */
+export type GuidePage = { html: string; etag: string };
+
+/** The pages by the last part of their path, which for the index is empty; and what a browser may load for them. */
+export type Guides = { pages: ReadonlyMap<string, GuidePage>; policy: string };
+
+/** From `src/http/answers` as from `dist/http/answers`: `tsc` copies no Markdown. */
+const FOLDER = new URL('../../../src/guide/', import.meta.url);
+
+/** Lists the guides, by its links, in the order in which they are to be read. */
+const INDEX = 'index.md';
+
+/** A guide: the file it is in, its title, and the headings below that. */
+type Guide = { file: string; title: string; body: string; sections: Section[] };
+type Section = { id: string; html: string };
+
+/** Converts all guides. @throws when one of them is not in the index, or has no title */
+export async function readGuides(folder = FOLDER): Promise<Guides> {
+  const read = (name: string) => readFile(new URL(name, folder), 'utf8');
+  const style = await read('style.css');
+  const index = await read(INDEX);
+  const listed = new Set(linksOf(marked.lexer(index)).filter((href) => /^[\w-]+\.md$/.test(href)));
+  const files = [INDEX, ...listed];
+  const lost = (await readdir(folder)).filter((name) => name.endsWith('.md') && !files.includes(name));
+  if (lost.length > 0) throw new Error(`the index of the guides does not link to ${lost.join(', ')}`);
+  const guides = await Promise.all(files.map(async (file) => convert(file, await read(file))));
+  const pages = guides.map((guide): [string, GuidePage] => {
+    const html = pageOf(guide, guides, style);
+    return [nameOf(guide.file), { html, etag: `"${digest(html, 'base64url').slice(0, 22)}"` }];
+  });
+  return {
+    pages: new Map(pages),
+    policy: [
+      "default-src 'none'",
+      `style-src 'sha256-${digest(style, 'base64')}'`,
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join('; '),
+  };
+}
+
+/** The last part of a guide's path. */
+const nameOf = (file: string): string => (file === INDEX ? '' : file.replace(/\.md$/, ''));
+
+/** A link to a guide from any of them. */
+const pathOf = (file: string): string => nameOf(file) || './';
+
+const digest = (text: string, encoding: 'base64' | 'base64url'): string =>
+  createHash('sha256').update(text).digest(encoding);
+
+function convert(file: string, markdown: string): Guide {
+  const tokens = marked.lexer(markdown);
+  const headings = tokens.filter(isHeading);
+  const title = headings.find(({ depth }) => depth === 1);
+  if (!title) throw new Error(`${file} has no title`);
+  return {
+    file,
+    title: title.text,
+    body: marked.parser(tokens),
+    sections: headings
+      .filter(({ depth }) => depth === 2)
+      .map(({ text, tokens: inline }) => ({ id: slugOf(text), html: marked.Parser.parseInline(inline) })),
+  };
+}
+
+const isHeading = (token: Token): token is Tokens.Heading => token.type === 'heading';
+
+/** Where the links of a text lead, in their order. */
+function linksOf(tokens: Token[]): string[] {
+  const links: string[] = [];
+  marked.walkTokens(tokens, (token) => {
+    if (token.type === 'link' && typeof token.href === 'string') links.push(token.href);
+  });
+  return links;
+}
+
+/** The anchor of a heading, as GitHub makes it: in lower case, without punctuation, with hyphens for spaces. */
+export const slugOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\p{M} _-]/gu, '')
+    .replaceAll(' ', '-');
+
+/** A link to a file beside a guide as the service serves it: `calling.md#retries` is `calling#retries`. */
+export const servedAs = (href: string): string => href.replace(/^([\w-]+\.md)(?=#|$)/, (file) => pathOf(file));
+
+const escaped = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+
+/** What a link may lead to: a page of the web, or something of this service. */
+const isFit = (href: string): boolean => /^(?:https?:|[^:]*(?:[#/?]|$))/i.test(href);
+
+/**
+ * marked 18 with what it leaves to others: anchors, links between guides, and no HTML but its own. Whatever tags stand in
+ * the Markdown are shown as text.
+ */
+const marked = new Marked({
+  renderer: {
+    html: ({ text }) => escaped(text),
+    heading({ tokens, depth, text }) {
+      const words = this.parser.parseInline(tokens);
+      const id = slugOf(text);
+      return depth === 1 ? `<h1>${words}</h1>\n` : `<h${depth} id="${id}"><a href="#${id}">${words}</a></h${depth}>\n`;
+    },
+    link({ href, tokens }) {
+      const words = this.parser.parseInline(tokens);
+      return isFit(href) ? `<a href="${escaped(servedAs(href))}">${words}</a>` : words;
+    },
+    image: ({ text }) => escaped(text),
+  },
+});
+
+function pageOf(guide: Guide, guides: readonly Guide[], style: string): string {
+  const place = guides.indexOf(guide);
+  const item = ({ file, title }: Guide) =>
+    `<li><a href="${pathOf(file)}"${file === guide.file ? ' aria-current="page"' : ''}>${escaped(title)}</a></li>`;
+  const beside = (other: Guide | undefined, rel: 'prev' | 'next') =>
+    other ? `<a rel="${rel}" href="${pathOf(other.file)}">${escaped(other.title)}</a>` : '<span></span>';
+  const sections = guide.sections.map(({ id, html }) => `<li><a href="#${id}">${html}</a></li>`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escaped(guide.file === INDEX ? guide.title : `${guide.title} · clocktick`)}</title>
+<style>${style}</style>
+</head>
+<body>
+<nav aria-label="Guides">
+<ol>
+${guides.map(item).join('\n')}
+</ol>
+<p><a href="../">Try the API</a></p>
+</nav>
+<main>
+${sections.length > 1 && guide.file !== INDEX ? `<nav aria-label="On this page">\n<ul>\n${sections.join('\n')}\n</ul>\n</nav>\n` : ''}${guide.body}
+<footer>${beside(guides[place - 1], 'prev')}${beside(guides[place + 1], 'next')}</footer>
+</main>
+</body>
+</html>
+`;
+}

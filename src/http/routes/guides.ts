@@ -1,0 +1,45 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { type Guides, readGuides } from '../answers/guide-pages.js';
+import { REVALIDATE } from '../answers/reads.js';
+import type { App } from '../app-type.js';
+import { noParameters } from '../contract/schemas.js';
+import { isKnown } from '../protocol/conditions.js';
+
+/** The guides, for people: not in the OpenAPI document, which is for programs and links to them. */
+export function guideRoutes(app: App): void {
+  let guides: Promise<Guides> | undefined;
+  const guide = (request: FastifyRequest, reply: FastifyReply, name: string) => {
+    guides ??= readGuides();
+    return sendGuide(request, reply, guides, name);
+  };
+  const schema = { hide: true, querystring: noParameters };
+
+  app.get('/docs/guide', { schema }, async (_request, reply) => reply.redirect('guide/', 308));
+
+  app.get('/docs/guide/', { schema }, (request, reply) => guide(request, reply, ''));
+
+  app.get(
+    '/docs/guide/:name',
+    { schema: { ...schema, params: z.strictObject({ name: z.string() }) } },
+    (request, reply) => guide(request, reply, request.params.name),
+  );
+}
+
+async function sendGuide(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  guides: Promise<Guides>,
+  name: string,
+): Promise<FastifyReply> {
+  const { pages, policy } = await guides;
+  const page = pages.get(name);
+  if (!page) {
+    reply.callNotFound();
+    return reply;
+  }
+  reply.headers({ etag: page.etag, 'cache-control': REVALIDATE });
+  if (isKnown(page.etag, request.headers['if-none-match'])) return reply.code(304).send();
+  reply.headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff' });
+  return reply.type('text/html; charset=utf-8').send(page.html);
+}
