@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Guides, readGuides } from '../answers/guide-pages.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
-import { noParameters } from '../contract/schemas.js';
+import { noParameters } from '../contract/parameters.js';
 import { isKnown } from '../protocol/conditions.js';
 
 /** The guides, for people: not in the OpenAPI document, which is for programs and links to them. */
