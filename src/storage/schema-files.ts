@@ -12,7 +12,7 @@ const ORDER = ['values.sql', 'ranges.sql', 'guards.sql', 'clock.sql', 'items.sql
 export const VERSION_FILE = `${FOLDER}sql/version.json`;
 
 /** A file of drizzle/sql: functions, triggers, views and what else Drizzle cannot say. */
-export type DefinitionFile = { file: string; text: string; hash: string };
+type DefinitionFile = { file: string; text: string; hash: string };
 
 /**
  * The schema that this program needs: the migrations that Drizzle generated, then the files of drizzle/sql. Its version tells

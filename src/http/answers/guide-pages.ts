@@ -9,7 +9,7 @@ import { Marked, type Token, type Tokens } from 'marked';
  */
 
 /** A page as it is sent. */
-export type GuidePage = { html: string; etag: string };
+type GuidePage = { html: string; etag: string };
 
 /** The pages by the last part of their path, which for the index is empty; and what a browser may load for them. */
 export type Guides = { pages: ReadonlyMap<string, GuidePage>; policy: string };
@@ -93,7 +93,7 @@ export const slugOf = (heading: string): string =>
     .replaceAll(' ', '-');
 
 /** A link to a file beside a guide as the service serves it: `calling.md#retries` is `calling#retries`. */
-export const servedAs = (href: string): string => href.replace(/^([\w-]+\.md)(?=#|$)/, (file) => pathOf(file));
+const servedAs = (href: string): string => href.replace(/^([\w-]+\.md)(?=#|$)/, (file) => pathOf(file));
 
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
