@@ -1,5 +1,4 @@
 import type { Fragment, Sql } from './engine/pools.js';
-import { ofFields, propertiesThen } from './entities.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
 import { ANSWER_BYTES, type EntityRow } from './rows.js';
@@ -65,9 +64,8 @@ export async function readPage(
             SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
               FROM page e
-             CROSS JOIN LATERAL (SELECT e.past_tick AS tick) past
-             CROSS JOIN LATERAL (SELECT ${propertiesThen(sql)} AS properties OFFSET 0) whole
-             CROSS JOIN LATERAL (SELECT (${ofFields(sql, sql`whole.properties`, chosen)})::text AS text OFFSET 0) state
+             CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.past_tick) whole
+             CROSS JOIN LATERAL (SELECT c.properties::text AS text FROM clocktick.chosen(whole.properties, ${chosen}) c OFFSET 0) state
              CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
              CROSS JOIN LATERAL (
                -- Joined to an empty object it is measured as it is, not as it is stored.
@@ -158,7 +156,7 @@ function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): 
   return sql`
     SELECT e.id, e.type, e.key, e.tick, e.properties, e.deleted, e.created_at, e.updated_at, e.recorded_at,
            coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
-      FROM clocktick.entity e CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
+      FROM clocktick.entity e CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
      WHERE ${isAmong}
      ORDER BY ${type === null ? sql`e.type, ` : sql``}coalesce(e.key, ''), e.id`;
 }
@@ -175,7 +173,7 @@ function found(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fra
              WHERE ${isAmong}
              ORDER BY e.type, place, e.id) o
      CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = o.id LIMIT 1) e
-     CROSS JOIN LATERAL (${stateAsOf(sql, pin)}) past
+     CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
      ORDER BY ${ofType}o.place, o.id`;
 }
 
@@ -206,20 +204,21 @@ function among(
     AND e.created_at <= ${asOf}::text::timestamptz`;
 }
 
-/** What differs between the state of `e` as of `changedAfter` and that at the tick of `past`, as the JSON text of a diff. */
-function changesSince(sql: Sql, { changedAfter }: Collection, { recordedAsOf }: Pin, fields: Fragment): Fragment {
-  const stateAt = (tick: Fragment) => sql`
-    (SELECT h.property, h.value FROM clocktick.property_range h
-      WHERE h.entity_id = e.id AND h.vclock @> ${tick} AND (${fields} IS NULL OR ${fields} ? h.property))`;
-  const before = sql`
-    (SELECT t.tick FROM clocktick.tick t
-      WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-      ORDER BY t.at DESC LIMIT 1)`;
-  return sql`(
+/** What differs between the state of `e` as of `changedAfter` and that of the pin, as the JSON text of a diff. */
+const changesSince = (
+  sql: Sql,
+  { changedAfter }: Collection,
+  { recordedAsOf }: Pin,
+  fields: Fragment,
+): Fragment => sql`(
     SELECT '{' || coalesce(string_agg(
-             to_json(change.property) || ': {' || concat_ws(', ', '"from": ' || change.was, '"to": ' || change.becomes) || '}', ', '
+             to_json(change.property) || ': {' || concat_ws(', ', '"from": ' || change.was::text, '"to": ' || change.becomes::text) || '}', ', '
              ORDER BY octet_length(change.property), change.property), '') || '}'
-      FROM (SELECT coalesce(was.property, becomes.property) AS property, was.value::text AS was, becomes.value::text AS becomes
-              FROM ${stateAt(before)} was FULL JOIN ${stateAt(sql`past.tick`)} becomes ON becomes.property = was.property
-             WHERE becomes.value IS DISTINCT FROM was.value) change)`;
-}
+      FROM (SELECT) one
+      LEFT JOIN LATERAL (
+        SELECT t.tick FROM clocktick.tick t
+         WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
+         ORDER BY t.at DESC LIMIT 1
+      ) before ON true
+     CROSS JOIN LATERAL clocktick.changes_between(e.id, before.tick, e.past_tick) change
+     WHERE ${fields} IS NULL OR ${fields} ? change.property)`;

@@ -1,8 +1,6 @@
 import { LAST_TICK } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { valueThen } from './filters.js';
-import { importedSince, kinds, type Newest, pinFor, readNewest, stateAt } from './pins.js';
-import { closedRanges } from './ranges.js';
+import { kinds, type Newest, pinFor, readNewest } from './pins.js';
 import { ANSWER_BYTES } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
@@ -67,9 +65,12 @@ export async function countValues(
     const isFew = instants.length <= FEW_INSTANTS;
     const looked = isFew
       ? sql`SELECT e.id AS entity_id FROM clocktick.entity e WHERE e.type = ${type}`
-      : importedSince(sql, sql`(SELECT max(at) FROM instant)`, recorded);
+      : sql`
+          SELECT DISTINCT i.entity_id
+            FROM (SELECT max(instant.at) AS at FROM instant) newest CROSS JOIN kind
+           CROSS JOIN LATERAL clocktick.imported_since(kind.type, newest.at, ${recorded}) i`;
     return sql<CountRow[]>`
-      WITH RECURSIVE ${kinds(sql, type)}, instant AS MATERIALIZED (
+      WITH ${kinds(sql, type)}, instant AS MATERIALIZED (
         -- Nothing is recorded before it happens: by what was recorded then, nothing is later.
         SELECT u.at, least(u.at, ${recorded}) AS seen, u.n
           FROM unnest(${arrayText(instants)}::text::timestamptz[]) WITH ORDINALITY AS u (at, n)
@@ -86,8 +87,9 @@ export async function countValues(
                 UNION ALL
                 SELECT instant.n, held.value, 1
                   FROM looked JOIN clocktick.entity e ON e.id = looked.entity_id CROSS JOIN instant
-                 CROSS JOIN LATERAL (${stateAt(sql, sql`instant.seen`, recorded)}) past
-                 CROSS JOIN LATERAL (SELECT ${valueThen(sql, sql`${property}::text`)} AS value OFFSET 0) held
+                 CROSS JOIN LATERAL clocktick.state_as_of(e.id, e.tick, e.updated_at, e.deleted, e.recorded_at,
+                                                          instant.seen, ${recorded}) past
+                 CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, ${property}, past.tick) held
                  WHERE held.value IS NOT NULL) c
          GROUP BY n, value
       ), ranked AS MATERIALIZED (
@@ -111,12 +113,8 @@ const rangesOf = (sql: Sql, property: string): Fragment => sql`
   SELECT h.value, h.effective FROM clocktick.property_history h
    WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock)
   UNION ALL
-  (SELECT h.value, h.effective FROM ${closedRanges(
-    sql,
-    { id: sql`e.id`, property: sql`${property}::text` },
-    { first: sql`1`, last: sql`${LAST_TICK}::int4` },
-    sql`ASC`,
-  )})`;
+  (SELECT h.value, h.effective FROM clocktick.closed_ranges(e.id, ${property}, 1, ${LAST_TICK}) h
+    ORDER BY h.property, h.entity_id, lower(h.vclock))`;
 
 /** How many of the instants lie before one; all, where there is none. */
 const instantsBefore = (sql: Sql, at: Fragment): Fragment => sql`

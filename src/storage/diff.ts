@@ -19,9 +19,6 @@ export async function readDiff(storage: Storage, id: string, from: Point, to: Po
   const { reading, stableInstant } = storage[engine];
   for (const point of [from, to]) if (point && 'instant' in point) await stableInstant.waitFor(point.instant);
   return reading(async (sql) => {
-    const stateAt = (end: 'from' | 'to') =>
-      sql`(SELECT h.property, h.value FROM clocktick.property_range h
-          WHERE h.entity_id = ${id}::uuid AND h.vclock @> (SELECT ends.${sql(end)} FROM ends))`;
     const clockAt = (end: 'from' | 'to') =>
       sql`LEFT JOIN clocktick.tick ${sql(`${end}_tick`)}
           ON ${sql(`${end}_tick`)}.entity_id = ${id}::uuid AND ${sql(`${end}_tick`)}.tick = ends.${sql(end)}`;
@@ -30,9 +27,8 @@ export async function readDiff(storage: Storage, id: string, from: Point, to: Po
         SELECT ${tickAt(sql, id, from)} AS "from", ${to ? tickAt(sql, id, to) : sql`e.tick`} AS "to"
           FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), change AS MATERIALIZED (
-        SELECT coalesce(was.property, becomes.property) AS property, was.value AS "from", becomes.value AS "to"
-          FROM ${stateAt('from')} was FULL JOIN ${stateAt('to')} becomes ON becomes.property = was.property
-         WHERE becomes.value IS DISTINCT FROM was.value
+        SELECT c.property, c.was AS "from", c.becomes AS "to"
+          FROM ends CROSS JOIN LATERAL clocktick.changes_between(${id}::uuid, ends."from", ends."to") c
       )
       SELECT from_tick.tick AS "fromTick", from_tick.at AS "fromAt",
              from_tick.op = 'deleted' AS "fromDeleted",

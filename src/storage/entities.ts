@@ -86,48 +86,18 @@ export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: 
          ${arrayText(questions.map(({ point }) => (point && 'instant' in point ? point.instant : null)))}::text::timestamptz[])
     WITH ORDINALITY AS q (id, fields, tick, instant, n)`;
 
-/** Of all properties those that were asked for; unfolded once: each `properties -> name` would read a large value anew. */
-export const ofFields = (sql: Sql, properties: Fragment, fields: Fragment = sql`q.fields`): Fragment =>
-  sql`CASE WHEN ${fields} IS NULL THEN ${properties}
-      ELSE (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}')
-              FROM jsonb_each(${properties}) p WHERE ${fields} ? p.key)
-      END`;
-
-export const entitiesNow = (sql: Sql, question: Fragment): Fragment => sql`
+/** The entities of a relation q (n, id, fields) as they are now. */
+export const entitiesNow = (sql: Sql, relation: Fragment): Fragment => sql`
   SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick, e.deleted,
-         e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-         (${ofFields(sql, sql`e.properties`)})::text AS properties
-    FROM ${question} JOIN clocktick.entity e ON e.id = q.id`;
+         e.created_at AS "createdAt", e.updated_at AS "updatedAt", shown.properties::text AS properties
+    FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
+   CROSS JOIN LATERAL clocktick.chosen(e.properties, q.fields) shown`;
 
-/** The tick of `e` as of the point of `q`; none where it had none yet. */
-export const tickThen = (sql: Sql): Fragment => sql`
-        SELECT e.tick, e.updated_at AS at, e.deleted WHERE q.tick = e.tick OR q.instant >= e.updated_at
-        UNION ALL
-        SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-         WHERE t.entity_id = e.id AND t.tick = q.tick AND q.tick < e.tick
-        UNION ALL
-        (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-          WHERE t.entity_id = e.id AND t.at <= q.instant AND q.instant < e.updated_at ORDER BY t.at DESC LIMIT 1)`;
-
-/**
- * The properties of `e` as of the tick of `past`; null where it has no such tick. Unchanged since then: the current row is the
- * answer, and no other is read. Otherwise what is set now without what was set later, and with the closed ranges that
- * contain the tick (`@>`). The open ranges are found by their partial unique index, the closed ones by the constraint's
- * GiST index, 8 buffers at depth 20,000.
- */
-export function propertiesThen(sql: Sql): Fragment {
-  const then = sql`
-    (e.properties - ARRAY(
-       SELECT h.property FROM clocktick.property_history h
-        WHERE h.entity_id = e.id AND upper_inf(h.vclock) AND lower(h.vclock) > past.tick))
-    || (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
-         WHERE h.entity_id = e.id AND NOT upper_inf(h.vclock) AND h.vclock @> past.tick)`;
-  return sql`(CASE WHEN past.tick = e.tick THEN e.properties WHEN past.tick < e.tick THEN ${then} END)`;
-}
-
-export const entitiesThen = (sql: Sql, question: Fragment): Fragment => sql`
-    SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted,
-           e.created_at AS "createdAt", past.at AS "updatedAt",
-           (${ofFields(sql, propertiesThen(sql))})::text AS properties
-      FROM ${question} JOIN clocktick.entity e ON e.id = q.id
-      LEFT JOIN LATERAL (${tickThen(sql)}) past ON true`;
+/** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. */
+export const entitiesThen = (sql: Sql, relation: Fragment): Fragment => sql`
+  SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted,
+         e.created_at AS "createdAt", past.at AS "updatedAt", shown.properties::text AS properties
+    FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
+    LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
+   CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, past.tick) whole
+   CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown`;

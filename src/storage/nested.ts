@@ -1,8 +1,7 @@
 import type { Past } from '../temporal/entity.js';
 import type { Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { lookups, ofFields, propertiesThen, tickThen } from './entities.js';
-import { activityText, closedRanges, heldBy } from './ranges.js';
+import { lookups } from './entities.js';
 import { ANSWER_BYTES, type EntityLookup, type EntityRow, type RangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
@@ -45,19 +44,19 @@ export async function readNested(
   if (point && 'instant' in point) await stableInstant.waitFor(point.instant, signal);
   return reading(async (sql) => {
     const tick = sql`(SELECT state.tick FROM state)`;
-    const walked = { id, property: sql`named.name` };
     const rows = await sql<Line[]>`
       WITH RECURSIVE state AS MATERIALIZED (
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
-               ${propertiesThen(sql)} AS properties
+               whole.properties
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
-          LEFT JOIN LATERAL (${tickThen(sql)}) past ON true
+          LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
+         CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, past.tick) whole
       ), ${of ? givenNames(sql, of) : allNames(sql, id)}, list AS MATERIALIZED (
         SELECT array_agg(names.name ORDER BY names.n) AS names FROM names
       ), walk (n, before, taken, total, bytes, shown, "from", "to", "fromAt", "toAt", value, activity) AS (
         SELECT 1, NULL::int4, 0::bigint, 0::bigint, 0::numeric, NULL::int4, NULL::int4[], NULL::int4[],
-               NULL::timestamptz[], NULL::timestamptz[], NULL::text[], NULL::text[]
+               NULL::timestamptz[], NULL::timestamptz[], NULL::text[], NULL::text[] COLLATE "C"
         UNION ALL
         SELECT CASE WHEN chunk.is_last THEN walk.n + 1 ELSE walk.n END,
                CASE WHEN NOT chunk.is_last THEN chunk.oldest END,
@@ -67,7 +66,8 @@ export async function readNested(
           FROM walk
          CROSS JOIN LATERAL (
            SELECT (SELECT list.names FROM list)[walk.n] AS name,
-                  least(${RANGES_AT_ONCE}::int4, ${MOST_RANGES.ofOne}::int4 - walk.taken, ${MOST_RANGES.ofAll}::int4 - walk.total) AS most
+                  least(${RANGES_AT_ONCE}::int4, ${MOST_RANGES.ofOne}::int4 - walk.taken, ${MOST_RANGES.ofAll}::int4 - walk.total) AS most,
+                  coalesce(walk.before - 1, ${tick}) AS last
          ) named
          CROSS JOIN LATERAL (
            WITH range AS MATERIALIZED (
@@ -76,14 +76,14 @@ export async function readNested(
                  AND lower(h.vclock) < coalesce(walk.before, ${tick} + 1))
              UNION ALL
              (SELECT lower(h.vclock), CASE WHEN upper(h.vclock) <= ${tick} THEN upper(h.vclock) END, h.effective, h.value
-                FROM ${closedRanges(sql, walked, { first: sql`1`, last: sql`coalesce(walk.before - 1, ${tick})` }, sql`DESC`)}
-               LIMIT named.most)
+                FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, named.last) h
+               ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT named.most)
              ORDER BY "from" DESC LIMIT named.most
            ), clock AS MATERIALIZED (
              SELECT t.tick, t.activity_id FROM clocktick.tick t
               WHERE t.entity_id = ${id}::uuid AND t.tick = ANY (ARRAY(SELECT range."from" FROM range)) AND t.activity_id IS NOT NULL
            ), who AS MATERIALIZED (
-             SELECT a.id, ${activityText(sql)} AS activity
+             SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
                FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT clock.activity_id FROM clock))
            ), weighed AS MATERIALIZED (
              SELECT range.*, lower(range.effective) AS "fromAt",
@@ -114,20 +114,22 @@ export async function readNested(
         SELECT named.n, named.name,
                -- Only where the walk met a bound can anything be left out.
                CASE WHEN kept.count >= ${MOST_RANGES.ofOne} OR named.n >= (SELECT max(walk.n) - 1 FROM walk)
-                    THEN ${heldBy(sql, walked, sql`coalesce(kept.oldest - 1, ${tick})`)} ELSE false END AS truncated
+                    THEN (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, named.name, edge.last) w) ELSE false END AS truncated
           FROM names named
           LEFT JOIN (SELECT shown.n, count(*) AS count, min(shown."from") AS oldest FROM shown GROUP BY shown.n) kept
             ON kept.n = named.n
+         CROSS JOIN LATERAL (SELECT coalesce(kept.oldest - 1, ${tick}) AS last) edge
       ), line AS (
         SELECT row_number() OVER (ORDER BY property.n, shown."from") AS place, property.name AS property,
                property.truncated, shown."from", shown."to", shown."fromAt", shown."toAt", shown.value, shown.activity
           FROM (SELECT) AS top LEFT JOIN property ON true LEFT JOIN shown ON shown.n = property.n
       )
       SELECT state.id, state.type, state.key, state.tick, state.deleted, state."createdAt", state."updatedAt",
-             (${ofFields(sql, sql`state.properties`, sql`state.fields`)})::text AS properties,
+             shown_state.properties::text AS properties,
              ${of ? sql`false` : sql`(SELECT count(*) FROM removed) > ${MOST_REMOVED}`} AS "omitsRemoved",
              line.property, line.truncated, line."from", line."to", line."fromAt", line."toAt", line.value, line.activity
         FROM line LEFT JOIN state ON line.place = 1
+        LEFT JOIN LATERAL clocktick.chosen(state.properties, state.fields) shown_state ON true
        ORDER BY line.place`;
     const [top] = rows;
     if (!top || top.id === null) return undefined;

@@ -33,9 +33,7 @@ export const newestIn = (row: NewestRow | undefined): Newest => {
 
 /** The newest change that a snapshot of a type's entities, or of all, can show; no entity is read for that. */
 export async function readNewest(storage: Storage, type: string | null, pin: Pin): Promise<Newest> {
-  const [row] = await storage[engine].paging(
-    (sql) => sql<NewestRow[]>`WITH RECURSIVE ${kinds(sql, type)} ${newestOf(sql, pin)}`,
-  );
+  const [row] = await storage[engine].paging((sql) => sql<NewestRow[]>`WITH ${kinds(sql, type)} ${newestOf(sql, pin)}`);
   return newestIn(row);
 }
 
@@ -119,7 +117,7 @@ export async function readOldest(
 ): Promise<string | null> {
   const [row] = await storage[engine].paging(
     (sql) => sql<{ at: string | null }[]>`
-        WITH RECURSIVE ${kinds(sql, type)}
+        WITH ${kinds(sql, type)}
         SELECT min(changed.at) AS at
           FROM kind CROSS JOIN LATERAL (
                  SELECT t.at FROM clocktick.tick t
@@ -129,54 +127,19 @@ export async function readOldest(
   return row?.at ?? null;
 }
 
-/** `kind` (type): one type, or all: they are found one after the other, each by its first entity in the index. */
+/** `kind` (type): one type, or all that entities have. */
 export const kinds = (sql: Sql, type: string | null): Fragment =>
-  type === null
-    ? sql`kind (type) AS (
-              (SELECT e.type FROM clocktick.entity e ORDER BY e.type LIMIT 1)
-              UNION ALL
-              SELECT (SELECT e.type FROM clocktick.entity e WHERE e.type > kind.type ORDER BY e.type LIMIT 1)
-                FROM kind WHERE kind.type IS NOT NULL)`
-    : sql`kind (type) AS (SELECT ${type}::text)`;
+  type === null ? sql`kind AS (SELECT k.type FROM clocktick.types() k)` : sql`kind (type) AS (SELECT ${type}::text)`;
 
 /** The newest change of `kind` that a pin can show. */
-export const newestOf = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment => sql`
-    SELECT max(changed.at) AS "asOf", greatest(max(changed.at), max(imported.at)) AS "recordedAsOf"
-      FROM kind
-      LEFT JOIN LATERAL (
-        SELECT t.at FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-         ORDER BY t.at DESC LIMIT 1
-      ) changed ON true
-      LEFT JOIN LATERAL (
-        SELECT t.recorded_at AS at FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.recorded_at <> t.at
-           AND t.at <= ${asOf}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
-         ORDER BY t.recorded_at DESC LIMIT 1
-      ) imported ON true`;
+export const newestOf = (sql: Sql, pin: Pin): Fragment => sql`
+  SELECT max(newest.at) AS "asOf", greatest(max(newest.at), max(newest.imported_at)) AS "recordedAsOf"
+    FROM kind CROSS JOIN LATERAL clocktick.newest_change(kind.type, ${instants(sql, pin)}) newest`;
 
-/** The tick of `e` that is its newest of a pin, if it has one: the current one without looking at the clock, if it is. */
-export const stateAsOf = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment =>
-  stateAt(sql, sql`${asOf}::text::timestamptz`, sql`${recordedAsOf}::text::timestamptz`);
+/** The state of `e` as of a pin: `past` (tick, at, deleted), no row where it had none yet. */
+export const stateAsOf = (sql: Sql, pin: Pin): Fragment => sql`
+  clocktick.state_as_of(e.id, e.tick, e.updated_at, e.deleted, e.recorded_at, ${instants(sql, pin)}) past`;
 
-/** The same of instants that a statement has. */
-export function stateAt(sql: Sql, at: Fragment, recorded: Fragment): Fragment {
-  const isUnchanged = sql`e.updated_at <= ${at} AND coalesce(e.recorded_at, e.updated_at) <= ${recorded}`;
-  return sql`
-    SELECT e.tick, e.updated_at AS at, e.deleted WHERE ${isUnchanged}
-    UNION ALL
-    (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
-      WHERE t.entity_id = e.id AND t.at <= ${at} AND t.recorded_at <= ${recorded} AND NOT (${isUnchanged})
-      ORDER BY t.at DESC LIMIT 1)`;
-}
-
-/**
- * The entities of `kind` with ticks before an instant that were recorded after another: imported since. In order, so that the
- * planner does not take the index of all ticks while there are few.
- */
-export const importedSince = (sql: Sql, at: Fragment, recorded: Fragment): Fragment => sql`
-    SELECT DISTINCT t.entity_id
-      FROM kind CROSS JOIN LATERAL (
-        SELECT t.entity_id FROM clocktick.tick t
-         WHERE t.type = kind.type AND t.recorded_at <> t.at AND t.recorded_at > ${recorded} AND t.at <= ${at}
-         ORDER BY t.recorded_at) t`;
+/** The two instants of a pin, as arguments. */
+export const instants = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment =>
+  sql`${asOf}::text::timestamptz, ${recordedAsOf}::text::timestamptz`;

@@ -20,58 +20,16 @@ type Ranges =
 export type Bound = { until: number; more: boolean };
 
 /** The tick a point falls on, as a scalar; null when the entity did not exist then. */
-export const tickAt = (sql: Sql, id: string, point: Point) =>
+export const tickAt = (sql: Sql, id: string, point: Point): Fragment =>
   'tick' in point
     ? sql`${point.tick}::int4`
-    : sql`(SELECT t.tick FROM clocktick.tick t
-            WHERE t.entity_id = ${id}::uuid AND t.at <= ${point.instant}::text::timestamptz
-            ORDER BY t.at DESC LIMIT 1)`;
+    : sql`(SELECT t.tick FROM clocktick.tick_at(${id}::uuid, ${point.instant}::text::timestamptz) t)`;
 
-/**
- * The first tick at a point or after it, which may be yet to come: where half-open windows of ticks or instants begin, and
- * end. Asked for as `max(tick)` it is sought from the newest tick back, past all that came after the instant.
- */
-export const tickFrom = (sql: Sql, id: string, point: Point) =>
+/** The first tick at a point or after it, as a scalar: where half-open windows of ticks or instants begin, and end. */
+export const tickFrom = (sql: Sql, id: string, point: Point): Fragment =>
   'tick' in point
     ? sql`${point.tick}::int4`
-    : sql`(1 + coalesce((SELECT t.tick FROM clocktick.tick t
-                          WHERE t.entity_id = ${id}::uuid AND t.at < ${point.instant}::text::timestamptz
-                          ORDER BY t.at DESC LIMIT 1), 0))`;
-
-/**
- * An activity as JSON text; `a` is clocktick.activity. What was not given is left out; a null inside the metadata is data
- * and stays.
- */
-export const activityText = (sql: Sql) =>
-  sql`(jsonb_strip_nulls(jsonb_build_object('id', a.id, 'actor', a.actor, 'reason', a.reason))
-       || CASE WHEN a.metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', a.metadata) END)::text`;
-
-/**
- * The closed ranges of a property that begin in [first, last], in order. Compared as rows they are found by the btree,
- * whatever the planner believes: in a database of many names it takes the ranges of one for a few, and finds all of them
- * by GiST to sort them, 4,000 buffers at depth 20,000.
- */
-export function closedRanges(
-  sql: Sql,
-  { id, property }: { id: string | Fragment; property: Fragment },
-  { first, last }: { first: Fragment; last: Fragment },
-  direction: Fragment,
-): Fragment {
-  const place = sql`(h.property, h.entity_id, lower(h.vclock))`;
-  return sql`
-    clocktick.property_history h
-     WHERE NOT upper_inf(h.vclock) AND ${place} >= (${property}, ${id}::uuid, ${first})
-           AND ${place} <= (${property}, ${id}::uuid, ${last})
-     ORDER BY h.property ${direction}, h.entity_id ${direction}, lower(h.vclock) ${direction}`;
-}
-
-/** Whether a property had been set by a tick. */
-export const heldBy = (sql: Sql, { id, property }: { id: string; property: Fragment }, tick: Fragment): Fragment =>
-  sql`coalesce(
-        (SELECT true FROM ${closedRanges(sql, { id, property }, { first: sql`1`, last: tick }, sql`ASC`)} LIMIT 1),
-        (SELECT true FROM clocktick.property_history h
-          WHERE h.entity_id = ${id}::uuid AND h.property = ${property} AND upper_inf(h.vclock) AND lower(h.vclock) <= ${tick}),
-        false)`;
+    : sql`(SELECT t.tick FROM clocktick.tick_from(${id}::uuid, ${point.instant}::text::timestamptz) t)`;
 
 /**
  * A page of one property's ranges, oldest first or newest first. `from` and `to` leave the ranges that overlap
@@ -141,7 +99,7 @@ export async function readRanges(
           FROM clocktick.tick t
          WHERE t.entity_id = ${id}::uuid AND t.tick = ANY (ARRAY(SELECT "from" FROM fitting)) AND t.activity_id IS NOT NULL
       ), who AS MATERIALIZED (
-        SELECT a.id, ${activityText(sql)} AS activity
+        SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM clock))
       ), shown AS MATERIALIZED (
         SELECT * FROM (
@@ -157,7 +115,8 @@ export async function readRanges(
              CASE WHEN shown."to" <= bound.until THEN shown."to" END AS "to",
              CASE WHEN shown."to" <= bound.until THEN upper(shown.effective) END AS "toAt",
              shown.activity,
-             CASE WHEN shown."from" IS NULL THEN ${heldBy(sql, { id, property: sql`${property}` }, sql`bound.until`)} END AS held
+             CASE WHEN shown."from" IS NULL
+                  THEN (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, bound.until) w) END AS held
         FROM bound
         LEFT JOIN shown ON true
        ORDER BY shown."from" ${direction}`;
@@ -187,10 +146,11 @@ export async function readRangeAsOf(storage: Storage, id: string, property: stri
           FROM clocktick.property_range h WHERE ${range} AND h.vclock @> (SELECT tick FROM past)
       )
       SELECT past.tick AS until, past.latest, held.value::text, held."from", held."fromAt", NULL AS "to", NULL AS "toAt",
-             (SELECT ${activityText(sql)} FROM clocktick.activity a
+             (SELECT clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) FROM clocktick.activity a
                WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
                               WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity,
-             held."from" IS NOT NULL OR ${heldBy(sql, { id, property: sql`${property}` }, sql`past.tick`)} AS held
+             held."from" IS NOT NULL
+               OR (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, past.tick) w) AS held
         FROM past LEFT JOIN held ON true`;
     if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };

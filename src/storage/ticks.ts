@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { activityText, type Bound, closedRanges, type HistoryPage, heldBy, tickFrom } from './ranges.js';
+import { type Bound, type HistoryPage, tickFrom } from './ranges.js';
 import { type ActivityText, ANSWER_BYTES, type ChangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
@@ -39,7 +39,7 @@ export async function readTicks(storage: Storage, question: TickLookup, page: Hi
           FROM (SELECT least(${page.until}::int4, e.tick) AS until
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
       ), ${properties ? touching(sql, id, properties, page) : allTicks(sql, id, page)}, who AS MATERIALIZED (
-        SELECT a.id, ${activityText(sql)} AS activity
+        SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
       ), change AS MATERIALIZED (
         SELECT coalesce(lower(opened.vclock), upper(capped.vclock)) AS tick,
@@ -105,24 +105,21 @@ const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
  * before the window, which may end inside it. Two more than the page may show ticks have each tick of it among their ends
  * and both its ranges among them, as they do not overlap.
  */
-function touching(sql: Sql, id: string, properties: readonly string[], page: HistoryPage): Fragment {
-  const named = { id, property: sql`named.name` };
-  const first = sql`(SELECT first FROM bound)`;
-  const last = sql`(SELECT last FROM bound)`;
-  return sql`
+const touching = (sql: Sql, id: string, properties: readonly string[], page: HistoryPage): Fragment => sql`
       named AS MATERIALIZED (
         SELECT name, n FROM unnest(${arrayText(properties)}::text::text[]) WITH ORDINALITY AS named (name, n)
       ), nearby AS MATERIALIZED (
         SELECT named.name AS property, near.vclock, near.value
-          FROM named
+          FROM bound CROSS JOIN named
          CROSS JOIN LATERAL (
-           (SELECT h.vclock, h.value FROM ${closedRanges(sql, named, { first: sql`1`, last: sql`${first} - 1` }, sql`DESC`)} LIMIT 1)
+           (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, bound.first - 1) h
+             ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT 1)
            UNION ALL
-           (SELECT h.vclock, h.value
-              FROM ${closedRanges(sql, named, { first, last }, directionOf(sql, page))} LIMIT ${page.limit + 2})
+           (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, bound.first, bound.last) h
+             ORDER BY h.property ${directionOf(sql, page)}, h.entity_id ${directionOf(sql, page)}, lower(h.vclock) ${directionOf(sql, page)}
+             LIMIT ${page.limit + 2})
            UNION ALL
-           (SELECT h.vclock, h.value FROM clocktick.property_history h
-             WHERE h.entity_id = ${id}::uuid AND h.property = named.name AND upper_inf(h.vclock) AND lower(h.vclock) <= ${last})
+           (SELECT h.vclock, h.value FROM clocktick.open_range(${id}::uuid, named.name, bound.last) h)
          ) near
       ), page AS MATERIALIZED (
         SELECT ${clockRow(sql)}
@@ -130,17 +127,16 @@ function touching(sql: Sql, id: string, properties: readonly string[], page: His
          WHERE t.entity_id = ${id}::uuid
            AND t.tick = ANY (ARRAY(
                  SELECT DISTINCT touched.tick
-                   FROM nearby CROSS JOIN LATERAL (VALUES (lower(nearby.vclock)), (upper(nearby.vclock))) touched (tick)
-                  WHERE touched.tick BETWEEN ${first} AND ${last}
+                   FROM bound CROSS JOIN nearby CROSS JOIN LATERAL (VALUES (lower(nearby.vclock)), (upper(nearby.vclock))) touched (tick)
+                  WHERE touched.tick BETWEEN bound.first AND bound.last
                   ORDER BY touched.tick ${directionOf(sql, page)} LIMIT ${page.limit + 1}))
       )`;
-}
 
-/** The first of the named properties that had never been set by the end of the walk. */
+/** The first of the named properties that had never been set by the end of the walk, which `bound` says. */
 const absent = (sql: Sql, id: string): Fragment => sql`
       (SELECT named.name FROM named
         WHERE NOT CASE WHEN named.name IN (SELECT nearby.property FROM nearby) THEN true
-                  ELSE ${heldBy(sql, { id, property: sql`named.name` }, sql`(SELECT until FROM bound)`)} END
+                  ELSE (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, named.name, bound.until) w) END
         ORDER BY named.n LIMIT 1)`;
 
 /** A tick with one of its changes, or with none: how a statement delivers ticks. */

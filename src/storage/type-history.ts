@@ -1,8 +1,6 @@
 import { LAST_TICK } from '../temporal/point.js';
 import { type Collection, entitiesInOrder } from './collections.js';
-import type { Fragment } from './engine/pools.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin } from './pins.js';
-import { activityText, closedRanges } from './ranges.js';
 import { ANSWER_BYTES, type RangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
@@ -32,40 +30,42 @@ export async function readTypeRanges(
 ): Promise<TypeRanges> {
   const rows = await storage[engine].searching((sql) => {
     const entities = entitiesInOrder(sql, collection, pin, { after: after?.id ?? null, inclusive: true });
-    const tickAt = (instant: string, isBefore: Fragment) => sql`
-        (SELECT t.tick FROM clocktick.tick t
-          WHERE t.entity_id = e.id AND t.at ${isBefore} ${instant}::text::timestamptz ORDER BY t.at DESC LIMIT 1)`;
-    const start = from === null ? sql`1` : sql`least(coalesce(${tickAt(from, sql`<=`)}, 1), e.past_tick)`;
-    const of = { id: sql`e.id`, property: sql`${property}::text` };
-    const until = { first: sql`1`, last: sql`start.tick` };
+    const instant = (text: string) => sql`${text}::text::timestamptz`;
+    const start =
+      from === null
+        ? sql`1`
+        : sql`least(coalesce((SELECT t.tick FROM clocktick.tick_at(e.id, ${instant(from)}) t), 1), e.past_tick)`;
     const first =
       from === null
         ? sql`1`
         : sql`coalesce((SELECT CASE WHEN upper(c.vclock) > start.tick THEN lower(c.vclock) END
-                            FROM (SELECT h.vclock FROM ${closedRanges(sql, of, until, sql`DESC`)} LIMIT 1) c), start.tick)`;
+                          FROM (SELECT h.vclock FROM clocktick.closed_ranges(e.id, ${property}, 1, start.tick) h
+                                 ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT 1) c), start.tick)`;
     const beyond =
       after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
-    const end = to === null ? sql`e.past_tick` : sql`least(coalesce(${tickAt(to, sql`<`)}, 0), e.past_tick)`;
+    const end =
+      to === null
+        ? sql`e.past_tick`
+        : sql`least((SELECT t.tick FROM clocktick.tick_from(e.id, ${instant(to)}) t) - 1, e.past_tick)`;
     // Nothing overlaps an empty window, although a range may span the place.
     const isEmpty =
       from === null || to === null ? sql`false` : sql`${from}::text::timestamptz >= ${to}::text::timestamptz`;
-    const between = { first: sql`greatest(asked.first, asked.beyond)`, last: sql`asked.last` };
     return sql<(NewestRow & (TypeRangeRow | { id: null }) & { nextId: string | null; nextFrom: number | null })[]>`
-      WITH RECURSIVE ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
+      WITH ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${entities.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY p.place, p.id, p."from") AS n, p.* FROM (
           SELECT e.id, e.key, e.place, e.past_tick, r.*
             FROM (${entities.entities}) e
            CROSS JOIN LATERAL (SELECT ${start} AS tick) start
            CROSS JOIN LATERAL (
-             SELECT ${first} AS first, ${beyond} AS beyond, CASE WHEN ${isEmpty} THEN 0 ELSE ${end} END AS last) asked
+             SELECT greatest(${first}, ${beyond}) AS first, ${beyond} AS beyond, CASE WHEN ${isEmpty} THEN 0 ELSE ${end} END AS last OFFSET 0) asked
            CROSS JOIN LATERAL (
              (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
-                FROM ${closedRanges(sql, of, between, sql`ASC`)} LIMIT ${limit + 2})
+                FROM clocktick.closed_ranges(e.id, ${property}, asked.first, asked.last) h
+               ORDER BY h.property, h.entity_id, lower(h.vclock) LIMIT ${limit + 2})
              UNION ALL
              (SELECT lower(h.vclock), NULL, h.effective, h.value
-                FROM clocktick.property_history h
-               WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock) AND lower(h.vclock) <= asked.last)) r
+                FROM clocktick.open_range(e.id, ${property}, asked.last) h)) r
            WHERE r."from" > asked.beyond
            ORDER BY e.place, e.id, r."from" LIMIT ${limit + 1}) p
       ), fitting AS MATERIALIZED (
@@ -78,7 +78,7 @@ export async function readTypeRanges(
                  fitting.bytes + sum(coalesce(octet_length(who.activity), 0)) OVER (ORDER BY fitting.n) AS weight
             FROM fitting
             LEFT JOIN LATERAL (
-              SELECT ${activityText(sql)} AS activity FROM clocktick.activity a
+              SELECT clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity FROM clocktick.activity a
                WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
                               WHERE t.entity_id = fitting.id AND t.tick = fitting."from")) who ON true
         ) weighed WHERE n = 1 OR weight <= ${ANSWER_BYTES}

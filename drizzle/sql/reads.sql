@@ -1,0 +1,258 @@
+-- Reads: what the past of an entity, a property and a type is asked by.
+--
+-- Each is plain SQL that returns rows, neither STRICT nor with settings of its own, so the planner puts its body in the place of
+-- the call, and finds indexes as if the query had said it all. That holds as long as no argument is itself a sub-select: a query
+-- gives a function columns, of a lateral join if need be. What is dear to find out ends with OFFSET 0: then it is found out once,
+-- however often the query speaks of it. test/storage/statements.test.ts shows the plans.
+
+-- Properties -------------------------------------------------------------------------------------------------------------
+
+-- The closed ranges of a property that begin in [first, last]. Compared as rows they are found by the btree, whatever the planner
+-- believes: in a database of many names it takes the ranges of one for a few, and finds all of them by GiST to sort them. The
+-- query orders by (property, entity_id, lower(vclock)), the order of the btree.
+CREATE OR REPLACE FUNCTION clocktick.closed_ranges(entity_id uuid, property text, first integer, last integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.*
+    FROM clocktick.property_history h
+   WHERE NOT upper_inf(h.vclock)
+     AND (h.property, h.entity_id, lower(h.vclock)) >= (closed_ranges.property, closed_ranges.entity_id, closed_ranges.first)
+     AND (h.property, h.entity_id, lower(h.vclock)) <= (closed_ranges.property, closed_ranges.entity_id, closed_ranges.last)
+$$;
+
+-- The open range of a property, if it began at or before a tick.
+CREATE OR REPLACE FUNCTION clocktick.open_range(entity_id uuid, property text, last integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.*
+    FROM clocktick.property_history h
+   WHERE upper_inf(h.vclock) AND h.entity_id = open_range.entity_id AND h.property = open_range.property
+     AND lower(h.vclock) <= open_range.last
+$$;
+
+-- Whether a property had been set by a tick: one row, true or false.
+CREATE OR REPLACE FUNCTION clocktick.was_set(entity_id uuid, property text, last integer)
+RETURNS TABLE (was_set boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT coalesce(
+    (SELECT true FROM clocktick.closed_ranges(was_set.entity_id, was_set.property, 1, was_set.last) h
+      ORDER BY h.property, h.entity_id, lower(h.vclock) LIMIT 1),
+    (SELECT true FROM clocktick.open_range(was_set.entity_id, was_set.property, was_set.last)),
+    false)
+$$;
+
+-- The value of a property at a tick of its entity, which is now at `now_tick` with `now_properties`: one row, null where it was
+-- not set.
+CREATE OR REPLACE FUNCTION clocktick.value_at(id uuid, now_tick integer, now_properties jsonb, property text, at_tick integer)
+RETURNS TABLE (value jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN at_tick = now_tick THEN now_properties -> value_at.property
+              ELSE (SELECT h.value FROM clocktick.property_range h
+                     WHERE h.entity_id = value_at.id AND h.property = value_at.property AND h.vclock @> at_tick) END
+  OFFSET 0
+$$;
+
+-- Entities ---------------------------------------------------------------------------------------------------------------
+
+-- The tick of an entity at an instant: its last one at or before it. No row before its first.
+CREATE OR REPLACE FUNCTION clocktick.tick_at(entity_id uuid, at timestamptz)
+RETURNS TABLE (tick integer) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT t.tick FROM clocktick.tick t
+   WHERE t.entity_id = tick_at.entity_id AND t.at <= tick_at.at
+   ORDER BY t.at DESC LIMIT 1
+$$;
+
+-- The first tick at an instant or after it, which may be yet to come: where half-open windows begin, and end. Asked for as
+-- max(tick) it would be sought from the newest tick back, past all that came after the instant.
+CREATE OR REPLACE FUNCTION clocktick.tick_from(entity_id uuid, at timestamptz)
+RETURNS TABLE (tick integer) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT 1 + coalesce((SELECT t.tick FROM clocktick.tick t
+                        WHERE t.entity_id = tick_from.entity_id AND t.at < tick_from.at
+                        ORDER BY t.at DESC LIMIT 1), 0)
+$$;
+
+-- The state of an entity, which is now at `now_tick` since `now_since`, as of a tick or an instant (the other is null): its tick,
+-- the instant of it, and whether it was deleted. No row where it had no such tick. The clock is read only where it has changed
+-- since.
+CREATE OR REPLACE FUNCTION clocktick.state_at(
+  id uuid, now_tick integer, now_since timestamptz, now_deleted boolean, at_tick integer, at_instant timestamptz
+) RETURNS TABLE (tick integer, at timestamptz, deleted boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT now_tick, now_since, now_deleted
+   WHERE at_tick = now_tick OR at_instant >= now_since
+  UNION ALL
+  SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+   WHERE t.entity_id = state_at.id AND t.tick = at_tick AND at_tick < now_tick
+  UNION ALL
+  (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+    WHERE t.entity_id = state_at.id AND t.at <= at_instant AND at_instant < now_since
+    ORDER BY t.at DESC LIMIT 1)
+$$;
+
+-- The same as of a pin: an instant, by what had been recorded by another.
+CREATE OR REPLACE FUNCTION clocktick.state_as_of(
+  id uuid, now_tick integer, now_since timestamptz, now_deleted boolean, now_recorded timestamptz,
+  as_of timestamptz, recorded_as_of timestamptz
+) RETURNS TABLE (tick integer, at timestamptz, deleted boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT now_tick, now_since, now_deleted
+   WHERE now_since <= as_of
+     AND coalesce(now_recorded, now_since) <= recorded_as_of
+  UNION ALL
+  (SELECT t.tick, t.at, t.op = 'deleted' FROM clocktick.tick t
+    WHERE t.entity_id = state_as_of.id AND t.at <= as_of AND t.recorded_at <= recorded_as_of
+      AND NOT (now_since <= as_of
+               AND coalesce(now_recorded, now_since) <= recorded_as_of)
+    ORDER BY t.at DESC LIMIT 1)
+$$;
+
+-- The properties of an entity, which is now at `now_tick` with `now_properties`, at one of its ticks: one row, null where it has no such
+-- tick. Unchanged since then, the current row is the answer, and nothing else is read. Otherwise: what is set now, without what
+-- was set later, and with the closed ranges that contain the tick. The open ranges are found by their unique index, the closed
+-- ones by the constraint's GiST.
+CREATE OR REPLACE FUNCTION clocktick.properties_at(id uuid, now_tick integer, now_properties jsonb, at_tick integer)
+RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN at_tick = now_tick THEN now_properties
+              WHEN at_tick < now_tick THEN
+                (now_properties - ARRAY(
+                   SELECT h.property FROM clocktick.property_history h
+                    WHERE h.entity_id = properties_at.id AND upper_inf(h.vclock) AND lower(h.vclock) > at_tick))
+                || (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
+                     WHERE h.entity_id = properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
+         END
+  OFFSET 0
+$$;
+
+-- Of properties those that are named in `fields`, an array; all where it is null. Unfolded once: each `properties -> name` would
+-- read a large value anew.
+CREATE OR REPLACE FUNCTION clocktick.chosen(whole jsonb, fields jsonb)
+RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN fields IS NULL THEN whole
+              ELSE (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}')
+                      FROM jsonb_each(whole) p WHERE fields ? p.key) END
+$$;
+
+-- What differs between the states of an entity at two of its ticks. A null tick is a state with no properties; a value that was
+-- changed and changed back is no difference.
+CREATE OR REPLACE FUNCTION clocktick.changes_between(entity_id uuid, from_tick integer, to_tick integer)
+RETURNS TABLE (property text, was jsonb, becomes jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT coalesce(was.property, becomes.property), was.value, becomes.value
+    FROM (SELECT h.property, h.value FROM clocktick.property_range h
+           WHERE h.entity_id = changes_between.entity_id AND h.vclock @> from_tick) was
+    FULL JOIN (SELECT h.property, h.value FROM clocktick.property_range h
+                WHERE h.entity_id = changes_between.entity_id AND h.vclock @> to_tick) becomes
+           ON becomes.property = was.property
+   WHERE becomes.value IS DISTINCT FROM was.value
+$$;
+
+-- An activity as JSON text. What was not given is left out; a null inside the metadata is data and stays.
+CREATE OR REPLACE FUNCTION clocktick.activity_text(id uuid, actor text, reason text, metadata jsonb)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT (jsonb_strip_nulls(jsonb_build_object('id', id, 'actor', actor, 'reason', reason))
+          || CASE WHEN metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', metadata) END)::text
+$$;
+
+-- Types ------------------------------------------------------------------------------------------------------------------
+
+-- The types that entities have, one after the other by the index of collections: a null row comes last.
+CREATE OR REPLACE FUNCTION clocktick.types()
+RETURNS TABLE (type text) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  WITH RECURSIVE kind (type) AS (
+    (SELECT e.type FROM clocktick.entity e ORDER BY e.type LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.type FROM clocktick.entity e WHERE e.type > kind.type ORDER BY e.type LIMIT 1)
+      FROM kind WHERE kind.type IS NOT NULL
+  )
+  SELECT kind.type FROM kind WHERE kind.type IS NOT NULL
+$$;
+
+-- The newest change of a type that a pin can show, and the newest import: one row, nulls where there is none.
+CREATE OR REPLACE FUNCTION clocktick.newest_change(type text, as_of timestamptz, recorded_as_of timestamptz)
+RETURNS TABLE (at timestamptz, imported_at timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT changed.at, imported.at
+    FROM (SELECT) one
+    LEFT JOIN LATERAL (
+      SELECT t.at FROM clocktick.tick t
+       WHERE t.type = newest_change.type AND t.at <= as_of AND t.recorded_at <= recorded_as_of
+       ORDER BY t.at DESC LIMIT 1
+    ) changed ON true
+    LEFT JOIN LATERAL (
+      SELECT t.recorded_at AS at FROM clocktick.tick t
+       WHERE t.type = newest_change.type AND t.recorded_at <> t.at AND t.at <= as_of AND t.recorded_at <= recorded_as_of
+       ORDER BY t.recorded_at DESC LIMIT 1
+    ) imported ON true
+$$;
+
+-- The entities of a type with ticks before an instant that were recorded after another: imported since, each as often as it has
+-- such ticks. In order, so that the planner does not take the index of all ticks while there are few.
+CREATE OR REPLACE FUNCTION clocktick.imported_since(type text, as_of timestamptz, recorded_as_of timestamptz)
+RETURNS TABLE (entity_id uuid) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT t.entity_id FROM clocktick.tick t
+   WHERE t.type = imported_since.type AND t.recorded_at <> t.at
+     AND t.recorded_at > imported_since.recorded_as_of AND t.at <= imported_since.as_of
+   ORDER BY t.recorded_at
+$$;
+
+-- Filters ----------------------------------------------------------------------------------------------------------------
+
+-- One row where a value (null: not set) passes a predicate, none otherwise. Strings compare by their bytes: inside jsonb they
+-- would compare by the database's locale.
+CREATE OR REPLACE FUNCTION clocktick.passing(value jsonb, operator text, operand jsonb)
+RETURNS TABLE (passing boolean) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT true WHERE CASE operator
+    WHEN 'eq' THEN value = operand
+    WHEN 'ne' THEN jsonb_typeof(value) = jsonb_typeof(operand) AND value <> operand
+    WHEN 'in' THEN EXISTS (SELECT FROM jsonb_array_elements(operand) o WHERE o.value = passing.value)
+    WHEN 'has' THEN EXISTS (
+      SELECT FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE '[]' END) o WHERE o.value = operand)
+    WHEN 'hasKey' THEN jsonb_typeof(value) = 'object' AND value ? (operand #>> '{}')
+    WHEN 'exists' THEN (value IS NOT NULL) = operand::boolean
+    ELSE jsonb_typeof(value) = jsonb_typeof(operand) AND CASE
+      WHEN jsonb_typeof(value) = 'number' THEN CASE operator
+        WHEN 'lt' THEN value < operand WHEN 'lte' THEN value <= operand
+        WHEN 'gt' THEN value > operand ELSE value >= operand END
+      ELSE CASE operator
+        WHEN 'lt' THEN (value #>> '{}') COLLATE "C" < (operand #>> '{}')
+        WHEN 'lte' THEN (value #>> '{}') COLLATE "C" <= (operand #>> '{}')
+        WHEN 'gt' THEN (value #>> '{}') COLLATE "C" > (operand #>> '{}')
+        ELSE (value #>> '{}') COLLATE "C" >= (operand #>> '{}') END
+    END
+  END
+$$;
+
+-- By which keys an index finds what passes a predicate: of `eq` and `in` one a value, of `has` and `hasKey` two an item (the item
+-- itself, and that of values with too many items to keep each), of others none.
+CREATE OR REPLACE FUNCTION clocktick.search_keys(type text, property text, operator text, operand jsonb)
+RETURNS TABLE (value_key bigint, value jsonb, item_key bigint) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT clocktick.value_key(search_keys.type, search_keys.property, o.value), o.value, NULL::bigint
+    FROM (SELECT DISTINCT o.value
+            FROM jsonb_array_elements(CASE operator WHEN 'eq' THEN jsonb_build_array(operand) WHEN 'in' THEN operand ELSE '[]' END) o) o
+  UNION ALL
+  SELECT NULL, NULL, item.key
+    FROM unnest(CASE operator
+           WHEN 'has' THEN ARRAY[clocktick.element_key(type, property, operand), clocktick.many_key(type, property)]
+           WHEN 'hasKey' THEN ARRAY[clocktick.name_key(type, property, operand #>> '{}'), clocktick.many_key(type, property)]
+         END) item (key)
+$$;
+
+-- Which entities of a type held what a key looks for at any time of [from_at, until_at], since which tick, and while which. A
+-- value is compared here; an item is only found, and the query looks at the value that holds it. (`=` of the property could go
+-- by other indexes, and did while the tables were small: through all that was ever held of it.)
+CREATE OR REPLACE FUNCTION clocktick.holders(
+  type text, property text, value_key bigint, value jsonb, item_key bigint, from_at timestamptz, until_at timestamptz
+) RETURNS TABLE (entity_id uuid, since integer, held int4range) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.entity_id, lower(h.vclock), h.vclock
+    FROM clocktick.property_history h
+   WHERE upper_inf(h.vclock) AND clocktick.value_key(h.type, h.property, h.value) = holders.value_key
+     AND lower(h.effective) <= holders.until_at
+     AND h.value = holders.value AND h.property IS NOT DISTINCT FROM holders.property AND h.type = holders.type
+  UNION ALL
+  SELECT h.entity_id, lower(h.vclock), h.vclock
+    FROM clocktick.property_history h
+   WHERE NOT upper_inf(h.vclock) AND clocktick.value_key(h.type, h.property, h.value) = holders.value_key
+     AND h.effective && tstzrange(holders.from_at, holders.until_at, '[]')
+     AND h.value = holders.value AND h.property IS NOT DISTINCT FROM holders.property AND h.type = holders.type
+  UNION ALL
+  SELECT i.entity_id, lower(i.vclock), i.vclock
+    FROM clocktick.item_history i
+   WHERE upper_inf(i.vclock) AND i.item = holders.item_key AND lower(i.effective) <= holders.until_at
+  UNION ALL
+  SELECT i.entity_id, lower(i.vclock), i.vclock
+    FROM clocktick.item_history i
+   WHERE NOT upper_inf(i.vclock) AND i.item = holders.item_key
+     AND i.effective && tstzrange(holders.from_at, holders.until_at, '[]')
+$$;
