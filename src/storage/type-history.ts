@@ -56,7 +56,7 @@ export async function readTypeRanges(
         SELECT row_number() OVER (ORDER BY p.place, p.id, p."from") AS n, p.* FROM (
           SELECT e.id, e.key, e.place, e.past_tick, r.*
             FROM (${entities.entities}) e
-           CROSS JOIN LATERAL (SELECT ${start} AS tick) start
+           CROSS JOIN LATERAL (SELECT ${start} AS tick OFFSET 0) start
            CROSS JOIN LATERAL (
              SELECT greatest(${first}, ${beyond}) AS first, ${beyond} AS beyond, CASE WHEN ${isEmpty} THEN 0 ELSE ${end} END AS last OFFSET 0) asked
            CROSS JOIN LATERAL (
