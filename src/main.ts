@@ -107,6 +107,7 @@ function reasonOf(error: unknown): string {
   if ('syscall' in error && error.syscall === 'connect')
     return `the database of DATABASE_URL does not answer (${code}).`;
   if (code === 'CONNECT_TIMEOUT') return `the database of DATABASE_URL does not answer (${code}).`;
+  if (code === 'CONNECTION_CLOSED') return 'the connection to the database broke.';
   if ('syscall' in error) return `${error.message}.`;
   return error.stack ?? error.message;
 }

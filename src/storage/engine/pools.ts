@@ -2,7 +2,8 @@ import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { Unfit } from '../../unfit.js';
-import { brokeUnderWay, unavailable } from './failures.js';
+import { unavailable } from './failures.js';
+import { connectOnce, type End, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -34,15 +35,12 @@ export type Database = {
   page: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
   /** Counts in a page's stead, COUNTS at once, so that pages are not held up by what takes seconds. @throws as `page` */
   count: <T>(read: (sql: Sql) => Promise<T>, isGone?: () => boolean) => Promise<T>;
-  /**
-   * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
-   * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
-   * (its issues 1066, 1154, 1208), which ends the process; and it can put BEGIN on a connection that it has not reserved
-   * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
-   */
+  /** A client of one connection, to be ended after use. It connects anew when that has closed: `transaction` does not. */
   connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
+   * Neither `begin` nor `reserve` of a pool: postgres.js 3.4.9 can put BEGIN on a connection that it has not reserved (its
+   * issues 1218 and 823), and leaves statements without an answer when a reserved connection breaks (issue 1186).
    * @throws Refusal `database_unavailable` when the connection broke before the end; `overloaded` and `too_many_writers`
    * when too many wait for a client, or for too long
    */
@@ -62,9 +60,6 @@ export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enabl
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
 const COUNTS = 2;
-
-/** How a transaction ends. */
-type End = 'COMMIT' | 'ROLLBACK';
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 export const LOCK_PATIENCE_MS = 3_000;
@@ -151,7 +146,7 @@ export function openDatabase(url: string, debug?: postgres.Options<Record<string
     connect,
     page,
     count: (read, isGone) => forCounts(() => page(read, isGone), isGone),
-    transaction: (end, work, isGone) => forClients[end](() => transact(connect(), end, work), isGone),
+    transaction: (end, work, isGone) => forClients[end](() => transact(connectOnce(url, options), end, work), isGone),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
@@ -177,28 +172,6 @@ function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Ref
 const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
 const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
 const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
-
-async function transact<T>(sql: postgres.Sql, end: End, work: (sql: Sql) => Promise<T>): Promise<T> {
-  try {
-    const done = await begun(sql, work);
-    // A rollback needs no answer: it has happened even if the connection is gone.
-    await (end === 'COMMIT' ? sql`COMMIT` : sql`ROLLBACK`.catch(() => {}));
-    return done;
-  } finally {
-    // Ends a transaction that was not ended, too.
-    await sql.end({ timeout: 0 });
-  }
-}
-
-/** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */
-async function begun<T>(sql: postgres.Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
-  try {
-    await sql`BEGIN`;
-    return await work(sql);
-  } catch (error) {
-    throw brokeUnderWay(error) ? unavailable(error) : error;
-  }
-}
 
 /** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
 export async function checkServer(sql: Sql): Promise<void> {
