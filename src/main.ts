@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
+import { checkDriver } from './storage/engine/driver.js';
 import { checkServer } from './storage/engine/pools.js';
 import { migrateDatabase } from './storage/migrate.js';
 import { openStorage } from './storage/storage.js';
@@ -39,6 +40,7 @@ async function run(): Promise<void> {
 }
 
 async function start(config: Config, started: Started): Promise<void> {
+  await checkDriver(); // before anything connects
   const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
   const storage = openStorage(url);
   started.push({ name: 'the connections', undo: storage.close });
@@ -98,8 +100,8 @@ run().catch((error: unknown) => {
 /** What whoever starts the service can do something about is said in a sentence, anything else with its stack. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // Drizzle wraps the server's error.
-  if (error.cause instanceof Error && 'severity' in error.cause) return reasonOf(error.cause);
+  // Drizzle wraps the errors of the driver and the server.
+  if (error.cause instanceof Error && 'code' in error.cause) return reasonOf(error.cause);
   if (error instanceof BadSetting || error instanceof Unfit) return error.message;
   if ('severity' in error) return `the database says: ${error.message}.`;
   const code = 'code' in error ? error.code : undefined;

@@ -20,6 +20,8 @@ export type DatabaseProxy = {
   breakNext: (next: Break) => void;
   /** Breaks all connections now; resolves when the client's side of each is gone. */
   breakAll: (way: Way) => Promise<void>;
+  /** Resolves when a statement with these words goes to the server. */
+  sent: (words: string) => Promise<void>;
   /** Resolves when so many bytes more have come from the server. */
   received: (bytes: number) => Promise<void>;
   /** Whether the break that was asked for has come. */
@@ -37,6 +39,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
   const links = new Map<Socket, Socket>();
   let connections = 0;
   let next: Break | undefined;
+  let watched: { words: string; resolve: () => void } | undefined;
   let awaited: { bytes: number; resolve: () => void } | undefined;
 
   const cut = async (client: Socket, way: Way) => {
@@ -54,7 +57,12 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
     const upstream = connect(Number(target.port), target.hostname);
     links.set(client, upstream);
     let breaking: Break | undefined;
-    client.on('error', () => {}).on('close', () => upstream.destroy());
+    client
+      .on('error', () => {})
+      .on('close', () => {
+        links.delete(client);
+        upstream.destroy();
+      });
     upstream.on('error', () => {}).on('close', () => links.has(client) && client.end());
     client.on('data', (data) => {
       if (!links.has(client)) return;
@@ -64,6 +72,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
         if (breaking.loses === 'statement') return cut(client, breaking.way);
       }
       upstream.write(data);
+      if (watched && data.includes(watched.words)) watched.resolve();
     });
     upstream.on('data', (data) => {
       if (!links.has(client)) return;
@@ -91,6 +100,10 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
     breakAll: async (way) => {
       await Promise.all([...links.keys()].map((client) => cut(client, way)));
     },
+    sent: (words) =>
+      new Promise<void>((resolve) => {
+        watched = { words, resolve };
+      }),
     received: (bytes) =>
       new Promise<void>((resolve) => {
         awaited = { bytes, resolve };

@@ -195,6 +195,7 @@ t.test('a migration whose connection breaks goes on nowhere else, without the lo
 
 /** Of an error of the driver or the server: the write may or may not be kept, failures.ts says. */
 function codeOf(error: unknown): string {
+  if (error instanceof Error && error.cause instanceof Error) return codeOf(error.cause); // Drizzle wraps it
   const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
   return /^(ECONNRESET|EPIPE|CONNECTION_CLOSED|ERR_STREAM_DESTROYED)$/.test(code) ? 'CONNECTION' : code;
 }
