@@ -100,9 +100,9 @@ run().catch((error: unknown) => {
 /** What whoever starts the service can do something about is said in a sentence, anything else with its stack. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if (error instanceof BadSetting || error instanceof Unfit) return error.message;
   // Drizzle wraps the errors of the driver and the server.
   if (error.cause instanceof Error && 'code' in error.cause) return reasonOf(error.cause);
-  if (error instanceof BadSetting || error instanceof Unfit) return error.message;
   if ('severity' in error) return `the database says: ${error.message}.`;
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return `${error.message}. Set PORT to another one.`;
