@@ -4,10 +4,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { driverFolder, MENDS } from '../src/storage/engine/driver-mends.mjs';
-import { testDatabase } from './helper/database.js';
-import { assembleImage } from './helper/dockerfile.js';
-import { folder, ROOT, start } from './helper/program.js';
+import { driverFolder, MENDS } from '../../src/storage/engine/driver-mends.mjs';
+import { testDatabase } from '../helper/database.js';
+import { assembleImage } from '../helper/dockerfile.js';
+import { folder, ROOT, start } from '../helper/program.js';
 
 /*
  * What `npm ci --ignore-scripts` leaves: the driver as it is published. A service over it would seem to work.
