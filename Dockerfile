@@ -4,11 +4,12 @@ ARG NODE_VERSION=24.21.0
 FROM node:${NODE_VERSION}-trixie-slim AS base
 WORKDIR /app
 
-# What the service needs at run time. Installing also mends postgres.js (`postinstall`), so that file comes along.
+# What the service needs at run time. None of it has an install script of its own; ours mends postgres.js.
 FROM base AS dependencies
 COPY package.json package-lock.json ./
-COPY src/storage/engine/mend-postgres.mjs src/storage/engine/
-RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
+RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional --ignore-scripts
+COPY src/storage/engine/driver-mends.mjs src/storage/engine/mend-postgres.mjs src/storage/engine/
+RUN node src/storage/engine/mend-postgres.mjs
 
 # tsc needs no install script, and no binaries of other tools.
 FROM base AS build

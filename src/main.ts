@@ -2,6 +2,7 @@ import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
+import { checkDriver } from './storage/engine/driver.js';
 import { checkServer } from './storage/engine/server-check.js';
 import { migrateDatabase } from './storage/migrate.js';
 import { openStorage } from './storage/open.js';
@@ -39,6 +40,7 @@ async function run(): Promise<void> {
 }
 
 async function start(config: Config, started: Started): Promise<void> {
+  await checkDriver(); // before anything connects
   const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
   await checkServer(url);
   await migrateDatabase(url);
@@ -99,12 +101,15 @@ run().catch((error: unknown) => {
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof BadSetting || error instanceof Unfit) return error.message;
+  // Drizzle wraps the errors of the driver and the server.
+  if (error.cause instanceof Error && 'code' in error.cause) return reasonOf(error.cause);
   if ('severity' in error) return `the database says: ${error.message}.`;
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return `${error.message}. Set PORT to another one.`;
   if ('syscall' in error && error.syscall === 'connect')
     return `the database of DATABASE_URL does not answer (${code}).`;
   if (code === 'CONNECT_TIMEOUT') return `the database of DATABASE_URL does not answer (${code}).`;
+  if (code === 'CONNECTION_CLOSED') return 'the connection to the database broke.';
   if ('syscall' in error) return `${error.message}.`;
   return error.stack ?? error.message;
 }

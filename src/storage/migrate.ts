@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import { Unfit } from '../unfit.js';
+import { connectOnce } from './engine/transactions.js';
 import { readSchema, type Schema } from './schema-files.js';
 
 /** Any fixed number will do, as long as every instance takes the same. */
@@ -16,22 +17,24 @@ const CANNOT_REPLACE = ['42P13', '42P16'];
  */
 export async function migrateDatabase(url: string): Promise<void> {
   const schema = await readSchema();
-  const client = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 });
+  const connection = connectOnce(url, { onnotice: () => {}, connect_timeout: 10 });
   try {
-    await client`SELECT pg_advisory_lock(${MIGRATION_LOCK}::int8)`;
-    const applied = await readApplied(client);
-    requireOlder(applied, schema);
-    if (!isUpToDate(applied, schema)) {
-      await client.begin(async (tx) => {
-        // Every write of the service locks this table first. Else a write that holds one table and waits for the next could meet
-        // this transaction, which holds that one and waits for the first.
-        if (applied.migrations.length > 0) await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
-        await applyMigrations(tx, schema, applied.migrations.length);
-        await applyDefinitions(tx, schema);
-      });
-    }
+    await connection.during(async (client) => {
+      await client`SELECT pg_advisory_lock(${MIGRATION_LOCK}::int8)`;
+      const applied = await readApplied(client);
+      requireOlder(applied, schema);
+      if (!isUpToDate(applied, schema)) {
+        await client.begin(async (tx) => {
+          // Every write of the service locks this table first. Else a write that holds one table and waits for the next could meet
+          // this transaction, which holds that one and waits for the first.
+          if (applied.migrations.length > 0) await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
+          await applyMigrations(tx, schema, applied.migrations.length);
+          await applyDefinitions(tx, schema);
+        });
+      }
+    });
   } finally {
-    await client.end({ timeout: 5 });
+    await connection.end();
   }
 }
 

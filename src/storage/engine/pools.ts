@@ -2,7 +2,8 @@ import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
-import { brokeUnderWay, readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
+import { readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
+import { connectOnce, type End, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -41,15 +42,12 @@ export type Pools = {
   searching: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Counts, COUNTS at once in the place of pages, so that pages are not held up by what takes seconds. @throws as `searching` */
   counting: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /**
-   * A client of one connection, for a transaction of several statements, to be ended after it. Neither `begin` nor
-   * `reserve` of a pool: when their connection breaks, postgres.js 3.4.9 goes on writing to the socket it no longer has
-   * (its issues 1066, 1154, 1208), which ends the process; and it can put BEGIN on a connection that it has not reserved
-   * (issues 1218, 823). This one connects anew, outside the transaction, where a compare and set is still safe.
-   */
+  /** A client of one connection, to be ended after use. It connects anew when that has closed: `transaction` does not. */
   connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
+   * Neither `begin` nor `reserve` of a pool: postgres.js 3.4.9 can put BEGIN on a connection that it has not reserved (its
+   * issues 1218 and 823), and leaves statements without an answer when a reserved connection breaks (issue 1186).
    * @throws Refusal as `writeFailure` says; `database_unavailable` when the connection broke before the end; `overloaded` and
    * `too_many_writers` when too many wait for a client, or for too long
    */
@@ -67,9 +65,6 @@ export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enabl
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
 const COUNTS = 2;
-
-/** How a transaction ends. */
-type End = 'COMMIT' | 'ROLLBACK';
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 export const LOCK_PATIENCE_MS = 3_000;
@@ -161,7 +156,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
     searching: (read, signal) => inPages(read, searchFailure, signal),
     counting: (read, signal) => forCounts(() => inPages(read, searchFailure, signal), signal),
     transaction: (end, work, signal) =>
-      forClients[end](() => translated(transact(connect(), end, work), writeFailure), signal),
+      forClients[end](() => translated(transact(connectOnce(url, options), end, work), writeFailure), signal),
     close: async () => {
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
@@ -193,28 +188,6 @@ function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Ref
 const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
 const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
 const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
-
-async function transact<T>(sql: postgres.Sql, end: End, work: (sql: Sql) => Promise<T>): Promise<T> {
-  try {
-    const done = await begun(sql, work);
-    // A rollback needs no answer: it has happened even if the connection is gone.
-    await (end === 'COMMIT' ? sql`COMMIT` : sql`ROLLBACK`.catch(() => {}));
-    return done;
-  } finally {
-    // Ends a transaction that was not ended, too.
-    await sql.end({ timeout: 0 });
-  }
-}
-
-/** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */
-async function begun<T>(sql: postgres.Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
-  try {
-    await sql`BEGIN`;
-    return await work(sql);
-  } catch (error) {
-    throw brokeUnderWay(error) ? unavailable(error) : error;
-  }
-}
 
 /** An array as PostgreSQL reads one: `${arrayText(ids)}::text::uuid[]`. */
 export const arrayText = (items: readonly (string | number | null)[]): string =>

@@ -1,0 +1,84 @@
+import postgres from 'postgres';
+import { brokeUnderWay, unavailable } from './failures.js';
+
+/** How a transaction ends. */
+export type End = 'COMMIT' | 'ROLLBACK';
+
+type ClientOptions = postgres.Options<Record<string, postgres.PostgresType>>;
+
+/** A client of one connection that never connects a second time. */
+export type OneConnection = {
+  /**
+   * Does work that needs this one connection: a transaction, or a lock of its session.
+   * @throws an error that `brokeUnderWay` knows as soon as the connection has closed; what the work asks then is not sent
+   */
+  during: <T>(work: (sql: postgres.Sql) => Promise<T>) => Promise<T>;
+  end: () => Promise<void>;
+};
+
+/**
+ * Opens such a client; it connects on first use. By itself postgres.js connects anew for the next statement when the
+ * connection has closed, and that statement runs outside the transaction, where it is kept at once.
+ *
+ * The driver calls `onclose` before it can connect again, and asks for a socket whenever it connects: from then on it gets
+ * none. What it still holds waits for that socket, and is refused by `end`. A check before each statement would not do:
+ * the connection may close between the check and the statement.
+ */
+export function connectOnce(url: string, options: ClientOptions = {}): OneConnection {
+  let isLost = false;
+  let lose: (error: Error) => void = () => {};
+  const lost = new Promise<never>((_, reject) => {
+    lose = reject;
+  });
+  lost.catch(() => {}); // it may close when nobody works with it
+  const sql = postgres(url, {
+    ...options,
+    max: 1,
+    // The driver itself must not end it either, which a URL might ask for.
+    idle_timeout: 0,
+    max_lifetime: null,
+    onclose: () => {
+      isLost = true;
+      Object.assign(sql.options, { socket: () => new Promise(() => {}) });
+      lose(Object.assign(new Error('The connection has closed.'), { code: 'CONNECTION_CLOSED' }));
+    },
+  });
+  return {
+    during: async (work) => (isLost ? lost : Promise.race([work(sql), lost])),
+    // Ends a transaction that was not ended, too.
+    end: () => sql.end({ timeout: 0 }),
+  };
+}
+
+/**
+ * Does work in a transaction, and ends it as told.
+ * @throws Refusal `database_unavailable` when the connection broke before the end; what broke a COMMIT, as it came
+ */
+export async function transact<T>(
+  connection: OneConnection,
+  end: End,
+  work: (sql: postgres.ISql) => Promise<T>,
+): Promise<T> {
+  try {
+    const done = await begun(connection, work);
+    if (end === 'COMMIT') await connection.during((sql) => sql`COMMIT`);
+    // A rollback needs no answer: it has happened even if the connection is gone.
+    else await connection.during((sql) => sql`ROLLBACK`).catch(() => {});
+    return done;
+  } finally {
+    await connection.end();
+  }
+}
+
+/** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */
+async function begun<T>(connection: OneConnection, work: (sql: postgres.ISql) => Promise<T>): Promise<T> {
+  try {
+    const done = await connection.during(async (sql) => {
+      await sql`BEGIN`;
+      return work(sql);
+    });
+    return await connection.during(async () => done); // it may have closed since
+  } catch (error) {
+    throw brokeUnderWay(error) ? unavailable(error) : error;
+  }
+}

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import t from 'tap';
+import { testDatabase } from '../helper/database.js';
+import { start } from '../helper/program.js';
+
+t.test('DATABASE_URL', async (t) => {
+  const { url, sql } = await testDatabase(t, 'template0');
+
+  await t.test('many instances start at once on one empty database and share it', async (t) => {
+    const services = await Promise.all([1, 2, 3].map(() => start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' })));
+    const [first, ...others] = services;
+    t.match(first?.output(), 'PostgreSQL of DATABASE_URL');
+    t.notMatch(first?.output(), new URL(url).password);
+    const body = JSON.stringify({ type: 'friend', key: 'rachel', properties: {} });
+    const made = await fetch(`${first?.url}/entities`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    const text = await made.text();
+    for (const other of others) t.equal(await (await fetch(`${other.url}/entities/friend:rachel`)).text(), text);
+    for (const service of services) service.process.kill('SIGTERM');
+    t.same(await Promise.all(services.map((service) => service.ended)), [0, 0, 0]);
+    t.equal((await sql`SELECT 1 AS one`).length, 1, 'a database that is not ours goes on');
+  });
+
+  await t.test('a start that cannot succeed says why in a sentence, and leaves nothing running', async (t) => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    t.teardown(() => taken.close());
+    const address = taken.address();
+    const port = String(typeof address === 'object' ? address?.port : '');
+    const latin = new URL(url);
+    const latinName = `${latin.pathname.slice(1)}_latin`;
+    await sql`CREATE DATABASE ${sql(latinName)} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'`;
+    t.teardown(() => sql`DROP DATABASE ${sql(latinName)} WITH (FORCE)`);
+    latin.pathname = `/${latinName}`;
+    const cases: [env: Record<string, string>, says: RegExp][] = [
+      [{ PORT: 'http' }, /PORT must be a number from 0 to 65535\./],
+      [{ PORT: '70000' }, /PORT must be a number/],
+      [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of/],
+      [{ REQUIRE_CONDITION: 'yes' }, /REQUIRE_CONDITION must be true or false/],
+      [{ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }, /DATABASE_URL must be a URL such as postgres:/],
+      [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL/],
+      [{ DATABASE_URL: 'postgres://me:hunter2@127.0.0.1:1/x' }, /database of DATABASE_URL does not answer/],
+      [{ DATABASE_URL: latin.href }, /encoding is LATIN1: clocktick needs UTF8/],
+      [{ DATABASE_URL: url, PORT: port }, /address already in use.*Set PORT/],
+    ];
+    await Promise.all(
+      cases.map(async ([env, says]) => {
+        const service = await start(t, { LOG_LEVEL: 'silent', ...env });
+        t.equal(await service.ended, 1);
+        t.match(service.output(), says);
+        t.notMatch(service.output(), /hunter2|\n {4}at /, 'no secret, no stack');
+      }),
+    );
+  });
+});

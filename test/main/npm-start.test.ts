@@ -1,0 +1,25 @@
+import { join } from 'node:path';
+import t from 'tap';
+import { folder, leftRunning, start } from '../helper/program.js';
+import { playSteps } from '../helper/steps.js';
+
+t.test('npm start, then the steps of the README and of the tour give the answers printed there', async (t) => {
+  const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start']);
+  t.match(service.output(), 'embedded PostgreSQL');
+  for (const [file, heading, count] of [
+    ['README.md', 'Try it', 3],
+    ['src/guide/tour.md', 'Rachel', 11],
+  ] as const) {
+    const { steps, actual } = await playSteps({ file, heading }, service.url, (answer, expected, what) =>
+      t.equal(answer, expected, what),
+    );
+    t.equal(steps, count, file);
+    t.equal(new Set(actual.values()).size, actual.size, `what differs in ${file} differs here`);
+  }
+  t.match(await (await fetch(`${service.url}/docs/guide/tour`)).text(), '<h1>A tour</h1>', 'and the service serves it');
+  service.process.kill('SIGTERM');
+  await service.ended;
+  await t.rejects(fetch(`${service.url}/health/live`), 'npm passes the signal on, and nothing runs on');
+});
+
+t.test('nothing of ours runs on', async (t) => t.same(leftRunning, []));
