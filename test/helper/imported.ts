@@ -6,10 +6,43 @@ import type { JsonObject } from '../../src/temporal/json.js';
 /** A tick with an instant of its own: what it sets (of a deletion, nothing: all is unset). */
 type ImportedTick = { at: string; op: Op; set: JsonObject };
 
+/** A tick of an entity, which may be made by an activity that is recorded. */
+export type ImportedChange = ImportedTick & { id: string; type: string; key: string; activity?: string };
+
 /**
- * Records a history that happened earlier, one tick after the other, by plain SQL that the guards accept: `at` is given,
- * `recorded_at` the moment of the statement. Goes on where the entity stands.
+ * Records ticks of different entities that happened earlier, by plain SQL that the guards accept: `at` is given, `recorded_at`
+ * the moment of the statement. Goes on where each entity stands.
  */
+export async function importTicks(sql: postgres.Sql, changes: readonly ImportedChange[]): Promise<void> {
+  await sql`
+    WITH change AS MATERIALIZED (
+      SELECT c.* FROM jsonb_to_recordset(${JSON.stringify(changes)}::text::jsonb)
+                   AS c (id uuid, type text, key text, at timestamptz, op text, set jsonb, activity uuid)
+    ), created AS (
+      INSERT INTO clocktick.entity (id, type, key, tick, properties, created_at, updated_at, recorded_at)
+      SELECT c.id, c.type, c.key, 1, c.set, c.at, c.at, now() FROM change c WHERE c.op = 'created' RETURNING id, tick
+    ), updated AS (
+      UPDATE clocktick.entity e
+         SET tick = e.tick + 1, deleted = c.op = 'deleted', updated_at = c.at, recorded_at = now(),
+             properties = CASE WHEN c.op = 'deleted' THEN '{}' ELSE e.properties || c.set END
+        FROM change c WHERE e.id = c.id AND c.op <> 'created' RETURNING e.id, e.tick
+    ), applied AS (
+      SELECT c.*, w.tick FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w JOIN change c ON c.id = w.id
+    ), ticked AS (
+      INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op, activity_id)
+      SELECT a.id, a.tick, a.type, a.at, now(), a.op, a.activity FROM applied a
+    ), capped AS (
+      UPDATE clocktick.property_history h
+         SET vclock = int4range(lower(h.vclock), a.tick), effective = tstzrange(lower(h.effective), a.at)
+        FROM applied a
+       WHERE h.entity_id = a.id AND upper_inf(h.vclock) AND (a.op = 'deleted' OR a.set ? h.property) RETURNING 1
+    )
+    INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
+    SELECT a.id, a.type, s.key, int4range(a.tick, null), s.value, tstzrange(a.at, null)
+      FROM applied a, jsonb_each(a.set) s WHERE (SELECT count(*) FROM capped) >= 0`;
+}
+
+/** Records the history of one entity that happened earlier, one tick after the other. */
 export async function importHistory(
   sql: postgres.Sql,
   type: string,
@@ -17,29 +50,6 @@ export async function importHistory(
   ticks: readonly ImportedTick[],
 ): Promise<string> {
   const id = idOfKey(type, key);
-  for (const { at, op, set } of ticks) {
-    const values = sql`${JSON.stringify(set)}::text::jsonb`;
-    const instant = sql`${at}::text::timestamptz`;
-    const entity =
-      op === 'created'
-        ? sql`INSERT INTO clocktick.entity (id, type, key, tick, properties, created_at, updated_at, recorded_at)
-              VALUES (${id}, ${type}, ${key}, 1, ${values}, ${instant}, ${instant}, now()) RETURNING tick`
-        : sql`UPDATE clocktick.entity
-                 SET tick = tick + 1, deleted = ${op === 'deleted'}, updated_at = ${instant}, recorded_at = now(),
-                     properties = CASE WHEN ${op === 'deleted'} THEN '{}' ELSE properties || ${values} END
-               WHERE id = ${id} RETURNING tick`;
-    await sql`
-      WITH entity AS (${entity}), ticked AS (
-        INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
-        SELECT ${id}, tick, ${type}, ${instant}, now(), ${op}::text FROM entity
-      ), capped AS (
-        UPDATE clocktick.property_history h
-           SET vclock = int4range(lower(h.vclock), entity.tick), effective = tstzrange(lower(h.effective), ${instant}) FROM entity
-         WHERE h.entity_id = ${id} AND upper_inf(h.vclock) AND (${op === 'deleted'} OR ${values} ? h.property) RETURNING 1
-      )
-      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
-      SELECT ${id}, ${type}, s.key, int4range(entity.tick, null), s.value, tstzrange(${instant}, null)
-        FROM entity, jsonb_each(${values}) s WHERE (SELECT count(*) FROM capped) >= 0`;
-  }
+  for (const tick of ticks) await importTicks(sql, [{ ...tick, id, type, key }]);
   return id;
 }

@@ -1,30 +1,83 @@
 import type postgres from 'postgres';
-import { openPools } from '../../src/storage/engine/pools.js';
+import { openPools, type Sql } from '../../src/storage/engine/pools.js';
 import { storageOf } from '../../src/storage/open.js';
 import type { Storage } from '../../src/storage/storage.js';
 
 /** A statement as the storage sent it. */
 type Sent = { text: string; parameters: unknown[] };
 
+/** … and what its pool tells the planner, by the names of the settings. */
+export type SentByPool = Sent & { settings: Record<string, string> };
+
 type PlanNode = {
   'Node Type': string;
+  'Join Type'?: string;
   'Relation Name'?: string;
   'Index Name'?: string;
+  'CTE Name'?: string;
+  'Function Name'?: string;
+  'Subplan Name'?: string;
   Plans?: PlanNode[];
 };
 
-/** How a statement ran: every way it took to a table, and the 8 kB buffers it touched, all of them. */
-type Plan = { scans: string[]; buffers: number };
+/**
+ * How a statement ran: every way it took to a table, and the 8 kB buffers it touched, all of them; `nodes` is the whole plan, a
+ * line a node, without what varies.
+ */
+export type Plan = { scans: string[]; nodes: string[]; buffers: number };
+
+const isRead = (text: string) => /^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text);
 
 /** Runs a call of the storage and gives the statements it sent. */
 export async function statementsOf(url: string, call: (storage: Storage) => Promise<unknown>): Promise<Sent[]> {
   const sent: Sent[] = [];
   const database = openPools(url, (_connection, text, parameters) => {
-    if (/^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text)) sent.push({ text, parameters });
+    if (isRead(text)) sent.push({ text, parameters });
   });
   await call(storageOf(database));
   await database.close();
   return sent;
+}
+
+/** A storage whose calls show what they sent, each statement with the settings of its pool. */
+type Watched = {
+  sentBy: (call: (storage: Storage) => Promise<unknown>) => Promise<SentByPool[]>;
+  close: () => Promise<void>;
+};
+
+/** Opens a storage to be watched. Its calls come one after the other, so that each pool goes on using its first connection. */
+export async function watchedStorage(url: string): Promise<Watched> {
+  let sent: (Sent & { connection: number })[] = [];
+  const pools = openPools(url, (connection, text, parameters) => sent.push({ connection, text, parameters }));
+  const storage = storageOf(pools);
+  const known = new Map<number, SentByPool['settings']>();
+  const ask = async (sql: Sql) => {
+    sent = [];
+    const settings = await sql<{ name: string; setting: string }[]>`
+      SELECT name, setting FROM pg_settings
+       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode)$' ORDER BY name`;
+    for (const { connection } of sent)
+      known.set(connection, Object.fromEntries(settings.map(({ name, setting }) => [name, setting])));
+  };
+  await pools.reading(ask);
+  await pools.paging(ask);
+  await pools.probe(ask);
+  await ask(pools.sharedReads);
+  await ask(pools.sharedWrites);
+  return {
+    sentBy: async (call) => {
+      sent = [];
+      await call(storage);
+      return sent
+        .filter(({ text }) => isRead(text))
+        .map(({ connection, ...statement }) => {
+          const settings = known.get(connection);
+          if (!settings) throw new Error(`it is not known which pool sent this:\n${statement.text}`);
+          return { ...statement, settings };
+        });
+    },
+    close: pools.close,
+  };
 }
 
 /** EXPLAIN (ANALYZE, BUFFERS) of a statement, prepared as the driver prepares it, with the plan mode and settings asked for. */
@@ -34,23 +87,36 @@ export async function explain(
   mode: 'force_generic_plan' | 'force_custom_plan',
   settings: object = {},
 ): Promise<Plan> {
-  return sql.begin(async (tx) => {
-    await tx.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
-    for (const [name, value] of Object.entries(settings)) await tx.unsafe(`SET LOCAL ${name} = ${value}`);
-    await tx.unsafe(`PREPARE statement AS ${text}`);
-    const values = parameters.map(literal).join(', ');
-    const execute = `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`;
-    await tx.unsafe(execute); // the catalogue and the plan come into the caches
-    const [row] = await tx.unsafe<{ 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number> }] }[]>(execute);
-    await tx.unsafe('DEALLOCATE statement');
+  const own = await sql.reserve();
+  const values = parameters.map(literal).join(', ');
+  const run = async () => {
+    await own.unsafe('BEGIN');
+    await own.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
+    for (const [name, value] of Object.entries(settings)) await own.unsafe(`SET LOCAL ${name} = ${value}`);
+    const rows = await own.unsafe<{ 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number> }] }[]>(
+      `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`,
+    );
+    // What a statement writes is not kept, so that it finds the same each time.
+    await own.unsafe('ROLLBACK');
+    return rows;
+  };
+  try {
+    await own.unsafe(`PREPARE statement AS ${text}`);
+    await run(); // the catalogue and the plan come into the caches
+    const [row] = await run();
     if (!row) throw new Error('EXPLAIN gave nothing');
+    await own.unsafe('DEALLOCATE statement');
     const { Plan: plan } = row['QUERY PLAN'][0];
     if (process.env.SHOW_PLANS) process.stderr.write(`${text}\n${JSON.stringify(plan, null, 1)}\n`);
     return {
       scans: scansOf(plan),
+      nodes: nodesOf(plan),
       buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
     };
-  });
+  } finally {
+    await own.unsafe('ROLLBACK'); // where one has failed
+    own.release();
+  }
 }
 
 function scansOf(node: PlanNode): string[] {
@@ -60,10 +126,25 @@ function scansOf(node: PlanNode): string[] {
   return [...here, ...(node.Plans ?? []).flatMap(scansOf)];
 }
 
-function literal(value: unknown): string {
+function nodesOf(node: PlanNode): string[] {
+  const join = node['Join Type'] && node['Join Type'] !== 'Inner' ? ` (${node['Join Type']})` : '';
+  const over = node['Index Name'] ?? node['Relation Name'] ?? node['CTE Name'] ?? node['Function Name'];
+  const subplan = node['Subplan Name'] ? `${node['Subplan Name']}: ` : '';
+  return [
+    `${subplan}${node['Node Type']}${join}${over ? ` ${over}` : ''}`,
+    ...(node.Plans ?? []).flatMap(nodesOf).map((line) => `  ${line}`),
+  ];
+}
+
+/** A parameter as EXECUTE takes it. What repeats one character is written so that one can read it. */
+export function literal(value: unknown): string {
   if (value === null || value === undefined) return 'NULL';
   const text = Array.isArray(value)
     ? `{${value.map((item) => JSON.stringify(String(item))).join(',')}}`
     : String(value);
-  return `'${text.replaceAll("'", "''")}'`;
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return quoted.replace(/([^'])\1{99,}/gu, (run, one: string) => {
+    const times = [...run].length;
+    return `' || repeat(chr(${one.codePointAt(0)}), ${times}) || '`;
+  });
 }
