@@ -28,8 +28,8 @@ import { Refusal } from './refusal.js';
  */
 export const MAX_PROPERTIES = 1_000;
 
-/** What every write of an entity that is addressed carries; `said` is the caller's name for it. */
-export type Intent = { said: string; conditions: Conditions; activity: Activity | null };
+/** What every write of an entity that is addressed carries; `label` is the caller's name for it. */
+export type Intent = { label: string; conditions: Conditions; activity: Activity | null };
 
 /** `POST /entities`: what is to be created. The id is made from (type, key), or new. */
 export type Creation = {
@@ -103,13 +103,13 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
   if (!current) {
     if (!address.named && !isFreshId(address.id)) {
       const message = 'creates nothing: only a UUID of version 4 or 7, or type:key, can be new';
-      throw Refusal.at('invalid_id', 'id', message, `${address.said} ${message}.`);
+      throw Refusal.at('invalid_id', 'id', message, `${address.label} ${message}.`);
     }
     const key = address.named?.key ?? null;
     return { id: address.id, type, key, expected: 0, op: 'created', set: bounded(properties), clear: [], activity };
   }
   if (current.type !== type) {
-    const detail = `Entity ${wanted.said} is a ${current.type}, and its type never changes.`;
+    const detail = `Entity ${wanted.label} is a ${current.type}, and its type never changes.`;
     throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
   }
   return current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
@@ -142,7 +142,7 @@ export function jsonPatchOf(intent: Intent, body: Json): Patch {
  * @throws Refusal `entity_not_found`, `entity_deleted`, `precondition_failed`, and what the patch throws
  */
 export function patch(current: Entity | undefined, wanted: Patch): Change | null {
-  const entity = living(current, wanted.said);
+  const entity = living(current, wanted.label);
   checkConditions(entity, wanted.conditions);
   return update(entity, wanted.apply(entity.properties), wanted.activity);
 }
@@ -151,8 +151,8 @@ export function patch(current: Entity | undefined, wanted: Patch): Change | null
  * `DELETE /entities/:id`: a tombstone, which ends the range of every property. Gives null when it is deleted already.
  * @throws Refusal `entity_not_found`, `precondition_failed`
  */
-export function remove(current: Entity | undefined, { said, conditions, activity }: Intent): Change | null {
-  const entity = existing(current, said);
+export function remove(current: Entity | undefined, { label, conditions, activity }: Intent): Change | null {
+  const entity = existing(current, label);
   checkConditions(entity, conditions);
   if (entity.deleted) return null;
   const { id, type, key, tick } = entity;
@@ -168,10 +168,10 @@ export const beforeTombstone = (current: Entity): Point | null => (current.delet
  * @throws Refusal `entity_not_found`, `precondition_failed`
  */
 export function restore(current: Entity | undefined, past: Past | undefined, wanted: Intent): Change | null {
-  const entity = existing(current, wanted.said);
+  const entity = existing(current, wanted.label);
   checkConditions(entity, wanted.conditions);
   if (!entity.deleted) return null;
-  const { properties } = begun(past, wanted.said, { tick: entity.tick - 1 });
+  const { properties } = begun(past, wanted.label, { tick: entity.tick - 1 });
   return revival(entity, properties, wanted.activity);
 }
 
@@ -194,14 +194,14 @@ export function reversion(intent: Intent, to: Point, names: readonly string[] | 
  * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `precondition_failed`
  */
 export function revert(current: Entity | undefined, past: Past | undefined, wanted: Reversion): Change | null {
-  const { said, to, properties: names, activity } = wanted;
-  const entity = names ? living(current, said) : existing(current, said);
+  const { label, to, properties: names, activity } = wanted;
+  const entity = names ? living(current, label) : existing(current, label);
   checkConditions(entity, wanted.conditions);
-  const then = begun(past, said, to);
+  const then = begun(past, label, to);
   if (then.deleted) {
     throw new Refusal(
       'deleted_then',
-      `Entity ${said} was deleted as of ${pointText(to)}: there is no state to go back to.`,
+      `Entity ${label} was deleted as of ${pointText(to)}: there is no state to go back to.`,
       {
         members: { tick: then.tick },
       },

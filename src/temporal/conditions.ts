@@ -13,7 +13,7 @@ export const UNCONDITIONAL: Conditions = { ifMatch: null, ifNoneMatch: null };
  * Whether a condition names the state. `*` names any current representation, and a tombstone is none; but a tombstone's
  * tick can be named, so that PUT and restore can be made conditional on it.
  */
-function names(condition: TickCondition, current: Pick<Entity, 'tick' | 'deleted'> | undefined): boolean {
+function matches(condition: TickCondition, current: Pick<Entity, 'tick' | 'deleted'> | undefined): boolean {
   if ('any' in condition) return current !== undefined && !current.deleted;
   return current !== undefined && condition.ticks.includes(current.tick);
 }
@@ -28,8 +28,8 @@ export function checkConditions(
   const state = current
     ? `The entity is ${current.deleted ? 'deleted, ' : ''}at tick ${current.tick}`
     : 'There is no such entity';
-  if (ifMatch && !names(ifMatch, current)) {
+  if (ifMatch && !matches(ifMatch, current)) {
     throw refuse(`${state}${current && 'ticks' in ifMatch ? ', not at the tick of If-Match' : ''}.`);
   }
-  if (ifNoneMatch && names(ifNoneMatch, current)) throw refuse(`${state}, which If-None-Match rules out.`);
+  if (ifNoneMatch && matches(ifNoneMatch, current)) throw refuse(`${state}, which If-None-Match rules out.`);
 }

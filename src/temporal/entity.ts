@@ -41,16 +41,16 @@ export type Change = Difference & {
 };
 
 /** The entity, dead or alive. @throws Refusal `entity_not_found` */
-export function existing<E>(current: E | undefined, said: string): E {
-  if (!current) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+export function existing<E>(current: E | undefined, label: string): E {
+  if (!current) throw new Refusal('entity_not_found', `There is no entity ${label}.`);
   return current;
 }
 
 /** The entity, if it is there now. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
-export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, said: string): E {
-  const entity = existing(current, said);
+export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, label: string): E {
+  const entity = existing(current, label);
   if (entity.deleted) {
-    throw new Refusal('entity_deleted', `Entity ${said} was deleted at tick ${entity.tick}.`, {
+    throw new Refusal('entity_deleted', `Entity ${label} was deleted at tick ${entity.tick}.`, {
       members: { tick: entity.tick },
     });
   }
@@ -64,13 +64,13 @@ export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | 
  */
 export function begun<P extends { tick: number | null }>(
   past: P | undefined,
-  said: string,
+  label: string,
   point: Point,
 ): Extract<P, { tick: number }> {
   if (past && hasTick(past)) return past;
   const then = pointText(point);
-  if (past && 'tick' in point) throw new Refusal('tick_not_found', `Entity ${said} has no tick ${then} yet.`);
-  throw new Refusal('entity_not_found', `There was no entity ${said} as of ${then}.`);
+  if (past && 'tick' in point) throw new Refusal('tick_not_found', `Entity ${label} has no tick ${then} yet.`);
+  throw new Refusal('entity_not_found', `There was no entity ${label} as of ${then}.`);
 }
 
 /** Whether an entity as of a point has a state there. */

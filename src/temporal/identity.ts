@@ -22,7 +22,7 @@ export const idOfKey = (type: string, key: string): string => v5(`${type}:${key}
 export const isFreshId = (id: string): boolean => validate(id) && [4, 7].includes(version(id));
 
 /** How a caller named an entity: its id, the words to speak of it, and the key it was named by (null: by its id). */
-export type Address = { id: string; said: string; named: { type: string; key: string } | null };
+export type Address = { id: string; label: string; named: { type: string; key: string } | null };
 
 /**
  * Reads an address: a UUID, or `type:key`, everything after the first colon being the key.
@@ -32,7 +32,7 @@ export type Address = { id: string; said: string; named: { type: string; key: st
 export function parseAddress(text: string, parameter = 'id'): Address {
   const refuse = (message: string) => Refusal.at('invalid_id', parameter, message, message);
 
-  if (isUuid(text)) return { id: text.toLowerCase(), said: text.toLowerCase(), named: null };
+  if (isUuid(text)) return { id: text.toLowerCase(), label: text.toLowerCase(), named: null };
   const colon = text.indexOf(':');
   const type = text.slice(0, Math.max(colon, 0));
   const key = text.slice(colon + 1);
@@ -40,7 +40,7 @@ export function parseAddress(text: string, parameter = 'id'): Address {
   if (!isKey(key)) {
     throw refuse(`A key has 1 to ${MAX_KEY_LENGTH} characters, none of them U+0000 or half a surrogate pair.`);
   }
-  return { id: idOfKey(type, key), said: `${type}:${key}`, named: { type, key } };
+  return { id: idOfKey(type, key), label: `${type}:${key}`, named: { type, key } };
 }
 
 /** Whether a text is a UUID of any version, however it is written. */

@@ -12,7 +12,7 @@ import { changesText, entityText } from './entity-text.js';
 
 /* How writes are answered: the answers themselves, and what the OpenAPI document says of them. */
 
-export const writeAnswer = {
+export const writeAnswerHeaders = {
   ETag: etagHeader,
   'Tick-At': tickAtHeader,
   'Preference-Applied': preferenceAppliedHeader,
@@ -21,16 +21,16 @@ export const CREATED = {
   201: {
     description: 'The entity, created or revived',
     body: schemas.entity,
-    headers: { ...writeAnswer, Location: locationHeader },
+    headers: { ...writeAnswerHeaders, Location: locationHeader },
   },
 };
 export const CHANGED = {
   200: {
     description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
     body: z.union([schemas.entity, schemas.preview]),
-    headers: writeAnswer,
+    headers: writeAnswerHeaders,
   },
-  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswer },
+  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswerHeaders },
 };
 export const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
 

@@ -4,8 +4,8 @@ import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { contentLocationHeader, etagHeader } from '../contract/headers.js';
 import { optional } from '../contract/parameters.js';
-import { AS_OF, sendJson } from '../contract/responses.js';
-import { isKnown } from '../protocol/conditions.js';
+import { AS_OF_PROBLEMS, sendJson } from '../contract/responses.js';
+import { isNotModified } from '../protocol/conditions.js';
 
 /* How reads of entities are asked and answered: what the calls have in common, and what the OpenAPI document says of it. */
 
@@ -26,28 +26,28 @@ export const NOT_MODIFIED = {
 };
 
 /** What may be wrong with a question for entities, now or as of a point. */
-export const ASKING = [
+export const ENTITY_READ_PROBLEMS = [
   'invalid_id',
-  ...AS_OF,
+  ...AS_OF_PROBLEMS,
   'invalid_property_name',
   'invalid_parameter',
   'invalid_condition',
 ] as const;
 
 /** Sends JSON text under its entity tag; or 304 to who has it. */
-export function sendUnlessKnown(
+export function sendOrNotModified(
   reply: FastifyReply,
   etag: string,
   headers: { 'if-none-match'?: string | undefined },
   text: () => string,
 ): FastifyReply {
-  const known = isKnown(etag, headers['if-none-match']);
+  const known = isNotModified(etag, headers['if-none-match']);
   reply.header('etag', etag);
   return known ? reply.code(304).send(undefined) : sendJson(reply, text());
 }
 
 /** A collection has no tick of its own. @throws Refusal `invalid_as_of` */
-export function instantOf(text: string, parameter: string): string {
+export function parseInstant(text: string, parameter: string): string {
   const point = parsePoint(text, parameter);
   if ('instant' in point) return point.instant;
   throw Refusal.at('invalid_as_of', parameter, 'is a tick, and many entities have many clocks: give an instant');

@@ -7,11 +7,11 @@ import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
 import { callerSignal } from '../protocol/caller.js';
-import { isKnown } from '../protocol/conditions.js';
+import { isNotModified } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf, httpDate } from '../protocol/memento.js';
-import { isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
-import { IMMUTABLE, instantOf, REVALIDATE } from './reads.js';
+import { fitsInHeaders, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
+import { IMMUTABLE, parseInstant, REVALIDATE } from './reads.js';
 
 /* How pages of what many entities were as of one instant are pinned, tagged and answered. */
 
@@ -39,7 +39,7 @@ export type SnapshotWalk = {
   name: readonly unknown[];
   type: string | null;
   asOf: string | undefined;
-  saysAsOf: boolean;
+  takesAsOf: boolean;
   isPlace: (place: readonly string[]) => boolean;
 };
 
@@ -66,11 +66,11 @@ export async function sendSnapshot(
     storage,
     walk.type,
     question,
-    ifNoneMatch === undefined ? null : (newest) => isKnown(tagOf(newest), ifNoneMatch),
+    ifNoneMatch === undefined ? null : (newest) => isNotModified(snapshotTag(newest), ifNoneMatch),
     (pin) => read(pin, place),
     callerSignal(raw),
   );
-  stampPage(request, reply, newest, { isFixed, isMemento, saysAsOf: walk.saysAsOf });
+  stampPage(request, reply, newest, { isFixed, isMemento, takesAsOf: walk.takesAsOf });
   if (!page) return reply.code(304).send(undefined);
   const cursor = page.next === null || newest.asOf === null ? null : snapshotCursor(name, newest, page.next);
   const text = objectText([
@@ -87,19 +87,19 @@ function stampPage(
   request: FastifyRequest,
   reply: FastifyReply,
   newest: Newest,
-  { isFixed, isMemento, saysAsOf }: { isFixed: boolean; isMemento: boolean; saysAsOf: boolean },
+  { isFixed, isMemento, takesAsOf }: { isFixed: boolean; isMemento: boolean; takesAsOf: boolean },
 ): FastifyReply {
   const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
   reply
-    .header('etag', tagOf(newest))
+    .header('etag', snapshotTag(newest))
     .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
     .header('vary', 'accept-datetime');
-  const isSaid = isSayable(request);
+  const isSaid = fitsInHeaders(request);
   if (isSaid) reply.header('link', `<${original}>; rel="original timegate"`);
   if (newest.asOf === null) return reply;
   const { asOf, recordedAsOf } = newest;
   if (!isFixed && isSaid)
-    reply.header('content-location', targetOf(request, saysAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
+    reply.header('content-location', targetOf(request, takesAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }
 
@@ -112,8 +112,8 @@ function positionOf(
   { asOf, isPlace }: SnapshotWalk,
   name: string,
 ): { question: PinQuestion; place: string[] | null; isMemento: boolean } {
-  const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
-  const recordedAsOf = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
+  const given = asOf === undefined ? null : parseInstant(asOf, 'asOf');
+  const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
   if (query.cursor === undefined) {
     const date = given === null ? headers['accept-datetime'] : undefined;
     const moment = given !== null ? { instant: given } : date !== undefined ? { date: dateOf(date) } : null;
@@ -128,5 +128,5 @@ function positionOf(
 }
 
 /** The same two instants are the same snapshot, so they are its tag. */
-export const tagOf = ({ asOf, recordedAsOf }: Newest): string =>
+export const snapshotTag = ({ asOf, recordedAsOf }: Newest): string =>
   asOf === null ? '"nothing"' : asOf === recordedAsOf ? `"${asOf}"` : `"${asOf}/${recordedAsOf}"`;

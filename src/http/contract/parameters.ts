@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EXAMPLE_INSTANT } from './examples.js';
-import './words.js';
+import './messages.js';
 
 /** How many items a page may have, if nobody says. */
 export const DEFAULT_LIMIT = '100';

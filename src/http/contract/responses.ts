@@ -12,7 +12,7 @@ import { type Header, header } from './headers.js';
 type Success = { description: string; body?: z.ZodType; media?: string; headers?: Record<string, Header> };
 
 /** What may go wrong with any request, and with one that the database has to answer. */
-const ANY: readonly ProblemCode[] = [
+const ANY_PROBLEMS: readonly ProblemCode[] = [
   'bad_request',
   'invalid_url',
   'unknown_parameter',
@@ -22,12 +22,12 @@ const ANY: readonly ProblemCode[] = [
   'internal_error',
 ];
 /** What may be wrong with a point in the past. */
-export const AS_OF = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
+export const AS_OF_PROBLEMS = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
 
-export const READING: readonly ProblemCode[] = ['database_unavailable'];
+export const READ_PROBLEMS: readonly ProblemCode[] = ['database_unavailable'];
 
 /** What may be wrong with a body. */
-export const BODY: readonly ProblemCode[] = [
+export const BODY_PROBLEMS: readonly ProblemCode[] = [
   'malformed_json',
   'number_not_exact',
   'text_not_storable',
@@ -40,7 +40,7 @@ export const BODY: readonly ProblemCode[] = [
 ];
 
 /** What may go wrong with any write of an entity. */
-export const WRITING: readonly ProblemCode[] = [
+export const WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_parameter',
   'invalid_activity_id',
   'unknown_activity',
@@ -56,13 +56,13 @@ export const WRITING: readonly ProblemCode[] = [
 ];
 
 /** … of one that is addressed, and can be conditional. */
-export const CHANGING: readonly ProblemCode[] = [
+export const ADDRESSED_WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_id',
   'url_too_long',
   'invalid_condition',
   'precondition_failed',
   'precondition_required',
-  ...WRITING,
+  ...WRITE_PROBLEMS,
 ];
 
 const Problem = z
@@ -90,8 +90,8 @@ const Problem = z
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
 /** All answers of a route: its successes by status, and its problems. */
-export function answers(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
-  const known = [...new Set([...ANY, ...codes.flat()])];
+export function responsesOf(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
+  const known = [...new Set([...ANY_PROBLEMS, ...codes.flat()])];
   const statuses = [...new Set(known.map((code) => PROBLEMS[code].status))].sort((a, b) => a - b);
   return Object.fromEntries([
     ...Object.entries(successes).map(([status, success]) => [status, successOf(success)]),

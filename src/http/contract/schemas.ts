@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
-import './words.js';
+import './messages.js';
 import { isKey, MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../temporal/json.js';
 

@@ -2,7 +2,7 @@ import { MIMEType } from 'node:util';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readJson } from '../../temporal/json.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { problem, send } from './problems.js';
+import { problem, sendProblem } from './problems.js';
 
 /** Refuses bytes that are not UTF-8: they would be kept as something else than was sent. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
@@ -71,7 +71,7 @@ function refuseOtherMedia(app: FastifyInstance): void {
     if (encoding !== undefined) reply.header('accept-encoding', 'identity');
     reply.header('accept', types);
     if (request.method !== 'PUT') reply.header(`accept-${request.method.toLowerCase()}`, types);
-    return send(reply, problem('unsupported_media_type', `${wrong} This call takes ${types}, in UTF-8.`));
+    return sendProblem(reply, problem('unsupported_media_type', `${wrong} This call takes ${types}, in UTF-8.`));
   });
 }
 

@@ -42,7 +42,7 @@ export const ifNoneMatchOf = (header: string | undefined): TickCondition | null 
  * Whether a read's If-None-Match names the answer's tag, so that 304 says enough.
  * @throws Refusal `invalid_condition`
  */
-export function isKnown(etag: string, ifNoneMatch: string | undefined): boolean {
+export function isNotModified(etag: string, ifNoneMatch: string | undefined): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = tagsOf('If-None-Match', ifNoneMatch);
   return tags === null || tags.some(({ tag }) => tag === etag);

@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { problem, send } from './problems.js';
+import { problem, sendProblem } from './problems.js';
 
 /**
  * Answers every method that a path does not have with 405 and what it allows (RFC 9110 section 15.5.6), before any body
@@ -30,7 +30,7 @@ export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => v
       onRequest: async (request, reply) => {
         reply.header('allow', allow);
         if (request.method === 'OPTIONS') return reply.code(204).send();
-        return send(reply, problem('method_not_allowed', `${request.method} is not among ${allow}.`));
+        return sendProblem(reply, problem('method_not_allowed', `${request.method} is not among ${allow}.`));
       },
       handler: async () => {},
     });

@@ -31,7 +31,7 @@ export function readCursor(cursor: string, walk: string): string[] {
  * Which page of a history to read; the walk is the history with all that chooses from it.
  * @throws Refusal `invalid_cursor`
  */
-export function historyPage(
+export function historyPosition(
   { order, limit, cursor }: { order: Order; limit: number; cursor?: string | undefined },
   walk: string,
 ): HistoryPage {
@@ -50,7 +50,7 @@ export const historyCursor = (walk: string, order: Order, until: number, after: 
 export const mementoCursor = (walk: string, after: number): string => writeCursor(walk, [after]);
 
 /** @throws Refusal `invalid_cursor` */
-export function mementoPage(
+export function mementoPosition(
   { limit, cursor }: { limit: number; cursor?: string | undefined },
   walk: string,
 ): { after: number; limit: number } {
@@ -80,11 +80,11 @@ export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; pl
  * Whether headers can repeat the URL: clients take 16 kB of headers (Node's), proxies less, and a page repeats it three times. What
  * they would say can be made of the body.
  */
-export const isSayable = ({ url }: FastifyRequest): boolean => url.length <= 2_000;
+export const fitsInHeaders = ({ url }: FastifyRequest): boolean => url.length <= 2_000;
 
 /** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
-  if (cursor !== null && isSayable(request)) {
+  if (cursor !== null && fitsInHeaders(request)) {
     reply.header('link', linked(reply.getHeader('link'), `<${targetOf(request, { cursor })}>; rel="next"`));
   }
   return scalarText(cursor);

@@ -116,7 +116,7 @@ export function problem(code: ProblemCode, detail: string, notes: Refusal['notes
 /** A name of a megabyte must not come back in every answer about it. */
 const shorten = (text: string) => (text.length > MAX_PATH ? `${text.slice(0, MAX_PATH).toWellFormed()}…` : text);
 
-export function send(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
+export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
   if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
   // A 404 or 410 could otherwise be kept (RFC 9110 section 15.1), and what is missing may come.
   reply.header('cache-control', 'no-store');
@@ -184,10 +184,10 @@ function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
  */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
-    send(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
+    sendProblem(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
   );
   app.setNotFoundHandler((request, reply) =>
-    send(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
+    sendProblem(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
   );
 }
 
@@ -199,14 +199,14 @@ export function refuseBadQueries(app: FastifyInstance): void {
     try {
       decodeURIComponent(query);
     } catch {
-      return send(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
+      return sendProblem(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
     }
   });
 }
 
 /** Errors found before a route is: a malformed URL, a part of it that is too long. */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  send(reply, problemOf(error, request));
+  sendProblem(reply, problemOf(error, request));
 }
 
 /** Requests that are not HTTP at all are answered on the socket, which then closes. */

@@ -7,7 +7,7 @@ import { isKey, isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { snapshotText } from '../answers/entity-text.js';
-import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from '../answers/reads.js';
+import { ENTITY_READ_PROBLEMS, NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
@@ -23,7 +23,7 @@ import {
   optionalList,
   pageParameters,
 } from '../contract/parameters.js';
-import { answers, READING } from '../contract/responses.js';
+import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 
@@ -68,7 +68,7 @@ const collectionQuery = z
       .optional()
       .meta({ description: 'With changedBetween: also what differs between the two instants' }),
     ...asOfParameters,
-    fields: fields,
+    fields,
     limit: optionalLimit,
     cursor: pageParameters.cursor,
   })
@@ -97,7 +97,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
         summary: 'Read many entities, by their ids or page by page, as of an instant',
         querystring: collectionQuery,
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
@@ -109,9 +109,9 @@ export function collectionRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          ASKING,
+          ENTITY_READ_PROBLEMS,
           ['invalid_cursor', 'invalid_filter', 'too_much_to_read', 'overloaded'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -142,7 +142,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
     type,
     asOf: query.asOf ?? changedUntil,
     // `changedBetween` says as of when already.
-    saysAsOf: changedUntil === undefined,
+    takesAsOf: changedUntil === undefined,
     isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
   };
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
@@ -165,7 +165,7 @@ function collectionOf(query: CollectionQuery, changedAfter: string | null): Coll
 function changedBetween(parameter: string | undefined): string[] {
   if (parameter === undefined) return [];
   const refuse = (message: string) => Refusal.at('invalid_parameter', 'changedBetween', message);
-  const [from, until, ...more] = parameter.split(',').map((instant) => instantOf(instant, 'changedBetween'));
+  const [from, until, ...more] = parameter.split(',').map((instant) => parseInstant(instant, 'changedBetween'));
   if (from === undefined || until === undefined || more.length > 0)
     throw refuse('must be two instants with a comma between');
   if (isBefore(until, from)) throw refuse('ends before it begins');

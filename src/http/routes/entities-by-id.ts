@@ -4,7 +4,7 @@ import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
-import { instantOf, REVALIDATE, sendUnlessKnown } from '../answers/reads.js';
+import { parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf } from '../protocol/memento.js';
@@ -25,7 +25,7 @@ export async function sendNamed(
   const date = headers['accept-datetime'];
   const moment =
     query.asOf !== undefined
-      ? { instant: instantOf(query.asOf, 'asOf') }
+      ? { instant: parseInstant(query.asOf, 'asOf') }
       : date !== undefined
         ? { date: dateOf(date) }
         : null;
@@ -33,7 +33,7 @@ export async function sendNamed(
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
   reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');
-  return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
+  return sendOrNotModified(reply, etag, headers, () => listText(addresses, found));
 }
 
 /**
@@ -45,8 +45,8 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
   if (items.length > MAX_ITEMS) throw tooMany('ids', items.length);
   const addresses = new Map<string, string>();
   for (const item of items) {
-    const { id, said } = parseAddress(item, 'ids');
-    if (!addresses.has(id)) addresses.set(id, said);
+    const { id, label } = parseAddress(item, 'ids');
+    if (!addresses.has(id)) addresses.set(id, label);
   }
   return addresses;
 }
@@ -54,7 +54,7 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
 function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
   const items: string[] = [];
   const missing: string[] = [];
-  for (const [id, said] of addresses) {
+  for (const [id, label] of addresses) {
     const row = found.get(id);
     if (row && !row.deleted && row.properties !== null) {
       items.push(entityText({ ...row, properties: row.properties }));
@@ -63,7 +63,7 @@ function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<str
     const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';
     missing.push(
       objectText([
-        ['id', scalarText(said)],
+        ['id', scalarText(label)],
         ['code', scalarText(code)],
       ]),
     );

@@ -34,12 +34,18 @@ import {
   sendOutcome,
   sendPreview,
   sendTombstone,
-  writeAnswer,
+  writeAnswerHeaders,
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { entityParameters, optional } from '../contract/parameters.js';
-import { AS_OF, answers, BODY, CHANGING, WRITING } from '../contract/responses.js';
+import {
+  ADDRESSED_WRITE_PROBLEMS,
+  AS_OF_PROBLEMS,
+  BODY_PROBLEMS,
+  responsesOf,
+  WRITE_PROBLEMS,
+} from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { ifMatchOf, ifNoneMatchOf } from '../protocol/conditions.js';
@@ -103,7 +109,7 @@ const CREATE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toCreate),
-  response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+  response: responsesOf({ ...PREVIEWED, ...CREATED }, BODY_PROBLEMS, WRITE_PROBLEMS, [
     'invalid_condition',
     'precondition_failed',
     'invalid_property_name',
@@ -122,7 +128,7 @@ const PUT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toPut),
-  response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
+  response: responsesOf({ ...CHANGED, ...CREATED }, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'type_mismatch',
@@ -145,7 +151,7 @@ const PATCH = {
       'application/json-patch+json': { schema: schemas.jsonPatch },
     },
   },
-  response: answers(CHANGED, BODY, CHANGING, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'entity_not_found',
@@ -162,9 +168,9 @@ const DELETE = {
   params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
-  response: answers(
-    { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
-    CHANGING,
+  response: responsesOf(
+    { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswerHeaders } },
+    ADDRESSED_WRITE_PROBLEMS,
     ['invalid_body', 'entity_not_found'],
   ),
 };
@@ -178,7 +184,7 @@ const RESTORE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.optionalBody(toRestore),
-  response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, ['activity_given_twice', 'entity_not_found']),
 };
 
 const REVERT = {
@@ -190,10 +196,10 @@ const REVERT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toRevert),
-  response: answers(CHANGED, BODY, CHANGING, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'activity_given_twice',
     'invalid_property_name',
-    ...AS_OF,
+    ...AS_OF_PROBLEMS,
     'entity_not_found',
     'tick_not_found',
     'deleted_then',
@@ -224,32 +230,32 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
   app.put('/entities/:id', { schema: PUT }, async (request, reply) => {
     const { params, body, headers } = request;
     const address = parseAddress(params.id);
-    const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
+    const wanted = replacement(intentOf(address.label, headers, body.activity), address, body);
     const decide = (current: Entity | undefined) => put(current, wanted);
     return perform(storage, request, reply, { id: address.id, decide, activity: wanted.activity }, sendBegun);
   });
 
   app.patch('/entities/:id', { schema: PATCH }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
+    const { id, label } = parseAddress(params.id);
     const wanted = Array.isArray(body)
-      ? jsonPatchOf(intentOf(said, headers), body)
-      : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
+      ? jsonPatchOf(intentOf(label, headers), body)
+      : mergePatchOf(intentOf(label, headers, body.activity), body.properties);
     const decide = (current: Entity | undefined) => patch(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity });
   });
 
   app.delete('/entities/:id', { schema: DELETE }, async (request, reply) => {
-    const { id, said } = parseAddress(request.params.id);
-    const wanted = intentOf(said, request.headers);
+    const { id, label } = parseAddress(request.params.id);
+    const wanted = intentOf(label, request.headers);
     const decide = (current: Entity | undefined) => remove(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity }, sendTombstone);
   });
 
   app.post('/entities/:id/restore', { schema: RESTORE }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
-    const wanted = intentOf(said, headers, body?.activity);
+    const { id, label } = parseAddress(params.id);
+    const wanted = intentOf(label, headers, body?.activity);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => restore(current, past, wanted),
@@ -260,9 +266,9 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
 
   app.post('/entities/:id/revert', { schema: REVERT }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
+    const { id, label } = parseAddress(params.id);
     const to = parsePoint(String(body.to), '/to');
-    const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
+    const wanted = reversion(intentOf(label, headers, body.activity), to, body.properties);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => revert(current, past, wanted),
@@ -271,7 +277,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
     });
   });
 
-  function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
+  function intentOf(label: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
     const conditions = conditionsOf(headers);
     const { ifMatch, ifNoneMatch } = conditions;
     if (rules.requireCondition && !(ifMatch && 'ticks' in ifMatch) && !(ifNoneMatch && 'any' in ifNoneMatch)) {
@@ -280,7 +286,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
         'Say by If-Match which tick you have seen, or by If-None-Match: * that none.',
       );
     }
-    return { said, conditions, activity: activityOf(headers, details) };
+    return { label, conditions, activity: activityOf(headers, details) };
   }
 }
 

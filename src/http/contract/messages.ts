@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
 /** zod's own words speak of its schemas ("Invalid input: expected string, received undefined"); these speak to a caller. */
-z.config({ customError: wordsFor });
+z.config({ customError: messageFor });
 
-function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
+function messageFor(issue: z.core.$ZodRawIssue): string | undefined {
   const isGiven = issue.input !== undefined;
   switch (issue.code) {
     case 'invalid_type':
