@@ -17,9 +17,16 @@ import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
 import type { Storage } from './storage/storage.js';
+import { MAX_KEY_LENGTH } from './temporal/limits.js';
 
-/** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */
-const MAX_PARAM_LENGTH = 512 * 12 + 64;
+/**
+ * How long one part of a path may be; a longer one gets 414. It leaves room for `type:key` with a key of the longest four-byte
+ * characters, each percent-encoded as twelve.
+ */
+const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
+
+/** How long a body may be, in bytes; a longer one gets 413. The bound on the work of a JSON Patch counts on it (MAX_SHIFTED). */
+const MAX_BODY_BYTES = 2 ** 20;
 
 /** What the app is made of; everything it uses is handed to it. */
 type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
@@ -29,6 +36,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
     // A body that stops arriving ends with 408; by default it would be waited for without end.
     requestTimeout: 30_000,
     // While closing, what still arrives on a connection that was kept alive is served, and the connection closed.

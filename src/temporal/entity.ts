@@ -1,4 +1,5 @@
 import type { JsonObject } from './json.js';
+import type { OPS } from './limits.js';
 import type { Difference } from './patch.js';
 import { type Point, pointText } from './point.js';
 import { Refusal } from './refusal.js';
@@ -18,7 +19,8 @@ export type Entity = {
 /** An entity as of a point; `tick` is null where it has no such tick, or had not begun at that instant. */
 export type Past<E = Entity> = E | { id: string; tick: null };
 
-export type Op = 'created' | 'updated' | 'deleted' | 'restored';
+/** What a tick did to its entity. */
+export type Op = (typeof OPS)[number];
 
 /** Who and why, as a caller says it. */
 export type ActivityDetails = {

@@ -1,12 +1,11 @@
 import { v5, v7, validate, version } from 'uuid';
 import { characters } from './json.js';
+import { MAX_KEY_LENGTH, TYPE_PATTERN } from './limits.js';
 import { Refusal } from './refusal.js';
 
 /** The namespace of ids made from (type, key). It can never change: every keyed entity's id follows from it. */
 const KEY_NAMESPACE = '3f0ac0bb-6a3c-5d0c-9f57-2f7d2c1e4b10';
 
-export const TYPE_PATTERN = /^[a-z][a-z0-9_-]{0,62}$/;
-export const MAX_KEY_LENGTH = 512;
 const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The id of an entity or activity without a key: a UUID of version 7 (RFC 9562 section 5.7), ordered by time. */

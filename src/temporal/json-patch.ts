@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject, jsonEqual, MAX_DEPTH, pointer } from './json.js';
+import { MAX_ENTITY_BYTES } from './limits.js';
 import { faultOfName } from './property-name.js';
 import { type Fault, Refusal, type RefusalCode } from './refusal.js';
 
@@ -26,8 +27,11 @@ type Operation =
   | { op: 'remove'; path: Location }
   | { op: 'move' | 'copy'; path: Location; from: Location };
 
-/** How long what all copies of one patch copy may be as JSON: as long as an entity. 40 doublings make 2^40 values. */
-export const MAX_COPIED = 8 * 1024 * 1024;
+/**
+ * How much JSON text the `copy` operations of one patch may copy together, in UTF-16 code units: as much as an entity may
+ * hold. Without a bound, 40 operations that each double a value would make 2^40 of it.
+ */
+export const MAX_COPIED = MAX_ENTITY_BYTES;
 
 /**
  * How many items of arrays all operations of one patch may shift. Without a bound, a body of 1 MiB took 10 s to insert into

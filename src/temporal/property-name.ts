@@ -1,7 +1,6 @@
 import { characters, type JsonObject, pointer } from './json.js';
+import { MAX_NAME_LENGTH } from './limits.js';
 import { type Fault, Refusal } from './refusal.js';
-
-export const MAX_NAME_LENGTH = 256;
 
 /**
  * What is wrong with a property's name. It has 1 to 256 characters and is not `.` or `..`, which URL parsers take out of

@@ -1,16 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  idOfKey,
-  isFreshId,
-  isKey,
-  isUuid,
-  MAX_KEY_LENGTH,
-  newId,
-  parseAddress,
-  TYPE_PATTERN,
-} from '../../src/temporal/identity.js';
+import { idOfKey, isFreshId, isKey, isUuid, newId, parseAddress } from '../../src/temporal/identity.js';
+import { MAX_KEY_LENGTH, TYPE_PATTERN } from '../../src/temporal/limits.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 const V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

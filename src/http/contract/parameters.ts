@@ -2,15 +2,20 @@ import { z } from 'zod';
 import { EXAMPLE_INSTANT } from './examples.js';
 import './messages.js';
 
-/** How many items a page may have, if nobody says. */
+/** How many items a page may have, and how many it has if the caller names no limit: as text, because a query holds text. */
+const MAX_LIMIT = 1_000;
 export const DEFAULT_LIMIT = '100';
 
-const HOW_MANY_ITEMS = 'How many items at most, from 1 to 1000; 100 if nobody says';
-const limit = z.string().regex(/^\d{1,4}$/, { error: 'must be a number from 1 to 1000' });
+/** What `limit` takes, for descriptions. */
+export const LIMIT_RULE = `from 1 to ${MAX_LIMIT}; ${DEFAULT_LIMIT} if nobody says`;
+
+const HOW_MANY_ITEMS = `How many items at most, ${LIMIT_RULE}`;
+const badLimit = { error: `must be a number from 1 to ${MAX_LIMIT}` };
+const limit = z.string().regex(/^\d{1,4}$/, badLimit);
 const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
   given
     .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= 1000, { error: 'must be a number from 1 to 1000' })
+    .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, badLimit)
     .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
 
 /** Parameters of every call that gives pages. */

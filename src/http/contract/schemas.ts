@@ -1,8 +1,18 @@
 import { z } from 'zod';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
 import './messages.js';
-import { isKey, MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/identity.js';
+import { ANSWER_BYTES } from '../../storage/rows.js';
+import { isKey } from '../../temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../temporal/json.js';
+import {
+  inMiB,
+  MAX_ACTOR_LENGTH,
+  MAX_KEY_LENGTH,
+  MAX_REASON_LENGTH,
+  OPS,
+  TYPE_PATTERN,
+  TYPE_RULE,
+} from '../../temporal/limits.js';
 
 /*
  * What calls take and give. Objects that hold data (properties, metadata) are checked to be objects and passed through
@@ -23,7 +33,7 @@ const instant = z.iso.datetime({ precision: 6 }).meta({
 
 export const entityType = z
   .string()
-  .regex(TYPE_PATTERN, { error: 'must be a slug: a letter a-z, then up to 62 of a-z, 0-9, _ and -' })
+  .regex(TYPE_PATTERN, { error: `must be a slug: ${TYPE_RULE}` })
   .meta({ description: 'What the entity is; never changes', example: 'friend' });
 
 export const entityKey = z
@@ -35,12 +45,12 @@ export const properties = dataObject('The properties: any JSON values by name').
   example: { name: 'Rachel', location: 'New York' },
 });
 
-const op = z.enum(['created', 'updated', 'deleted', 'restored']);
+const op = z.enum(OPS);
 
 export const givenActivity = z
   .strictObject({
-    actor: text(256, 'Who').optional(),
-    reason: text(4096, 'Why').optional(),
+    actor: text(MAX_ACTOR_LENGTH, 'Who').optional(),
+    reason: text(MAX_REASON_LENGTH, 'Why').optional(),
     metadata: dataObject('Anything else worth keeping').optional(),
   })
   .refine((activity) => Object.values(activity).some((value) => value !== undefined), {
@@ -179,8 +189,7 @@ export const entityList = z
     missing: z
       .array(z.strictObject({ id: z.string(), code: z.enum(['entity_not_found', 'entity_deleted', 'answer_full']) }))
       .meta({
-        description:
-          'Those that are not in `items`, and why; `answer_full`: the answer has no more room (16 MiB of properties), ask again',
+        description: `Those that are not in \`items\`, and why; \`answer_full\`: the answer has no more room (${inMiB(ANSWER_BYTES)} of properties), ask again`,
       }),
   })
   .meta({ id: 'EntityList' });

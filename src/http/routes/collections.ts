@@ -4,6 +4,7 @@ import { type Collection, readPage } from '../../storage/collections.js';
 import { passesAll } from '../../storage/filters.js';
 import type { Storage } from '../../storage/storage.js';
 import { isKey, isUuid } from '../../temporal/identity.js';
+import { MAX_KEY_LENGTH } from '../../temporal/limits.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { snapshotText } from '../answers/entity-text.js';
@@ -51,7 +52,7 @@ const collectionQuery = z
       .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
     keyPrefix: z
       .string()
-      .refine(isKey, { error: 'must have 1 to 512 characters, as a key' })
+      .refine(isKey, { error: `must have 1 to ${MAX_KEY_LENGTH} characters, as a key` })
       .optional()
       .meta({ description: 'Those whose keys begin so; needs `type`' }),
     deleted: z.enum(['exclude', 'include', 'only']).optional().meta({

@@ -18,6 +18,7 @@ import {
   acceptDatetime,
   asOfParameters,
   filters,
+  LIMIT_RULE,
   optional,
   optionalList,
   pageParameters,
@@ -110,8 +111,7 @@ export function typeRoutes(app: App, storage: Storage): void {
           ),
           recordedAsOf: asOfParameters.recordedAsOf,
           limit: pageParameters.limit.meta({
-            description:
-              'How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says',
+            description: `How many values of each instant at most, the most frequent ones, ${LIMIT_RULE}`,
           }),
         }),
         headers: readHeaders,

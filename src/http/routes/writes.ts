@@ -9,7 +9,6 @@ import {
   creation,
   type Intent,
   jsonPatchOf,
-  MAX_PROPERTIES,
   mergePatchOf,
   newActivity,
   patch,
@@ -23,6 +22,7 @@ import {
 import type { Conditions } from '../../temporal/conditions.js';
 import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
+import { MAX_PROPERTIES } from '../../temporal/limits.js';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import {

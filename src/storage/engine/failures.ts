@@ -1,3 +1,4 @@
+import { inMiB, MAX_ENTITY_BYTES, MAX_METADATA_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 
 /*
@@ -122,11 +123,12 @@ export function writeFailure(error: unknown): unknown {
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
     return new Refusal(
       'entity_too_large',
-      'The entity would be too large to keep: its properties may take 8 MiB as JSON.',
+      `The entity would be too large to keep: its properties may take ${inMiB(MAX_ENTITY_BYTES)} as JSON.`,
       { cause: error },
     );
   if (code === '23514' && constraintOf(error) === 'activity_size') {
-    return new Refusal('activity_too_large', 'The metadata of the activity may take 1 MiB as JSON.', { cause: error });
+    const detail = `The metadata of the activity may take ${inMiB(MAX_METADATA_BYTES)} as JSON.`;
+    return new Refusal('activity_too_large', detail, { cause: error });
   }
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
