@@ -12,20 +12,23 @@ const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 export const newId = (): string => v7();
 
 /**
- * The id of the entity with this key: a UUID of version 5 (RFC 9562 section 5.5), so a key never has to be looked up.
- * A type holds no colon, so no two pairs give the same name.
+ * The id of the entity with this key: a UUID of version 5 (RFC 9562 section 5.5), so nobody ever has to look a key up. A type
+ * holds no colon, so two pairs of type and key never make the same text.
  */
 export const idOfKey = (type: string, key: string): string => v5(`${type}:${key}`, KEY_NAMESPACE);
 
-/** Whether a caller may create an entity under this id: one of version 5 may belong to a key that is yet to be born. */
+/** Whether a caller may create an entity under this id. A UUID of version 5 may belong to a key that nobody has used yet. */
 export const isFreshId = (id: string): boolean => validate(id) && [4, 7].includes(version(id));
 
-/** How a caller named an entity: its id, the words to speak of it, and the key it was named by (null: by its id). */
+/**
+ * How a caller named an entity: its id; the `label` that messages call it by; and its type and key in `named`, which is null when
+ * the caller named it by its UUID.
+ */
 export type Address = { id: string; label: string; named: { type: string; key: string } | null };
 
 /**
- * Reads an address: a UUID, or `type:key`, everything after the first colon being the key.
- * @param parameter where it stands, for the refusal
+ * Reads an address: a UUID, or `type:key`. Everything after the first colon is the key.
+ * @param parameter the name of the parameter that holds it, for the refusal
  * @throws Refusal `invalid_id`
  */
 export function parseAddress(text: string, parameter = 'id'): Address {
@@ -42,9 +45,9 @@ export function parseAddress(text: string, parameter = 'id'): Address {
   return { id: idOfKey(type, key), label: `${type}:${key}`, named: { type, key } };
 }
 
-/** Whether a text is a UUID of any version, however it is written. */
+/** Whether a text is a UUID of any version, in small or capital letters. */
 export const isUuid = (text: string): boolean => UUID_PATTERN.test(text);
 
-/** Whether a text can be a key: 1 to 512 characters that PostgreSQL can keep. */
+/** Whether a text can be a key: 1 to MAX_KEY_LENGTH characters that PostgreSQL can keep. */
 export const isKey = (text: string): boolean =>
   text.length > 0 && characters(text) <= MAX_KEY_LENGTH && !text.includes('\0') && text.isWellFormed();

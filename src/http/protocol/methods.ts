@@ -3,10 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import { problem, sendProblem } from './problems.js';
 
 /**
- * Answers every method that a path does not have with 405 and what it allows (RFC 9110 section 15.5.6), before any body
- * is read; Fastify alone would say 404. OPTIONS is answered the same way, but as a success.
+ * Makes every path answer 405, with what it allows, to the methods that it does not have (RFC 9110 section 15.5.6), before any
+ * body is read; Fastify alone would say 404. OPTIONS gets 204 with the same Allow.
  *
- * @param addRoutes adds the routes whose paths are to be completed
+ * @param addRoutes adds the routes whose paths are completed
  */
 export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => void): void {
   const methodsOf = new Map<string, Set<string>>();

@@ -77,7 +77,11 @@ export function activityRoutes(app: App, storage: Storage): void {
   );
 }
 
-/** @throws Refusal `invalid_activity_id` */
+/**
+ * Reads the id of an activity.
+ * @param path the parameter or header that holds it
+ * @throws Refusal `invalid_activity_id`
+ */
 export function activityId(text: string, path: string): string {
   if (isUuid(text)) return text.toLowerCase();
   throw Refusal.at('invalid_activity_id', path, 'is no UUID', 'An activity is named by its UUID.');

@@ -27,10 +27,9 @@ import {
 import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
-
 import { sendNamed } from './entities-by-id.js';
 
-/** What does not go with `ids`. */
+/** The parameters of a page of a collection, which do not go with `ids`. */
 const OF_COLLECTIONS = [
   'type',
   'keyPrefix',
@@ -87,7 +86,7 @@ const collectionQuery = z
 
 type CollectionQuery = z.output<typeof collectionQuery>;
 
-/** The call that reads many entities: those that it names, or a collection page by page. */
+/** The call that reads many entities: those that the caller names, or a collection page by page. */
 export function collectionRoutes(app: App, storage: Storage): void {
   app.get(
     '/entities',
@@ -138,11 +137,11 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   const withChanges = query.include === 'changes';
   const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
   const walk: SnapshotWalk = {
-    // Without a filter as before there were filters: a cursor goes on at an instance of another version.
+    // Without a filter the name stays what it was before there were filters. So a cursor goes on at an instance of another version.
     name: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
     type,
     asOf: query.asOf ?? changedUntil,
-    // `changedBetween` says as of when already.
+    // `changedBetween` fixes the instant already.
     takesAsOf: changedUntil === undefined,
     isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
   };
@@ -154,7 +153,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   });
 }
 
-/** Which entities a query asks for. @throws Refusal `invalid_filter` */
+/** The collection that a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
   const { type = null, keyPrefix = null } = query;
   const { where, everHad } = filterOf(query, type);
@@ -162,7 +161,7 @@ function collectionOf(query: CollectionQuery, changedAfter: string | null): Coll
   return { type, keyPrefix, deleted, where, everHad, changedAfter };
 }
 
-/** The two instants of `changedBetween`. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+/** The two instants of `changedBetween`; none, if it was not given. @throws Refusal `invalid_as_of`, `invalid_parameter` */
 function changedBetween(parameter: string | undefined): string[] {
   if (parameter === undefined) return [];
   const refuse = (message: string) => Refusal.at('invalid_parameter', 'changedBetween', message);

@@ -37,7 +37,7 @@ export async function sendNamed(
 }
 
 /**
- * The entities that are asked for, each once, by their ids, with the caller's words for them.
+ * The entities that the caller names, each once: from their ids to their labels.
  * @throws Refusal `invalid_id`, `invalid_parameter`
  */
 function addressesOf(parameter: string | string[]): Map<string, string> {
@@ -51,6 +51,7 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
   return addresses;
 }
 
+/** The answer. An entity that it does not show stands in `missing`, with the reason. */
 function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
   const items: string[] = [];
   const missing: string[] = [];
@@ -76,5 +77,6 @@ function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<str
 
 type FoundRow = Extract<ListedRow, { tick: number }>;
 
+/** The entity tag of an answer that shows many entities: over the id and tick of each. */
 const tagOver = (states: readonly string[]): string =>
   `"${createHash('sha256').update(states.join('\n')).digest('base64url').slice(0, 22)}"`;

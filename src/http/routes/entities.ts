@@ -82,7 +82,8 @@ export function entityRoutes(app: App, storage: Storage): void {
         callerSignal(raw),
       );
       const entity = living(point ? begun(state, label, point) : shownNow(state), label);
-      // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
+      // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it. With
+      // Accept-Datetime it can change, too: the links to other mementos do.
       const isFixed = point !== null && 'tick' in point && date === undefined;
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
       if (point || date !== undefined) stampMemento(reply, entity);
@@ -140,10 +141,11 @@ export function entityRoutes(app: App, storage: Storage): void {
   );
 }
 
-/** What is asked for by no point has a state, or was never created. */
+/** The state of an entity read now, or by a date: it has one, or it was never created. */
 const shownNow = <Row extends { tick: number | null }>(state: Row | undefined) =>
   state === undefined || hasTick(state) ? state : undefined;
 
+/** The end of a difference at which the entity had no state yet. */
 const NOT_YET = { tick: null } as const;
 
 const endText = ({ tick, at, deleted }: DiffEnd): string =>

@@ -6,7 +6,7 @@ import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
 import { isNotModified } from '../protocol/conditions.js';
 
-/** The guides, for people: not in the OpenAPI document, which is for programs and links to them. */
+/** The guides. They are for people, so the OpenAPI document does not list them, but links to them. */
 export function guideRoutes(app: App): void {
   let guides: Promise<Guides> | undefined;
   const guide = (request: FastifyRequest, reply: FastifyReply, name: string) => {

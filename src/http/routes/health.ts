@@ -7,7 +7,7 @@ import { READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 
 const status = (word: 'alive' | 'ready') => ({ description: 'Yes', body: z.strictObject({ status: z.literal(word) }) });
 
-/** The calls of whoever runs the service: does the process answer, and can it do its work. */
+/** The calls by which whoever runs the service sees whether the process answers, and whether it can do its work. */
 export function healthRoutes(app: App, storage: Storage): void {
   const schema = { tags: ['operations'], querystring: noParameters };
 

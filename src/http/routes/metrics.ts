@@ -6,7 +6,7 @@ import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
 import { responsesOf } from '../contract/responses.js';
 
-/** What Prometheus asks for. */
+/** The call that Prometheus makes. */
 export function metricRoutes(app: App, storage: Storage): void {
   const registry = new Registry();
   new Gauge({

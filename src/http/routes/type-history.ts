@@ -28,7 +28,6 @@ import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isNotModified } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
-
 import { isTick } from '../protocol/pages.js';
 
 const parameters = z.strictObject({
@@ -146,7 +145,7 @@ export function typeRoutes(app: App, storage: Storage): void {
   );
 }
 
-/** The instants of a list, in order, each once. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+/** The instants of `at`, in order, each once; none, if it was not given. @throws Refusal `invalid_as_of`, `invalid_parameter` */
 function parseInstants(parameter: string | string[] | undefined): string[] {
   if (parameter === undefined) return [];
   const items = itemsOf(parameter);
@@ -162,7 +161,7 @@ const typeRangeText = (row: TypeRangeRow): string =>
     ...rangeMembers(row),
   ]);
 
-/** The rows of an instant come one after the other; what has no value counts all others. */
+/** The counts, by instant. The rows of an instant come one after the other; the row without a value counts all other values. */
 function countsText(rows: readonly CountRow[]): string {
   const instants = new Map<string, { values: string[]; entities: number; others: number }>();
   for (const { at, value, entities } of rows) {

@@ -65,7 +65,7 @@ const toPatch = z.strictObject({
   activity,
 });
 const toRestore = z.strictObject({ activity });
-/** z.array would tell of each of half a million wrong items, which took 3 s. */
+/** Whether a value is a list of names. z.array would report every wrong item, however many a caller sends. */
 function isNames(value: unknown): boolean {
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_PROPERTIES) return false;
   return value.every((name) => typeof name === 'string');
@@ -207,11 +207,11 @@ const REVERT = {
   ]),
 };
 
-/** How the service is to be written to. */
+/** What the service demands of every write. */
 export type WriteRules = {
   /**
-   * A change must name the tick that was seen, or say by `If-None-Match: *` that none was (428 otherwise), so that nobody
-   * overwrites what they have not seen. A POST creates or refuses, so it needs none.
+   * Whether a write must name the tick that the caller has seen, or say by `If-None-Match: *` that the caller has seen none;
+   * otherwise it gets 428. So nobody overwrites what they have not seen. A POST creates or refuses, so it needs no condition.
    */
   requireCondition: boolean;
 };
@@ -277,6 +277,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
     });
   });
 
+  /** What the headers and the body of a write say beside the change. @throws Refusal `precondition_required`, and as below */
   function intentOf(label: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
     const conditions = conditionsOf(headers);
     const { ifMatch, ifNoneMatch } = conditions;
@@ -299,7 +300,7 @@ type WriteHeaders = {
 
 type WriteRequest = { headers: WriteHeaders; query: { dryRun: boolean }; raw: IncomingMessage };
 
-/** Writes, and answers with what became of it: the one call of storage/ that these handlers make. */
+/** Writes, and answers with what became of the write. This is the one call of storage/ that these handlers make. */
 async function perform(
   storage: Storage,
   { headers, query, raw }: WriteRequest,
@@ -311,13 +312,16 @@ async function perform(
   return query.dryRun ? sendPreview(reply, outcome) : send(reply, outcome, headers.prefer);
 }
 
-/** @throws Refusal `invalid_condition` */
+/** The conditions in the headers of a write. @throws Refusal `invalid_condition` */
 const conditionsOf = (headers: WriteHeaders): Conditions => ({
   ifMatch: ifMatchOf(headers['if-match']),
   ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
 });
 
-/** @throws Refusal `invalid_activity_id`, `activity_given_twice` */
+/**
+ * The activity of a write: the one that Activity-Id names, or a new one from the body, or none.
+ * @throws Refusal `invalid_activity_id`, `activity_given_twice`
+ */
 function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {
   const named = headers['activity-id'];
   if (named === undefined) return details ? newActivity(details) : null;
