@@ -23,12 +23,11 @@ import {
 } from '../temporal/limits.js';
 
 /*
- * The tables, as Drizzle can say them: `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot
- * say (functions, triggers, the view, the exclusion constraint, indexes of functions) stands in drizzle/sql/. Hot statements do
- * not go through these objects.
+ * The tables. `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot express (functions, triggers,
+ * the view, the exclusion constraint, indexes of functions) stands in drizzle/sql/. Hot statements do not use these objects.
  */
 
-/** Text in C order: names and keys compare by their bytes, the same on every server, and cheaper than a locale. */
+/** Text in C order: PostgreSQL compares names and keys by their bytes, which is the same on every server, and cheaper than a locale. */
 const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
 const int4range = customType<{ data: string }>({ dataType: () => 'int4range' });
 const tstzrange = customType<{ data: string }>({ dataType: () => 'tstzrange' });
@@ -95,7 +94,7 @@ export const tick = clocktick.table(
   },
   (row) => [
     primaryKey({ name: 'tick_pkey', columns: [row.entityId, row.tick] }),
-    // Finds the tick of an instant: without it 316 ms for 64 entities at depth 20,000, with it next to nothing.
+    // Finds the tick of an instant. Without it PostgreSQL reads all ticks of the entity (src/guide/figures.md).
     unique('tick_entity_id_at_key').on(row.entityId, row.at),
     // The newest change of a type by an instant, which is what a collection's answer depends on; and the newest import.
     index('tick_type_at').on(row.type, row.at),
@@ -128,8 +127,8 @@ export const propertyHistory = clocktick.table(
   },
   (row) => [
     uniqueIndex('property_history_one_open_range').on(row.entityId, row.property).where(sql`upper_inf(${row.vclock})`),
-    // Pages of closed ranges. It leads with the property although every other key leads with the entity: beside the
-    // GiST the planner takes a btree (entity_id, property, …) for `vclock @> n` and reads all 20,000 versions.
+    // Pages of closed ranges. It leads with the property, although every other key leads with the entity. Beside the GiST the planner
+    // would take a btree (entity_id, property, …) for `vclock @> n`, and read all versions of the property.
     index('property_history_closed_ranges')
       .on(row.property, row.entityId, sql`lower(${row.vclock})`)
       .where(sql`not upper_inf(${row.vclock})`),
@@ -186,7 +185,7 @@ export const activity = clocktick.table(
   },
   (row) => [
     check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`),
-    // As with entity_size: 1e308 becomes 309 characters, and an activity comes with every tick it made.
+    // As with entity_size: 1e308 becomes 309 characters, and every tick of an activity is shown with it.
     check(
       'activity_size',
       sql`pg_column_size(${row.metadata}) < 4096 or octet_length(${row.metadata}::text) <= ${literal(MAX_METADATA_BYTES)}`,

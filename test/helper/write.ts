@@ -26,7 +26,7 @@ export type RawChange = {
   activity?: ActivityDetails;
 };
 
-/** Calls the write function, all changes in one statement; gives what became of each. */
+/** Calls the write function with all changes in one statement. Gives the outcome of each. */
 export const writeChanges = (sql: postgres.Sql | postgres.TransactionSql, changes: readonly RawChange[]) => sql<
   { id: string; outcome: string }[]
 >`
