@@ -17,28 +17,36 @@ import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
 import type { Storage } from './storage/storage.js';
+import { MAX_KEY_LENGTH } from './temporal/limits.js';
 
-/** A name of 512 four-byte characters, percent-encoded; longer parts of a path get 414. */
-const MAX_PARAM_LENGTH = 512 * 12 + 64;
+/**
+ * How long one part of a path may be; a longer one gets 414. It leaves room for `type:key` with a key of the longest four-byte
+ * characters, each percent-encoded as twelve.
+ */
+const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
 
-/** What the app is made of; everything it uses is handed to it. */
+/** How long a body may be, in bytes; a longer one gets 413. The bound on the work of a JSON Patch counts on it (MAX_SHIFTED). */
+const MAX_BODY_BYTES = 2 ** 20;
+
+/** What the app is made of. It reads no configuration; the caller hands it everything it uses. */
 type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
 
-/** Builds the HTTP service; the caller listens and closes. */
+/** Builds the HTTP service. The caller makes it listen, and closes it. */
 export async function buildApp({ storage, rules, logger }: AppParts): Promise<App> {
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
-    // A body that stops arriving ends with 408; by default it would be waited for without end.
+    bodyLimit: MAX_BODY_BYTES,
+    // Milliseconds. A body that stops arriving ends with 408; by default Fastify waits for it without end.
     requestTimeout: 30_000,
-    // While closing, what still arrives on a connection that was kept alive is served, and the connection closed.
+    // While the app closes, it still serves what arrives on a connection that was kept alive, and then closes the connection.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors,
     clientErrorHandler,
   }).withTypeProvider<RequestTypes>();
   app.setValidatorCompiler(validatorCompiler);
-  // Handlers send JSON text; nothing is left to serialize.
+  // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
   closePromptly(app);
   answerWithProblems(app);
@@ -64,8 +72,9 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
 }
 
 /**
- * Node closes idle connections when a server closes, but one whose request is still in flight then is kept alive after
- * its answer, for as long as the client likes: 72 s in which the process would not end.
+ * Closes connections as soon as they are idle. When a server closes, Node closes those that are idle at that moment. But it
+ * keeps a connection whose request is in flight alive after the answer, until the client goes or Fastify's keepAliveTimeout
+ * (72 s) is over, and the process would not end before.
  */
 function closePromptly(app: App): void {
   app.addHook('preClose', async () => {

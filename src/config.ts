@@ -1,4 +1,4 @@
-/** How the service is to run. */
+/** How the service runs. */
 export type Config = Readonly<{
   host: string;
   port: number;
@@ -6,19 +6,19 @@ export type Config = Readonly<{
   databaseUrl: string | undefined;
   dataDir: string;
   logLevel: string;
-  /** Changes and deletions need If-Match or If-None-Match. */
+  /** Whether every change of an entity needs If-Match or If-None-Match. */
   requireCondition: boolean;
 }>;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
-/** A setting that makes no sense; a message for whoever runs the service, without the value of anything secret. */
+/** A setting that makes no sense. The message is for whoever runs the service, and shows no value that may be secret. */
 export class BadSetting extends Error {
   override readonly name = 'BadSetting';
 }
 
 /**
- * Reads the environment, once; an empty variable counts as absent.
+ * Reads the configuration from the environment. An empty variable counts as absent.
  * @throws BadSetting
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {

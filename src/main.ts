@@ -8,15 +8,15 @@ import { migrateDatabase } from './storage/migrate.js';
 import { openStorage } from './storage/open.js';
 import { Unfit } from './unfit.js';
 
-/** How long a request in flight may still take before its connection is cut; one that only half arrived never ends. */
+/** How long a stopping service waits for requests in flight before it cuts their connections: one that only half arrived never ends. */
 const REQUEST_GRACE_MS = 15_000;
-/** After that the process goes whatever is still open: the above, and the database's own 20 s to stop. */
+/** When the process ends, whatever is still open. It leaves time for the requests and for the embedded database to stop (20 s). */
 const GRACE_MS = 40_000;
 
-/** What has been started, each with the way to undo it. */
+/** What has been started, in order, each with what undoes it. */
 type Started = { name: string; undo: () => Promise<void> }[];
 
-/** Runs the service: database, migrations, HTTP; undone in reverse on SIGTERM and SIGINT, or when the start fails. */
+/** Runs the service: database, migrations, HTTP. On SIGTERM and SIGINT, or when the start fails, it undoes all in reverse. */
 async function run(): Promise<void> {
   const config = readConfig(process.env);
   const started: Started = [];
@@ -25,10 +25,10 @@ async function run(): Promise<void> {
     { delay: GRACE_MS, logger: false, onTimeout: () => say('did not stop in time') },
     async ({ signal, err }) => {
       ignoreFurtherSignals();
-      // A terminal that closed takes no more output: the log would try for ever (EIO).
+      // SIGHUP: the terminal has closed and takes no more output, and the log would try for ever (EIO).
       if (signal !== 'SIGHUP')
         say(err ? `stopping after an error: ${reasonOf(err)}` : `${signal}: finishing what is in flight`);
-      await starting.catch(() => {}); // what is half started could not be undone
+      await starting.catch(() => {}); // only what has started can be undone
       await undo(started);
     },
   );
@@ -67,7 +67,7 @@ async function start(config: Config, started: Started): Promise<void> {
 }
 
 async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
-  // What ends the server, or our hold on it, is worth a line; the rest is in its server.log.
+  // A line for what ends the server, or the service's hold on it. Everything else is in its server.log.
   const log = (line: string) => {
     if (/\b(FATAL|PANIC):|lock file/.test(line)) say(`embedded PostgreSQL: ${line}`);
   };
@@ -76,7 +76,7 @@ async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<
   return database.url;
 }
 
-/** Undoes all that was started, the newest first, even if one of them fails. */
+/** Undoes all that was started, the newest first. When one part fails to stop, the others are stopped all the same. */
 async function undo(started: Started): Promise<void> {
   for (let last = started.pop(); last; last = started.pop()) {
     const { name } = last;
@@ -84,7 +84,7 @@ async function undo(started: Started): Promise<void> {
   }
 }
 
-/** Ctrl-C reaches a service under npm twice, from the terminal and from npm; the second is no wish to stop at once. */
+/** Ctrl-C reaches a service under npm twice, from the terminal and from npm. The second does not mean that it must stop at once. */
 function ignoreFurtherSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.removeAllListeners(signal).on(signal, () => {});
@@ -97,7 +97,7 @@ run().catch((error: unknown) => {
   process.exit(1);
 });
 
-/** What whoever starts the service can do something about is said in a sentence, anything else with its stack. */
+/** Why the start failed: a sentence where whoever starts the service can do something about it, otherwise the stack. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof BadSetting || error instanceof Unfit) return error.message;

@@ -3,8 +3,8 @@ import { buildApp } from './app.js';
 import { openStorage } from './storage/open.js';
 
 /*
- * Writes openapi.yaml from the schemas of the routes; with --check, says whether it is up to date. Nothing connects to the
- * database that the app is built over.
+ * Writes openapi.yaml from the schemas of the routes. With --check it only says whether the file is up to date. The app is built
+ * over a database that does not exist; nothing connects to it.
  */
 const FILE = new URL('../openapi.yaml', import.meta.url);
 

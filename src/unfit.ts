@@ -1,4 +1,4 @@
-/** Says once what to do about a server or database that cannot serve; a message for whoever runs the service. */
+/** A server or database that cannot serve. The message is for whoever runs the service, and says what to do about it. */
 export class Unfit extends Error {
   override readonly name = 'Unfit';
 }

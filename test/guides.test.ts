@@ -164,7 +164,9 @@ t.test('the bench writes a page of figures as it stands among the guides', async
     node: '20.19.0',
     command: 'npm run bench -- --record',
   };
-  const page = figuresPage(run, ['| what |\n|---|\n| one |\n', '| guards |\n|---|\n| two |\n']);
+  const written = await guide('figures.md');
+  const tables = ['| what |\n|---|\n| one |\n', '| guards |\n|---|\n| two |\n'];
+  const page = figuresPage(run, tables, written);
   for (const told of [
     '| 2026-11-28 |',
     '2 cores',
@@ -176,7 +178,11 @@ t.test('the bench writes a page of figures as it stands among the guides', async
     t.ok(page.includes(told), told);
   }
   const [head] = page.split('| date |');
-  t.ok((await guide('figures.md')).startsWith(head ?? ''));
+  t.ok(written.startsWith(head ?? ''));
+  const [, kept = ''] = written.split('\n\n## Figures that decided something\n');
+  t.match(kept, '| MAX_PROPERTIES |');
+  t.ok(page.endsWith(`| two |\n\n## Figures that decided something\n${kept}`), 'the bench keeps what people wrote');
+  t.equal(figuresPage(run, tables, page), page);
 });
 
 /** Where a file's links lead, and the anchors of its headings. */

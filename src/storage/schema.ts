@@ -13,14 +13,21 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import {
+  MAX_ENTITY_BYTES,
+  MAX_KEY_LENGTH,
+  MAX_METADATA_BYTES,
+  MAX_NAME_LENGTH,
+  OPS,
+  TYPE_PATTERN,
+} from '../temporal/limits.js';
 
 /*
- * The tables, as Drizzle can say them: `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot
- * say (functions, triggers, the view, the exclusion constraint, indexes of functions) stands in drizzle/sql/. Hot statements do
- * not go through these objects.
+ * The tables. `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot express (functions, triggers,
+ * the view, the exclusion constraint, indexes of functions) stands in drizzle/sql/. Hot statements do not use these objects.
  */
 
-/** Text in C order: names and keys compare by their bytes, the same on every server, and cheaper than a locale. */
+/** Text in C order: PostgreSQL compares names and keys by their bytes, which is the same on every server, and cheaper than a locale. */
 const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
 const int4range = customType<{ data: string }>({ dataType: () => 'int4range' });
 const tstzrange = customType<{ data: string }>({ dataType: () => 'tstzrange' });
@@ -33,6 +40,10 @@ const jsonb = customType<{ data: string }>({
   dataType: () => 'jsonb',
   toDriver: (text) => sql`${text}::text::jsonb`,
 });
+/** A limit of src/temporal/limits.ts, written out: a constraint takes no parameters. */
+const literal = (limit: string | number) =>
+  sql.raw(typeof limit === 'number' ? String(limit) : `'${limit.replaceAll("'", "''")}'`);
+
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 6, mode: 'string' });
 
 /** Everything lives in a schema of its own, so the service can share a database. */
@@ -56,13 +67,14 @@ export const entity = clocktick.table(
   (row) => [
     // The order of a collection's pages; keys have at least one character, so those without one come first.
     index('entity_in_order').on(row.type, sql`coalesce(${row.key}, '')`, row.id),
-    check('entity_type_is_slug', sql`${row.type} ~ '^[a-z][a-z0-9_-]{0,62}$'`),
-    check('entity_key_length', sql`char_length(${row.key}) between 1 and 512`),
+    check('entity_type_is_slug', sql`${row.type} ~ ${literal(TYPE_PATTERN.source)}`),
+    check('entity_key_length', sql`char_length(${row.key}) between 1 and ${literal(MAX_KEY_LENGTH)}`),
     check('entity_properties_is_object', sql`jsonb_typeof(${row.properties}) = 'object'`),
-    // An answer is one text, and 5e-324 becomes 326 characters of it. The text is only made where it can be that long.
+    // An answer is one text, and 5e-324 becomes 326 characters of it. The first condition keeps PostgreSQL from making the text of
+    // what is stored too small to become that long.
     check(
       'entity_size',
-      sql`pg_column_size(${row.properties}) < 32768 or octet_length(${row.properties}::text) <= 8388608`,
+      sql`pg_column_size(${row.properties}) < 32768 or octet_length(${row.properties}::text) <= ${literal(MAX_ENTITY_BYTES)}`,
     ),
     check('entity_tombstone_is_empty', sql`not ${row.deleted} or ${row.properties} = '{}'`),
   ],
@@ -82,7 +94,7 @@ export const tick = clocktick.table(
   },
   (row) => [
     primaryKey({ name: 'tick_pkey', columns: [row.entityId, row.tick] }),
-    // Finds the tick of an instant: without it 316 ms for 64 entities at depth 20,000, with it next to nothing.
+    // Finds the tick of an instant. Without it PostgreSQL reads all ticks of the entity (src/guide/figures.md).
     unique('tick_entity_id_at_key').on(row.entityId, row.at),
     // The newest change of a type by an instant, which is what a collection's answer depends on; and the newest import.
     index('tick_type_at').on(row.type, row.at),
@@ -91,7 +103,7 @@ export const tick = clocktick.table(
     uniqueIndex('tick_activity_id_entity_id_key')
       .on(row.activityId, row.entityId)
       .where(sql`${row.activityId} is not null`),
-    check('tick_op_is_known', sql`${row.op} in ('created', 'updated', 'deleted', 'restored')`),
+    check('tick_op_is_known', sql`${row.op} in (${sql.join(OPS.map(literal), sql`, `)})`),
     check('tick_first_creates', sql`(${row.tick} = 1) = (${row.op} = 'created')`),
     // Years that RFC 3339 can write, which are also finite.
     check(
@@ -115,8 +127,8 @@ export const propertyHistory = clocktick.table(
   },
   (row) => [
     uniqueIndex('property_history_one_open_range').on(row.entityId, row.property).where(sql`upper_inf(${row.vclock})`),
-    // Pages of closed ranges. It leads with the property although every other key leads with the entity: beside the
-    // GiST the planner takes a btree (entity_id, property, …) for `vclock @> n` and reads all 20,000 versions.
+    // Pages of closed ranges. It leads with the property, although every other key leads with the entity. Beside the GiST the planner
+    // would take a btree (entity_id, property, …) for `vclock @> n`, and read all versions of the property.
     index('property_history_closed_ranges')
       .on(row.property, row.entityId, sql`lower(${row.vclock})`)
       .where(sql`not upper_inf(${row.vclock})`),
@@ -124,7 +136,7 @@ export const propertyHistory = clocktick.table(
     check('property_history_range_is_sound', sql`coalesce(lower(${row.vclock}) >= 1, false)`),
     check(
       'property_history_name_is_sound',
-      sql`char_length(${row.property}) >= 1 and char_length(${row.property}) <= 256 and ${row.property} not in ('.', '..')`,
+      sql`char_length(${row.property}) >= 1 and char_length(${row.property}) <= ${literal(MAX_NAME_LENGTH)} and ${row.property} not in ('.', '..')`,
     ),
   ],
 );
@@ -173,10 +185,10 @@ export const activity = clocktick.table(
   },
   (row) => [
     check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`),
-    // As with entity_size: 1e308 becomes 309 characters, and an activity comes with every tick it made.
+    // As with entity_size: 1e308 becomes 309 characters, and every tick of an activity is shown with it.
     check(
       'activity_size',
-      sql`pg_column_size(${row.metadata}) < 4096 or octet_length(${row.metadata}::text) <= 1048576`,
+      sql`pg_column_size(${row.metadata}) < 4096 or octet_length(${row.metadata}::text) <= ${literal(MAX_METADATA_BYTES)}`,
     ),
   ],
 );

@@ -12,26 +12,23 @@ import {
 import { type Address, idOfKey, isFreshId, newId } from './identity.js';
 import type { Json, JsonObject } from './json.js';
 import { applyJsonPatch, operationsOf } from './json-patch.js';
+import { MAX_PROPERTIES } from './limits.js';
 import { difference, mergeObject } from './patch.js';
 import { type Point, pointText } from './point.js';
 import { faultsOfName, invalidNames, refuseBadNames } from './property-name.js';
 import { Refusal } from './refusal.js';
 
 /*
- * What each command makes of an entity's current state: pure functions from (state, command) to the one change that is to
- * be recorded, or null when nothing changes.
+ * What each command makes of an entity's current state. Each command has two functions. The first makes the command from the
+ * fields of a request, and refuses what is wrong in them: `creation`, `replacement`, `mergePatchOf`, `jsonPatchOf`, `reversion`.
+ * The second decides: it is pure, and takes the state and the command to the one change to record, or to null when nothing
+ * changes. So the write path can decide again when another writer came first.
  */
 
-/**
- * How many properties an entity may have. Its ranges are written in one statement, and that has to be short, for it holds
- * back what can be read as of now: changing 1,000 takes 0.17 s, deleting 8,000 took 8 s.
- */
-export const MAX_PROPERTIES = 1_000;
+/** What every write carries that addresses its entity. `label` is what messages call the entity: its UUID, or type:key. */
+export type Intent = { label: string; conditions: Conditions; activity: Activity | null };
 
-/** What every write of an entity that is addressed carries; `said` is the caller's name for it. */
-export type Intent = { said: string; conditions: Conditions; activity: Activity | null };
-
-/** `POST /entities`: what is to be created. The id is made from (type, key), or new. */
+/** `POST /entities`: what to create. The id follows from (type, key); without a key it is new. */
 export type Creation = {
   id: string;
   type: string;
@@ -41,7 +38,7 @@ export type Creation = {
 };
 
 /**
- * What to create from the fields of a request.
+ * What to create, from the fields of a request.
  * @throws Refusal `invalid_property_name`
  */
 export function creation(
@@ -55,8 +52,8 @@ export function creation(
 }
 
 /**
- * Creates the entity, or revives it when its key belongs to a tombstone: then its ticks go on. The conditions are those of
- * a PUT to its key.
+ * Creates the entity. If the key belongs to a tombstone, it revives that entity, whose ticks go on. The conditions mean what
+ * they mean for a PUT to the key.
  * @throws Refusal `precondition_failed`, `entity_exists`
  */
 export function create(
@@ -78,8 +75,8 @@ export function create(
 export type Replacement = Intent & { address: Address; type: string; properties: JsonObject };
 
 /**
- * What to put from the fields of a request.
- * @throws Refusal `invalid_property_name`, `invalid_body` when the address says another type
+ * What to put, from the fields of a request.
+ * @throws Refusal `invalid_property_name`; `invalid_body` when the type is not that of the address
  */
 export function replacement(
   intent: Intent,
@@ -94,7 +91,8 @@ export function replacement(
 }
 
 /**
- * Replaces the entity's whole state, where `null` is a value; creates it when it is absent, revives it when deleted.
+ * Replaces the entity's whole state; `null` is a value here. Creates the entity when it is absent, revives it when it is
+ * deleted. Gives null when the state is the same already.
  * @throws Refusal `precondition_failed`, `type_mismatch`; `invalid_id` when nothing can be created under this id
  */
 export function put(current: Entity | undefined, wanted: Replacement): Change | null {
@@ -103,23 +101,23 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
   if (!current) {
     if (!address.named && !isFreshId(address.id)) {
       const message = 'creates nothing: only a UUID of version 4 or 7, or type:key, can be new';
-      throw Refusal.at('invalid_id', 'id', message, `${address.said} ${message}.`);
+      throw Refusal.at('invalid_id', 'id', message, `${address.label} ${message}.`);
     }
     const key = address.named?.key ?? null;
     return { id: address.id, type, key, expected: 0, op: 'created', set: bounded(properties), clear: [], activity };
   }
   if (current.type !== type) {
-    const detail = `Entity ${wanted.said} is a ${current.type}, and its type never changes.`;
+    const detail = `Entity ${wanted.label} is a ${current.type}, and its type never changes.`;
     throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
   }
   return current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
 }
 
-/** `PATCH /entities/:id`: `apply` makes the new properties from the current ones, which it leaves as they are. */
+/** `PATCH /entities/:id`: `apply` makes the new properties from the current ones, and does not change those. */
 export type Patch = Intent & { apply: (properties: JsonObject) => JsonObject };
 
 /**
- * What to patch by a merge patch (RFC 7396).
+ * A patch from a merge patch (RFC 7396) of the properties.
  * @throws Refusal `invalid_property_name`
  */
 export function mergePatchOf(intent: Intent, properties: JsonObject): Patch {
@@ -128,7 +126,7 @@ export function mergePatchOf(intent: Intent, properties: JsonObject): Patch {
 }
 
 /**
- * What to patch by a JSON Patch (RFC 6902).
+ * A patch from the body of a JSON Patch (RFC 6902).
  * @throws Refusal `invalid_body`, `unknown_field`, `invalid_property_name`
  */
 export function jsonPatchOf(intent: Intent, body: Json): Patch {
@@ -137,29 +135,29 @@ export function jsonPatchOf(intent: Intent, body: Json): Patch {
 }
 
 /**
- * Applies a patch. Gives null when nothing differs: a write that changes nothing is no tick. A stale condition is refused
- * even then.
+ * Applies a patch. Gives null when nothing differs, because a write that changes nothing makes no tick. A stale condition is
+ * refused all the same.
  * @throws Refusal `entity_not_found`, `entity_deleted`, `precondition_failed`, and what the patch throws
  */
 export function patch(current: Entity | undefined, wanted: Patch): Change | null {
-  const entity = living(current, wanted.said);
+  const entity = living(current, wanted.label);
   checkConditions(entity, wanted.conditions);
   return update(entity, wanted.apply(entity.properties), wanted.activity);
 }
 
 /**
- * `DELETE /entities/:id`: a tombstone, which ends the range of every property. Gives null when it is deleted already.
+ * `DELETE /entities/:id`: a tombstone, which ends the range of every property. Gives null when the entity is deleted already.
  * @throws Refusal `entity_not_found`, `precondition_failed`
  */
-export function remove(current: Entity | undefined, { said, conditions, activity }: Intent): Change | null {
-  const entity = existing(current, said);
+export function remove(current: Entity | undefined, { label, conditions, activity }: Intent): Change | null {
+  const entity = existing(current, label);
   checkConditions(entity, conditions);
   if (entity.deleted) return null;
   const { id, type, key, tick } = entity;
   return { id, type, key, expected: tick, op: 'deleted', set: {}, clear: Object.keys(entity.properties), activity };
 }
 
-/** The state that a restore brings back: as of the tick before the tombstone; of the living, none. */
+/** The point whose state a restore brings back: the tick before the tombstone. Null when the entity is alive. */
 export const beforeTombstone = (current: Entity): Point | null => (current.deleted ? { tick: current.tick - 1 } : null);
 
 /**
@@ -168,18 +166,18 @@ export const beforeTombstone = (current: Entity): Point | null => (current.delet
  * @throws Refusal `entity_not_found`, `precondition_failed`
  */
 export function restore(current: Entity | undefined, past: Past | undefined, wanted: Intent): Change | null {
-  const entity = existing(current, wanted.said);
+  const entity = existing(current, wanted.label);
   checkConditions(entity, wanted.conditions);
   if (!entity.deleted) return null;
-  const { properties } = begun(past, wanted.said, { tick: entity.tick - 1 });
+  const { properties } = begun(past, wanted.label, { tick: entity.tick - 1 });
   return revival(entity, properties, wanted.activity);
 }
 
-/** `POST /entities/:id/revert`: back to the state as of a point, whole or only the named properties of it. */
+/** `POST /entities/:id/revert`: back to the state as of a point. `properties` names what to revert; null reverts all of it. */
 export type Reversion = Intent & { to: Point; properties: readonly string[] | null };
 
 /**
- * What to revert from the fields of a request.
+ * What to revert, from the fields of a request.
  * @throws Refusal `invalid_property_name`
  */
 export function reversion(intent: Intent, to: Point, names: readonly string[] | undefined): Reversion {
@@ -189,19 +187,20 @@ export function reversion(intent: Intent, to: Point, names: readonly string[] | 
 }
 
 /**
- * Brings back the state as of a point, by a new tick; a deleted entity can be brought back whole.
+ * Brings back the state as of a point, by a new tick. A deleted entity can only be brought back whole. Gives null when nothing
+ * differs.
  * @param past the entity as of that point
  * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `precondition_failed`
  */
 export function revert(current: Entity | undefined, past: Past | undefined, wanted: Reversion): Change | null {
-  const { said, to, properties: names, activity } = wanted;
-  const entity = names ? living(current, said) : existing(current, said);
+  const { label, to, properties: names, activity } = wanted;
+  const entity = names ? living(current, label) : existing(current, label);
   checkConditions(entity, wanted.conditions);
-  const then = begun(past, said, to);
+  const then = begun(past, label, to);
   if (then.deleted) {
     throw new Refusal(
       'deleted_then',
-      `Entity ${said} was deleted as of ${pointText(to)}: there is no state to go back to.`,
+      `Entity ${label} was deleted as of ${pointText(to)}: there is no state to go back to.`,
       {
         members: { tick: then.tick },
       },
@@ -226,17 +225,17 @@ function update(entity: Entity, properties: JsonObject, activity: Activity | nul
   return { id, type, key, expected: tick, op: 'updated', ...changed, activity };
 }
 
-/** A tombstone holds no properties, so there is nothing to clear. */
+/** Revives a deleted entity. A tombstone holds no properties, so there is nothing to clear. */
 function revival({ id, type, key, tick }: Entity, properties: JsonObject, activity: Activity | null): Change {
   return { id, type, key, expected: tick, op: 'restored', set: bounded(properties), clear: [], activity };
 }
 
-/** @throws Refusal `entity_too_large` */
+/** The properties, if an entity may have as many. @throws Refusal `entity_too_large` */
 function bounded(properties: JsonObject): JsonObject {
   const count = Object.keys(properties).length;
   if (count <= MAX_PROPERTIES) return properties;
   throw new Refusal('entity_too_large', `The entity would have ${count} properties; it may have ${MAX_PROPERTIES}.`);
 }
 
-/** An activity that is recorded with the write that it comes with. */
+/** A new activity, to be recorded together with the write that carries it. */
 export const newActivity = (details: ActivityDetails): Activity => ({ id: newId(), details });

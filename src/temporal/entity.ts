@@ -1,9 +1,10 @@
 import type { JsonObject } from './json.js';
+import type { OPS } from './limits.js';
 import type { Difference } from './patch.js';
 import { type Point, pointText } from './point.js';
 import { Refusal } from './refusal.js';
 
-/** An entity as it stands; `tick` is the number of its last change, instants are RFC 3339 text with microseconds. */
+/** The state of an entity. `tick` is the number of its last change; instants are RFC 3339 text with microseconds. */
 export type Entity = {
   id: string;
   type: string;
@@ -15,22 +16,26 @@ export type Entity = {
   properties: JsonObject;
 };
 
-/** An entity as of a point; `tick` is null where it has no such tick, or had not begun at that instant. */
+/** An entity as of a point. `tick` is null when the entity has no such tick, or was not yet created at that instant. */
 export type Past<E = Entity> = E | { id: string; tick: null };
 
-export type Op = 'created' | 'updated' | 'deleted' | 'restored';
+/** What a tick did to its entity. */
+export type Op = (typeof OPS)[number];
 
-/** Who and why, as a caller says it. */
+/** Who makes a change, and why, as the caller says it. */
 export type ActivityDetails = {
   actor?: string | undefined;
   reason?: string | undefined;
   metadata?: JsonObject | undefined;
 };
 
-/** The activity of a write; without details it has been recorded before. */
+/** The activity of a write. Without details it was recorded before, and the write only names it. */
 export type Activity = { id: string; details: ActivityDetails | null };
 
-/** One change of one entity, to be applied if and only if the entity is at the expected tick (0: does not exist). */
+/**
+ * One change of one entity. The database applies it if and only if the entity is at the tick `expected` (compare and set); 0
+ * means that it does not exist.
+ */
 export type Change = Difference & {
   id: string;
   type: string;
@@ -40,17 +45,17 @@ export type Change = Difference & {
   activity: Activity | null;
 };
 
-/** The entity, dead or alive. @throws Refusal `entity_not_found` */
-export function existing<E>(current: E | undefined, said: string): E {
-  if (!current) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+/** The entity, alive or a tombstone. @throws Refusal `entity_not_found` */
+export function existing<E>(current: E | undefined, label: string): E {
+  if (!current) throw new Refusal('entity_not_found', `There is no entity ${label}.`);
   return current;
 }
 
-/** The entity, if it is there now. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
-export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, said: string): E {
-  const entity = existing(current, said);
+/** The entity, if it is alive. @throws Refusal `entity_not_found`, `entity_deleted` (with the tombstone's tick) */
+export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | undefined, label: string): E {
+  const entity = existing(current, label);
   if (entity.deleted) {
-    throw new Refusal('entity_deleted', `Entity ${said} was deleted at tick ${entity.tick}.`, {
+    throw new Refusal('entity_deleted', `Entity ${label} was deleted at tick ${entity.tick}.`, {
       members: { tick: entity.tick },
     });
   }
@@ -58,19 +63,19 @@ export function living<E extends Pick<Entity, 'deleted' | 'tick'>>(current: E | 
 }
 
 /**
- * The entity as of a point, dead or alive. What is said of an absence must not depend on what came later, or the answer
- * would change.
+ * The entity as of a point, alive or a tombstone. When it is absent then, the refusal must not depend on what came later:
+ * otherwise the answer to the same question would change.
  * @throws Refusal `entity_not_found`, `tick_not_found`
  */
 export function begun<P extends { tick: number | null }>(
   past: P | undefined,
-  said: string,
+  label: string,
   point: Point,
 ): Extract<P, { tick: number }> {
   if (past && hasTick(past)) return past;
   const then = pointText(point);
-  if (past && 'tick' in point) throw new Refusal('tick_not_found', `Entity ${said} has no tick ${then} yet.`);
-  throw new Refusal('entity_not_found', `There was no entity ${said} as of ${then}.`);
+  if (past && 'tick' in point) throw new Refusal('tick_not_found', `Entity ${label} has no tick ${then} yet.`);
+  throw new Refusal('entity_not_found', `There was no entity ${label} as of ${then}.`);
 }
 
 /** Whether an entity as of a point has a state there. */

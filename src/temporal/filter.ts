@@ -3,33 +3,35 @@ import { faultOfName } from './property-name.js';
 import { Refusal } from './refusal.js';
 
 /*
- * What is asked of properties: `where={"location": "Oakland", "age": {"gte": 30}}`. A plain value means equal, an object its
- * operators, and all must hold. A value of another JSON type than the operand's never matches, nor does one that is not set,
- * but for `exists`.
+ * Filters: `where={"location": "Oakland", "age": {"gte": 30}}`. A plain value means equality. An object holds operators. All
+ * conditions must hold. A value of another JSON type than the operand never matches. A property that is not set matches nothing
+ * but `exists`.
  */
 
 const OPERATORS = ['eq', 'ne', 'lt', 'lte', 'gt', 'gte', 'in', 'has', 'hasKey', 'exists'] as const;
 
 /**
- * - `eq`, `ne` equality of JSON values, as jsonb has it; `in` any of an array;
- * - `lt`, `lte`, `gt`, `gte` numbers by value, strings in C order (by their bytes in UTF-8);
- * - `has` an array with this element, `hasKey` an object with this name: where keys are the data ({"EUR": {…}}), `has` would
- *   have nothing to say;
- * - `exists` whether the property is set, be it to null.
+ * - `eq`, `ne`: equal or not, as jsonb compares values; `in`: equal to any of an array;
+ * - `lt`, `lte`, `gt`, `gte`: numbers by value, strings in C order (by their bytes in UTF-8);
+ * - `has`: an array with this element;
+ * - `hasKey`: an object with this name, for objects whose names are data, as in {"EUR": {…}};
+ * - `exists`: whether the property is set; null is set.
  */
 export type Operator = (typeof OPERATORS)[number];
 
 /** One thing that must hold of a property. */
 export type Predicate = { property: string; operator: Operator; operand: Json };
 
-/** What an index answers, of now and of any time. */
+/** The operators that an index answers, for the state now and for any time. */
 export const INDEXED: readonly Operator[] = ['eq', 'in', 'has', 'hasKey'];
 
-/** How many conditions there may be, and how many values in `in`: each is looked for, and looked at. */
-const MOST = { conditions: 20, values: 100 };
+/** How many conditions a filter may have, and how many values one `in`. The database looks for each, and checks what it finds. */
+const MAX_CONDITIONS = 20;
+const MAX_VALUES = 100;
 
 /**
- * Reads a filter from a parameter.
+ * Reads a filter from the text of a parameter.
+ * @param parameter its name, for the refusal
  * @throws Refusal `invalid_filter`, naming the parameter and the place in it
  */
 export function parseFilter(text: string, parameter: string): Predicate[] {
@@ -37,9 +39,9 @@ export function parseFilter(text: string, parameter: string): Predicate[] {
 }
 
 /**
- * Reads what properties are to have held at any time: by operators that an index answers, because others would have to
- * read everything that was ever recorded.
- * @throws Refusal `invalid_filter`
+ * Reads a filter of what properties held at any time. It takes only operators that an index answers: for the others the
+ * database would have to read everything that was ever recorded.
+ * @throws Refusal `invalid_filter`, also when it names no property
  */
 export function parseEverHad(text: string, parameter: string): Predicate[] {
   const conditions = predicatesOf(text, parameter, INDEXED);
@@ -48,16 +50,20 @@ export function parseEverHad(text: string, parameter: string): Predicate[] {
 }
 
 /**
- * How many values may be looked for where no type is named: in each type by itself, so of 1,500 types twenty conditions with sixty
- * values took longer than a statement may.
+ * How many values a filter may look for when the caller names no type. The hash of a value holds the type, so the database looks
+ * for each value once in each type. Of many types and many values that takes longer than a statement may.
  */
-const MOST_OF_ALL_TYPES = 10;
+const MAX_VALUES_OF_ALL_TYPES = 10;
 
-/** @throws Refusal `invalid_filter` when conditions look for more values than can be looked for in all types */
+/** Refuses conditions with more values than the database can look for in all types. @throws Refusal `invalid_filter` */
 export function refuseManyOfAllTypes(conditions: readonly Predicate[], parameter: string): void {
   const values = conditions.reduce((sum, { operand }) => sum + (Array.isArray(operand) ? operand.length : 1), 0);
-  if (values <= MOST_OF_ALL_TYPES) return;
-  throw invalid(parameter, [], `looks for ${values} values, more than ${MOST_OF_ALL_TYPES}, in all types: name a type`);
+  if (values <= MAX_VALUES_OF_ALL_TYPES) return;
+  throw invalid(
+    parameter,
+    [],
+    `looks for ${values} values, more than ${MAX_VALUES_OF_ALL_TYPES}, in all types: name a type`,
+  );
 }
 
 function predicatesOf(text: string, parameter: string, allowed: readonly Operator[]): Predicate[] {
@@ -74,8 +80,8 @@ function predicatesOf(text: string, parameter: string, allowed: readonly Operato
       ? operationsOf(property, wanted, parameter, allowed)
       : [{ property, operator: 'eq' as const, operand: wanted }];
   });
-  if (conditions.length > MOST.conditions) {
-    throw invalid(parameter, [], `has ${conditions.length} conditions, more than ${MOST.conditions}`);
+  if (conditions.length > MAX_CONDITIONS) {
+    throw invalid(parameter, [], `has ${conditions.length} conditions, more than ${MAX_CONDITIONS}`);
   }
   return conditions;
 }
@@ -107,7 +113,7 @@ function operationsOf(
 function faultOfOperand(operator: Operator, operand: Json): string | null {
   switch (operator) {
     case 'ne':
-      // Only null is of its type.
+      // No other value has the type of null, and one of another type never matches.
       return operand === null ? 'null matches nothing: values of another type never match' : null;
     case 'lt':
     case 'lte':
@@ -116,7 +122,7 @@ function faultOfOperand(operator: Operator, operand: Json): string | null {
       return typeof operand === 'number' || typeof operand === 'string' ? null : 'must be a number or a string';
     case 'in':
       if (!Array.isArray(operand)) return 'must be an array';
-      return operand.length > MOST.values ? `has ${operand.length} values, more than ${MOST.values}` : null;
+      return operand.length > MAX_VALUES ? `has ${operand.length} values, more than ${MAX_VALUES}` : null;
     case 'hasKey':
       return typeof operand === 'string' ? null : 'must be a string';
     case 'exists':

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject, jsonEqual, MAX_DEPTH, pointer } from './json.js';
+import { MAX_ENTITY_BYTES } from './limits.js';
 import { faultOfName } from './property-name.js';
 import { type Fault, Refusal, type RefusalCode } from './refusal.js';
 
@@ -10,41 +11,50 @@ import { type Fault, Refusal, type RefusalCode } from './refusal.js';
  *   `__proto__` from values, answers `replace /a/-` and `replace /a/01` with success and changes nothing, lets
  *   `remove /a/length` take the first item, and finds the target of a `move` before the removal instead of after it,
  * - immutable-json-patch 6.0.3 fails 13 cases of the standard's test file and changes the prototype,
- * - fast-json-patch 3.1.1 refuses `__proto__` or, told not to, changes the prototype; 3,000 `move`s in a document of
- *   20,000 items took it 7 s, because it clones the document for each,
+ * - fast-json-patch 3.1.1 refuses `__proto__` or, told not to, changes the prototype. It clones the document for each `move`,
+ *   so many of them in a large document take seconds (src/guide/figures.md),
  * - all three take `toString` for a member of every object, and move an array's first item past its end.
- * Renaming such members before and after cures the first kind only, at a walk through the whole entity. With every path
- * resolved before the library sees it, nothing would be left to it but a splice and an assignment.
+ * One could rename such members before and after. That cures the prototype only, and costs a walk through the whole entity. One
+ * could resolve every path before the library sees it. Then nothing would be left to the library but a splice and an
+ * assignment.
  */
 
-/** Where a value is, by the reference tokens (RFC 6901) after `/properties`: those of what holds it, and its own. */
+/**
+ * Where a value is, in the reference tokens (RFC 6901) after `/properties`. `within` leads to the object or array that holds the
+ * value; `name` is its member or index there.
+ */
 type Location = { within: readonly string[]; name: string };
 
-/** One operation that has been read; the value of a `path` or `from` is still to be found. */
+/** One operation whose form has been checked. Whether its `path` and `from` exist is checked when it is applied. */
 type Operation =
   | { op: 'add' | 'replace' | 'test'; path: Location; value: Json }
   | { op: 'remove'; path: Location }
   | { op: 'move' | 'copy'; path: Location; from: Location };
 
-/** How long what all copies of one patch copy may be as JSON: as long as an entity. 40 doublings make 2^40 values. */
-export const MAX_COPIED = 8 * 1024 * 1024;
+/**
+ * How much JSON text the `copy` operations of one patch may copy together, in UTF-16 code units: as much as an entity may
+ * hold. Without a bound, 40 operations that each double a value would make 2^40 of it.
+ */
+export const MAX_COPIED = MAX_ENTITY_BYTES;
 
 /**
- * How many items of arrays all operations of one patch may shift. Without a bound, a body of 1 MiB took 10 s to insert into
- * an array of 2,800,000 items, which is what fits into an entity. No body of 1 MiB gets there in arrays of up to 30,000.
+ * How many items of arrays all operations of one patch may shift. An insertion shifts the items behind it; without a bound, a
+ * body of the largest size (MAX_BODY_BYTES of app.ts) would take seconds on the largest array that an entity can hold. In arrays
+ * of up to 30,000 items no body reaches the bound.
  */
 export const MAX_SHIFTED = 2 ** 30;
 
-/** The levels of a body that are around the value of a property: the body, and its `properties`. */
+/** How many levels of a body are around the value of a property: the body itself, and its `properties`. */
 const LEVELS_AROUND = 2;
 
-/** What can be wrong with a body, in the order in which it is told. */
+/** What can be wrong with a body. When there are faults of several kinds, the caller is told of the first kind here. */
 const FAULT_CODES = ['unknown_field', 'invalid_body', 'invalid_property_name'] as const;
 type FaultCode = (typeof FAULT_CODES)[number];
 type Faults = Record<FaultCode, Fault[]>;
 
 /**
- * Reads the body of a JSON Patch. Members that RFC 6902 would ignore are refused: they are mostly slips of the pen.
+ * Reads the body of a JSON Patch. RFC 6902 would ignore unknown members; they are refused here, because most are slips of the
+ * pen.
  * @throws Refusal `unknown_field`, `invalid_body`, `invalid_property_name`
  */
 export function operationsOf(body: Json): Operation[] {
@@ -109,7 +119,7 @@ function operationOf(item: Json, index: number, faults: Faults): Operation | und
       break;
     }
     default:
-      // Nobody knows what else such an operation takes.
+      // Which members an unknown operation takes is unknown, too: so none of them is a fault.
       members.clear();
       if (op !== undefined) refuse('invalid_body', ['op'], 'must be add, remove, replace, move, copy or test');
       return undefined;
@@ -122,7 +132,7 @@ function operationOf(item: Json, index: number, faults: Faults): Operation | und
   return operation;
 }
 
-/** Reads an RFC 6901 JSON Pointer to a property or into one. */
+/** Reads an RFC 6901 JSON Pointer to a property, or to a place inside its value. */
 function locationOf(text: Json): { location: Location } | { fault: string } {
   if (typeof text !== 'string') return { fault: 'must be a string: a JSON Pointer' };
   if (/~(?![01])/.test(text)) return { fault: 'is no JSON Pointer: a ~ is written ~0, and a / in a name ~1' };
@@ -131,30 +141,31 @@ function locationOf(text: Json): { location: Location } | { fault: string } {
   return { location: { within: tokens.slice(2, -1), name: tokens.at(-1) ?? '' } };
 }
 
-/** An array or object that operations go into. Only those are copied. */
+/** A copy of an array or object, which operations may change in place. Only what an operation goes into is copied. */
 type Holder = Draft[] | Map<string, Draft>;
+/** A value while a patch is applied: JSON, of which some parts may be copies. */
 type Draft = Json | Holder;
 
 /**
- * The properties after all operations, in their order; one that cannot be done undoes the others. Neither the properties
- * nor the operations are changed, though the result shares with them what no operation went into.
+ * The properties after all operations, applied in their order. If one cannot be applied, none is. Neither the properties nor
+ * the operations are changed, but the result shares with them what no operation went into.
  *
- * Names are only ever own members, so `__proto__` and `constructor` are data and `toString` is not there. Levels are
- * counted where values come in and, for what was moved, at the end: what is too deep only in between does no harm.
+ * Only own members count, so `__proto__` and `constructor` are data and `toString` does not exist. The depth of a value is
+ * checked where the value comes in; of what was moved, at the end. A value that is too deep only in between does no harm.
  * @throws Refusal `patch_test_failed`, `patch_not_applicable`, `nested_too_deep`, `entity_too_large`
  */
 export function applyJsonPatch(properties: JsonObject, operations: readonly Operation[]): JsonObject {
-  // Objects are maps until the end. Members of any name can be set, and each in the same time: adding and deleting names
-  // such as 4000000 turns an object of 900,000 such names from one inner form into the other, 10 ms each time.
+  // Objects are maps until the end: a map takes any name, and every change of it takes the same time. V8 keeps an object of many
+  // numeric names (4000000) in one of two forms, and may convert all of it on a single addition or deletion.
   const result = new Map<string, Draft>(Object.entries(properties));
-  // Arrays that were copied to be changed in place: one copy for each item that is added would take too long.
+  // Arrays that are copies already, and may be changed in place: a copy for each added item would take too long.
   const opened = new Set<Draft>();
   const movedTo = new Map<string, number>();
   let copied = 0;
   let shifted = 0;
 
   const isOpen = (draft: Draft): draft is Holder => draft instanceof Map || opened.has(draft);
-  /** What a draft is as JSON; to be asked only of what is not too deep. */
+  /** A draft as JSON. It recurses, so the caller must know that the draft is not too deep. */
   const settle = (draft: Draft): Json => {
     if (!isOpen(draft)) return draft;
     return Array.isArray(draft) ? draft.map(settle) : settleMembers(draft);
@@ -166,7 +177,7 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
     const refuse = (code: RefusalCode, message: string, member: 'path' | 'from' = 'path') =>
       refusal(code, [{ path: pointer([index, member]), message }]);
 
-    /** The object or array that holds a location, opened together with all that it is in. */
+    /** The object or array that holds a location. It and everything around it become copies that may be changed. */
     const holderOf = ({ within }: Location, member?: 'from'): Holder => {
       let holder: Holder = result;
       for (const token of within) {
@@ -223,7 +234,7 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
 
     switch (operation.op) {
       case 'test': {
-        // Cheap however large the entity is: what is equal is no larger than the body, and what is not is the last.
+        // Cheap however large the entity is: an equal value is no larger than the body, and an unequal one ends the patch.
         const value = valueAt(result, operation.path);
         if (value === undefined || isDeeper(value, MAX_DEPTH) || !jsonEqual(settle(value), operation.value)) {
           throw refuse('patch_test_failed', 'does not have this value');
@@ -276,12 +287,14 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
 
 const TOO_DEEP = ['nested_too_deep', `more than ${MAX_DEPTH} levels of nesting`] as const;
 
+/** A refusal with all its places; the first of them becomes its sentence. */
 function refusal(code: RefusalCode, errors: Fault[]): Refusal {
   const [first] = errors;
   const place = first && first.path !== '' ? `${first.path}: ` : '';
   return new Refusal(code, `${place}${first?.message}.`, { errors });
 }
 
+/** The value at a location, if there is one. */
 function valueAt(root: Draft, { within, name }: Location): Draft | undefined {
   let holder: Draft | undefined = root;
   for (const token of within) holder = memberOf(holder, token);
@@ -298,7 +311,7 @@ function memberOf(holder: Draft | undefined, name: string): Draft | undefined {
   return isObject(holder) && Object.hasOwn(holder, name) ? holder[name] : undefined;
 }
 
-/** Puts a value where a member or item is. */
+/** Puts a value in the place of a member or item. */
 function place(holder: Holder, name: string, value: Draft): void {
   if (Array.isArray(holder)) holder[Number(name)] = value;
   else holder.set(name, value);
@@ -315,7 +328,7 @@ function isInside({ within }: Location, other: Location): boolean {
   return tokens.every((token, at) => token === within[at]);
 }
 
-/** Whether more objects and arrays are inside one another than these; looks no deeper. */
+/** Whether objects and arrays are nested deeper than this many levels. It looks no deeper, so any value is safe. */
 function isDeeper(value: Draft, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (levels <= 0) return true;

@@ -1,13 +1,14 @@
+/** A JSON value, as JSON.parse makes it. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 
 export type JsonObject = { [name: string]: Json };
 
 /**
- * Where and why a text is not JSON we can keep exactly.
+ * Where and why a text is not JSON that the service can keep exactly.
  *
- * `path` is an RFC 6901 JSON Pointer ('' = the whole document) to the value at fault; for a name that cannot be stored
- * it is the object that holds the name, so that a path is itself always text that can be stored and sent. `detail` is
- * one short sentence that repeats little or nothing of the input.
+ * `path` is an RFC 6901 JSON Pointer ('' = the whole document) to the value at fault. For a name that cannot be stored it is the
+ * object that holds the name, so a path is always text that can itself be stored and sent. `detail` is one short sentence that
+ * repeats little or nothing of the input.
  */
 type JsonFault = {
   code: 'malformed_json' | 'number_not_exact' | 'text_not_storable' | 'duplicate_name' | 'nested_too_deep';
@@ -16,24 +17,24 @@ type JsonFault = {
 };
 
 /**
- * How many objects and arrays may be inside one another. Later steps recurse: JSON.stringify gives up between 3,000 and
- * 5,000 levels and PostgreSQL's own parser at its max_stack_depth, also in the thousands. No entity is a hundred deep,
- * and with this bound nothing behind readJson has to defend its stack.
+ * How many levels of objects and arrays a text may have. What comes after readJson recurses: JSON.stringify gives up at some
+ * thousand levels, and so does PostgreSQL's parser, at its max_stack_depth. No real entity has a hundred levels. With this bound
+ * nothing behind readJson has to defend its stack.
  */
 export const MAX_DEPTH = 100;
 
 /**
- * Reads a JSON text (RFC 8259), refusing what could not be given back exactly as it was written. Never throws, takes
- * time in proportion to the text, and does not recurse.
+ * Reads a JSON text (RFC 8259). It refuses what the service could not give back exactly as it was written. It never throws,
+ * takes time in proportion to the text, and does not recurse.
  *
- * The value is what JSON.parse makes; `__proto__` and `constructor` are names like any other. The fault is
- * - `malformed_json`: not JSON at all; the path is '' and the detail says the line and column. It goes before all others,
+ * The value is what JSON.parse makes; `__proto__` and `constructor` are names like any other. A text that is not JSON has the
+ * fault `malformed_json`: its path is '', and its detail says the line and column. Otherwise the fault is the first in the
+ * document of
  * - `number_not_exact`: a number whose decimal value is not that of `String(Number(token))`, such as 1e400 or 2^53+1,
  * - `text_not_storable`: a string or name with U+0000 or a lone surrogate, which PostgreSQL's text and jsonb refuse
  *   (and RFC 7493, I-JSON, section 2.1 forbids the latter),
  * - `duplicate_name`: a name twice in one object (RFC 7493, section 2.3), compared after unescaping,
- * - `nested_too_deep`: more than MAX_DEPTH levels,
- * whichever comes first in the document.
+ * - `nested_too_deep`: more than MAX_DEPTH levels.
  */
 export function readJson(text: string): { value: Json } | { fault: JsonFault } {
   let value: Json;
@@ -47,12 +48,12 @@ export function readJson(text: string): { value: Json } | { fault: JsonFault } {
   return fault === undefined ? { value } : { fault };
 }
 
-/** The RFC 6901 JSON Pointer made of raw reference tokens: names as they are and array indexes. */
+/** The RFC 6901 JSON Pointer of reference tokens: names, not yet escaped, and indexes of arrays. */
 export function pointer(tokens: readonly (string | number)[]): string {
   return tokens.map((token) => `/${String(token).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
-/** Whether the value is a plain object: not null, not an array, not an instance of some class. */
+/** Whether a value is a plain object: not null, not an array, not an instance of some class. */
 export function isObject(value: unknown): value is JsonObject {
   if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
@@ -60,8 +61,8 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /**
- * Equality as PostgreSQL's jsonb sees it: the order of members is nothing, 1.0 = 1, -0 = 0. Only own members count, so
- * `__proto__` and `constructor` are data. `undefined`, the value that is not there, equals only itself.
+ * Equality as PostgreSQL's jsonb sees it: the order of members does not matter, 1.0 = 1, -0 = 0. Only own members count, so
+ * `__proto__` and `constructor` are data. `undefined` stands for no value, and equals only itself.
  */
 export function jsonEqual(a: Json | undefined, b: Json | undefined): boolean {
   if (a === b) return true;
@@ -74,7 +75,7 @@ export function jsonEqual(a: Json | undefined, b: Json | undefined): boolean {
   return names.every((name) => Object.hasOwn(b, name) && jsonEqual(a[name], b[name]));
 }
 
-/** The number of characters PostgreSQL's char_length counts: code points, where `length` counts UTF-16 units. */
+/** The length of a text in code points, as PostgreSQL's char_length counts; `length` counts UTF-16 code units. */
 export function characters(text: string): number {
   let count = 0;
   for (let at = 0; at < text.length; at += 1) {
@@ -97,21 +98,21 @@ const LETTER_U = 0x75;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** An open object with the names seen in it, or an open array; and the reference token of what is being read in it. */
+/** An open object, with the names seen in it, or an open array. `token` is the reference token of what is being read inside. */
 type Level = { names: Set<string> | undefined; token: string | number };
 
 /**
- * The first fault of a text that JSON.parse has accepted, so that no grammar needs to be checked here.
+ * The first fault of a text. JSON.parse has accepted the text before, so the grammar needs no check here.
  *
- * Why not lossless-json 4.3, which parses once: it lets a duplicate name pass unseen when the values are equal, gives its
- * callbacks no path, overflows the stack at 5,000 levels, and without any of these checks took 4.4 to 6.6 times as long
- * as JSON.parse alone for bodies of 1 KB, where readJson takes 2.7 to 4 times as long.
+ * Why not lossless-json 4.3, which parses only once: it lets a duplicate name pass when the values are equal, gives its
+ * callbacks no path, and overflows the stack at some thousand levels. Even without these checks it took longer than readJson
+ * (src/guide/figures.md).
  */
 function firstFault(text: string): JsonFault | undefined {
   const levels: Level[] = [];
   let level: Level | undefined;
   let nameIsNext = false;
-  // Lone surrogates may be written raw or by \u escapes; only then do strings have to be looked into.
+  // A lone surrogate stands in a string raw or as a \u escape. Only strings with one of these have to be looked into.
   const rawSurrogates = !text.isWellFormed();
   const path = () => pointer(levels.map(({ token }) => token));
 
@@ -167,13 +168,13 @@ function firstFault(text: string): JsonFault | undefined {
     } else if (code === MINUS || (code >= DIGIT_0 && code <= DIGIT_9)) {
       const start = at;
       let exponent = false;
-      // The | 0x20 makes e of E; the loop stops before what may follow a number: white space, a comma, a closing bracket.
+      // The | 0x20 turns E into e. The loop stops before what may follow a number: white space, a comma, a closing bracket.
       for (; at + 1 < text.length; at += 1) {
         const next = text.charCodeAt(at + 1);
         if (next <= 0x20 || next === COMMA || next === CLOSE_ARRAY || next === CLOSE_OBJECT) break;
         if ((next | 0x20) === LETTER_E) exponent = true;
       }
-      // A double keeps any 15 digits, and so few characters without an exponent are never out of its range.
+      // A double keeps any 15 digits exactly, and a token of at most 15 characters without an exponent is never out of its range.
       if (!exponent && at - start < 15) continue;
       const token = text.slice(start, at + 1);
       if (!isExact(token)) return { code: 'number_not_exact', path: path(), detail: notExact(token) };
@@ -182,7 +183,7 @@ function firstFault(text: string): JsonFault | undefined {
   return undefined;
 }
 
-/** What of a string PostgreSQL cannot keep: neither text nor jsonb holds U+0000, and UTF-8 has no surrogates. */
+/** What PostgreSQL cannot keep of a string, if anything: neither text nor jsonb holds U+0000, and UTF-8 has no surrogates. */
 function notStorable(string: string): string | undefined {
   if (string.includes('\0')) return 'U+0000, which cannot be stored';
   if (!string.isWellFormed()) return 'half of a surrogate pair, which cannot be stored';
@@ -197,16 +198,16 @@ function notExact(token: string): string {
 }
 
 /**
- * Whether the double nearest to a token is written with the same decimal value. Comparing significant digits is enough:
- * rounding to a double that is neither 0 nor Infinity never moves a value tenfold, so equal digits have equal exponents,
- * and an exponent of a million digits need not be read.
+ * Whether the double nearest to a token has the decimal value of the token. It is enough to compare the significant digits:
+ * rounding to a double that is neither 0 nor Infinity never moves a value tenfold, so equal digits imply equal exponents. So an
+ * exponent of a million digits need not be read.
  */
 function isExact(token: string): boolean {
   const kept = Number(token);
   return Number.isFinite(kept) && significantDigits(token) === significantDigits(String(kept));
 }
 
-/** The digits from the first to the last that is not 0; none for zero. By loops: /0+$/ is quadratic on 1000…0001. */
+/** The digits from the first to the last that is not 0; none for zero. Loops, because /0+$/ takes quadratic time on 1000…0001. */
 function significantDigits(token: string): string {
   const e = token.search(/e/i);
   const digits = token.slice(token.startsWith('-') ? 1 : 0, e === -1 ? undefined : e).replace('.', '');
@@ -217,12 +218,12 @@ function significantDigits(token: string): string {
   return digits.slice(start, end);
 }
 
-/** What the grammar asks for next, in the words of the message. */
+/** What the grammar expects next, in the words of the message. */
 type Due = 'a value' | 'a value or ]' | 'a name' | 'a name or }' | ':' | ', or ]' | ', or }' | 'the end of the text';
 
 /**
- * Where a text that JSON.parse has refused stops being JSON. V8's own messages differ between versions, do not always say
- * where, and quote the body.
+ * Where a text stops being JSON that JSON.parse has refused. The messages of V8 will not do: they differ between versions, do not
+ * always say where, and quote the body.
  */
 function whyMalformed(text: string): string {
   const closings: (']' | '}')[] = [];
@@ -271,7 +272,7 @@ function isSpace(code: number): boolean {
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;
 const WHOLE_NUMBER = new RegExp(`^(?:${NUMBER.source})$`);
 
-/** Where the string, number, true, false or null at this place ends, or else which character of it is wrong. */
+/** Where the string, number, true, false or null at this place ends, or which character of it is wrong. */
 function readToken(text: string, at: number): { end: number } | { bad: number } {
   const char = text[at] ?? '';
   if (char === '"') return readString(text, at);
@@ -283,7 +284,8 @@ function readToken(text: string, at: number): { end: number } | { bad: number } 
   }
   NUMBER.lastIndex = at;
   const end = NUMBER.test(text) ? NUMBER.lastIndex : at;
-  // One digit more makes a number of what was cut off after its sign, point or e, which at most two characters are.
+  // A text that was cut off after the sign, the point or the e of a number becomes a number by one more digit. What is left over
+  // then is at most two characters (`e-`).
   if (text.length - end <= 2 && WHOLE_NUMBER.test(`${text.slice(at)}0`)) return { bad: text.length };
   return end === at ? { bad: at } : { end };
 }

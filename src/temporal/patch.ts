@@ -1,16 +1,18 @@
 import { isObject, type Json, type JsonObject, jsonEqual } from './json.js';
 
 /**
- * JSON Merge Patch, RFC 7396 section 2, at full depth: `null` removes, objects merge, anything else replaces.
- * Built from entries, because assigning to a name such as `__proto__` would not make a member of it; the npm package
- * json-merge-patch drops every member after one of those names.
+ * JSON Merge Patch, RFC 7396 section 2, at full depth: `null` removes, objects merge, anything else replaces. Neither argument
+ * is changed.
+ *
+ * The result is built from entries, because an assignment to a name such as `__proto__` makes no member. The npm package
+ * json-merge-patch drops every member after such a name.
  */
 export function mergePatch(target: Json | undefined, patch: Json): Json {
   if (!isObject(patch)) return patch;
   return mergeObject(isObject(target) ? target : {}, patch);
 }
 
-/** The same where both sides are known to be objects, as an entity's properties are. */
+/** Merges a patch into an object, as `mergePatch` does; properties are always objects. */
 export function mergeObject(target: JsonObject, patch: JsonObject): JsonObject {
   const merged = new Map(Object.entries(target));
   for (const [name, value] of Object.entries(patch)) {
@@ -23,7 +25,7 @@ export function mergeObject(target: JsonObject, patch: JsonObject): JsonObject {
 /** What leads from one state of the properties to another: the values to set and the names to clear. */
 export type Difference = { set: JsonObject; clear: string[] };
 
-/** The properties that differ, whole values at a time: a property is what keeps a history, not its members. */
+/** The properties that differ between two states, with their whole values: properties have a history, their members have none. */
 export function difference(from: JsonObject, to: JsonObject): Difference {
   const before = new Map(Object.entries(from));
   const set = Object.entries(to).filter(([name, value]) => !jsonEqual(before.get(name), value));
@@ -31,12 +33,12 @@ export function difference(from: JsonObject, to: JsonObject): Difference {
   return { set: Object.fromEntries(set), clear };
 }
 
-/** What becomes of one property; on the side on which it is not set it has no value. */
+/** What becomes of one property; undefined on the side on which it is not set. */
 export type PropertyChange = { property: string; from: Json | undefined; to: Json | undefined };
 
 /**
- * What a difference does to each property of a state. In the order in which jsonb keeps names, and the history tells them:
- * by their length in bytes, then by their bytes.
+ * What a difference does to each property of a state. The order is that of the history, which is that of names in jsonb: by
+ * their length in bytes, then by their bytes.
  */
 export function changesOf({ set, clear }: Difference, before: JsonObject): PropertyChange[] {
   const was = new Map(Object.entries(before));

@@ -1,19 +1,20 @@
 import { Refusal } from './refusal.js';
 
-/** A point in an entity's past: one of its ticks, or an instant as RFC 3339 text, kept as text so no digit is lost. */
+/** A point in an entity's past: one of its ticks, or an instant. The instant stays RFC 3339 text, so that no digit is lost. */
 export type Point = { tick: number } | { instant: string };
 
-/** A point as text, as it is said in answers. */
+/** A point as answers show it. */
 export const pointText = (point: Point): string => ('tick' in point ? String(point.tick) : point.instant);
 
-/** Beyond what a clock can reach: PostgreSQL keeps ticks as integers. */
+/** The last tick that a clock can reach: PostgreSQL keeps ticks as `integer`. */
 export const LAST_TICK = 2 ** 31 - 1;
 const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):(\d\d))$/i;
 const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such as 2016-08-19T00:00:00.000000Z';
 
 /**
- * Reads `asOf`, `from` and `to`. Only digits is a tick; anything else must be a whole RFC 3339 instant (section 5.6)
- * before PostgreSQL sees it, because PostgreSQL would also take `now`, `infinity` and `:60`, and round nanoseconds.
+ * Reads `asOf`, `from` and `to`. Digits alone are a tick. Anything else must be a whole RFC 3339 instant (section 5.6). That is
+ * checked here, because PostgreSQL would also take `now`, `infinity` and `:60`, and would round nanoseconds. A tick beyond
+ * LAST_TICK becomes LAST_TICK, which no entity has.
  * @throws Refusal `invalid_as_of`, naming the parameter
  */
 export function parsePoint(text: string, parameter: string): Point {
@@ -22,7 +23,6 @@ export function parsePoint(text: string, parameter: string): Point {
   if (/^\d+$/.test(text)) {
     const tick = Number(text);
     if (tick < 1) throw refuse('is no tick: ticks count from 1');
-    // The entity answers that it has no such tick.
     return { tick: Math.min(tick, LAST_TICK) };
   }
   // A `+` that was not percent-encoded arrives as a space.
@@ -53,10 +53,10 @@ export function isInstant(text: string): boolean {
   }
 }
 
-/** Whether one instant lies before another, both RFC 3339 text that `parsePoint` took or an answer shows. */
+/** Whether one instant lies before another. Both are RFC 3339 text, as `parsePoint` takes it and answers show it. */
 export const isBefore = (instant: string, other: string): boolean => microseconds(instant) < microseconds(other);
 
-/** Microseconds since 1970. A number would be exact from 1684 to 2255 only. */
+/** The microseconds of an instant since 1970. A bigint, because a number would be exact from 1684 to 2255 only. */
 export function microseconds(instant: string): bigint {
   const fraction = /\.(\d+)/.exec(instant)?.[1] ?? '';
   return BigInt(Date.parse(instant)) * 1000n + BigInt(fraction.padEnd(6, '0').slice(3));

@@ -1,11 +1,10 @@
 import { characters, type JsonObject, pointer } from './json.js';
+import { MAX_NAME_LENGTH } from './limits.js';
 import { type Fault, Refusal } from './refusal.js';
 
-export const MAX_NAME_LENGTH = 256;
-
 /**
- * What is wrong with a property's name. It has 1 to 256 characters and is not `.` or `..`, which URL parsers take out of
- * a path.
+ * What is wrong with a property's name; null when nothing is. A name has 1 to MAX_NAME_LENGTH characters that PostgreSQL can
+ * keep. It is not `.` or `..`, because URL parsers take those out of a path.
  */
 export function faultOfName(name: string): string | null {
   if (name === '') return 'A property needs a name';
@@ -16,16 +15,17 @@ export function faultOfName(name: string): string | null {
   return null;
 }
 
-/** The same with the place of the name in the request. */
+/** What is wrong with a property's name, with its place in the request, as `Refusal` takes it. */
 export function faultsOfName(name: string, place: readonly (string | number)[]): Fault[] {
   const message = faultOfName(name);
   return message === null ? [] : [{ path: pointer(place), message }];
 }
 
+/** The refusal of names; the first fault becomes its sentence. */
 export const invalidNames = (errors: Fault[]): Refusal =>
   new Refusal('invalid_property_name', `${errors[0]?.message}.`, { errors });
 
-/** @throws Refusal `invalid_property_name` */
+/** Refuses a body whose `properties` have names that no property can have. @throws Refusal `invalid_property_name` */
 export function refuseBadNames(properties: JsonObject): void {
   const errors = Object.keys(properties).flatMap((name) => faultsOfName(name, ['properties', name]));
   if (errors.length > 0) throw invalidNames(errors);

@@ -1,4 +1,4 @@
-/** Why the service says no. Each code is stable: callers branch on it, and `http/problems.ts` gives each its status. */
+/** Why the service says no. Each code is stable: callers branch on it, and `http/protocol/problems.ts` gives each its status. */
 export type RefusalCode =
   | 'malformed_json'
   | 'number_not_exact'
@@ -46,24 +46,27 @@ export type RefusalCode =
 /** One place in a request that is wrong; `path` is an RFC 6901 pointer into the body, or the name of a parameter. */
 export type Fault = { path: string; message: string };
 
-/** What a refusal says beside its sentence: where in the request, and members of its own (RFC 9457 section 3.2). */
+/** What a refusal says beside its sentence: the places in the request, and extension members (RFC 9457 section 3.2). */
 export type RefusalNotes = {
   errors?: Fault[];
   members?: Record<string, string | number>;
-  /** In how many seconds it makes sense to ask again, where that is known. */
+  /** In how many seconds the caller can ask again, where that is known. */
   retryAfter?: number;
   cause?: unknown;
 };
 
-/** @param message what is wrong with the cursor */
+/**
+ * The refusal of a cursor.
+ * @param message what is wrong with the cursor, to be read after its name
+ */
 export const invalidCursor = (message = 'is not one that this service gave'): Refusal =>
   Refusal.at('invalid_cursor', 'cursor', message);
 
-/** `asOf is no tick.`, but `/type: is not friend.`: after a pointer a colon keeps the sentence apart. */
+/** Joins place and message: `asOf is no tick.`, but `/type: is not friend.`, because a pointer needs a colon after it. */
 const sentence = (path: string, message: string): string =>
   `${path}${path === '' ? '' : path.startsWith('/') ? ': ' : ' '}${message}.`;
 
-/** A refusal: thrown wherever it is found, turned into a problem+json at the edge. Nothing of the request is kept. */
+/** A "no" with a stable code. Whoever finds the reason throws it; the edge makes a problem+json of it. A refused request leaves no trace. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly code: RefusalCode;

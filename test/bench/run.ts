@@ -1,6 +1,6 @@
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -277,6 +277,7 @@ async function versionOf(databaseUrl: string): Promise<string> {
 
 async function record(): Promise<void> {
   const given = process.argv.slice(2).join(' ');
+  const file = join(root, 'src/guide/figures.md');
   const page = figuresPage(
     {
       date: new Date().toISOString().slice(0, 10),
@@ -287,8 +288,9 @@ async function record(): Promise<void> {
       command: `npm run bench -- ${given}`,
     },
     tables,
+    await readFile(file, 'utf8'),
   );
-  await writeFile(join(root, 'src/guide/figures.md'), page);
+  await writeFile(file, page);
 }
 
 function median(numbers: readonly number[]): number {

@@ -2,7 +2,7 @@ import type postgres from 'postgres';
 
 /** Everything the migrations made, as text that only changes when the schema does: one line or block for each object. */
 export async function dumpCatalogue(sql: postgres.Sql): Promise<string> {
-  // Names are written with their schema unless the search path finds them: with an empty one all are.
+  // PostgreSQL leaves the schema out of a name that the search path finds. With an empty search path every name has its schema.
   const rows = await sql.begin(async (tx) => {
     await tx`SET LOCAL search_path = ''`;
     return tx<{ line: string }[]>`

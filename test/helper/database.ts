@@ -5,7 +5,7 @@ import { openStorage } from '../../src/storage/open.js';
 import type { Storage } from '../../src/storage/storage.js';
 import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
 
-/** Why a test that prepares transactions cannot be run on this server, if it cannot: by itself PostgreSQL allows none. */
+/** Why a test that prepares transactions cannot run on this server; false if it can. By default PostgreSQL allows none. */
 export async function cannotPrepare(sql: postgres.Sql): Promise<string | false> {
   const [row] = await sql<{ most: number }[]>`SELECT current_setting('max_prepared_transactions')::int AS most`;
   return row?.most === 0 && 'max_prepared_transactions is 0 on this server';
@@ -13,7 +13,7 @@ export async function cannotPrepare(sql: postgres.Sql): Promise<string | false> 
 
 export type TestDatabase = { url: string; storage: Storage; sql: postgres.Sql };
 
-/** A database of the file's own, cloned from the migrated template (or empty), gone when the test ends. */
+/** A database for one test file, cloned from the migrated template (or another one). It is dropped when the test ends. */
 export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDatabase> {
   const server = await serverUrl();
   const name = `test_${randomBytes(6).toString('hex')}`;

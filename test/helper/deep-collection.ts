@@ -1,8 +1,8 @@
 import type postgres from 'postgres';
 
 /*
- * A collection with a past, put into the tables as the write function would have, but all at once and with the indexes made
- * afterwards: a hundred thousand entities with fifty versions would take an hour otherwise.
+ * A collection with a past. The rows are those that the write function would have made. They are inserted all at once, and the
+ * indexes are made afterwards, because a hundred thousand entities with fifty versions would take far too long one by one.
  */
 
 export const VERSIONS = 50;
@@ -10,17 +10,19 @@ const PERIOD = 10;
 const BEGAN = '2016-01-01T00:00:00Z';
 const ROUND_SECONDS = 1_000;
 
-/** An instant at which all entities have come to a version, and none to the next. */
+/** An instant at which all entities have reached a version, and none has reached the next. */
 export const instantOfVersion = (version: number): string =>
   new Date(Date.parse(BEGAN) + (version - 0.25) * ROUND_SECONDS * 1000).toISOString().replace('Z', '000Z');
 
-/** How many entities share a place at any time, or a group. */
+/** How many entities have the same place at any time, and how many the same group. */
 export const SHARING = 100;
 
 /**
- * Entities of type `thing`, keys k1, k2 …, each at tick VERSIONS: `place` is another one at each tick; `state` is on for ten and
- * off for ten in turns; `tags` change with it around `group N`, which stays, and `late N`, which comes with the third change;
- * `name` is its own for good.
+ * Entities of type `thing` with keys k1, k2 …, each at tick VERSIONS.
+ * - `place` changes at each tick;
+ * - `state` is on for PERIOD ticks, then off for as many, and so on;
+ * - `tags` changes together with `state`: it always holds `group N`, and from the third period on `late N`;
+ * - `name` is unique, and never changes.
  */
 export async function deepCollection(sql: postgres.Sql, entities: number): Promise<void> {
   const shared = Math.max(Math.floor(entities / SHARING), 1);
@@ -70,7 +72,7 @@ export async function deepCollection(sql: postgres.Sql, entities: number): Promi
       await tx.unsafe(
         `INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective) ${rows}`,
       );
-    // An item is there for as long as ranges of values that hold it touch, in ticks as in instants.
+    // The range of an item joins the ranges of all values that hold it, as long as they touch.
     await tx.unsafe(`
       INSERT INTO clocktick.item_history (entity_id, item, vclock, effective)
       SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)), unnest(range_agg(h.effective))

@@ -1,10 +1,10 @@
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core';
 import type postgres from 'postgres';
 
-/** An object of the schema, as `kind name`; a trigger's name is `table.name`. `source` is what a function does. */
+/** An object of the schema, as `kind name`; the name of a trigger is `table.name`. `source` is the body of a function. */
 export type Defined = { object: string; source?: string };
 
-/** What a file of drizzle/sql defines, in the order in which it does. */
+/** What a file of drizzle/sql defines, in its order. */
 export function definedIn(text: string): Defined[] {
   const sql = text.replaceAll(/^ *--.*$/gm, (comment) => ' '.repeat(comment.length));
   const found = (pattern: RegExp, object: (match: RegExpExecArray) => Defined) =>
@@ -25,7 +25,7 @@ export function definedIn(text: string): Defined[] {
     .map(({ index: _, ...defined }) => defined);
 }
 
-/** What a table of Drizzle brings along. */
+/** The constraints and indexes of a table of Drizzle. */
 export function definedBy(table: PgTable): Defined[] {
   const { name, columns, primaryKeys, uniqueConstraints, checks, indexes } = getTableConfig(table);
   const constraints = [
@@ -40,7 +40,7 @@ export function definedBy(table: PgTable): Defined[] {
   ];
 }
 
-/** What the database holds, but for Drizzle's own table; an index that a constraint is made of counts as the constraint. */
+/** What the database holds, without the table that records migrations. An index that belongs to a constraint counts as that. */
 export const objectsOf = (sql: postgres.Sql) => sql<{ object: string; source: string | null }[]>`
   WITH relation AS (
     SELECT c.oid, c.relname, c.relkind FROM pg_class c

@@ -4,13 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** What the image starts, and asks for its health; the first word is always `node`. */
+/** The commands of the image: its CMD and its HEALTHCHECK. The first word of each is `node`. */
 type Image = { command: string[]; healthcheck: string[] };
 
 /**
- * Puts the folder of the service together at `to` as the last stage of the Dockerfile does, with links to the production
- * dependencies for its node_modules.
- * @throws when something that any stage copies is not there, or is kept from it by .dockerignore
+ * Puts the folder of the service together at `to`, as the last stage of the Dockerfile does. Its node_modules are links to the
+ * production dependencies.
+ * @throws when a stage copies something that does not exist, or that .dockerignore leaves out
  */
 export async function assembleImage(to: string): Promise<Image> {
   const text = (await readFile(join(ROOT, 'Dockerfile'), 'utf8')).replaceAll(/^#.*\n/gm, '').replaceAll(/\\\n */g, '');
@@ -39,7 +39,7 @@ export async function assembleImage(to: string): Promise<Image> {
   return { command: words(/^CMD (.*)$/m), healthcheck: words(/^HEALTHCHECK .*CMD (.*)$/m) };
 }
 
-/** As Docker reads its file, but for `**` and `?`: the last line that names a path, or a folder it is in, decides. */
+/** Reads .dockerignore as Docker does, except `**` and `?`: the last line that names a path or a folder around it decides. */
 async function ignoredPaths(): Promise<(path: string) => boolean> {
   const lines = (await readFile(join(ROOT, '.dockerignore'), 'utf8')).split('\n').filter((line) => /^[^#]/.test(line));
   const rules = lines.map((line) => ({

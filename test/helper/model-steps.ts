@@ -3,8 +3,8 @@ import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { objectOf } from './model.js';
 
 /*
- * The steps of the model test. They name ticks, properties and entities by numbers, to be resolved in the state that a
- * run has come to: so a run without some of its steps is a run, too.
+ * The steps of the model test. They name ticks, properties and entities by numbers, which a run resolves in the state that it has
+ * reached. So a run without some of its steps is still a run, and fast-check can shrink it.
  */
 
 type Drawn<A> = A extends fc.Arbitrary<infer Draw> ? Draw : never;
@@ -71,7 +71,7 @@ export type PointDraw = Drawn<typeof point>;
 const tag = fc.record({ kind: fc.constantFrom('now', 'now', 'stale', 'never', '*', 'list', 'weak'), n: number });
 export type TagDraw = Drawn<typeof tag>;
 
-/** The last number names nobody, the two before it perhaps someone who has not come yet. */
+/** The last number names no entity; the two before it may name entities that are not created yet. */
 export const ADDRESSES = 25;
 const address = { target: fc.nat(ADDRESSES), by: fc.constantFrom('key', 'id', 'ID') };
 
@@ -92,13 +92,13 @@ const writing = fc.record({
 });
 export type Writing = Drawn<typeof writing>;
 
-/** The properties of a body: these, those that the entity has, or those with these over them. */
+/** The properties of a body: the given ones, those that the entity has, or the given ones over those. */
 const content = fc.record({ of: fc.constantFrom('given', 'given', 'given', 'same', 'both'), given: members });
 export type Content = Drawn<typeof content>;
 
 const operation = fc.record({
   op: fc.constantFrom('add', 'remove', 'replace', 'move', 'copy', 'test'),
-  /** Where: at something that is there, at something new in what is there, or nowhere. */
+  /** Where: at a value that exists, at a new place in one that exists, or nowhere. */
   where: fc.oneof(
     { arbitrary: fc.constantFrom('there', 'new'), weight: 12 },
     { arbitrary: fc.constant('nowhere'), weight: 1 },
@@ -193,7 +193,7 @@ export const step = fc.oneof(
 );
 export type Step = Drawn<typeof step>;
 
-/** What a run begins with: keys and the version of a UUID for entities that may come, and the first that does. */
+/** What a run begins with: the keys and the version of the UUIDs of entities that it may create, and the first that it creates. */
 export const start = fc.record({
   keys: fc.tuple(fc.constantFrom(...KEYS), fc.constantFrom(...KEYS)).filter(([a, b]) => a !== b),
   version: fc.constantFrom(4, 7),

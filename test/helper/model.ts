@@ -1,22 +1,22 @@
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 
 /*
- * What the contract says of one entity, told a second time: as simply as it can be said, and without the service. The model
- * keeps the whole state at every tick and finds everything else (changes, ranges, states as of a point) by looking at
- * those, where the service keeps the current state and the ranges.
+ * A model of one entity: what the contract says of it, a second time, as simply as possible and without the service. The service
+ * keeps the current state and the ranges. The model keeps the whole state at every tick, and derives everything else from those
+ * (changes, ranges, states as of a point).
  */
 
 export type Op = 'created' | 'updated' | 'deleted' | 'restored';
 
-/** Who and why; the id of one that came with a write is not known before an answer has told it. */
+/** An activity: who and why. The id of one that came with a write is null until an answer has told it. */
 export type Who = { id: string | null; said: JsonObject };
 
-/** The state since a tick: a tombstone has no properties. */
+/** A tick, with the whole state from then on. A tombstone has no properties. */
 export type Tick = { tick: number; at: string; op: Op; properties: JsonObject; who: Who | null };
 
 export type Entity = { id: string; type: string; key: string | null; ticks: Tick[] };
 
-/** A tick, an instant in UTC with microseconds (so that texts compare as instants do), or one that is years away. */
+/** A tick, an instant, or an instant that is years away. Instants are in UTC with microseconds, so they compare as texts. */
 export type Point = { tick: number } | { instant: string } | 'the future';
 
 export type Refused = { status: number; code: string; tick?: number };
@@ -45,7 +45,7 @@ export type Verdict =
   | { end: 'nothing' }
   | { end: 'tick'; op: Op; properties: JsonObject };
 
-/** A value as text that is the same for equal values and no others: members sorted, 1 for 1.0, 0 for -0. */
+/** A value as text. Equal values have the same text, others another: members are sorted, 1.0 is 1, and -0 is 0. */
 export function canonical(value: Json | undefined): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
@@ -56,11 +56,11 @@ export function canonical(value: Json | undefined): string {
 
 export const same = (a: Json | undefined, b: Json | undefined): boolean => canonical(a) === canonical(b);
 
-/** The member of this name; not what objects inherit. */
+/** The own member of this name; what objects inherit does not count. */
 const memberOf = (object: JsonObject, name: string): Json | undefined =>
   Object.hasOwn(object, name) ? object[name] : undefined;
 
-/** Members by name; entries, because an assignment to `__proto__` would make no member. */
+/** An object of these members. It is made of entries, because an assignment to `__proto__` makes no member. */
 export const objectOf = (entries: Iterable<readonly [string, Json]>): JsonObject => Object.fromEntries(entries);
 
 function withMember(object: JsonObject, name: string, value: Json | undefined): JsonObject {
@@ -74,7 +74,7 @@ const refuse = (status: number, code: string, tick?: number): Refused =>
   tick === undefined ? { status, code } : { status, code, tick };
 const refused = (...why: Parameters<typeof refuse>): Verdict => ({ end: 'refused', refused: refuse(...why) });
 
-/** The tick that a point falls on; what is said of an absence must not depend on what came later. */
+/** The tick that a point falls on. Why there is none must not depend on what came later. */
 export function tickAsOf(entity: Entity | undefined, point: Point): Tick | Refused {
   if (point === 'the future') return refuse(400, 'as_of_in_future');
   if (!entity) return refuse(404, 'entity_not_found');
@@ -84,13 +84,13 @@ export function tickAsOf(entity: Entity | undefined, point: Point): Tick | Refus
 
 export const isRefused = (found: Tick | Refused): found is Refused => 'code' in found;
 
-/** The entity now or as of a point, as it is shown: not when it is deleted. */
+/** The entity now or as of a point, as the service shows it: a tombstone is refused. */
 export function shownAsOf(entity: Entity | undefined, point: Point | null): Tick | Refused {
   const found = point === null ? (latest(entity) ?? refuse(404, 'entity_not_found')) : tickAsOf(entity, point);
   return !isRefused(found) && found.op === 'deleted' ? refuse(410, 'entity_deleted', found.tick) : found;
 }
 
-/** By property: from, to; an unset side is left out. */
+/** What differs, by property: from and to. A side on which the property is not set is left out. */
 export function changesBetween(before: JsonObject, after: JsonObject): JsonObject {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   const changed = names.filter((name) => !same(memberOf(before, name), memberOf(after, name)));
@@ -109,7 +109,7 @@ export function changesBetween(before: JsonObject, after: JsonObject): JsonObjec
 export const changesOf = (entity: Entity, { tick, properties }: Tick): JsonObject =>
   changesBetween(entity.ticks[tick - 2]?.properties ?? {}, properties);
 
-/** A value and the ticks over which it held; `to` is the first tick at which it did not. */
+/** A value and the ticks over which it held; `to` is the first tick at which it no longer did. */
 export type Range = { value: Json; from: Tick; to: Tick | null };
 
 export function rangesOf(ticks: readonly Tick[], name: string): Range[] {
@@ -136,8 +136,8 @@ export const namesEverHeld = (ticks: readonly Tick[]): string[] => [
 type Window = { from: Point | null; to: Point | null };
 
 /**
- * Whether a range overlaps [from, to). Two ticks are compared as ticks; as soon as there is an instant, all as instants,
- * where a tick that has not come is later than any instant.
+ * Whether a range overlaps [from, to). Two ticks compare as ticks. If one of both is an instant, all compare as instants; a tick
+ * that has not come is then later than any instant.
  */
 export function overlaps(ticks: readonly Tick[], range: Range, { from, to }: Window): boolean {
   const points = [from, to].flatMap((point) => (point === null ? [] : [point]));
@@ -152,7 +152,7 @@ export function overlaps(ticks: readonly Tick[], range: Range, { from, to }: Win
   return (!to || placeOf(range.from) < place(to)) && (!from || !range.to || placeOf(range.to) > place(from));
 }
 
-/** RFC 7396, as its section 2 has it. */
+/** A merge patch, as section 2 of RFC 7396 writes it. */
 function mergePatch(target: Json | undefined, patch: Json): Json {
   return isObject(patch) ? mergeMembers(isObject(target) ? target : {}, patch) : patch;
 }
@@ -165,7 +165,7 @@ function mergeMembers(target: JsonObject, patch: JsonObject): JsonObject {
   return merged;
 }
 
-/** Why a JSON Patch does not apply. */
+/* Why a JSON Patch does not apply. */
 class NotApplicable extends Error {}
 class TestFailed extends Error {}
 
@@ -183,7 +183,7 @@ export function valueAt(root: Json, path: readonly string[]): Json | undefined {
   return value;
 }
 
-/** A copy in which what holds the location has been changed. */
+/** A copy in which the object or array that holds the location is changed. */
 function changeHolder(value: Json, path: readonly string[], change: (holder: Json, token: string) => Json): Json {
   const [token = '', ...rest] = path;
   if (rest.length === 0) return change(value, token);
@@ -239,7 +239,7 @@ function applyOperation(root: Json, operation: Operation): Json {
   }
 }
 
-/** RFC 6902; the code of the refusal where it does not apply. */
+/** The properties after a JSON Patch (RFC 6902), or the code of the refusal if it does not apply. */
 export function jsonPatch(properties: JsonObject, operations: readonly Operation[]): JsonObject | string {
   try {
     let root: Json = properties;
@@ -262,13 +262,13 @@ function failedCondition({ ifMatch, ifNoneMatch }: Conditions, now: Tick | undef
   return holds ? null : refused(412, 'precondition_failed', now?.tick);
 }
 
-/** A tick if that is another state, dead or alive. */
+/** The verdict on a write that leads to this state: a tick if it differs, or if the entity is deleted. */
 function become(now: Tick, properties: JsonObject): Verdict {
   if (now.op === 'deleted') return { end: 'tick', op: 'restored', properties };
   return same(now.properties, properties) ? { end: 'nothing' } : { end: 'tick', op: 'updated', properties };
 }
 
-/** What a write does to an entity, its activity aside. Of several faults the first in this order is told. */
+/** What a write does to an entity, its activity aside. When a write has several faults, the caller is told of the first in this order. */
 export function verdictOf(entity: Entity | undefined, command: Command, conditions: Conditions): Verdict {
   const now = latest(entity);
   const alive = now && now.op !== 'deleted';

@@ -12,12 +12,12 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const INTERRUPTED = 130;
 
-/** Starts a server by the arguments of node; gives the URL it says it listens on. */
+/** Starts a server by arguments of node. Gives the URL that the server says it listens on. */
 type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 
 /**
- * Does work with servers that are processes of their own, over a migrated database that syncs as in production; afterwards
- * all of it is stopped, and the database gone.
+ * Does work with servers that are processes of their own, over a migrated database that syncs as in production. Afterwards it
+ * stops all of them, and removes the database.
  */
 export async function withOwnServers<Result>(
   work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
@@ -50,7 +50,7 @@ export async function withOwnServers<Result>(
     await server.stop();
     await rm(folder, { recursive: true, force: true });
   };
-  // Else the database would go on when this process has ended.
+  // Otherwise the database would go on after this process has ended.
   const interrupted = () => stop().finally(() => process.exit(INTERRUPTED));
   process.once('SIGINT', interrupted);
   try {

@@ -4,7 +4,7 @@ import type { Json, JsonObject } from '../../src/temporal/json.js';
 
 export const RACHEL = idOfKey('friend', 'rachel');
 
-/** Rachel at tick 3, but for what a case says otherwise; frozen, so that no function can change her in passing. */
+/** Rachel at tick 3, except for what a case gives. She is frozen, so that no function can change her unnoticed. */
 export const rachel = (otherwise: Partial<Entity> = {}): Entity =>
   frozen({
     id: RACHEL,
@@ -18,11 +18,11 @@ export const rachel = (otherwise: Partial<Entity> = {}): Entity =>
     ...otherwise,
   });
 
-/** Rachel deleted: a tombstone holds no properties; the database sees to that. */
+/** Rachel deleted. A tombstone holds no properties, as the database demands. */
 export const buried = (otherwise: Partial<Entity> = {}): Entity =>
   rachel({ deleted: true, properties: {}, ...otherwise });
 
-/** The value, every part of which throws a TypeError when it is changed: modules are strict. */
+/** The value, frozen at all depths. Modules are strict, so a change of any part throws a TypeError. */
 export function frozen<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {
     for (const part of Object.values(value)) frozen(part);

@@ -1,9 +1,9 @@
 import { Refusal, type RefusalCode, type RefusalNotes } from '../../src/temporal/refusal.js';
 
-/** All that a caller learns from a refusal. */
+/** Everything that a caller learns from a refusal. */
 export type Refused = { code: RefusalCode; message: string; notes: RefusalNotes };
 
-/** What must be refused, and how it was; anything else that is thrown is a bug, and so is nothing. */
+/** The refusal that an attempt must end with. If it throws anything else, or nothing, the test fails. */
 export function refused(attempt: () => unknown): Refused {
   try {
     attempt();

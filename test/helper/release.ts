@@ -9,8 +9,8 @@ import { openStorage } from '../../src/storage/open.js';
  *
  *   npx tsx test/helper/release.ts postgres://…/empty > test/fixtures/releases/N.sql
  *
- * The database must be empty, and best be of the oldest PostgreSQL that clocktick runs on (15), because newer ones read its
- * dumps. Run it when a release is made, with the version of drizzle/sql/version.json for N, and never change a dump again.
+ * The database must be empty. Take the oldest PostgreSQL that clocktick runs on (15), because newer ones can read its dumps. Run
+ * this when a release is made. N is the version in drizzle/sql/version.json. Never change a dump again.
  */
 const [url] = process.argv.slice(2);
 if (!url) throw new Error('which database?');
@@ -47,7 +47,7 @@ await storage.close();
 const { stdout } = await promisify(execFile)('pg_dump', [
   ...['--inserts', '--no-owner', '--no-privileges', '--no-comments', `--dbname=${url}`],
 ]);
-// Without the commands of psql, which no other client knows.
+// pg_dump writes commands of psql, which no other client knows.
 const statements = stdout.replaceAll(/^(--|\\).*$/gm, '').replaceAll(/\n{3,}/g, '\n\n');
 process.stdout.write(`${statements.trim()}\n`);
 process.exit(0);

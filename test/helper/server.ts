@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { startEmbedded } from '../../src/embedded/start.js';
 
 /*
- * One PostgreSQL server for a whole test run: TEST_DATABASE_URL, or the embedded one with its data kept between runs.
- * Nothing in it needs to survive a power cut, so it does not sync.
+ * One PostgreSQL server for a whole test run: that of TEST_DATABASE_URL, or the embedded one, whose data stays from run to run.
+ * Nothing in it needs to survive a power failure, so it does not sync.
  */
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/clocktick-test/', import.meta.url));
 const URL_FILE = `${FOLDER}url`;
@@ -18,7 +18,7 @@ const SETTINGS = {
 
 export const TEMPLATE = 'clocktick_template';
 
-/** Starts the server, or takes over one that an interrupted run left. It goes on when this process ends. */
+/** Starts the server, or takes over one that an interrupted run has left. The server goes on when this process ends. */
 export async function startServer(): Promise<string> {
   await mkdir(FOLDER, { recursive: true });
   const url = process.env.TEST_DATABASE_URL ?? (await startEmbedded({ dataDir: FOLDER, settings: SETTINGS })).url;

@@ -8,7 +8,7 @@ import type { Storage } from '../../src/storage/storage.js';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { type TestDatabase, testDatabase } from './database.js';
 
-/** An answer: `body` is parsed JSON (empty where it is none), `text` what was on the wire. */
+/** An answer. `body` is its parsed JSON, `{}` if it is not JSON; `text` is what was on the wire. */
 export type Answer = {
   status: number;
   headers: Record<string, string | undefined>;
@@ -32,7 +32,7 @@ export async function testService(t: Test, rules?: WriteRules): Promise<Service>
   return { ...database, ...(await serve(t, database.storage, rules)) };
 }
 
-/** The service over a given database; several may share one, as several instances do. */
+/** The service over a given database. Several may share one, as instances do. */
 export async function serve(
   t: Test,
   storage: Storage,
@@ -61,8 +61,8 @@ export async function serve(
 }
 
 /**
- * Every answer must be what its route documents: a status, with its media type, a body of its schema, a problem of one of
- * its codes. An answer that is not becomes a 500 that says so, which no test expects.
+ * Checks that every answer is what its route documents: the status, the media type, the schema of the body, the code of a problem.
+ * An answer that differs becomes a 500 that says so, and no test expects a 500.
  */
 function checkAnswers(app: App): void {
   app.addHook('onSend', async (request, reply, payload) => {
@@ -127,7 +127,7 @@ export const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 export const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
 export const MINIMAL = { prefer: 'return=minimal' };
 
-/** How much is recorded: what leaves no trace changes none of it. */
+/** How much is recorded. A request that must leave no trace changes none of these counts. */
 export async function traces(sql: Service['sql']): Promise<{ ticks: number; activities: number; ranges: number }> {
   const [counts] = await sql<{ ticks: number; activities: number; ranges: number }[]>`
     SELECT (SELECT count(*)::int FROM clocktick.tick) AS ticks, (SELECT count(*)::int FROM clocktick.activity) AS activities,

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 /** A curl command, as far as the README and the guides use curl. */
 type Request = { method: string; url: string; headers: Record<string, string>; body: string | undefined };
 
-/** Where steps are written down: a file of the project, and a heading in it. */
+/** Where steps stand: a file of the project, and a heading of the second level in it. */
 type Section = { file: string; heading: string };
 
 /** A step: commands, and the one answer that each of them gives. */
@@ -48,12 +48,13 @@ function requestOf(command: string): Request {
   return request;
 }
 
-/** What differs from run to run: instants, and ids made from time. */
+/** What differs from run to run: instants, and UUIDs of version 7. */
 const CHANGING = /\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}/g;
 
 /**
- * Sends the requests of a section to a service, with what it answered in place of what it shows of instants and ids; `told` is
- * called with each answer and what the section says of it.
+ * Sends the requests of a section to a service. Instants and ids of the section are replaced by those that the service has answered
+ * in their place.
+ * @param told takes each answer, and the one that the section shows
  */
 export async function playSteps(
   section: Section,

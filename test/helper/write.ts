@@ -26,7 +26,7 @@ export type RawChange = {
   activity?: ActivityDetails;
 };
 
-/** Calls the write function, all changes in one statement; gives what became of each. */
+/** Calls the write function with all changes in one statement. Gives the outcome of each. */
 export const writeChanges = (sql: postgres.Sql | postgres.TransactionSql, changes: readonly RawChange[]) => sql<
   { id: string; outcome: string }[]
 >`
@@ -34,12 +34,12 @@ export const writeChanges = (sql: postgres.Sql | postgres.TransactionSql, change
 
 /** A merge patch, for the write path or the core. */
 export function aPatch(
-  said: string,
+  label: string,
   properties: JsonObject,
   otherwise: { conditions?: Conditions; details?: ActivityDetails } = {},
 ): Patch {
   const { conditions = UNCONDITIONAL, details } = otherwise;
-  return mergePatchOf({ said, conditions, activity: details ? newActivity(details) : null }, properties);
+  return mergePatchOf({ label, conditions, activity: details ? newActivity(details) : null }, properties);
 }
 
 /** Patches an entity through the write path. */

@@ -15,7 +15,7 @@ t.test('reading entities', async (t) => {
   const { storage, url } = await testDatabase(t);
   const { id, updatedAt: first } = (await make(storage, { a: 1, b: 'x', c: null })).row;
   const { updatedAt: second } = (await change(storage, id, { a: 2, b: null, d: [1] })).row;
-  const intent = { said: id, conditions: UNCONDITIONAL, activity: null };
+  const intent = { label: id, conditions: UNCONDITIONAL, activity: null };
   await writeEntity(storage, { id, decide: (current) => remove(current, intent) });
   await writeEntity(storage, {
     id,

@@ -39,7 +39,7 @@ const ACTIVITY: Activity = frozen({
 
 /** What every write of Rachel says, but for what a case says otherwise. */
 const intent = (otherwise: Partial<Intent> = {}): Intent =>
-  frozen({ said: SAID, conditions: UNCONDITIONAL, activity: null, ...otherwise });
+  frozen({ label: SAID, conditions: UNCONDITIONAL, activity: null, ...otherwise });
 
 const ifMatch = (condition: TickCondition | null): { conditions: Conditions } => ({
   conditions: { ifMatch: condition, ifNoneMatch: null },
@@ -56,7 +56,7 @@ const wantedPut = (
   properties: JsonObject,
   { address = SAID, type = 'friend', ...otherwise }: Partial<Intent> & { address?: string; type?: string } = {},
 ): Replacement =>
-  replacement(intent({ said: address, ...otherwise }), frozen(parseAddress(address)), frozen({ type, properties }));
+  replacement(intent({ label: address, ...otherwise }), frozen(parseAddress(address)), frozen({ type, properties }));
 
 const wantedRevert = (to: Point, properties: string[] | null = null, otherwise: Partial<Intent> = {}): Reversion =>
   frozen({ ...intent(otherwise), to, properties });
@@ -140,7 +140,7 @@ t.test('a replacement is what the address and the body say, if they say the same
   const properties = frozen({ name: null, job: {} });
   const whole = intent({ activity: ACTIVITY, ...ifMatch({ ticks: [3, 4] }) });
   t.strictSame(replacement(whole, address, { type: 'friend', properties }), {
-    said: SAID,
+    label: SAID,
     conditions: { ifMatch: { ticks: [3, 4] }, ifNoneMatch: null },
     activity: ACTIVITY,
     address,

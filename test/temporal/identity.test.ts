@@ -1,16 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  idOfKey,
-  isFreshId,
-  isKey,
-  isUuid,
-  MAX_KEY_LENGTH,
-  newId,
-  parseAddress,
-  TYPE_PATTERN,
-} from '../../src/temporal/identity.js';
+import { idOfKey, isFreshId, isKey, isUuid, newId, parseAddress } from '../../src/temporal/identity.js';
+import { MAX_KEY_LENGTH, TYPE_PATTERN } from '../../src/temporal/limits.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 const V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -131,7 +123,7 @@ t.test('an address is a UUID of any version, in any case', async (t) => {
   for (const id of ids) {
     const mixed = id.replace(/^.{18}/, (half) => half.toUpperCase());
     for (const text of [id, id.toUpperCase(), mixed])
-      t.strictSame(parseAddress(text), { id, said: id, named: null }, text);
+      t.strictSame(parseAddress(text), { id, label: id, named: null }, text);
   }
 });
 
@@ -175,7 +167,7 @@ t.test('B29 an address is type:key, everything after the first colon being the k
     const text = `${type}:${key}`;
     t.strictSame(
       parseAddress(text),
-      { id: version5(text), said: text, named: { type, key } },
+      { id: version5(text), label: text, named: { type, key } },
       JSON.stringify(text.slice(0, 60)),
     );
   }
@@ -300,9 +292,9 @@ t.test('what a key can be', async (t) => {
 t.test('property: the address of an entity finds its id, and any text is an address or a refusal', async (t) => {
   fc.assert(
     fc.property(type, key, (type, key) => {
-      const { id, said, named } = parseAddress(`${type}:${key}`);
+      const { id, label, named } = parseAddress(`${type}:${key}`);
       if (named?.type !== type || named.key !== key) return false;
-      return id === idOfKey(type, key) && said === `${type}:${key}` && parseAddress(id).id === id;
+      return id === idOfKey(type, key) && label === `${type}:${key}` && parseAddress(id).id === id;
     }),
   );
   const piece = fc.constantFrom(...'aZ09_-:/ \n\0', '\ud83d', '\ude00', '😀', '017f22e2-79b0-7cc3-98c4-dc0c0c07398f');
@@ -312,11 +304,11 @@ t.test('property: the address of an entity finds its id, and any text is an addr
       fc.oneof(fc.string({ unit: piece, maxLength: 6 }), fc.string({ unit: 'binary' }), fc.uuid()),
       (text) => {
         try {
-          const { id, said } = parseAddress(text);
+          const { id, label } = parseAddress(text);
           seen.addresses += 1;
-          const colon = said.indexOf(':');
-          if (colon === -1) return id === text.toLowerCase() && said === id && id.length === 36;
-          return said === text && TYPE_PATTERN.test(text.slice(0, colon)) && id === version5(text);
+          const colon = label.indexOf(':');
+          if (colon === -1) return id === text.toLowerCase() && label === id && id.length === 36;
+          return label === text && TYPE_PATTERN.test(text.slice(0, colon)) && id === version5(text);
         } catch (error) {
           seen.refused += 1;
           return error instanceof Refusal && error.code === 'invalid_id';

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { JsonObject } from '../../src/temporal/json.js';
-import { faultOfName, MAX_NAME_LENGTH, refuseBadNames } from '../../src/temporal/property-name.js';
+import { MAX_NAME_LENGTH } from '../../src/temporal/limits.js';
+import { faultOfName, refuseBadNames } from '../../src/temporal/property-name.js';
 import { frozen, only } from '../helper/rachel.js';
 import { refused } from '../helper/refused.js';
 

@@ -4,22 +4,22 @@ import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
 import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
- * An entity as JSON text. Written out, because putting it together by name took 8 % of the time of a read; what is not
- * quoted with care has no character that needs it: a UUID, a type, an instant.
+ * An entity as JSON text. It is written out member by member, because `objectText` costs a read too much
+ * (src/guide/figures.md). UUIDs, types and instants are not escaped: they hold no character that needs it.
  */
 export const entityText = (row: EntityRow): string => `${openText(row)}}`;
 
-/** … without its end. */
+/** An entity as JSON text without its closing brace, so that members can follow. */
 const openText = (row: EntityRow): string =>
   `{"id": "${row.id}", "type": "${row.type}", ${row.key === null ? '' : `"key": ${scalarText(row.key)}, `}"tick": ${row.tick}, ` +
   `"deleted": ${row.deleted}, "createdAt": "${row.createdAt}", "updatedAt": "${row.updatedAt}", ` +
   `"properties": ${row.properties}`;
 
-/** An entity of a snapshot, with what changed where that is asked for. */
+/** An entity of a snapshot as JSON text; with what changed, if the caller asked for that. */
 export const snapshotText = (row: SnapshotRow): string =>
   row.changes === null ? entityText(row) : `${openText(row)}, "changes": ${row.changes}}`;
 
-/** An entity with ranges of its properties; what is left out of them is said. */
+/** An entity with the ranges of its properties as JSON text. The answer says which ranges it leaves out. */
 export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): string {
   const truncated = history.flatMap(({ property, truncated }) => (truncated ? [scalarText(property)] : []));
   const members = [
@@ -30,7 +30,7 @@ export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): s
   return `${openText(row)}, ${members.join(', ')}}`;
 }
 
-/** What is said of a range of a property. */
+/** The members of a range of a property. */
 export const rangeMembers = (row: RangeRow): Member[] => [
   ['value', row.value],
   [
@@ -50,10 +50,10 @@ export const rangeMembers = (row: RangeRow): Member[] => [
   ['activity', row.activity ?? 'null'],
 ];
 
-/** A range of a property. */
+/** A range of a property as JSON text. */
 export const rangeText = (row: RangeRow): string => objectText(rangeMembers(row));
 
-/** What changed, by property; the side on which it is not set is left out. */
+/** What changed, by property, as JSON text. A side on which the property is not set is left out. */
 export const changesText = (changes: readonly ChangeRow[]): string =>
   objectText(
     changes.map(({ property, from, to }) => [

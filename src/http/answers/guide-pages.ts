@@ -3,28 +3,28 @@ import { readdir, readFile } from 'node:fs/promises';
 import { Marked, type Token, type Tokens } from 'marked';
 
 /*
- * The guides of src/guide as HTML pages. They are converted when the first page is asked for, and then kept: `npm start`,
- * `npm run dev`, the tests and the image take this one way, and nothing generated can be out of date. That costs a
- * dependency at run time, which has none of its own, and 0.16 s, once.
+ * The guides of src/guide as HTML pages. The first request for a page converts all of them, and the service keeps the result.
+ * `npm start`, `npm run dev`, the tests and the image all go this way, so nothing generated can be out of date. The price is
+ * a dependency at run time (marked, which has none of its own) and a slower first request.
  */
 
-/** A page as it is sent. */
+/** A page as the service sends it. */
 type GuidePage = { html: string; etag: string };
 
-/** The pages by the last part of their path, which for the index is empty; and what a browser may load for them. */
+/** The pages by the last part of their path, which is empty for the index; and the Content-Security-Policy of all of them. */
 export type Guides = { pages: ReadonlyMap<string, GuidePage>; policy: string };
 
-/** From `src/http/answers` as from `dist/http/answers`: `tsc` copies no Markdown. */
+/** The same folder from `src/http/answers` and from `dist/http/answers`, because `tsc` copies no Markdown. */
 const FOLDER = new URL('../../../src/guide/', import.meta.url);
 
-/** Lists the guides, by its links, in the order in which they are to be read. */
+/** Its links list the guides, in the order in which to read them. */
 const INDEX = 'index.md';
 
-/** A guide: the file it is in, its title, and the headings below that. */
+/** A guide: its file, its title, its HTML, and its headings of the second level. */
 type Guide = { file: string; title: string; body: string; sections: Section[] };
 type Section = { id: string; html: string };
 
-/** Converts all guides. @throws when one of them is not in the index, or has no title */
+/** Reads and converts all guides. @throws Error when the index does not link to one of them, or when one has no title */
 export async function readGuides(folder = FOLDER): Promise<Guides> {
   const read = (name: string) => readFile(new URL(name, folder), 'utf8');
   const style = await read('style.css');
@@ -50,10 +50,10 @@ export async function readGuides(folder = FOLDER): Promise<Guides> {
   };
 }
 
-/** The last part of a guide's path. */
+/** The last part of the path of a guide. */
 const nameOf = (file: string): string => (file === INDEX ? '' : file.replace(/\.md$/, ''));
 
-/** A link to a guide from any of them. */
+/** The relative link to a guide from any other. */
 const pathOf = (file: string): string => nameOf(file) || './';
 
 const digest = (text: string, encoding: 'base64' | 'base64url'): string =>
@@ -76,7 +76,7 @@ function convert(file: string, markdown: string): Guide {
 
 const isHeading = (token: Token): token is Tokens.Heading => token.type === 'heading';
 
-/** Where the links of a text lead, in their order. */
+/** The targets of the links of a text, in their order. */
 function linksOf(tokens: Token[]): string[] {
   const links: string[] = [];
   marked.walkTokens(tokens, (token) => {
@@ -92,18 +92,18 @@ export const slugOf = (heading: string): string =>
     .replaceAll(/[^\p{L}\p{N}\p{M} _-]/gu, '')
     .replaceAll(' ', '-');
 
-/** A link to a file beside a guide as the service serves it: `calling.md#retries` is `calling#retries`. */
+/** The link to another guide as the service serves it: `calling.md#retries` becomes `calling#retries`. */
 const servedAs = (href: string): string => href.replace(/^([\w-]+\.md)(?=#|$)/, (file) => pathOf(file));
 
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
-/** What a link may lead to: a page of the web, or something of this service. */
+/** Whether a link leads to a page of the web or to this service; other schemes (`javascript:`) are left out. */
 const isFit = (href: string): boolean => /^(?:https?:|[^:]*(?:[#/?]|$))/i.test(href);
 
 /**
- * marked 18 with what it leaves to others: anchors, links between guides, and no HTML but its own. Whatever tags stand in
- * the Markdown are shown as text.
+ * marked 18, with what it leaves to its callers: anchors of headings, links between guides, and no foreign HTML. Tags that stand
+ * in the Markdown are shown as text.
  */
 const marked = new Marked({
   renderer: {

@@ -10,9 +10,9 @@ import { etagOf } from '../protocol/conditions.js';
 import { objectText, scalarText } from '../protocol/json-text.js';
 import { changesText, entityText } from './entity-text.js';
 
-/* How writes are answered: the answers themselves, and what the OpenAPI document says of them. */
+/* The answers to writes, and what the OpenAPI document says of them. */
 
-export const writeAnswer = {
+export const writeAnswerHeaders = {
   ETag: etagHeader,
   'Tick-At': tickAtHeader,
   'Preference-Applied': preferenceAppliedHeader,
@@ -21,30 +21,30 @@ export const CREATED = {
   201: {
     description: 'The entity, created or revived',
     body: schemas.entity,
-    headers: { ...writeAnswer, Location: locationHeader },
+    headers: { ...writeAnswerHeaders, Location: locationHeader },
   },
 };
 export const CHANGED = {
   200: {
     description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
     body: z.union([schemas.entity, schemas.preview]),
-    headers: writeAnswer,
+    headers: writeAnswerHeaders,
   },
-  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswer },
+  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswerHeaders },
 };
 export const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
 
-/** Answers a write that is no dry run. */
+/** Answers a write that was not a dry run. `prefer` is the header Prefer. */
 export type SendOutcome = (reply: FastifyReply, outcome: Outcome, prefer: string | undefined) => FastifyReply;
 
-/** Answers with the entity as it now stands, or only with its tag: 200, 204. */
+/** Answers 200 with the entity as it now stands, or 204 without it when the caller prefers `return=minimal`. */
 export const sendOutcome: SendOutcome = (reply, { row }, prefer) => {
   const minimal = isMinimal(prefer);
   stamp(reply, row).code(minimal ? 204 : 200);
   return minimal ? sendMinimal(reply) : sendJson(reply, entityText(row));
 };
 
-/** The same of a call that may begin an entity: 201 and where it is, if it did. */
+/** Answers a call that may create or revive its entity: 201 and Location if it did, otherwise as `sendOutcome`. */
 export const sendBegun: SendOutcome = (reply, outcome, prefer) => {
   const { row, change } = outcome;
   if (change?.op !== 'created' && change?.op !== 'restored') return sendOutcome(reply, outcome, prefer);
@@ -52,27 +52,27 @@ export const sendBegun: SendOutcome = (reply, outcome, prefer) => {
   return isMinimal(prefer) ? sendMinimal(reply) : sendJson(reply, entityText(row));
 };
 
-/** Answers a deletion. */
+/** Answers a deletion: 204. */
 export const sendTombstone: SendOutcome = (reply, { row }) => stamp(reply.code(204), row).send(undefined);
 
 const sendMinimal = (reply: FastifyReply): FastifyReply =>
   reply.header('preference-applied', 'return=minimal').send(undefined);
 
-/** The tick at which a write leaves its entity, and the instant of it. */
+/** Sets the headers that name the tick at which a write leaves its entity, and the instant of that tick. */
 const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
   reply.header('etag', etagOf(row.tick)).header('tick-at', row.updatedAt);
 
-/** Each preference of RFC 7240 section 2: its name, its value (perhaps quoted), and parameters that nobody asks for. */
+/** A preference of RFC 7240 section 2: its name, its value (perhaps quoted), and parameters, which nothing here reads. */
 const PREFERENCE =
   /(?:^|,)\s*([\w-]+)(?:\s*=\s*("(?:\\.|[^"\\])*"|[^\s,;"]*))?(?:\s*;\s*[\w-]*(?:\s*=\s*(?:"(?:\\.|[^"\\])*"|[^\s,;"]*))?)*\s*/g;
 
-/** `return=minimal`; of several the first counts, and other preferences are ignored, as section 2 has it. */
+/** Whether the caller prefers `return=minimal`. Of several `return` the first counts; others are ignored (RFC 7240 section 2). */
 function isMinimal(prefer: string | undefined): boolean {
   const [first] = [...(prefer ?? '').matchAll(PREFERENCE)].filter(([, name]) => name?.toLowerCase() === 'return');
   return /^"?minimal"?$/i.test(first?.[2] ?? '');
 }
 
-/** What a dry run would do. */
+/** Answers a dry run: 200 with what the write would do. */
 export function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
   return sendJson(
     reply,

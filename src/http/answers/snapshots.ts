@@ -7,15 +7,18 @@ import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
 import { callerSignal } from '../protocol/caller.js';
-import { isKnown } from '../protocol/conditions.js';
+import { isNotModified } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf, httpDate } from '../protocol/memento.js';
-import { isSayable, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
-import { IMMUTABLE, instantOf, REVALIDATE } from './reads.js';
+import { fitsInHeaders, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
+import { IMMUTABLE, parseInstant, REVALIDATE } from './reads.js';
 
-/* How pages of what many entities were as of one instant are pinned, tagged and answered. */
+/* Pages of many entities as of one instant: how such a page is pinned, tagged and answered. */
 
-/** What answers with such a page say in their headers, as the OpenAPI document describes it. */
+/**
+ * The headers of such a page, for the OpenAPI document.
+ * @param url an example of the call, with a query
+ */
 export const snapshotHeaders = (url: string, etag = 'What the page can show') => ({
   ETag: { ...etagHeader, description: etag },
   ...mementoHeaders,
@@ -31,24 +34,26 @@ type SnapshotRequest = FastifyRequest & {
   headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
 };
 
-/**
- * A walk through pages: its name, with all that chooses from it; the type whose changes it can show (null: any); the instant it is
- * to be as of, if that is given, and whether by `asOf`; and which places its cursors can have.
- */
+/** A walk: one question that the caller reads page by page. */
 export type SnapshotWalk = {
+  /** What tells the walk from others: the call, and everything that chooses what it shows. A cursor is bound to it. */
   name: readonly unknown[];
+  /** The type whose changes the walk can show; null: any. */
   type: string | null;
+  /** The instant that the caller asks for, if any. */
   asOf: string | undefined;
-  saysAsOf: boolean;
+  /** Whether the instant comes by the parameter `asOf`, so that a Content-Location can name it there. */
+  takesAsOf: boolean;
+  /** Whether this is a place that a cursor of the walk can hold. */
   isPlace: (place: readonly string[]) => boolean;
 };
 
-/** A page: what its snapshot can show at most, its items as JSON text, and the place where the next one begins. */
+/** A page: the newest change that its snapshot can show, its items as JSON text, and the place where the next page begins. */
 type SnapshotPage = { newest: Newest; items: string[]; next: readonly string[] | null };
 
 /**
- * Answers with a page as of one instant, or with 304 before anything of it is read.
- * @param read reads the page at a pin, from a place on (null: from the first on)
+ * Answers with a page as of one instant. When the caller has it already, it answers 304 and does not read the page.
+ * @param read reads the page at a pin, from a place on; null is the beginning
  * @throws Refusal `invalid_cursor`, `invalid_as_of`, `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function sendSnapshot(
@@ -66,11 +71,11 @@ export async function sendSnapshot(
     storage,
     walk.type,
     question,
-    ifNoneMatch === undefined ? null : (newest) => isKnown(tagOf(newest), ifNoneMatch),
+    ifNoneMatch === undefined ? null : (newest) => isNotModified(snapshotTag(newest), ifNoneMatch),
     (pin) => read(pin, place),
     callerSignal(raw),
   );
-  stampPage(request, reply, newest, { isFixed, isMemento, saysAsOf: walk.saysAsOf });
+  stampPage(request, reply, newest, { isFixed, isMemento, takesAsOf: walk.takesAsOf });
   if (!page) return reply.code(304).send(undefined);
   const cursor = page.next === null || newest.asOf === null ? null : snapshotCursor(name, newest, page.next);
   const text = objectText([
@@ -82,29 +87,29 @@ export async function sendSnapshot(
   return sendJson(reply, text);
 }
 
-/** What the headers of a page say: whether it can change, and by which URL it can be had for ever (RFC 7089). */
+/** Sets the headers of a page: its tag, whether it can change, and the URL under which it stays the same for ever (RFC 7089). */
 function stampPage(
   request: FastifyRequest,
   reply: FastifyReply,
   newest: Newest,
-  { isFixed, isMemento, saysAsOf }: { isFixed: boolean; isMemento: boolean; saysAsOf: boolean },
+  { isFixed, isMemento, takesAsOf }: { isFixed: boolean; isMemento: boolean; takesAsOf: boolean },
 ): FastifyReply {
   const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
   reply
-    .header('etag', tagOf(newest))
+    .header('etag', snapshotTag(newest))
     .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
     .header('vary', 'accept-datetime');
-  const isSaid = isSayable(request);
-  if (isSaid) reply.header('link', `<${original}>; rel="original timegate"`);
+  const fits = fitsInHeaders(request);
+  if (fits) reply.header('link', `<${original}>; rel="original timegate"`);
   if (newest.asOf === null) return reply;
   const { asOf, recordedAsOf } = newest;
-  if (!isFixed && isSaid)
-    reply.header('content-location', targetOf(request, saysAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
+  if (!isFixed && fits)
+    reply.header('content-location', targetOf(request, takesAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }
 
 /**
- * As of when a page is asked for, and where it begins.
+ * Which snapshot the caller asks for, and where the page begins in it. A cursor holds both.
  * @throws Refusal `invalid_cursor`, `invalid_as_of`
  */
 function positionOf(
@@ -112,8 +117,8 @@ function positionOf(
   { asOf, isPlace }: SnapshotWalk,
   name: string,
 ): { question: PinQuestion; place: string[] | null; isMemento: boolean } {
-  const given = asOf === undefined ? null : instantOf(asOf, 'asOf');
-  const recordedAsOf = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
+  const given = asOf === undefined ? null : parseInstant(asOf, 'asOf');
+  const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
   if (query.cursor === undefined) {
     const date = given === null ? headers['accept-datetime'] : undefined;
     const moment = given !== null ? { instant: given } : date !== undefined ? { date: dateOf(date) } : null;
@@ -127,6 +132,6 @@ function positionOf(
   return { question: { promised: pin }, place, isMemento: true };
 }
 
-/** The same two instants are the same snapshot, so they are its tag. */
-export const tagOf = ({ asOf, recordedAsOf }: Newest): string =>
+/** The entity tag of a snapshot. Its two instants fix what it shows, so they are the tag. */
+export const snapshotTag = ({ asOf, recordedAsOf }: Newest): string =>
   asOf === null ? '"nothing"' : asOf === recordedAsOf ? `"${asOf}"` : `"${asOf}/${recordedAsOf}"`;

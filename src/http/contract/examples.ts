@@ -1,4 +1,4 @@
-/* What the examples of the OpenAPI document speak of. */
+/* The entity, instant and activity in the examples of the OpenAPI document. */
 
 export const EXAMPLE_ID = '74738ff5-5367-5958-9aee-98fffdcd1876';
 export const EXAMPLE_INSTANT = '2016-01-08T00:00:00.000000Z';

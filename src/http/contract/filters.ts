@@ -3,7 +3,11 @@ import { parseEverHad, parseFilter, refuseManyOfAllTypes } from '../../temporal/
 
 type Query = { where?: string | undefined; everHad?: string | undefined };
 
-/** What a query asks of properties of a type, or of all types. @throws Refusal `invalid_filter` */
+/**
+ * The filter in a query.
+ * @param type the type whose entities it chooses from; null is all types, in which it may look for fewer values
+ * @throws Refusal `invalid_filter`
+ */
 export function filterOf({ where, everHad }: Query, type: string | null): Filter {
   const filter = {
     where: where === undefined ? [] : parseFilter(where, 'where'),

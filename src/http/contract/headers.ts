@@ -1,8 +1,8 @@
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
 
 /**
- * A header of an answer, as a JSON Schema: @fastify/swagger would wrap what comes of a zod schema, a whole header, into
- * one more `schema`.
+ * A header of an answer, as a JSON Schema. It is no zod schema: fastify-zod-openapi makes a whole header of one, and
+ * @fastify/swagger would wrap that into one more `schema`.
  */
 export const header = (description: string, example: string): Header => ({ type: 'string', description, example });
 
@@ -25,7 +25,7 @@ export const linkHeader = header(
   '</entities/friend:rachel/history?cursor=Y3Vyc29y>; rel="next"',
 );
 
-/** What answers say that the date can choose. */
+/** The headers of an answer whose state Accept-Datetime can choose. */
 export const mementoHeaders = {
   'Memento-Datetime': header('As of a point: when the state began, in whole seconds', 'Fri, 08 Jan 2016 00:00:00 GMT'),
   Vary: header('Of an answer that Accept-Datetime may choose', 'accept-datetime'),

@@ -1,15 +1,15 @@
 import { faultOfName } from '../../temporal/property-name.js';
 import { Refusal } from '../../temporal/refusal.js';
 
-/** How many entities, or properties, one call may name: as many as surely fit into a URL of 16 KiB. */
+/** How many entities, properties or instants one parameter may name: as many as surely fit into a URL of 16 KiB. */
 export const MAX_ITEMS = 100;
 
 /**
- * The items of a parameter that takes many: separated by commas, the parameter repeated, or both. Keys and names of
- * properties may hold commas themselves: `\,` is one inside an item, and `\\` a backslash.
+ * The items of a parameter that takes many. The caller separates them by commas, repeats the parameter, or does both. Keys and
+ * names of properties may hold commas: the caller writes `\,` for a comma inside an item, and `\\` for a backslash.
  *
- * Percent-encoding cannot tell the two apart: clients encode all commas of a parameter (URLSearchParams, Python's
- * requests), or none.
+ * Percent-encoding cannot tell the two commas apart, because clients encode all commas of a parameter (URLSearchParams, Python's
+ * requests) or none.
  */
 export function itemsOf(parameter: string | readonly string[]): string[] {
   const lists = typeof parameter === 'string' ? [parameter] : parameter;
@@ -26,11 +26,12 @@ export function itemsOf(parameter: string | readonly string[]): string[] {
   });
 }
 
-/** @throws Refusal `invalid_property_name`, `invalid_parameter` */
+/** The names in `fields`; null: it was not given. @throws Refusal `invalid_property_name`, `invalid_parameter` */
 export const fieldsOf = (parameter: string | string[] | undefined): string[] | null => namesOf(parameter, 'fields');
 
 /**
  * The names of properties in a parameter, each once; null: it was not given.
+ * @param path the name of the parameter, for the refusal
  * @throws Refusal `invalid_property_name`, `invalid_parameter`
  */
 export function namesOf(parameter: string | string[] | undefined, path: string): string[] | null {
@@ -41,10 +42,10 @@ export function namesOf(parameter: string | string[] | undefined, path: string):
   return names;
 }
 
-/** What an answer shows of an entity's past: the ranges of these properties (null: of all it has had). */
+/** Which ranges an answer shows beside the entity: those of these properties. `of: null` is all that the entity has had. */
 type Include = { of: string[] | null };
 
-/** @throws Refusal `invalid_property_name`, `invalid_parameter` */
+/** What `include` asks for; null: it was not given. @throws Refusal `invalid_property_name`, `invalid_parameter` */
 export function includeOf(parameter: string | string[] | undefined): Include | null {
   if (parameter === undefined) return null;
   const items = [...new Set(itemsOf(parameter))];
@@ -70,11 +71,16 @@ function refuseFaultyNames(names: readonly string[], path: string): void {
   if (first) throw new Refusal('invalid_property_name', `${path}: ${first.message}.`, { errors });
 }
 
+/** The refusal of a parameter that names more than MAX_ITEMS. */
 export function tooMany(path: string, count: number): Refusal {
   return Refusal.at('invalid_parameter', path, `names ${count}, more than ${MAX_ITEMS}`);
 }
 
-/** No property was ever stored under a name that PostgreSQL cannot even look for. */
+/**
+ * The property that a path names. Only U+0000 is refused, because PostgreSQL takes no text with it. Under any other bad name no
+ * property is found.
+ * @throws Refusal `invalid_property_name`
+ */
 export function propertyOf(name: string): string {
   if (!name.includes('\0')) return name;
   const message = 'cannot hold U+0000';

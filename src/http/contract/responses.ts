@@ -4,15 +4,15 @@ import { PROBLEMS, type ProblemCode } from '../protocol/problems.js';
 import { type Header, header } from './headers.js';
 
 /*
- * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. Answers are
- * made as text and never pass through these schemas in production; the tests hold every answer against them.
+ * What calls answer, for the OpenAPI document: successes with their headers, and each problem by its code. The service makes
+ * answers as text, and they do not pass through these schemas. The tests check every answer by them.
  */
 
-/** An answer of success: what it means, its headers, the schema of its body (none: no body) and its type, if not JSON. */
+/** A success: what it means, its headers, the schema of its body (absent: no body), and its media type if that is not JSON. */
 type Success = { description: string; body?: z.ZodType; media?: string; headers?: Record<string, Header> };
 
-/** What may go wrong with any request, and with one that the database has to answer. */
-const ANY: readonly ProblemCode[] = [
+/** What may go wrong with any request. */
+const ANY_PROBLEMS: readonly ProblemCode[] = [
   'bad_request',
   'invalid_url',
   'unknown_parameter',
@@ -22,12 +22,13 @@ const ANY: readonly ProblemCode[] = [
   'internal_error',
 ];
 /** What may be wrong with a point in the past. */
-export const AS_OF = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
+export const AS_OF_PROBLEMS = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
 
-export const READING: readonly ProblemCode[] = ['database_unavailable'];
+/** What may go wrong with any request that the database has to answer. */
+export const READ_PROBLEMS: readonly ProblemCode[] = ['database_unavailable'];
 
 /** What may be wrong with a body. */
-export const BODY: readonly ProblemCode[] = [
+export const BODY_PROBLEMS: readonly ProblemCode[] = [
   'malformed_json',
   'number_not_exact',
   'text_not_storable',
@@ -40,7 +41,7 @@ export const BODY: readonly ProblemCode[] = [
 ];
 
 /** What may go wrong with any write of an entity. */
-export const WRITING: readonly ProblemCode[] = [
+export const WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_parameter',
   'invalid_activity_id',
   'unknown_activity',
@@ -55,14 +56,14 @@ export const WRITING: readonly ProblemCode[] = [
   'database_unavailable',
 ];
 
-/** … of one that is addressed, and can be conditional. */
-export const CHANGING: readonly ProblemCode[] = [
+/** What may go wrong with a write that addresses its entity, and can be conditional. */
+export const ADDRESSED_WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_id',
   'url_too_long',
   'invalid_condition',
   'precondition_failed',
   'precondition_required',
-  ...WRITING,
+  ...WRITE_PROBLEMS,
 ];
 
 const Problem = z
@@ -89,9 +90,9 @@ const Problem = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
 
-/** All answers of a route: its successes by status, and its problems. */
-export function answers(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
-  const known = [...new Set([...ANY, ...codes.flat()])];
+/** The `response` of a route's schema: its successes by status, and its problems, grouped by their status. */
+export function responsesOf(successes: Record<number, Success>, ...codes: readonly (readonly ProblemCode[])[]) {
+  const known = [...new Set([...ANY_PROBLEMS, ...codes.flat()])];
   const statuses = [...new Set(known.map((code) => PROBLEMS[code].status))].sort((a, b) => a - b);
   return Object.fromEntries([
     ...Object.entries(successes).map(([status, success]) => [status, successOf(success)]),
@@ -108,7 +109,7 @@ const successOf = ({ description, body, media = 'application/json', headers }: S
   ...(body ? { content: { [media]: { schema: body } } } : {}),
 });
 
-/** The headers of problems by their status. */
+/** The headers of problems, by status. */
 const PROBLEM_HEADERS: Readonly<Record<number, Record<string, Header>>> = {
   415: { Accept: header('The media types that the call takes', 'application/json') },
   503: { 'Retry-After': header('Seconds until it makes sense to send the same again; not with outcome_unknown', '1') },
@@ -125,10 +126,10 @@ const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
   },
 });
 
-/** What no route answers, but the lack of one. */
+/** The problems that no route answers: they say that there is none. */
 const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
 
-/** An example of every problem, which the document refers to. */
+/** An example of every problem; the responses refer to them. */
 export const PROBLEM_EXAMPLES = Object.fromEntries(
   Object.entries(PROBLEMS)
     .filter(([code]) => !OF_NO_ROUTE.includes(code))
@@ -138,5 +139,5 @@ export const PROBLEM_EXAMPLES = Object.fromEntries(
     ]),
 );
 
-/** Sends JSON text. */
+/** Sends JSON text, as `application/json`. */
 export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

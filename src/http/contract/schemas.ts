@@ -1,12 +1,23 @@
 import { z } from 'zod';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
-import './words.js';
-import { isKey, MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/identity.js';
+import './messages.js';
+import { ANSWER_BYTES } from '../../storage/rows.js';
+import { isKey } from '../../temporal/identity.js';
 import { isObject, type Json, type JsonObject } from '../../temporal/json.js';
+import {
+  inMiB,
+  MAX_ACTOR_LENGTH,
+  MAX_KEY_LENGTH,
+  MAX_REASON_LENGTH,
+  OPS,
+  TYPE_PATTERN,
+  TYPE_RULE,
+} from '../../temporal/limits.js';
 
 /*
- * What calls take and give. Objects that hold data (properties, metadata) are checked to be objects and passed through
- * untouched: a zod record would drop names such as `__proto__`, and z.json() costs 2.4 µs against 0.9.
+ * What calls take and give. Of objects that hold data (properties, metadata) zod checks only that they are objects, and passes
+ * them through untouched: a zod record would drop names such as `__proto__`, and z.json() would walk through all of it
+ * (src/guide/figures.md). `readJson` has checked the rest.
  */
 
 const dataObject = (described: string) =>
@@ -23,7 +34,7 @@ const instant = z.iso.datetime({ precision: 6 }).meta({
 
 export const entityType = z
   .string()
-  .regex(TYPE_PATTERN, { error: 'must be a slug: a letter a-z, then up to 62 of a-z, 0-9, _ and -' })
+  .regex(TYPE_PATTERN, { error: `must be a slug: ${TYPE_RULE}` })
   .meta({ description: 'What the entity is; never changes', example: 'friend' });
 
 export const entityKey = z
@@ -35,12 +46,13 @@ export const properties = dataObject('The properties: any JSON values by name').
   example: { name: 'Rachel', location: 'New York' },
 });
 
-const op = z.enum(['created', 'updated', 'deleted', 'restored']);
+const op = z.enum(OPS);
 
+/** An activity as a caller gives it. */
 export const givenActivity = z
   .strictObject({
-    actor: text(256, 'Who').optional(),
-    reason: text(4096, 'Why').optional(),
+    actor: text(MAX_ACTOR_LENGTH, 'Who').optional(),
+    reason: text(MAX_REASON_LENGTH, 'Why').optional(),
     metadata: dataObject('Anything else worth keeping').optional(),
   })
   .refine((activity) => Object.values(activity).some((value) => value !== undefined), {
@@ -55,7 +67,7 @@ const activityFields = {
   metadata: dataObject('As it was given').optional(),
 };
 
-/** The activity of a tick or of a range's beginning. */
+/** The activity of a tick, or of the tick at which a range begins. */
 const activity = z.strictObject(activityFields);
 
 export const entity = z
@@ -179,13 +191,12 @@ export const entityList = z
     missing: z
       .array(z.strictObject({ id: z.string(), code: z.enum(['entity_not_found', 'entity_deleted', 'answer_full']) }))
       .meta({
-        description:
-          'Those that are not in `items`, and why; `answer_full`: the answer has no more room (16 MiB of properties), ask again',
+        description: `Those that are not in \`items\`, and why; \`answer_full\`: the answer has no more room (${inMiB(ANSWER_BYTES)} of properties), ask again`,
       }),
   })
   .meta({ id: 'EntityList' });
 
-/** What pages say that show many entities as of one instant. */
+/** A page of a snapshot: its items, and the two instants that fix what it shows. */
 const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
   z.strictObject({
     asOf: instant.nullable().meta({
@@ -237,7 +248,7 @@ const jsonPointer = {
   example: '/properties/location',
 } as const;
 
-/** RFC 6902; `operationsOf` of temporal/json-patch.ts reads the operations, and says of each what is wrong with it. */
+/** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
 export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
   description: 'A JSON Patch (RFC 6902); its paths begin with /properties/',
   override: {
@@ -257,13 +268,13 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
   example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
 });
 
-/** A body of JSON. Bodies are given by media type: Fastify picks the schema by Content-Type. */
+/** A body of JSON that must be given. Fastify picks the schema of a body by its Content-Type. */
 export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
   required: true as const,
   content: { 'application/json': { schema } },
 });
 
-/** A body that may be left out. */
+/** A body of JSON that may be left out. */
 export const optionalBody = <Schema extends z.ZodType>(schema: Schema) => ({
   required: false as const,
   content: { 'application/json': { schema } },

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
-import { problem, send } from './problems.js';
+import { problem, sendProblem } from './problems.js';
 
 /**
- * Refuses with 406 what could only be answered in a media type that the caller does not accept (RFC 9110 section 12.5.1),
- * before anything is done. Problems are always problem+json.
+ * Refuses a request with 406, before anything is done, if the caller accepts none of the media types of its answers (RFC 9110
+ * section 12.5.1). Problems are always problem+json.
  */
 export function refuseOtherAnswers(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -13,14 +13,14 @@ export function refuseOtherAnswers(app: FastifyInstance): void {
     if (accept === undefined || accept === '*/*' || request.method === 'DELETE') return;
     const given = mediaGiven(request);
     if (given.length === 0 || new Negotiator({ headers: { accept: plain(accept) } }).mediaType(given)) return;
-    return send(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
+    return sendProblem(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
   });
 }
 
-/** Without parameters of media types: nothing here depends on them, and our own answers name a charset. */
+/** An Accept header without the parameters of its media types. No answer depends on them, and some answers name a charset. */
 const plain = (accept: string): string => accept.replace(/;(?!\s*q\s*=)[^;,]*/gi, '');
 
-/** The media types of a route's successes, as `answers` documents them. */
+/** The media types of a route's successes, as `responsesOf` documents them. */
 function mediaGiven(request: FastifyRequest): string[] {
   const responses = request.routeOptions.schema?.response;
   if (typeof responses !== 'object' || responses === null) return [];

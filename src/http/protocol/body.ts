@@ -2,14 +2,14 @@ import { MIMEType } from 'node:util';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readJson } from '../../temporal/json.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { problem, send } from './problems.js';
+import { problem, sendProblem } from './problems.js';
 
-/** Refuses bytes that are not UTF-8: they would be kept as something else than was sent. */
+/** Throws on bytes that are not UTF-8, because the service would keep something else than the caller sent. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /**
- * Reads JSON bodies without loss. Replaces Fastify's own parser, which rounds numbers and takes names such as
- * `__proto__` and `constructor` for an attack: here they are data.
+ * Makes the app read JSON bodies without loss. Fastify's own parser rounds numbers, and takes names such as `__proto__` and
+ * `constructor` for an attack. Here they are data.
  */
 export function readBodiesExactly(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
@@ -17,7 +17,7 @@ export function readBodiesExactly(app: FastifyInstance): void {
     ['application/json', 'application/merge-patch+json', 'application/json-patch+json'],
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) => {
-      // A body that may be left out may come as empty chunks.
+      // A client may leave a body out by sending it in chunks, and none of them.
       if (body.length === 0 && !needsBody(request)) return {};
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
@@ -34,7 +34,7 @@ export function readBodiesExactly(app: FastifyInstance): void {
 
 const refuseBody = (message: string) => Refusal.at('invalid_body', '', message);
 
-/** What a route says of its body, as `jsonBody` of schemas.ts does. */
+/** The body in a route's schema, as `jsonBody` of contract/schemas.ts makes it. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
 
 function bodySchema(request: FastifyRequest): BodySchema | undefined {
@@ -48,8 +48,9 @@ const isBodySchema = (schema: unknown): schema is BodySchema =>
 const needsBody = (request: FastifyRequest): boolean => bodySchema(request)?.required ?? false;
 
 /**
- * Refuses a body of another media type than the route takes, before it is read, and says which it takes (RFC 9110 section
- * 15.5.16, RFC 5789 section 3.1). Fastify alone would let a type that any route takes through to all of them, unchecked.
+ * Refuses a body of another media type than the route takes, before it is read. The answer says which types the route takes
+ * (RFC 9110 section 15.5.16, RFC 5789 section 3.1). Fastify knows media types only for all routes together: it would let a type
+ * that one route takes through to every other, and check its body by no schema.
  */
 function refuseOtherMedia(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
@@ -60,7 +61,7 @@ function refuseOtherMedia(app: FastifyInstance): void {
     const isEmpty = request.headers['transfer-encoding'] === undefined && Number(length ?? 0) === 0;
     if (taken.length === 0 && !isEmpty) throw refuseBody('this call takes no body');
     if (taken.length === 0 || (isEmpty && !needsBody(request))) {
-      // Many clients name a type on every request; the type of nothing says nothing.
+      // Many clients name a type on every request. Without a body it means nothing, and Fastify must not look for a parser.
       delete request.raw.headers['content-type'];
       return;
     }
@@ -71,7 +72,7 @@ function refuseOtherMedia(app: FastifyInstance): void {
     if (encoding !== undefined) reply.header('accept-encoding', 'identity');
     reply.header('accept', types);
     if (request.method !== 'PUT') reply.header(`accept-${request.method.toLowerCase()}`, types);
-    return send(reply, problem('unsupported_media_type', `${wrong} This call takes ${types}, in UTF-8.`));
+    return sendProblem(reply, problem('unsupported_media_type', `${wrong} This call takes ${types}, in UTF-8.`));
   });
 }
 

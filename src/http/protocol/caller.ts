@@ -4,11 +4,11 @@ import type { Socket } from 'node:net';
 const signals = new WeakMap<Socket, AbortSignal>();
 
 /**
- * Aborted when the caller has gone away: the connection is closed, and nobody would read an answer.
+ * A signal that is aborted when the caller has gone away: the connection is closed, so nobody would read an answer. Each
+ * connection has one signal, for all its requests.
  *
- * One signal a connection, made once. Fastify's `request.signal` is made for each request, and follows the request's `close`,
- * which Node emits as soon as a body has been read: in Fastify 5.12 it aborts every POST and PATCH whose caller still waits
- * (test/http/protocol/caller.test.ts).
+ * Fastify's `request.signal` will not do. It follows the `close` of the request, which Node emits as soon as it has read the
+ * body. So Fastify 5.12 aborts every POST and PATCH while its caller still waits (test/http/protocol/caller.test.ts).
  */
 export function callerSignal({ socket }: Pick<IncomingMessage, 'socket'>): AbortSignal {
   const known = signals.get(socket);

@@ -4,7 +4,7 @@ import { Refusal } from '../../temporal/refusal.js';
 /** The strong entity tag of a tick: the state at one tick of one entity has one representation. */
 export const etagOf = (tick: number): string => `"${tick}"`;
 
-/** Empty elements of a list mean nothing and must be taken (RFC 9110 section 5.6.1.2); proxies that edit lists leave them. */
+/** A list of entity tags. Proxies that edit lists leave empty elements, which a server must accept (RFC 9110 section 5.6.1.2). */
 const LIST = /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*[\s,]*$/;
 
 /** The entity tags of a conditional header; null for its `*`. @throws Refusal `invalid_condition` */
@@ -20,7 +20,7 @@ function ticksOf(name: string, header: string | undefined, compare: 'strongly' |
   if (header === undefined) return null;
   const tags = tagsOf(name, header);
   if (!tags) return { any: true };
-  // Tags that we never gave match no tick.
+  // A tag that the service never gives matches no tick.
   const ours = tags.filter(({ tag, weak }) => /^"[1-9]\d*"$/.test(tag) && !(weak && compare === 'strongly'));
   return { ticks: ours.map(({ tag }) => Number(tag.slice(1, -1))) };
 }
@@ -39,10 +39,10 @@ export const ifNoneMatchOf = (header: string | undefined): TickCondition | null 
   ticksOf('If-None-Match', header, 'weakly');
 
 /**
- * Whether a read's If-None-Match names the answer's tag, so that 304 says enough.
+ * Whether the If-None-Match of a read names the tag of the answer: the caller has the answer already, and gets 304.
  * @throws Refusal `invalid_condition`
  */
-export function isKnown(etag: string, ifNoneMatch: string | undefined): boolean {
+export function isNotModified(etag: string, ifNoneMatch: string | undefined): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = tagsOf('If-None-Match', ifNoneMatch);
   return tags === null || tags.some(({ tag }) => tag === etag);

@@ -3,10 +3,11 @@ import type { EntityRow, Memento, RelatedMemento } from '../../storage/rows.js';
 import { Refusal } from '../../temporal/refusal.js';
 
 /*
- * Datetime negotiation as in RFC 7089. An entity's URL is its original resource and the TimeGate of it (pattern 1.2: 200, with
- * the memento's own URL in Content-Location); a memento is the entity as of a tick, a tombstone none. HTTP dates have whole
- * seconds: an Accept-Datetime means the end of its second, so that the Memento-Datetime of a state leads back to it, or to
- * the last one within that second.
+ * Datetime negotiation as in RFC 7089. The URL of an entity is its original resource, and also the TimeGate of it (pattern 1.2:
+ * 200, with the URL of the memento in Content-Location). A memento is the entity as of a tick; a tombstone is no memento.
+ *
+ * HTTP dates have whole seconds. So an Accept-Datetime means the end of its second: a caller that sends back the
+ * Memento-Datetime of a state gets that state, or the last one within that second.
  */
 
 export const LINK_FORMAT = 'application/link-format';
@@ -31,11 +32,13 @@ export function dateOf(header: string): string {
   return `${date.toISOString().slice(0, 19)}.999999Z`;
 }
 
-/** An instant as an HTTP date: without what is below the second. */
+/** An instant as an HTTP date, which drops the fraction of the second. */
 export const httpDate = (instant: string): string => new Date(instant).toUTCString();
 
 const pathOf = (id: string) => `/entities/${id}`;
 const mementoPath = (id: string, tick: number) => `${pathOf(id)}?asOf=${tick}`;
+
+/* Links of the link format (RFC 6690), and of the header Link (RFC 8288): to the entity, its TimeMap, and a memento of it. */
 
 export const originalLink = (id: string) => `<${pathOf(id)}>; rel="original timegate"`;
 export const timemapLink = (target: string, rel: string, dates: Record<string, Memento | undefined>) =>
@@ -46,18 +49,18 @@ export const timemapLink = (target: string, rel: string, dates: Record<string, M
 export const mementoLink = (id: string, { tick, at }: Memento, rel: string) =>
   `<${mementoPath(id, tick)}>; rel="${rel}memento"; datetime="${httpDate(at)}"`;
 
-/** Says which state an answer shows, and by which URL it can be had for ever. */
+/** Sets the headers that say which state an answer shows, and under which URL that state stays the same for ever. */
 export const stampMemento = (reply: FastifyReply, { id, tick, updatedAt }: EntityRow): FastifyReply =>
   reply.header('content-location', mementoPath(id, tick)).header('memento-datetime', httpDate(updatedAt));
 
-/** Where else an entity can be had. */
+/** The links that every answer of an entity has: to its original resource, its TimeGate and its TimeMap. */
 export const ownLinks = (id: string): string =>
   `${originalLink(id)}, <${pathOf(id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`;
 
 /**
- * Links to the first and last memento and to those beside a state. They take a statement more, and reads as of a point would be
- * 31,000 a second instead of 52,000: so they are for who sends Accept-Datetime, also beside `asOf`, where it selects nothing (RFC
- * 7089 section 4.5.3).
+ * Links to the first and last memento, and to those before and after a state. They take one more statement, which would slow
+ * every read as of a point (src/guide/figures.md). So only a caller who sends Accept-Datetime gets them, also beside `asOf`,
+ * where the date selects nothing (RFC 7089 section 4.5.3).
  */
 export function mementoLinks(id: string, related: readonly RelatedMemento[]): string[] {
   const rels = new Map<number, { at: string; rel: string }>();

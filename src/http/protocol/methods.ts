@@ -1,12 +1,12 @@
 import { METHODS } from 'node:http';
 import type { FastifyInstance } from 'fastify';
-import { problem, send } from './problems.js';
+import { problem, sendProblem } from './problems.js';
 
 /**
- * Answers every method that a path does not have with 405 and what it allows (RFC 9110 section 15.5.6), before any body
- * is read; Fastify alone would say 404. OPTIONS is answered the same way, but as a success.
+ * Makes every path answer 405, with what it allows, to the methods that it does not have (RFC 9110 section 15.5.6), before any
+ * body is read; Fastify alone would say 404. OPTIONS gets 204 with the same Allow.
  *
- * @param addRoutes adds the routes whose paths are to be completed
+ * @param addRoutes adds the routes whose paths are completed
  */
 export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => void): void {
   const methodsOf = new Map<string, Set<string>>();
@@ -30,7 +30,7 @@ export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => v
       onRequest: async (request, reply) => {
         reply.header('allow', allow);
         if (request.method === 'OPTIONS') return reply.code(204).send();
-        return send(reply, problem('method_not_allowed', `${request.method} is not among ${allow}.`));
+        return sendProblem(reply, problem('method_not_allowed', `${request.method} is not among ${allow}.`));
       },
       handler: async () => {},
     });

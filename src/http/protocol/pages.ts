@@ -7,8 +7,10 @@ import { invalidCursor } from '../../temporal/refusal.js';
 import { scalarText } from './json-text.js';
 
 /**
- * A cursor: the walk it belongs to, and where the next page begins. It says nothing that the caller could not see, so it
- * is not signed; what it names of the walk keeps it from being taken along to another one by mistake.
+ * A keyset cursor: a fingerprint of the walk that it belongs to, and the position where the next page begins. It holds nothing
+ * that the caller could not see, so it is not signed. The fingerprint is there because a caller could send a cursor along with
+ * another question by mistake.
+ * @param position its parts hold no full stop
  */
 export function writeCursor(walk: string, position: readonly (string | number)[]): string {
   return Buffer.from([fingerprint(walk), ...position].join('.')).toString('base64url');
@@ -28,10 +30,11 @@ export function readCursor(cursor: string, walk: string): string[] {
 }
 
 /**
- * Which page of a history to read; the walk is the history with all that chooses from it.
+ * The position of a page in a history.
+ * @param walk names the history, and everything that chooses from it
  * @throws Refusal `invalid_cursor`
  */
-export function historyPage(
+export function historyPosition(
   { order, limit, cursor }: { order: Order; limit: number; cursor?: string | undefined },
   walk: string,
 ): HistoryPage {
@@ -42,15 +45,15 @@ export function historyPage(
   return { order, limit, until, after };
 }
 
-/** The cursor of a history's next page: the tick the walk is pinned to, and the tick where this page ended. */
+/** The cursor of the next page of a history: the tick that the walk is pinned to, and the tick where this page ended. */
 export const historyCursor = (walk: string, order: Order, until: number, after: number): string =>
   writeCursor(`${walk} ${order}`, [until, after]);
 
 /** The cursor of the next page of a TimeMap: the tick where this page ended. */
 export const mementoCursor = (walk: string, after: number): string => writeCursor(walk, [after]);
 
-/** @throws Refusal `invalid_cursor` */
-export function mementoPage(
+/** The position of a page in a TimeMap: after which tick it begins. @throws Refusal `invalid_cursor` */
+export function mementoPosition(
   { limit, cursor }: { limit: number; cursor?: string | undefined },
   walk: string,
 ): { after: number; limit: number } {
@@ -60,50 +63,60 @@ export function mementoPage(
   return { after: Number(position[0]), limit };
 }
 
+/** Whether a part of a cursor is a tick. */
 export const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) <= LAST_TICK;
 
-/** The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended. */
+/**
+ * The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended. The
+ * full stops of the instants become commas, because a full stop separates the parts of a cursor.
+ */
 export const snapshotCursor = (walk: string, { asOf, recordedAsOf }: Pin, place: readonly string[]): string =>
   writeCursor(walk, [asOf.replace('.', ','), recordedAsOf.replace('.', ','), ...place]);
 
-/** As we write them: what is more in an instant that a caller may write is none of ours. */
+/** Whether a text is an instant as the service writes it. A caller may write one in other ways, but not in a cursor. */
 const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInstant(text);
 
-/** @throws Refusal `invalid_cursor` */
+/** The pin of the walk, and the place where the page begins. @throws Refusal `invalid_cursor` */
 export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; place: string[] } {
   const [asOf = '', recordedAsOf = '', ...place] = readCursor(cursor, walk).map((part) => part.replace(',', '.'));
   if (![asOf, recordedAsOf].every(isOurInstant)) throw invalidCursor();
   return { pin: pinOf(asOf, recordedAsOf), place };
 }
 
-/**
- * Whether headers can repeat the URL: clients take 16 kB of headers (Node's), proxies less, and a page repeats it three times. What
- * they would say can be made of the body.
- */
-export const isSayable = ({ url }: FastifyRequest): boolean => url.length <= 2_000;
+/** How long a URL may be for headers to repeat it, in characters. */
+const MAX_REPEATED_URL = 2_000;
 
-/** The end of a page: the cursor of the next one in the body, and as a link (RFC 8288); null on the last page. */
+/**
+ * Whether headers can repeat the URL of a request. Node takes 16 KiB of headers, some proxies take less, and a page repeats the
+ * URL three times. Of a longer URL the headers are left out; a client can make what they say from the body.
+ */
+export const fitsInHeaders = ({ url }: FastifyRequest): boolean => url.length <= MAX_REPEATED_URL;
+
+/**
+ * The `next` of a page as JSON text: the cursor, or null on the last page. Also links to the next page (RFC 8288, `rel="next"`).
+ */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
-  if (cursor !== null && isSayable(request)) {
+  if (cursor !== null && fitsInHeaders(request)) {
     reply.header('link', linked(reply.getHeader('link'), `<${targetOf(request, { cursor })}>; rel="next"`));
   }
   return scalarText(cursor);
 }
 
 /**
- * The target of a request with some parameters set, or left out: the path as the caller wrote it (a URL object would make
- * another of a backslash and of `..`), for a link.
+ * The target of a request, for a link, with other parameters. The path stays as the caller wrote it; a URL object would change
+ * a backslash and `..` in it.
+ * @param parameters the parameters to set; null leaves one out
  */
-export function targetOf(request: FastifyRequest, changes: Record<string, string | null>): string {
+export function targetOf(request: FastifyRequest, parameters: Record<string, string | null>): string {
   const [, target = '', query] = /^([^?]*)\??(.*)$/s.exec(request.url) ?? [];
   const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
-  const parameters = new URLSearchParams(query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value === null) parameters.delete(name);
-    else parameters.set(name, value);
+  const all = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === null) all.delete(name);
+    else all.set(name, value);
   }
-  return parameters.size > 0 ? `${path}?${parameters}` : path;
+  return all.size > 0 ? `${path}?${all}` : path;
 }
 
-/** A further link beside those that an answer has already. */
+/** The header Link with one more link than it has. */
 const linked = (links: unknown, link: string): string => (typeof links === 'string' ? `${links}, ${link}` : link);

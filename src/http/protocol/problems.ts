@@ -21,7 +21,7 @@ type HttpCode =
 
 export type ProblemCode = RefusalCode | HttpCode;
 
-/** From code to status and title: the one table. */
+/** The one table from code to status and title. */
 export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: string }>> = {
   bad_request: { status: 400, title: 'The request is not valid HTTP' },
   invalid_url: { status: 400, title: 'The URL is not well-formed' },
@@ -78,7 +78,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   database_unavailable: { status: 503, title: 'The database is not available' },
 };
 
-/** Codes after which the same request may be sent again as it is. */
+/** Codes after which the caller may send the same request again as it is. */
 const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
   'as_of_not_stable_yet',
   'clock_stepped_back',
@@ -98,9 +98,11 @@ type Problem = {
   [member: string]: unknown;
 };
 
+/** How many places a problem names, and how much it repeats of one text, in UTF-16 code units. */
 const MAX_FAULTS = 20;
-const MAX_PATH = 300;
+const MAX_REPEATED_TEXT = 300;
 
+/** A problem with its status and title, and what the refusal says beside its sentence. */
 export function problem(code: ProblemCode, detail: string, notes: Refusal['notes'] = {}): Problem {
   const errors = notes.errors?.slice(0, MAX_FAULTS).map(({ path, message }) => ({ path: shorten(path), message }));
   return {
@@ -113,17 +115,22 @@ export function problem(code: ProblemCode, detail: string, notes: Refusal['notes
   };
 }
 
-/** A name of a megabyte must not come back in every answer about it. */
-const shorten = (text: string) => (text.length > MAX_PATH ? `${text.slice(0, MAX_PATH).toWellFormed()}…` : text);
+/** Cuts a text: a caller may send a name of a megabyte, which must not come back in every answer about it. */
+const shorten = (text: string) =>
+  text.length > MAX_REPEATED_TEXT ? `${text.slice(0, MAX_REPEATED_TEXT).toWellFormed()}…` : text;
 
-export function send(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
+/**
+ * Sends a problem.
+ * @param retryAfter seconds, for the codes after which the caller may try again
+ */
+export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
   if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
-  // A 404 or 410 could otherwise be kept (RFC 9110 section 15.1), and what is missing may come.
+  // Otherwise a cache could keep a 404 or 410 (RFC 9110 section 15.1), but what is missing may come.
   reply.header('cache-control', 'no-store');
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 
-/** Whatever is thrown on the way, as a problem. Only what is nobody's refusal is logged, and told as 500 without words. */
+/** Whatever is thrown, as a problem. An error that nobody foresaw is logged, and the caller gets a 500 that tells nothing of it. */
 function problemOf(error: FastifyError | Error, request: FastifyRequest): Problem {
   if (error instanceof Refusal) return problem(error.code, error.message, error.notes);
   if ('validation' in error && error.validation) return problemOfValidation(error);
@@ -159,7 +166,7 @@ function problemOfValidation(error: FastifyError): Problem {
     : unknown
       ? 'unknown_parameter'
       : 'invalid_parameter';
-  // What the code speaks of comes first.
+  // The issues that gave the problem its code come first.
   const ordered = issues.toSorted((a, b) => Number(isUnknown(b)) - Number(isUnknown(a)));
   const errors = ordered.flatMap((issue) => faultsOf(issue, inBody));
   const [first] = errors;
@@ -179,19 +186,21 @@ function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
 }
 
 /**
- * Makes every error a problem+json. It takes four places: the error handler, the not-found handler, and, given with the
- * options of Fastify, `frameworkErrors` and `clientErrorHandler`.
+ * Makes every error a problem+json. Fastify has four places for that: the error handler and the not-found handler, which are
+ * set here, and the options `frameworkErrors` and `clientErrorHandler`.
  */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
-    send(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
+    sendProblem(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
   );
   app.setNotFoundHandler((request, reply) =>
-    send(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
+    sendProblem(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
   );
 }
 
-/** Fastify takes what is no percent-encoded UTF-8 in a query as it stands, where in a path it refuses it. */
+/**
+ * Refuses a query that is not percent-encoded UTF-8. Fastify refuses such a path, but would take such a query as it stands.
+ */
 export function refuseBadQueries(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     const query = request.url.slice(request.url.indexOf('?') + 1 || request.url.length);
@@ -199,21 +208,21 @@ export function refuseBadQueries(app: FastifyInstance): void {
     try {
       decodeURIComponent(query);
     } catch {
-      return send(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
+      return sendProblem(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
     }
   });
 }
 
-/** Errors found before a route is: a malformed URL, a part of it that is too long. */
+/** Answers errors that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  send(reply, problemOf(error, request));
+  sendProblem(reply, problemOf(error, request));
 }
 
-/** Requests that are not HTTP at all are answered on the socket, which then closes. */
+/** Answers what is not HTTP at all. There is no reply for it, so the answer goes to the socket, which then closes. */
 export function clientErrorHandler(error: Error & { code?: string }, socket: import('node:net').Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
-  // An answer is still due on this connection, perhaps that of a write: this one would be taken for it. A connection that
-  // is lost says what is true, that nobody knows.
+  // An answer is still due on this connection, perhaps that of a write, and the caller would take this one for it. A lost
+  // connection says the truth: nobody knows what became of the write.
   if ('_httpMessage' in socket && socket._httpMessage) {
     socket.destroy();
     return;

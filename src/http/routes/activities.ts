@@ -8,7 +8,7 @@ import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { linkHeader, locationHeader } from '../contract/headers.js';
 import { noParameters, pageParameters } from '../contract/parameters.js';
-import { answers, BODY, READING, sendJson } from '../contract/responses.js';
+import { BODY_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 import { linkNext, readCursor, writeCursor } from '../protocol/pages.js';
@@ -24,7 +24,7 @@ export function activityRoutes(app: App, storage: Storage): void {
         summary: 'Record an activity, for writes to name by Activity-Id',
         querystring: noParameters,
         body: schemas.jsonBody(schemas.givenActivity),
-        response: answers(
+        response: responsesOf(
           {
             201: {
               description: 'Recorded',
@@ -32,7 +32,7 @@ export function activityRoutes(app: App, storage: Storage): void {
               headers: { Location: locationHeader },
             },
           },
-          BODY,
+          BODY_PROBLEMS,
           ['activity_too_large', 'too_many_writers', 'outcome_unknown', 'database_unavailable'],
         ),
       },
@@ -55,10 +55,10 @@ export function activityRoutes(app: App, storage: Storage): void {
           id: z.string().meta({ description: "The activity's UUID", example: EXAMPLE_ACTIVITY }),
         }),
         querystring: z.strictObject(pageParameters),
-        response: answers(
+        response: responsesOf(
           { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: linkHeader } } },
           ['invalid_activity_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -77,7 +77,11 @@ export function activityRoutes(app: App, storage: Storage): void {
   );
 }
 
-/** @throws Refusal `invalid_activity_id` */
+/**
+ * Reads the id of an activity.
+ * @param path the parameter or header that holds it
+ * @throws Refusal `invalid_activity_id`
+ */
 export function activityId(text: string, path: string): string {
   if (isUuid(text)) return text.toLowerCase();
   throw Refusal.at('invalid_activity_id', path, 'is no UUID', 'An activity is named by its UUID.');

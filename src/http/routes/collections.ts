@@ -4,10 +4,11 @@ import { type Collection, readPage } from '../../storage/collections.js';
 import { passesAll } from '../../storage/filters.js';
 import type { Storage } from '../../storage/storage.js';
 import { isKey, isUuid } from '../../temporal/identity.js';
+import { MAX_KEY_LENGTH } from '../../temporal/limits.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { snapshotText } from '../answers/entity-text.js';
-import { ASKING, instantOf, NOT_MODIFIED, readHeaders } from '../answers/reads.js';
+import { ENTITY_READ_PROBLEMS, NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
@@ -23,13 +24,12 @@ import {
   optionalList,
   pageParameters,
 } from '../contract/parameters.js';
-import { answers, READING } from '../contract/responses.js';
+import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
-
 import { sendNamed } from './entities-by-id.js';
 
-/** What does not go with `ids`. */
+/** The parameters of a page of a collection, which do not go with `ids`. */
 const OF_COLLECTIONS = [
   'type',
   'keyPrefix',
@@ -51,7 +51,7 @@ const collectionQuery = z
       .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
     keyPrefix: z
       .string()
-      .refine(isKey, { error: 'must have 1 to 512 characters, as a key' })
+      .refine(isKey, { error: `must have 1 to ${MAX_KEY_LENGTH} characters, as a key` })
       .optional()
       .meta({ description: 'Those whose keys begin so; needs `type`' }),
     deleted: z.enum(['exclude', 'include', 'only']).optional().meta({
@@ -68,7 +68,7 @@ const collectionQuery = z
       .optional()
       .meta({ description: 'With changedBetween: also what differs between the two instants' }),
     ...asOfParameters,
-    fields: fields,
+    fields,
     limit: optionalLimit,
     cursor: pageParameters.cursor,
   })
@@ -86,7 +86,7 @@ const collectionQuery = z
 
 type CollectionQuery = z.output<typeof collectionQuery>;
 
-/** The call that reads many entities: those that it names, or a collection page by page. */
+/** The call that reads many entities: those that the caller names, or a collection page by page. */
 export function collectionRoutes(app: App, storage: Storage): void {
   app.get(
     '/entities',
@@ -97,7 +97,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
         summary: 'Read many entities, by their ids or page by page, as of an instant',
         querystring: collectionQuery,
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
@@ -109,9 +109,9 @@ export function collectionRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          ASKING,
+          ENTITY_READ_PROBLEMS,
           ['invalid_cursor', 'invalid_filter', 'too_much_to_read', 'overloaded'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -137,12 +137,12 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   const withChanges = query.include === 'changes';
   const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
   const walk: SnapshotWalk = {
-    // Without a filter as before there were filters: a cursor goes on at an instance of another version.
+    // Without a filter the name stays what it was before there were filters. So a cursor goes on at an instance of another version.
     name: ['entities', { type, keyPrefix: collection.keyPrefix, deleted: collection.deleted }, ...asked],
     type,
     asOf: query.asOf ?? changedUntil,
-    // `changedBetween` says as of when already.
-    saysAsOf: changedUntil === undefined,
+    // `changedBetween` fixes the instant already.
+    takesAsOf: changedUntil === undefined,
     isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
   };
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
@@ -153,7 +153,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   });
 }
 
-/** Which entities a query asks for. @throws Refusal `invalid_filter` */
+/** The collection that a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
   const { type = null, keyPrefix = null } = query;
   const { where, everHad } = filterOf(query, type);
@@ -161,11 +161,11 @@ function collectionOf(query: CollectionQuery, changedAfter: string | null): Coll
   return { type, keyPrefix, deleted, where, everHad, changedAfter };
 }
 
-/** The two instants of `changedBetween`. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+/** The two instants of `changedBetween`; none, if it was not given. @throws Refusal `invalid_as_of`, `invalid_parameter` */
 function changedBetween(parameter: string | undefined): string[] {
   if (parameter === undefined) return [];
   const refuse = (message: string) => Refusal.at('invalid_parameter', 'changedBetween', message);
-  const [from, until, ...more] = parameter.split(',').map((instant) => instantOf(instant, 'changedBetween'));
+  const [from, until, ...more] = parameter.split(',').map((instant) => parseInstant(instant, 'changedBetween'));
   if (from === undefined || until === undefined || more.length > 0)
     throw refuse('must be two instants with a comma between');
   if (isBefore(until, from)) throw refuse('ends before it begins');

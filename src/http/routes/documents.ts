@@ -17,7 +17,7 @@ ignored. A method that a path does not have is answered 405 with \`Allow\`.
 
 The [guides](/docs/guide/) show how to use it: a tour with its answers, conditions and retries, time, filters, operation.`;
 
-/** Collects what the routes say of themselves; to be registered before them. */
+/** Collects the schemas of the routes for the OpenAPI document. It sees only routes that are added after it. */
 export async function describeRoutes(app: App): Promise<void> {
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, {
@@ -47,7 +47,7 @@ export async function describeRoutes(app: App): Promise<void> {
   });
 }
 
-/** fastify-zod-openapi 5.7 keeps the headers of answers that have a body, and drops those of the others. */
+/** Brings headers back: fastify-zod-openapi 5.7 keeps those of answers that have a body, and drops those of the others. */
 const withAllHeaders: typeof fastifyZodOpenApiTransform = (route) => {
   const given = route.schema?.response;
   const transformed = fastifyZodOpenApiTransform(route);
@@ -60,7 +60,7 @@ const withAllHeaders: typeof fastifyZodOpenApiTransform = (route) => {
   return transformed;
 };
 
-/** @fastify/swagger 9.9 calls every body required; the schemas of the routes know better. */
+/** Corrects @fastify/swagger 9.9, which calls every body required: that of a restore may be left out. */
 const withOptionalBodies: typeof fastifyZodOpenApiTransformObject = (given) => {
   const document = fastifyZodOpenApiTransformObject(given);
   const body = within(document, ['paths', '/entities/{id}/restore', 'post', 'requestBody']);
@@ -73,7 +73,7 @@ const within = (value: unknown, [name, ...rest]: readonly string[]): unknown =>
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** The document, at /openapi.yaml. */
+/** Serves the OpenAPI document, at /openapi.yaml. */
 export function documentRoutes(app: App): void {
   const schema = { hide: true, querystring: noParameters };
   app.get('/openapi.yaml', { schema }, async (_request, reply) =>
@@ -82,8 +82,8 @@ export function documentRoutes(app: App): void {
 }
 
 /**
- * The plugin's own policy has browsers ask for everything by https (`upgrade-insecure-requests`), so over http the page
- * stays blank anywhere but on localhost.
+ * The Content-Security-Policy of /docs. The plugin's own has `upgrade-insecure-requests`: browsers ask for everything by https,
+ * so over http the page stays blank anywhere but on localhost.
  */
 const POLICY = {
   'default-src': ["'self'"],
@@ -93,7 +93,7 @@ const POLICY = {
   'frame-ancestors': ["'self'"],
 };
 
-/** Pages to read and try the document, at /docs. */
+/** Serves a page on which people read the document and try its calls, at /docs. */
 export async function showDocument(app: App): Promise<void> {
   await app.register(fastifySwaggerUi, { routePrefix: '/docs', staticCSP: POLICY, uiConfig: { validatorUrl: null } });
 }

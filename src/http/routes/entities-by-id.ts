@@ -4,7 +4,7 @@ import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
-import { instantOf, REVALIDATE, sendUnlessKnown } from '../answers/reads.js';
+import { parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf } from '../protocol/memento.js';
@@ -25,7 +25,7 @@ export async function sendNamed(
   const date = headers['accept-datetime'];
   const moment =
     query.asOf !== undefined
-      ? { instant: instantOf(query.asOf, 'asOf') }
+      ? { instant: parseInstant(query.asOf, 'asOf') }
       : date !== undefined
         ? { date: dateOf(date) }
         : null;
@@ -33,11 +33,11 @@ export async function sendNamed(
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
   reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');
-  return sendUnlessKnown(reply, etag, headers, () => listText(addresses, found));
+  return sendOrNotModified(reply, etag, headers, () => listText(addresses, found));
 }
 
 /**
- * The entities that are asked for, each once, by their ids, with the caller's words for them.
+ * The entities that the caller names, each once: from their ids to their labels.
  * @throws Refusal `invalid_id`, `invalid_parameter`
  */
 function addressesOf(parameter: string | string[]): Map<string, string> {
@@ -45,16 +45,17 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
   if (items.length > MAX_ITEMS) throw tooMany('ids', items.length);
   const addresses = new Map<string, string>();
   for (const item of items) {
-    const { id, said } = parseAddress(item, 'ids');
-    if (!addresses.has(id)) addresses.set(id, said);
+    const { id, label } = parseAddress(item, 'ids');
+    if (!addresses.has(id)) addresses.set(id, label);
   }
   return addresses;
 }
 
+/** The answer. An entity that it does not show stands in `missing`, with the reason. */
 function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
   const items: string[] = [];
   const missing: string[] = [];
-  for (const [id, said] of addresses) {
+  for (const [id, label] of addresses) {
     const row = found.get(id);
     if (row && !row.deleted && row.properties !== null) {
       items.push(entityText({ ...row, properties: row.properties }));
@@ -63,7 +64,7 @@ function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<str
     const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';
     missing.push(
       objectText([
-        ['id', scalarText(said)],
+        ['id', scalarText(label)],
         ['code', scalarText(code)],
       ]),
     );
@@ -76,5 +77,6 @@ function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<str
 
 type FoundRow = Extract<ListedRow, { tick: number }>;
 
+/** The entity tag of an answer that shows many entities: over the id and tick of each. */
 const tagOver = (states: readonly string[]): string =>
   `"${createHash('sha256').update(states.join('\n')).digest('base64url').slice(0, 22)}"`;

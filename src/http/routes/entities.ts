@@ -6,13 +6,20 @@ import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { changesText, entityText, nestedText } from '../answers/entity-text.js';
-import { ASKING, IMMUTABLE, NOT_MODIFIED, REVALIDATE, readHeaders, sendUnlessKnown } from '../answers/reads.js';
+import {
+  ENTITY_READ_PROBLEMS,
+  IMMUTABLE,
+  NOT_MODIFIED,
+  REVALIDATE,
+  readHeaders,
+  sendOrNotModified,
+} from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ID } from '../contract/examples.js';
 import { contentLocationHeader, etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { fieldsOf, includeOf } from '../contract/lists.js';
 import { acceptDatetime, entityParameters, fields, optional, optionalList, point } from '../contract/parameters.js';
-import { AS_OF, answers, READING } from '../contract/responses.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { etagOf } from '../protocol/conditions.js';
@@ -41,26 +48,26 @@ export function entityRoutes(app: App, storage: Storage): void {
         params: entityParameters,
         querystring: z.strictObject({
           asOf: optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
-          fields: fields,
+          fields,
           include: optionalList(
             'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
             'history.location,history.name',
           ),
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
-        response: answers(
+        response: responsesOf(
           {
             200: { description: 'The entity', body: schemas.nestedEntity, headers: entityHeaders },
             304: { ...NOT_MODIFIED[304], headers: entityHeaders },
           },
-          ASKING,
+          ENTITY_READ_PROBLEMS,
           ['url_too_long', 'entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
     async ({ params, query, headers, raw }, reply) => {
-      const { id, said } = parseAddress(params.id);
+      const { id, label } = parseAddress(params.id);
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const date = headers['accept-datetime'];
       const { entity: state, related } = await readState(
@@ -74,13 +81,14 @@ export function entityRoutes(app: App, storage: Storage): void {
         point ?? (date === undefined ? null : { date: dateOf(date) }),
         callerSignal(raw),
       );
-      const entity = living(point ? begun(state, said, point) : shownNow(state), said);
-      // Only a tick shows the same for ever: before an instant history may yet be imported, and links to other states change.
+      const entity = living(point ? begun(state, label, point) : shownNow(state), label);
+      // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it. With
+      // Accept-Datetime it can change, too: the links to other mementos do.
       const isFixed = point !== null && 'tick' in point && date === undefined;
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
       if (point || date !== undefined) stampMemento(reply, entity);
       reply.header('link', [ownLinks(id), ...mementoLinks(id, related)].join(', '));
-      return sendUnlessKnown(reply, etagOf(entity.tick), headers, () =>
+      return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
         entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
       );
     },
@@ -99,7 +107,7 @@ export function entityRoutes(app: App, storage: Storage): void {
           to: optional('The other; without it, now', '2'),
         }),
         headers: readHeaders,
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'The difference',
@@ -108,21 +116,21 @@ export function entityRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          ['invalid_id', ...AS_OF, 'invalid_parameter', 'invalid_condition'],
+          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_condition'],
           ['url_too_long', 'entity_not_found', 'tick_not_found'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
     async ({ params, query, headers }, reply) => {
-      const { id, said } = parseAddress(params.id);
+      const { id, label } = parseAddress(params.id);
       const from = parsePoint(query.from, 'from');
       const to = query.to === undefined ? null : parsePoint(query.to, 'to');
-      const diff = existing(await readDiff(storage, id, from, to), said);
-      const was = begun(diff.from ?? NOT_YET, said, from);
-      const becomes = begun(diff.to ?? NOT_YET, said, to ?? from);
+      const diff = existing(await readDiff(storage, id, from, to), label);
+      const was = begun(diff.from ?? NOT_YET, label, from);
+      const becomes = begun(diff.to ?? NOT_YET, label, to ?? from);
       reply.header('cache-control', REVALIDATE);
-      return sendUnlessKnown(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
+      return sendOrNotModified(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
         objectText([
           ['from', endText(was)],
           ['to', endText(becomes)],
@@ -133,10 +141,11 @@ export function entityRoutes(app: App, storage: Storage): void {
   );
 }
 
-/** What is asked for by no point has a state, or was never created. */
+/** The state of an entity read now, or by a date: it has one, or it was never created. */
 const shownNow = <Row extends { tick: number | null }>(state: Row | undefined) =>
   state === undefined || hasTick(state) ? state : undefined;
 
+/** The end of a difference at which the entity had no state yet. */
 const NOT_YET = { tick: null } as const;
 
 const endText = ({ tick, at, deleted }: DiffEnd): string =>

@@ -4,9 +4,9 @@ import { type Guides, readGuides } from '../answers/guide-pages.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
-import { isKnown } from '../protocol/conditions.js';
+import { isNotModified } from '../protocol/conditions.js';
 
-/** The guides, for people: not in the OpenAPI document, which is for programs and links to them. */
+/** The guides. They are for people, so the OpenAPI document does not list them, but links to them. */
 export function guideRoutes(app: App): void {
   let guides: Promise<Guides> | undefined;
   const guide = (request: FastifyRequest, reply: FastifyReply, name: string) => {
@@ -39,7 +39,7 @@ async function sendGuide(
     return reply;
   }
   reply.headers({ etag: page.etag, 'cache-control': REVALIDATE });
-  if (isKnown(page.etag, request.headers['if-none-match'])) return reply.code(304).send();
+  if (isNotModified(page.etag, request.headers['if-none-match'])) return reply.code(304).send();
   reply.headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff' });
   return reply.type('text/html; charset=utf-8').send(page.html);
 }

@@ -3,11 +3,11 @@ import { checkReady } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
 import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
-import { answers, READING, sendJson } from '../contract/responses.js';
+import { READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 
 const status = (word: 'alive' | 'ready') => ({ description: 'Yes', body: z.strictObject({ status: z.literal(word) }) });
 
-/** The calls of whoever runs the service: does the process answer, and can it do its work. */
+/** The calls by which whoever runs the service sees whether the process answers, and whether it can do its work. */
 export function healthRoutes(app: App, storage: Storage): void {
   const schema = { tags: ['operations'], querystring: noParameters };
 
@@ -18,7 +18,7 @@ export function healthRoutes(app: App, storage: Storage): void {
         operationId: 'isAlive',
         summary: 'Does the process answer',
         ...schema,
-        response: answers({ 200: status('alive') }),
+        response: responsesOf({ 200: status('alive') }),
       },
     },
     async (_request, reply) => sendJson(reply, '{"status": "alive"}'),
@@ -31,7 +31,7 @@ export function healthRoutes(app: App, storage: Storage): void {
         operationId: 'isReady',
         summary: 'Can it serve',
         ...schema,
-        response: answers({ 200: status('ready') }, ['as_of_not_stable_yet'], READING),
+        response: responsesOf({ 200: status('ready') }, ['as_of_not_stable_yet'], READ_PROBLEMS),
       },
     },
     async (_request, reply) => {

@@ -11,10 +11,10 @@ import type { App } from '../app-type.js';
 import { cacheControlHeader, linkHeader } from '../contract/headers.js';
 import { namesOf, propertyOf } from '../contract/lists.js';
 import { entityParameters, optional, optionalList, order, pageParameters } from '../contract/parameters.js';
-import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
-import { historyCursor, historyPage, linkNext } from '../protocol/pages.js';
+import { historyCursor, historyPosition, linkNext } from '../protocol/pages.js';
 
 const propertyParameters = entityParameters.extend({
   property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
@@ -27,7 +27,7 @@ const tickQuery = z.strictObject({
   ),
   from: optional('Only ticks in [from, to): a tick or an instant', '1'),
   to: optional('The end of that window, itself not included', '3'),
-  order: order,
+  order,
   ...pageParameters,
 });
 
@@ -36,7 +36,7 @@ const rangeQuery = z
     asOf: optional('The one range that contains this tick or instant, as it was then', '1'),
     from: optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
     to: optional('The end of that window, itself not included', '3'),
-    order: order,
+    order,
     ...pageParameters,
   })
   .refine(({ asOf, from, to, cursor }) => asOf === undefined || (from ?? to ?? cursor) === undefined, {
@@ -55,7 +55,7 @@ export function historyRoutes(app: App, storage: Storage): void {
         summary: 'The ticks of an entity, and what each changed',
         params: entityParameters,
         querystring: tickQuery,
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'A page of ticks',
@@ -72,7 +72,7 @@ export function historyRoutes(app: App, storage: Storage): void {
             'invalid_cursor',
           ],
           ['entity_not_found', 'property_not_found'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -87,7 +87,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       };
       const isWhole = question.properties === null && question.from === null && question.to === null;
       const walk = isWhole ? `history ${address.id}` : JSON.stringify(['ticks', question]);
-      const page = historyPage(query, walk);
+      const page = historyPosition(query, walk);
       const history = await readTicks(storage, question, page);
       if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
@@ -111,7 +111,7 @@ export function historyRoutes(app: App, storage: Storage): void {
         summary: 'The ranges of one property: which value held from when to when',
         params: propertyParameters,
         querystring: rangeQuery,
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'A page of ranges',
@@ -119,9 +119,9 @@ export function historyRoutes(app: App, storage: Storage): void {
               headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
             },
           },
-          ['invalid_id', ...AS_OF, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
+          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
           ['url_too_long', 'entity_not_found', 'tick_not_found', 'property_not_found'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -131,7 +131,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       const property = propertyOf(params.property);
       const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
       const walk = JSON.stringify(['ranges', address.id, property, window]);
-      const page = historyPage(query, walk);
+      const page = historyPosition(query, walk);
       const asOf = pointOf(query.asOf, 'asOf');
       const history = asOf
         ? await readRangeAsOf(storage, address.id, property, asOf)
@@ -155,12 +155,12 @@ const pointOf = (text: string | undefined, parameter: string): Point | null =>
 
 type Absence = { found: 'no entity' } | { found: 'no tick' } | { found: 'no property'; property: string };
 
-function absence(absent: Absence, { said }: Address, asOf: Point | null): Refusal {
+function absence(absent: Absence, { label }: Address, asOf: Point | null): Refusal {
   const then = asOf ? ` as of ${pointText(asOf)}` : '';
-  if (absent.found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${said}${then}.`);
+  if (absent.found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${label}${then}.`);
   if (absent.found === 'no tick')
-    return new Refusal('tick_not_found', `Entity ${said} has no tick ${asOf && pointText(asOf)} yet.`);
-  return new Refusal('property_not_found', `Entity ${said} never had a property ${absent.property}${then}.`);
+    return new Refusal('tick_not_found', `Entity ${label} has no tick ${asOf && pointText(asOf)} yet.`);
+  return new Refusal('property_not_found', `Entity ${label} never had a property ${absent.property}${then}.`);
 }
 
 const tickText = (row: TickRow): string =>

@@ -4,9 +4,9 @@ import { stableLag } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
 import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
-import { answers } from '../contract/responses.js';
+import { responsesOf } from '../contract/responses.js';
 
-/** What Prometheus asks for. */
+/** The call that Prometheus makes. */
 export function metricRoutes(app: App, storage: Storage): void {
   const registry = new Registry();
   new Gauge({
@@ -26,7 +26,7 @@ export function metricRoutes(app: App, storage: Storage): void {
         tags: ['operations'],
         summary: 'Figures for Prometheus',
         querystring: noParameters,
-        response: answers({
+        response: responsesOf({
           200: {
             description: 'In the text format of Prometheus',
             body: z.string().meta({ example: 'clocktick_stable_lag_seconds 0.002' }),

@@ -9,9 +9,9 @@ import type { App } from '../app-type.js';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from '../contract/examples.js';
 import { cacheControlHeader, linkHeader } from '../contract/headers.js';
 import { entityParameters, pageParameters } from '../contract/parameters.js';
-import { answers, READING } from '../contract/responses.js';
+import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import { LINK_FORMAT, mementoLink, originalLink, timemapLink } from '../protocol/memento.js';
-import { linkNext, mementoCursor, mementoPage, targetOf } from '../protocol/pages.js';
+import { linkNext, mementoCursor, mementoPosition, targetOf } from '../protocol/pages.js';
 
 /** The call that lists the mementos of an entity. */
 export function timemapRoutes(app: App, storage: Storage): void {
@@ -24,7 +24,7 @@ export function timemapRoutes(app: App, storage: Storage): void {
         summary: 'The TimeMap of an entity (RFC 7089): each of its states, and when it began',
         params: entityParameters,
         querystring: z.strictObject(pageParameters),
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'A page of links',
@@ -36,15 +36,15 @@ export function timemapRoutes(app: App, storage: Storage): void {
             },
           },
           ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
     async (request, reply) => {
-      const { id, said } = parseAddress(request.params.id);
+      const { id, label } = parseAddress(request.params.id);
       const walk = `timemap ${id}`;
-      const page = await readMementos(storage, id, mementoPage(request.query, walk));
-      if (!page) throw new Refusal('entity_not_found', `There is no entity ${said}.`);
+      const page = await readMementos(storage, id, mementoPosition(request.query, walk));
+      if (!page) throw new Refusal('entity_not_found', `There is no entity ${label}.`);
       const last = page.mementos.at(-1);
       const cursor = page.next && last ? mementoCursor(walk, last.tick) : null;
       linkNext(request, reply, cursor);

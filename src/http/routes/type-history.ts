@@ -7,8 +7,8 @@ import { readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js
 import { isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
 import { rangeMembers } from '../answers/entity-text.js';
-import { IMMUTABLE, instantOf, NOT_MODIFIED, REVALIDATE, readHeaders } from '../answers/reads.js';
-import { type SnapshotWalk, sendSnapshot, snapshotHeaders, tagOf } from '../answers/snapshots.js';
+import { IMMUTABLE, NOT_MODIFIED, parseInstant, REVALIDATE, readHeaders } from '../answers/reads.js';
+import { type SnapshotWalk, sendSnapshot, snapshotHeaders, snapshotTag } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { filterOf } from '../contract/filters.js';
@@ -18,16 +18,16 @@ import {
   acceptDatetime,
   asOfParameters,
   filters,
+  LIMIT_RULE,
   optional,
   optionalList,
   pageParameters,
 } from '../contract/parameters.js';
-import { AS_OF, answers, READING, sendJson } from '../contract/responses.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
-import { isKnown } from '../protocol/conditions.js';
+import { isNotModified } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
-
 import { isTick } from '../protocol/pages.js';
 
 const parameters = z.strictObject({
@@ -53,7 +53,7 @@ export function typeRoutes(app: App, storage: Storage): void {
           ...pageParameters,
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'A page of ranges, in the order of the entities, those of one oldest first',
@@ -62,9 +62,9 @@ export function typeRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
+          [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
           ['invalid_condition', 'too_much_to_read', 'url_too_long', 'overloaded'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
@@ -74,14 +74,14 @@ export function typeRoutes(app: App, storage: Storage): void {
       const filter = filterOf(query, params.type);
       const collection = { type: params.type, keyPrefix: null, deleted: 'include', ...filter } satisfies Collection;
       const window = {
-        from: query.from === undefined ? null : instantOf(query.from, 'from'),
-        to: query.to === undefined ? null : instantOf(query.to, 'to'),
+        from: query.from === undefined ? null : parseInstant(query.from, 'from'),
+        to: query.to === undefined ? null : parseInstant(query.to, 'to'),
       };
       const walk: SnapshotWalk = {
         name: ['ranges', collection, property, window],
         type: params.type,
         asOf: query.asOf,
-        saysAsOf: true,
+        takesAsOf: true,
         isPlace: ([id = '', from = '', ...more]) => isUuid(id) && isTick(from) && more.length === 0,
       };
       return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
@@ -90,7 +90,7 @@ export function typeRoutes(app: App, storage: Storage): void {
         const part = { after, limit: query.limit };
         const page = await readTypeRanges(storage, collection, property, window, pin, part, callerSignal(request.raw));
         const next = page.next === null ? null : [page.next.id, String(page.next.from)];
-        return { newest: page.newest, items: page.ranges.map(rangeText), next };
+        return { newest: page.newest, items: page.ranges.map(typeRangeText), next };
       });
     },
   );
@@ -110,12 +110,11 @@ export function typeRoutes(app: App, storage: Storage): void {
           ),
           recordedAsOf: asOfParameters.recordedAsOf,
           limit: pageParameters.limit.meta({
-            description:
-              'How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says',
+            description: `How many values of each instant at most, the most frequent ones, ${LIMIT_RULE}`,
           }),
         }),
         headers: readHeaders,
-        response: answers(
+        response: responsesOf(
           {
             200: {
               description: 'The counts, oldest instant first',
@@ -127,42 +126,42 @@ export function typeRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          [...AS_OF, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_read'],
+          [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_read'],
           ['url_too_long', 'overloaded'],
-          READING,
+          READ_PROBLEMS,
         ),
       },
     },
     async (request, reply) => {
       const { params, query, headers, raw } = request;
       const property = propertyOf(params.property);
-      const recordedAsOf = query.recordedAsOf === undefined ? null : instantOf(query.recordedAsOf, 'recordedAsOf');
-      const question = { type: params.type, property, at: instantsOf(query.at), recordedAsOf, most: query.limit };
-      const isOld = (newest: Newest) => isKnown(tagOf(newest), headers['if-none-match']);
+      const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
+      const question = { type: params.type, property, at: parseInstants(query.at), recordedAsOf, most: query.limit };
+      const isOld = (newest: Newest) => isNotModified(snapshotTag(newest), headers['if-none-match']);
       const { newest, isFixed, rows } = await readCounts(storage, question, isOld, callerSignal(raw));
-      reply.header('etag', tagOf(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
+      reply.header('etag', snapshotTag(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
       return rows ? sendJson(reply, countsText(rows)) : reply.code(304).send(undefined);
     },
   );
 }
 
-/** The instants of a list, in order, each once. @throws Refusal `invalid_as_of`, `invalid_parameter` */
-function instantsOf(parameter: string | string[] | undefined): string[] {
+/** The instants of `at`, in order, each once; none, if it was not given. @throws Refusal `invalid_as_of`, `invalid_parameter` */
+function parseInstants(parameter: string | string[] | undefined): string[] {
   if (parameter === undefined) return [];
   const items = itemsOf(parameter);
   if (items.length > MAX_ITEMS) throw tooMany('at', items.length);
-  const instants = items.map((item) => instantOf(item, 'at')).sort((a, b) => (isBefore(a, b) ? -1 : 1));
+  const instants = items.map((item) => parseInstant(item, 'at')).sort((a, b) => (isBefore(a, b) ? -1 : 1));
   return instants.filter((instant, n) => n === 0 || isBefore(instants[n - 1] ?? '', instant));
 }
 
-const rangeText = (row: TypeRangeRow): string =>
+const typeRangeText = (row: TypeRangeRow): string =>
   objectText([
     ['id', scalarText(row.id)],
     ['key', row.key === null ? undefined : scalarText(row.key)],
     ...rangeMembers(row),
   ]);
 
-/** The rows of an instant come one after the other; what has no value counts all others. */
+/** The counts, by instant. The rows of an instant come one after the other; the row without a value counts all other values. */
 function countsText(rows: readonly CountRow[]): string {
   const instants = new Map<string, { values: string[]; entities: number; others: number }>();
   for (const { at, value, entities } of rows) {

@@ -9,7 +9,6 @@ import {
   creation,
   type Intent,
   jsonPatchOf,
-  MAX_PROPERTIES,
   mergePatchOf,
   newActivity,
   patch,
@@ -23,6 +22,7 @@ import {
 import type { Conditions } from '../../temporal/conditions.js';
 import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
+import { MAX_PROPERTIES } from '../../temporal/limits.js';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import {
@@ -34,12 +34,18 @@ import {
   sendOutcome,
   sendPreview,
   sendTombstone,
-  writeAnswer,
+  writeAnswerHeaders,
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { entityParameters, optional } from '../contract/parameters.js';
-import { AS_OF, answers, BODY, CHANGING, WRITING } from '../contract/responses.js';
+import {
+  ADDRESSED_WRITE_PROBLEMS,
+  AS_OF_PROBLEMS,
+  BODY_PROBLEMS,
+  responsesOf,
+  WRITE_PROBLEMS,
+} from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { ifMatchOf, ifNoneMatchOf } from '../protocol/conditions.js';
@@ -59,7 +65,7 @@ const toPatch = z.strictObject({
   activity,
 });
 const toRestore = z.strictObject({ activity });
-/** z.array would tell of each of half a million wrong items, which took 3 s. */
+/** Whether a value is a list of names. z.array would report every wrong item, however many a caller sends. */
 function isNames(value: unknown): boolean {
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_PROPERTIES) return false;
   return value.every((name) => typeof name === 'string');
@@ -103,7 +109,7 @@ const CREATE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toCreate),
-  response: answers({ ...PREVIEWED, ...CREATED }, BODY, WRITING, [
+  response: responsesOf({ ...PREVIEWED, ...CREATED }, BODY_PROBLEMS, WRITE_PROBLEMS, [
     'invalid_condition',
     'precondition_failed',
     'invalid_property_name',
@@ -122,7 +128,7 @@ const PUT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toPut),
-  response: answers({ ...CHANGED, ...CREATED }, BODY, CHANGING, [
+  response: responsesOf({ ...CHANGED, ...CREATED }, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'type_mismatch',
@@ -145,7 +151,7 @@ const PATCH = {
       'application/json-patch+json': { schema: schemas.jsonPatch },
     },
   },
-  response: answers(CHANGED, BODY, CHANGING, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'entity_not_found',
@@ -162,9 +168,9 @@ const DELETE = {
   params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
-  response: answers(
-    { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswer } },
-    CHANGING,
+  response: responsesOf(
+    { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswerHeaders } },
+    ADDRESSED_WRITE_PROBLEMS,
     ['invalid_body', 'entity_not_found'],
   ),
 };
@@ -178,7 +184,7 @@ const RESTORE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.optionalBody(toRestore),
-  response: answers(CHANGED, BODY, CHANGING, ['activity_given_twice', 'entity_not_found']),
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, ['activity_given_twice', 'entity_not_found']),
 };
 
 const REVERT = {
@@ -190,10 +196,10 @@ const REVERT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toRevert),
-  response: answers(CHANGED, BODY, CHANGING, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'activity_given_twice',
     'invalid_property_name',
-    ...AS_OF,
+    ...AS_OF_PROBLEMS,
     'entity_not_found',
     'tick_not_found',
     'deleted_then',
@@ -201,11 +207,11 @@ const REVERT = {
   ]),
 };
 
-/** How the service is to be written to. */
+/** What the service demands of every write. */
 export type WriteRules = {
   /**
-   * A change must name the tick that was seen, or say by `If-None-Match: *` that none was (428 otherwise), so that nobody
-   * overwrites what they have not seen. A POST creates or refuses, so it needs none.
+   * Whether a write must name the tick that the caller has seen, or say by `If-None-Match: *` that the caller has seen none;
+   * otherwise it gets 428. So nobody overwrites what they have not seen. A POST creates or refuses, so it needs no condition.
    */
   requireCondition: boolean;
 };
@@ -224,32 +230,32 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
   app.put('/entities/:id', { schema: PUT }, async (request, reply) => {
     const { params, body, headers } = request;
     const address = parseAddress(params.id);
-    const wanted = replacement(intentOf(address.said, headers, body.activity), address, body);
+    const wanted = replacement(intentOf(address.label, headers, body.activity), address, body);
     const decide = (current: Entity | undefined) => put(current, wanted);
     return perform(storage, request, reply, { id: address.id, decide, activity: wanted.activity }, sendBegun);
   });
 
   app.patch('/entities/:id', { schema: PATCH }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
+    const { id, label } = parseAddress(params.id);
     const wanted = Array.isArray(body)
-      ? jsonPatchOf(intentOf(said, headers), body)
-      : mergePatchOf(intentOf(said, headers, body.activity), body.properties);
+      ? jsonPatchOf(intentOf(label, headers), body)
+      : mergePatchOf(intentOf(label, headers, body.activity), body.properties);
     const decide = (current: Entity | undefined) => patch(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity });
   });
 
   app.delete('/entities/:id', { schema: DELETE }, async (request, reply) => {
-    const { id, said } = parseAddress(request.params.id);
-    const wanted = intentOf(said, request.headers);
+    const { id, label } = parseAddress(request.params.id);
+    const wanted = intentOf(label, request.headers);
     const decide = (current: Entity | undefined) => remove(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity }, sendTombstone);
   });
 
   app.post('/entities/:id/restore', { schema: RESTORE }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
-    const wanted = intentOf(said, headers, body?.activity);
+    const { id, label } = parseAddress(params.id);
+    const wanted = intentOf(label, headers, body?.activity);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => restore(current, past, wanted),
@@ -260,9 +266,9 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
 
   app.post('/entities/:id/revert', { schema: REVERT }, async (request, reply) => {
     const { params, body, headers } = request;
-    const { id, said } = parseAddress(params.id);
+    const { id, label } = parseAddress(params.id);
     const to = parsePoint(String(body.to), '/to');
-    const wanted = reversion(intentOf(said, headers, body.activity), to, body.properties);
+    const wanted = reversion(intentOf(label, headers, body.activity), to, body.properties);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => revert(current, past, wanted),
@@ -271,7 +277,8 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
     });
   });
 
-  function intentOf(said: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
+  /** What the headers and the body of a write say beside the change. @throws Refusal `precondition_required`, and as below */
+  function intentOf(label: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
     const conditions = conditionsOf(headers);
     const { ifMatch, ifNoneMatch } = conditions;
     if (rules.requireCondition && !(ifMatch && 'ticks' in ifMatch) && !(ifNoneMatch && 'any' in ifNoneMatch)) {
@@ -280,7 +287,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
         'Say by If-Match which tick you have seen, or by If-None-Match: * that none.',
       );
     }
-    return { said, conditions, activity: activityOf(headers, details) };
+    return { label, conditions, activity: activityOf(headers, details) };
   }
 }
 
@@ -293,7 +300,7 @@ type WriteHeaders = {
 
 type WriteRequest = { headers: WriteHeaders; query: { dryRun: boolean }; raw: IncomingMessage };
 
-/** Writes, and answers with what became of it: the one call of storage/ that these handlers make. */
+/** Writes, and answers with what became of the write. This is the one call of storage/ that these handlers make. */
 async function perform(
   storage: Storage,
   { headers, query, raw }: WriteRequest,
@@ -305,13 +312,16 @@ async function perform(
   return query.dryRun ? sendPreview(reply, outcome) : send(reply, outcome, headers.prefer);
 }
 
-/** @throws Refusal `invalid_condition` */
+/** The conditions in the headers of a write. @throws Refusal `invalid_condition` */
 const conditionsOf = (headers: WriteHeaders): Conditions => ({
   ifMatch: ifMatchOf(headers['if-match']),
   ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
 });
 
-/** @throws Refusal `invalid_activity_id`, `activity_given_twice` */
+/**
+ * The activity of a write: the one that Activity-Id names, or a new one from the body, or none.
+ * @throws Refusal `invalid_activity_id`, `activity_given_twice`
+ */
 function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {
   const named = headers['activity-id'];
   if (named === undefined) return details ? newActivity(details) : null;

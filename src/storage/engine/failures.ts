@@ -1,8 +1,9 @@
+import { inMiB, MAX_ENTITY_BYTES, MAX_METADATA_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 
 /*
- * What an error of the driver or the server means to a caller. Anything not named here is a fault of ours and passes
- * through as it is.
+ * What an error of the driver or the server means to a caller. Any error that is not named here is a bug of the service, and
+ * passes through as it is.
  */
 
 const codeOf = (error: unknown): string =>
@@ -13,7 +14,7 @@ const constraintOf = (error: unknown): string =>
     ? error.constraint_name
     : '';
 
-/** The connection never stood, so the statement was never sent. */
+/** Codes after which the statement was never sent, because there was no connection. */
 const NEVER_SENT = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -27,20 +28,20 @@ const NEVER_SENT = new Set([
   '3D000', // there is no such database
 ]);
 
-/** Never sent: the connection never stood, whatever the network calls it. */
+/** Whether the statement was never sent, because there was no connection; the network has many codes for that. */
 const neverSent = (error: unknown): boolean =>
   NEVER_SENT.has(codeOf(error)) || (error instanceof Error && 'syscall' in error && error.syscall === 'connect');
 
-/** lock_not_available */
+/** lock_not_available: lock_timeout has passed. */
 const LOCKED = '55P03';
-/** The write function's own: stamps would lie at or before what was promised to be stable. */
+/** The code of the write function itself: its stamps would lie at or before the promise, the high-water mark of what is stable. */
 const CLOCK_STEPPED_BACK = 'CT001';
-/** read_only_sql_transaction: this is a standby */
+/** read_only_sql_transaction: the server is a standby. */
 const READ_ONLY = '25006';
 
 /**
- * The connection broke while a statement was under way: anything that neither we nor the server said, and the server's
- * last words. A fault of ours has no code.
+ * Whether the connection broke while a statement was under way. The error then comes from the driver or the network, or it is what
+ * the server says before it ends the connection (FATAL, PANIC, class 08). An error of the service's own code has no code.
  */
 export function brokeUnderWay(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof Refusal || codeOf(error) === '') return false;
@@ -48,12 +49,12 @@ export function brokeUnderWay(error: unknown): boolean {
   return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
 }
 
-/** What two writers of one entity run into when neither saw the other. */
+/** The constraints that two writers of one entity violate when neither has seen the other. */
 const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'property_history_one_open_range']);
 
 /**
- * Another writer came first and the server rolled this write back: two creates of one id, a deadlock, a serialization
- * failure. To be tried again from the entity's newest state.
+ * Whether another writer came first and the server rolled this write back: two creates of one id, a deadlock, a serialization
+ * failure. The write path then tries again from the newest state of the entity.
  */
 export function lostRace(error: unknown): boolean {
   const code = codeOf(error);
@@ -61,8 +62,9 @@ export function lostRace(error: unknown): boolean {
 }
 
 /**
- * Whether an error has nothing to do with what was asked: nobody could be asked, or the answer was lost, or the server has
- * no room or time. A lock that was waited for in vain has.
+ * Whether an error has nothing to do with the question, so that it fails all questions that share the statement: the statement
+ * was never sent, the answer was lost, or the server has no room or time. A lock timeout is different: it concerns the question
+ * whose row is locked.
  */
 export function concernsAll(error: unknown): boolean {
   const code = codeOf(error);
@@ -76,16 +78,19 @@ export function concernsAll(error: unknown): boolean {
   );
 }
 
-/** The same of a read; but one that takes too long may do so for one of its questions, and harms nobody asked again. */
+/**
+ * `concernsAll` for reads. It leaves the statement timeout out: one question may have caused it, and to ask the others again
+ * does no harm.
+ */
 export const concernsAllReads = (error: unknown): boolean => concernsAll(error) && !wasCancelled(error);
 
-/** A lock was not to be had in time. */
+/** Whether a lock could not be had in time. */
 export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 
-/** The statement took longer than it may, or somebody cancelled it. */
+/** Whether the statement took longer than it may, or somebody cancelled it. */
 const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
 
-/** Translates what went wrong with a read. */
+/** What the error of a read means to a caller: a Refusal `database_unavailable`, or the error itself. */
 export function readFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
@@ -93,7 +98,10 @@ export function readFailure(error: unknown): unknown {
   return error;
 }
 
-/** The same of a read that may ask for more than can be read in time; asked again, it would take as long. */
+/**
+ * `readFailure` for a read that may ask for more than can be read in time. Its statement timeout is `too_much_to_read`: the same
+ * question would take as long again.
+ */
 export function searchFailure(error: unknown): unknown {
   if (!wasCancelled(error)) return readFailure(error);
   return new Refusal('too_much_to_read', 'It would take too long to read what this asks for: ask for less at a time.', {
@@ -101,13 +109,13 @@ export function searchFailure(error: unknown): unknown {
   });
 }
 
-/** Translates what went wrong with a write, by the constraint's name where the database refused it. */
+/** What the error of a write means to a caller; where the database refused the write, by the name of the constraint. */
 export function writeFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
   if (neverSent(error)) return unavailable(error);
   if (brokeUnderWay(error)) {
-    // The commit may have happened just before the connection died: nobody here knows, and nobody may guess.
+    // The server may have committed just before the connection broke. The service cannot know, so it must not guess.
     return new Refusal('outcome_unknown', 'The connection to the database broke: the write may or may not be kept.', {
       cause: error,
     });
@@ -122,16 +130,17 @@ export function writeFailure(error: unknown): unknown {
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
     return new Refusal(
       'entity_too_large',
-      'The entity would be too large to keep: its properties may take 8 MiB as JSON.',
+      `The entity would be too large to keep: its properties may take ${inMiB(MAX_ENTITY_BYTES)} as JSON.`,
       { cause: error },
     );
   if (code === '23514' && constraintOf(error) === 'activity_size') {
-    return new Refusal('activity_too_large', 'The metadata of the activity may take 1 MiB as JSON.', { cause: error });
+    const detail = `The metadata of the activity may take ${inMiB(MAX_METADATA_BYTES)} as JSON.`;
+    return new Refusal('activity_too_large', detail, { cause: error });
   }
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
   }
-  // Exclusion constraint and guards: what is stored contradicts itself, by someone's hand.
+  // The exclusion constraint or a guard. The core makes no such change, so somebody has changed what is stored by hand.
   if (code === '23P01' || code === '23001') {
     return new Refusal('history_conflict', 'The write contradicts the recorded history and was refused.', {
       cause: error,
@@ -140,12 +149,14 @@ export function writeFailure(error: unknown): unknown {
   return error;
 }
 
-/** No room, no time, told to stop, or a table that somebody keeps locked: classes 53 and 57, and 55P03. */
+/** Whether the server has no room (class 53), no time or must stop (class 57), or somebody keeps a table locked (55P03). */
 const isOverload = (code: string): boolean => /^5[37]...$|^55P03$/.test(code);
 
+/** The refusal of a request that the database cannot serve, and that has left no trace. */
 export const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });
 
+/** The refusal of a write before the promise. The detail of the error is how far the clock is behind, in seconds. */
 function steppedBack(cause: unknown): Refusal {
   const detail = cause instanceof Error && 'detail' in cause ? Number(cause.detail) : Number.NaN;
   const seconds = Number.isFinite(detail) ? Math.max(Math.ceil(detail), 1) : 1;

@@ -1,19 +1,24 @@
 import { LRUCache } from 'lru-cache';
 
-/** How large an entity is that is remembered, and how many are: a statement reads few of them, so that others do not wait. */
+/*
+ * Remembers which entities are large. A shared statement takes as many questions as together weigh little (`Bounds.weight`), so
+ * that those who read small entities do not wait for large ones.
+ */
+
+/** From how many bytes an entity is large, and how many large ones are remembered. */
 const LARGE = { from: 2 ** 16, known: 1_000 };
 
-/** Of a row what tells its size; `tick` is null where the entity has no such state. */
+/** What of a row tells its size. `tick` is null when the entity has no such state. */
 type Sized = { id: string; tick: null } | { id: string; tick: number; size?: number; properties: string };
 
-/** The large ones among the entities that were read. */
 type LargeEntities = {
-  /** About the bytes that reading an entity takes; of one that was not large, nothing. */
+  /** About how many bytes it takes to read an entity; 0 if it is not known to be large. */
   weigh: (question: { id: string }) => number;
-  /** Notes which of the rows are large, and gives them back. */
+  /** Remembers which of the rows are large. Gives all of them back. */
   note: <Row extends Sized>(rows: (Row | undefined)[]) => (Row | undefined)[];
 };
 
+/** A memory of large entities, empty at first. */
 export function largeEntities(): LargeEntities {
   const sizes = new LRUCache<string, number>({ max: LARGE.known });
   return {

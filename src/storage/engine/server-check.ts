@@ -1,9 +1,13 @@
 import postgres from 'postgres';
 import { Unfit } from '../../unfit.js';
 
+/** `server_version_num` of PostgreSQL 15.0. */
 const OLDEST_SERVER = 150_000;
 
-/** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
+/**
+ * Checks whether the server can serve.
+ * @throws Unfit when it is older than PostgreSQL 15, or when the encoding of the database is not UTF-8
+ */
 export async function checkServer(url: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10, fetch_types: false });
   try {

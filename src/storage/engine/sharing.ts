@@ -1,25 +1,29 @@
 import { Refusal } from '../../temporal/refusal.js';
 
+/** How questions share statements. A flight is a statement under way, with the questions that share it. */
 export type Bounds = {
-  /** How many questions share a statement, and what they may weigh together; one always fits. */
+  /** How many questions share a statement at most. */
   batch: number;
+  /** How much these may weigh together, in what `weigh` gives; a single question may weigh more. */
   weight: number;
-  /** How many statements are under way at once. */
+  /** How many flights there are at once. */
   flights: number;
-  /** … and how many at most, when the last of them takes longer than `patience` (milliseconds) or a whole batch waits. */
+  /** How many flights there are at most: more than `flights` when the last one is late, or when a whole batch waits. */
   most: number;
+  /** How long the last flight may take before it is late, in milliseconds. */
   patience: number;
   /** How many questions may wait. */
   waiting: number;
 };
 
 /**
- * Asks a question. Once `signal` is aborted nobody waits for the answer any more: then the question is not asked, unless it
- * is under way already.
- * @throws Refusal `overloaded` when too many wait already, or nobody does
+ * Asks a question. When `signal` is aborted, nobody waits for the answer any more: then the question is dropped, unless it is
+ * under way already.
+ * @throws Refusal `overloaded` when too many questions wait already, or when the question is dropped
  */
 export type Shared<Question, Answer> = (question: Question, signal?: AbortSignal) => Promise<Answer>;
 
+/** A question that waits or is under way, and how its caller is told. `alone`: it shares no statement any more. */
 type Member<Question, Answer> = {
   question: Question;
   signal: AbortSignal | undefined;
@@ -29,13 +33,13 @@ type Member<Question, Answer> = {
 };
 
 /**
- * Lets questions that are asked at the same time share statements, because a statement costs more than what it answers:
- * when nothing is under way a question is asked at once, otherwise it waits, in order, for the next statement.
+ * Lets questions that are asked at the same time share statements, because a statement costs more than the answers in it. When
+ * nothing is under way, a question is asked at once. Otherwise it waits, in order, for the next statement.
  *
- * When a statement fails, every one of its questions is asked again alone, so that one that cannot be answered fails for
- * itself only. `isForAll` tells the errors that have nothing to do with the question, which fail all of them. `failureOf`
- * makes of an error what whoever asked is told.
- * @param answerAll answers each question, in their order, in one statement
+ * When a shared statement fails, each of its questions is asked again alone. So a question that cannot be answered fails alone.
+ * @param answerAll answers all questions in one statement, in their order
+ * @param options `weigh` gives the weight of a question, for `bounds.weight`. `isForAll` says whether an error has nothing to do
+ * with the questions: then it fails all of them. `failureOf` makes of an error what the caller is told.
  */
 export function share<Question, Answer>(
   answerAll: (questions: readonly Question[]) => Promise<readonly Answer[]>,
@@ -54,7 +58,7 @@ export function share<Question, Answer>(
   const waiting: Member<Question, Answer>[] = [];
   let flights = 0;
   let isDue = false;
-  /** Whether the statement that left last has taken its time. */
+  /** Whether the last flight has taken longer than `patience`. */
   let isLate = false;
   let hurrying: NodeJS.Timeout | undefined;
 
@@ -66,7 +70,7 @@ export function share<Question, Answer>(
       }
       waiting.push({ question, signal, alone: false, resolve, reject });
       if (isDue || !mayDepart()) return;
-      // Once everything that has arrived by now has been read: it shares the statement.
+      // Not at once, but when Node has read everything that has arrived by now: those questions share the statement.
       isDue = true;
       setImmediate(depart);
     });
@@ -89,7 +93,7 @@ export function share<Question, Answer>(
     depart();
   }
 
-  /** Takes as many from the queue as go into one statement. */
+  /** Takes as many questions from the queue as fit into one statement. Drops those for which nobody waits. */
   function board(): Member<Question, Answer>[] {
     let weight = 0;
     const end = waiting.findIndex(({ question, alone }, place) => {

@@ -6,13 +6,13 @@ import type { Pools } from './pools.js';
 import { share } from './sharing.js';
 
 /**
- * How far what the database's clock has stamped is settled. An instant is stable when no tick at or before it can still
- * appear. Once stable it stays so, for whoever takes the snapshot of their read after they were told.
+ * Knows which instants are stable. An instant is stable when no tick at or before it can still appear. Once it is stable it stays
+ * so, for every reader that takes the snapshot of its read after it was told.
  */
 export type StableInstant = {
   /**
-   * The newest stable instant that is known, newer than any write that was acknowledged before the call, unless an open
-   * transaction holds it back. Does not wait for that.
+   * The newest stable instant. It is newer than any write that was acknowledged before the call, unless an open transaction holds
+   * it back. The call does not wait for such a transaction.
    * @throws Refusal `as_of_not_stable_yet` when none is known at all
    */
   newest: () => Promise<string>;
@@ -23,33 +23,36 @@ export type StableInstant = {
   waitFor: (instant: string, signal?: AbortSignal) => Promise<void>;
   /** Whether an instant has come. */
   hasCome: (instant: string) => Promise<boolean>;
-  /** By how many seconds the newest stable instant lies behind the clock; NaN when none is known. */
+  /** By how many seconds the newest stable instant lies behind the clock of the database; NaN when none is known. */
   lag: () => Promise<number>;
   /**
-   * Waits, as above, until nothing hides what is stable: no prepared transaction, and none whose beginning this role cannot
-   * see. A transaction that is merely open is no such thing.
+   * Waits, for two seconds at most, until nothing hides which instants are stable: a prepared transaction does, and so does one
+   * whose beginning this role cannot see. A transaction that is merely open does not.
    * @throws Refusal `as_of_not_stable_yet`
    */
   waitUntilClear: () => Promise<void>;
 };
 
-/** How far ahead of the database's clock an instant may lie and still be waited for: clocks of callers run ahead. */
+/** How far ahead of the database's clock an instant may lie so that a read waits for it: the clocks of callers may run ahead. */
 const AHEAD_MS = 1_000;
 
-/** For how long anything is waited for. Shared writes take a few milliseconds. */
+/** How long a read waits at most: far longer than a shared write takes. */
 const PATIENCE_MS = 2_000;
 
-/** While anybody waits, pauses between looks grow up to this. */
+/** The pauses between looks while anybody waits: from the shortest they double up to the longest. */
 const LONGEST_PAUSE_MS = 16;
 const SHORTEST_PAUSE_MS = 1;
 
-/** How many may wait; to look through them takes a millisecond. */
-const MOST_WAITING = 5_000;
+/** How many reads may wait. Each look goes through all of them, which must not take longer than a short pause. */
+const MAX_WAITING = 5_000;
 
-/** How far what was promised may run ahead of what is stored as promised; and from where on more is stored beforehand. */
+/**
+ * How far the instant that readers are promised may run ahead of the stored promise. From `soon` on it is stored in the
+ * background. Beyond `most` readers wait until it is stored.
+ */
 const UNSTORED_MS = { most: 1_000, soon: 500 };
 
-/** What `clocktick.stable_instant()` says (drizzle/sql/clock.sql). */
+/** The row of `clocktick.stable_instant()` (drizzle/sql/clock.sql): what the database knows of stable instants at one moment. */
 type Look = {
   at: string | null;
   clock: string;
@@ -60,7 +63,7 @@ type Look = {
   recovering: boolean;
 };
 
-/** Who waits: for what, until when (on this process's clock), and how it ends. */
+/** A read that waits: for what, until when (by `performance.now()`), and how its caller is told. */
 type Waiter = {
   isOver: (found: Look) => boolean;
   signal: AbortSignal | undefined;
@@ -70,7 +73,10 @@ type Waiter = {
   reject: (error: unknown) => void;
 };
 
-/** The stable instant of a database. What is known to be stable is kept: nothing is asked about an instant before it. */
+/**
+ * The stable instant of a database. It keeps the newest instant that it knows to be stable, and asks the database only about later
+ * ones.
+ */
 export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PATIENCE_MS } = {}): StableInstant {
   let known: string | null = null;
   let stored = Number.NEGATIVE_INFINITY;
@@ -79,7 +85,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
   let isPolling = false;
   let pause = SHORTEST_PAUSE_MS;
 
-  /** Looks, with others that want to. Whoever asks is told of a look that began after that. */
+  /** Looks at the database. Callers at the same time share a look, which begins after each of them has called. */
   const look = share<null, Look>(
     async (questions) => {
       const found = await lookNow();
@@ -100,14 +106,18 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
       return known;
     },
     waitFor: async (instant, signal) => {
-      if (isKnown(instant)) return;
+      if (isKnownStable(instant)) return;
       const found = await look(null);
-      if (isKnown(instant)) return;
+      if (isKnownStable(instant)) return;
       const ahead = millisecondsBetween(found.clock, instant);
       if (ahead > AHEAD_MS) throw new Refusal('as_of_in_future', `${instant} has not come yet; be patient.`);
-      await until(() => isKnown(instant), { signal, ahead, refusal: (last) => notStable(`${instant} is not`, last) });
+      await until(() => isKnownStable(instant), {
+        signal,
+        ahead,
+        refusal: (last) => notStable(`${instant} is not`, last),
+      });
     },
-    hasCome: async (instant) => isKnown(instant) || !isBefore((await look(null)).clock, instant),
+    hasCome: async (instant) => isKnownStable(instant) || !isBefore((await look(null)).clock, instant),
     lag: async () => {
       const { clock } = await look(null);
       return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
@@ -127,7 +137,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     if (!found) throw new Error('the database does not know how late it is');
     if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
     if (found.at !== null) await promise(found.at);
-    // What another instance promised is stable too.
+    // An instant that another instance of the service promised is stable, too.
     for (const stable of [found.at, found.promised]) {
       if (stable !== null && (known === null || isBefore(known, stable))) known = stable;
     }
@@ -135,14 +145,14 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
   }
 
   /**
-   * Stores what is about to be promised, so that no writer is stamped before it whatever becomes of the server's clock. Not
-   * each time: a step back of less than a second is not noticed by that.
+   * Stores a promise before readers are told: it is the high-water mark, before which the database stamps no write, even if its
+   * clock steps back. It does not store every promise, so a step back of less than UNSTORED_MS.most can pass unnoticed.
    */
   async function promise(instant: string): Promise<void> {
     const ahead = () => Date.parse(instant) - stored;
     if (ahead() > UNSTORED_MS.soon) storing ??= store(instant);
     if (ahead() > UNSTORED_MS.most) await storing;
-    else storing?.catch(() => {}); // tried again by the next look
+    else storing?.catch(() => {}); // the next look tries again
     if (ahead() > UNSTORED_MS.most) await promise(instant);
   }
 
@@ -159,12 +169,12 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     }
   }
 
-  /** Waits, for as long as there is patience (and until an instant that is still ahead has come). */
+  /** Waits until `isOver`, for `patience` at most, and `ahead` longer when the instant lies ahead (milliseconds). */
   function until(
     isOver: Waiter['isOver'],
     { signal, ahead = 0, refusal }: { signal?: AbortSignal | undefined; ahead?: number; refusal: Waiter['refusal'] },
   ): Promise<void> {
-    if (waiters.size >= MOST_WAITING) {
+    if (waiters.size >= MAX_WAITING) {
       throw new Refusal('overloaded', 'More requests wait for an instant to become stable than this service can keep.');
     }
     return new Promise((resolve, reject) => {
@@ -175,7 +185,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     });
   }
 
-  /** Looks again and again for all who wait. */
+  /** Looks again and again, for all reads that wait. */
   async function poll(): Promise<void> {
     isPolling = true;
     for (; waiters.size > 0; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
@@ -190,7 +200,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     isPolling = false;
   }
 
-  /** Lets go who need not wait any longer, or will not. */
+  /** Answers the reads that need not wait any longer, and refuses those whose time is over or whose caller has gone. */
   function settle(found: Look): void {
     for (const waiter of waiters) {
       const isDone = waiter.isOver(found);
@@ -201,15 +211,15 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     }
   }
 
-  /** Date drops the microseconds, which need only be compared within the last millisecond. */
-  function isKnown(instant: string): boolean {
+  /** Whether an instant is known to be stable. Date drops the microseconds; they only matter within the last millisecond. */
+  function isKnownStable(instant: string): boolean {
     return known !== null && (Date.parse(instant) < Date.parse(known) || !isBefore(known, instant));
   }
 }
 
 const millisecondsBetween = (from: string, to: string): number => Number(microseconds(to) - microseconds(from)) / 1000;
 
-/** Says what to look for: this is read at night. */
+/** Why nothing is stable. It names what to look for in the database, because whoever is on call reads it at night. */
 function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Look): Refusal {
   const reason = recovering
     ? 'the database is a standby (pg_is_in_recovery)'

@@ -1,17 +1,17 @@
 import { Refusal } from '../../temporal/refusal.js';
 
-/** How many may wait for their turns, and how long one may wait for its turn, in milliseconds. */
+/** How many writes may wait for their turns, all together, and how long each may wait, in milliseconds. */
 type Patience = { waiting: number; patience: number };
 
 /**
- * Does work in its turn, when what came before it has ended, well or not.
- * @throws Refusal `overloaded`, `too_many_writers`
+ * Does work on the thing `id` in its turn: when all work on it that came before has ended, whether it succeeded or failed.
+ * @throws Refusal `overloaded` when too many wait, or when `signal` is aborted; `too_many_writers` after `patience`
  */
 export type InTurn = <Result>(id: string, work: () => Promise<Result>, signal?: AbortSignal) => Promise<Result>;
 
 /**
- * Lets work on the same thing run one after another, in the order in which it came: writers of one entity that ran at the
- * same time would only come in each other's way.
+ * Lets work on the same thing run one after another, in the order in which it came. Writers of one entity that ran at the same
+ * time would only make each other fail.
  */
 export function turns({ waiting, patience }: Patience): InTurn {
   const last = new Map<string, Promise<unknown>>();

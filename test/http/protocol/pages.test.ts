@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { historyCursor, historyPage, readCursor, writeCursor } from '../../../src/http/protocol/pages.js';
+import { historyCursor, historyPosition, readCursor, writeCursor } from '../../../src/http/protocol/pages.js';
 import type { Order } from '../../../src/storage/ranges.js';
 import { invalidCursor, Refusal } from '../../../src/temporal/refusal.js';
 import { type Refused, refused } from '../../helper/refused.js';
@@ -53,8 +53,8 @@ t.test('the first page begins without a position, a later one where its cursor s
   for (const order of ORDERS) {
     for (const limit of [1, 100, 1000]) {
       const first = { order, limit, until: null, after: null };
-      t.strictSame(historyPage({ order, limit }, WALK), first);
-      t.strictSame(historyPage({ order, limit, cursor: undefined }, WALK), first);
+      t.strictSame(historyPosition({ order, limit }, WALK), first);
+      t.strictSame(historyPosition({ order, limit, cursor: undefined }, WALK), first);
       const ends: [until: number, after: number][] = [
         [1, 1],
         [20, 10],
@@ -62,14 +62,14 @@ t.test('the first page begins without a position, a later one where its cursor s
       ];
       for (const [until, after] of ends) {
         const cursor = historyCursor(WALK, order, until, after);
-        t.strictSame(historyPage({ order, limit, cursor }, WALK), { order, limit, until, after });
+        t.strictSame(historyPosition({ order, limit, cursor }, WALK), { order, limit, until, after });
       }
     }
   }
 });
 
 t.test('a cursor of another history, order or kind is refused', async (t) => {
-  const read = (cursor: string) => () => historyPage({ order: 'asc', limit: 10, cursor }, WALK);
+  const read = (cursor: string) => () => historyPosition({ order: 'asc', limit: 10, cursor }, WALK);
   const rows: [why: string, cursor: string][] = [
     ['of another entity', historyCursor(`history ${ENTITY}`, 'asc', 20, 10)],
     ['in the other order', historyCursor(WALK, 'desc', 20, 10)],
@@ -107,7 +107,7 @@ t.test('a position that no page ends at is refused', async (t) => {
   for (const position of rows) {
     const cursor = writeCursor(`${WALK} asc`, position);
     t.strictSame(
-      refused(() => historyPage({ order: 'asc', limit: 10, cursor }, WALK)),
+      refused(() => historyPosition({ order: 'asc', limit: 10, cursor }, WALK)),
       NOT_OURS,
       JSON.stringify(position),
     );
@@ -120,8 +120,8 @@ t.test('garbage is no cursor', async (t) => {
   for (const cursor of [...garbage, '20.10', Buffer.from('20.10').toString('base64url')]) {
     for (const read of [
       () => readCursor(cursor, WALK),
-      () => historyPage({ order: 'asc', limit: 10, cursor }, WALK),
-      () => historyPage({ order: 'desc', limit: 10, cursor }, ''),
+      () => historyPosition({ order: 'asc', limit: 10, cursor }, WALK),
+      () => historyPosition({ order: 'desc', limit: 10, cursor }, ''),
     ]) {
       t.strictSame(refused(read), OTHER_WALK, JSON.stringify(cursor.slice(0, 20)));
     }
@@ -135,7 +135,7 @@ t.test('property: the page a cursor was made for is the page that is read, whate
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), order, tick, tick, (walk, order, until, after) => {
       const cursor = historyCursor(walk, order, until, after);
-      t.strictSame(historyPage({ order, limit: 5, cursor }, walk), { order, limit: 5, until, after });
+      t.strictSame(historyPosition({ order, limit: 5, cursor }, walk), { order, limit: 5, until, after });
       t.equal(encodeURIComponent(cursor), cursor);
     }),
   );
@@ -155,7 +155,7 @@ t.test('property: no text does anything but give a sound page or be refused', as
   fc.assert(
     fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.base64String(), nearly, crafted), (cursor) => {
       try {
-        const page = historyPage({ order: 'asc', limit: 5, cursor }, WALK);
+        const page = historyPosition({ order: 'asc', limit: 5, cursor }, WALK);
         seen.read += 1;
         return [page.until, page.after].every(
           (tick) => tick !== null && Number.isInteger(tick) && tick > 0 && tick < 2 ** 31,

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-/** zod's own words speak of its schemas ("Invalid input: expected string, received undefined"); these speak to a caller. */
-z.config({ customError: wordsFor });
+/** zod's own messages speak of its schemas ("Invalid input: expected string, received undefined"). These speak to a caller. */
+z.config({ customError: messageFor });
 
-function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
+function messageFor(issue: z.core.$ZodRawIssue): string | undefined {
   const isGiven = issue.input !== undefined;
   switch (issue.code) {
     case 'invalid_type':
@@ -23,7 +23,7 @@ function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
   }
 }
 
-/** What zod calls the types, in a caller's words. */
+/** What zod calls a type, and what a caller calls it. */
 const KINDS = new Map([
   ['string', 'text, given once'],
   ['object', 'an object'],
