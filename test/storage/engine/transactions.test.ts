@@ -134,7 +134,8 @@ t.test('a transaction whose connection breaks', async (t) => {
           const what = `${end}, ${way}, ${pause}`;
           t.same([...(await sql`SELECT n FROM made WHERE run = ${run}`)], [], `${what}: nothing is kept`);
           t.equal(proxy.connections(), 1, `${what}: connected once`);
-          const known = pause === 'after a while' ? /^database_unavailable$/ : /^(database_unavailable|outcome_unknown)$/;
+          const known =
+            pause === 'after a while' ? /^database_unavailable$/ : /^(database_unavailable|outcome_unknown)$/;
           t.match(told, end === 'COMMIT' ? known : /^(done|database_unavailable)$/, what);
         }
       }
