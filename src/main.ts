@@ -3,7 +3,7 @@ import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
 import { checkDriver } from './storage/engine/driver.js';
-import { checkServer } from './storage/engine/pools.js';
+import { checkServer } from './storage/engine/server-check.js';
 import { migrateDatabase } from './storage/migrate.js';
 import { openStorage } from './storage/storage.js';
 import { Unfit } from './unfit.js';

@@ -1,7 +1,6 @@
 import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
-import { Unfit } from '../../unfit.js';
 import { unavailable } from './failures.js';
 import { connectOnce, type End, transact } from './transactions.js';
 
@@ -48,8 +47,6 @@ export type Database = {
   close: () => Promise<void>;
 };
 
-const OLDEST_SERVER = 150_000;
-
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
 const WAITING = 1_000;
@@ -75,7 +72,7 @@ export const MOST_FLIGHTS = { reads: 4, writes: 3 };
 const READ_KINDS = 3;
 
 /**
- * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
+ * Opens the pools on `url`. They connect on first use; `checkServer` (server-check.ts) says whether the server will do.
  * @param debug sees every statement as it is sent, with its parameters
  */
 export function openDatabase(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Database {
@@ -172,20 +169,6 @@ function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Ref
 const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
 const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
 const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
-
-/** @throws Unfit when the server is older than PostgreSQL 15 or the database does not keep UTF-8 */
-export async function checkServer(sql: Sql): Promise<void> {
-  const [server] = await sql<{ version: number; name: string; encoding: string }[]>`
-    SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,
-           current_setting('server_encoding') AS encoding`;
-  if (!server) throw new Unfit('The server gave no answer about itself.');
-  if (server.version < OLDEST_SERVER) {
-    throw new Unfit(`PostgreSQL ${server.name} is too old: clocktick needs PostgreSQL 15 or newer.`);
-  }
-  if (server.encoding !== 'UTF8') {
-    throw new Unfit(`The database's encoding is ${server.encoding}: clocktick needs UTF8.`);
-  }
-}
 
 /** An array as PostgreSQL reads one: `${arrayText(ids)}::text::uuid[]`. */
 export const arrayText = (items: readonly (string | number | null)[]): string =>

@@ -1,6 +1,5 @@
 import postgres from 'postgres';
 import { brokeUnderWay, unavailable } from './failures.js';
-import type { Sql } from './pools.js';
 
 /** How a transaction ends. */
 export type End = 'COMMIT' | 'ROLLBACK';
@@ -55,7 +54,11 @@ export function connectOnce(url: string, options: ClientOptions = {}): OneConnec
  * Does work in a transaction, and ends it as told.
  * @throws Refusal `database_unavailable` when the connection broke before the end; what broke a COMMIT, as it came
  */
-export async function transact<T>(connection: OneConnection, end: End, work: (sql: Sql) => Promise<T>): Promise<T> {
+export async function transact<T>(
+  connection: OneConnection,
+  end: End,
+  work: (sql: postgres.ISql) => Promise<T>,
+): Promise<T> {
   try {
     const done = await begun(connection, work);
     if (end === 'COMMIT') await connection.during((sql) => sql`COMMIT`);
@@ -68,7 +71,7 @@ export async function transact<T>(connection: OneConnection, end: End, work: (sq
 }
 
 /** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */
-async function begun<T>(connection: OneConnection, work: (sql: Sql) => Promise<T>): Promise<T> {
+async function begun<T>(connection: OneConnection, work: (sql: postgres.ISql) => Promise<T>): Promise<T> {
   try {
     const done = await connection.during(async (sql) => {
       await sql`BEGIN`;
