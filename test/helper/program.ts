@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
@@ -12,37 +13,55 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const MAIN = join(ROOT, 'dist/main.js');
 
 /** A service that was started, or tried to. */
-export type Run = { process: ChildProcess; url: string; output: () => string; ended: Promise<number | null> };
+export type Run = {
+  process: ChildProcess;
+  /** Where it listens; empty when it ended instead. */
+  url: string;
+  output: () => string;
+  /** Resolves when its output says this, or when it has ended. */
+  says: (what: RegExp) => Promise<void>;
+  ended: Promise<number | null>;
+};
 
 /** Starts the service as its users do and waits until it says where it listens, or ends. */
 export async function start(
   t: Test,
   env: Record<string, string>,
   [command, ...args]: string[] = [process.execPath, MAIN],
+  { detached = false } = {},
 ): Promise<Run> {
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(TAP|NODE_OPTIONS|npm_)/.test(name)),
   );
   const child = spawn(command ?? '', args, {
     cwd: ROOT,
+    detached,
     env: { ...clean, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
+  const events = new EventEmitter();
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk;
+      events.emit('output');
     });
   }
-  const ended = once(child, 'exit').then(([code]: (number | null)[]) => code ?? null);
+  const ended = once(child, 'close').then(([code]: (number | null)[]) => code ?? null);
   t.teardown(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
     await ended;
   });
+  const says = async (what: RegExp) => {
+    let isOver = false;
+    void ended.then(() => {
+      isOver = true;
+    });
+    while (!isOver && !what.test(output)) await Promise.race([ended, once(events, 'output')]);
+  };
   const address = /clocktick: ready: (\S+)/;
-  const limit = Date.now() + 90_000;
-  while (!address.test(output) && child.exitCode === null && Date.now() < limit) await sleep(20);
-  return { process: child, url: address.exec(output)?.[1] ?? '', output: () => output, ended };
+  await says(address);
+  return { process: child, url: address.exec(output)?.[1] ?? '', output: () => output, says, ended };
 }
 
 /** Data folders whose server was not stopped when its test was over. */
@@ -60,3 +79,19 @@ export const folder = async (t: Test): Promise<string> => {
   });
   return made;
 };
+
+/**
+ * Sends a request and resolves when the service has taken it, which it says because it was asked to (`Expect`). The answer
+ * may come much later.
+ */
+export async function inFlight(url: string): Promise<{ answer: Promise<{ status: number; text: string }> }> {
+  const sent = request(url, { headers: { expect: '100-continue' } });
+  const answer = once(sent, 'response').then(async ([response]: IncomingMessage[]) => ({
+    status: response?.statusCode ?? 0,
+    text: response ? await text(response) : '',
+  }));
+  const taken = once(sent, 'continue');
+  sent.end();
+  await taken;
+  return { answer };
+}

@@ -80,7 +80,7 @@ export const MOST_FLIGHTS = { reads: 4, writes: 3 };
 const READ_KINDS = 3;
 
 /**
- * Opens the pools on `url`. They connect on first use; `checkServer` says whether the server will do.
+ * Opens the pools on `url`. They connect on first use; `checkServer` (server-check.ts) says whether the server will do.
  * @param debug sees every statement as it is sent, with its parameters
  */
 export function openPools(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Pools {
