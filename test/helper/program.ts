@@ -10,7 +10,7 @@ import type { Test } from 'tap';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The service as it is built. */
-export const MAIN = join(ROOT, 'dist/main.js');
+const MAIN = join(ROOT, 'dist/main.js');
 
 /** A service that was started, or tried to. */
 export type Run = {
