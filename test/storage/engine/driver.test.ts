@@ -50,15 +50,19 @@ const SHOWS: Shows = {
   },
 
   'a statement on a reserved connection that has closed is rejected': async (t, url) => {
-    const { sql, breakAll } = await through(t, url);
+    const { sql, breakAll, closed } = await through(t, url);
+    let told: Promise<string> | undefined;
     const transaction = sql.begin(async (reserved) => {
       await reserved`SELECT 1`;
-      await breakAll('end');
-      await sleep(30);
-      return settled(reserved`SELECT 2`).then((told) => t.match(told, BROKEN));
+      void breakAll('end');
+      await closed;
+      told = settled(reserved`SELECT 2`);
+      await told;
     });
     t.match(await settled(transaction), BROKEN);
-    await sleep(30);
+    await setImmediate(); // begin() ends at once; the work goes on after that
+    t.match(told && (await answerOf(told)), BROKEN);
+    await setImmediate(); // it is written in such a turn, if at all
     t.equal(await answerOf(settled(sql`SELECT 1`)), 'answered');
   },
 
