@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { idOfKey, newId } from '../../src/temporal/identity.js';
 import { isObject, type Json } from '../../src/temporal/json.js';
 import { type Call, object, text } from './service.js';
+import { writeChanges } from './write.js';
 
 /** Microseconds since 1970 as an instant; this clock and the database's are those of one machine. */
 export const instantOf = (microseconds: number) => {
@@ -45,20 +46,15 @@ export async function storm({ reads, calls, sql }: Storm): Promise<Told> {
       const batch = newId();
       const trio = [1, 2, 3].map((one) => `${batch}-${one}`);
       latest[writer] = batch;
-      const ids = trio.map((key) => idOfKey('trio', key));
       // Half of them only create: no lock of a row gives them an id of their own.
       const changed = writer % 2 === 0 ? pair : [];
       await sql.begin(async (tx) => {
-        const [all, before] = [
-          [...changed, ...ids],
-          [...changed.map(() => n), 0, 0, 0],
-        ];
-        await tx`
-          SELECT count(*) FROM clocktick.write_changes(
-            ${all}::uuid[], ${before}::int[], ${before.map((tick) => (tick > 0 ? 'updated' : 'created'))}::text[],
-            ${before.map((tick) => (tick > 0 ? 'pair' : 'trio'))}::text[], ${[...changed.map(() => null), ...trio]}::text[],
-            array_fill(jsonb_build_object('n', ${n}::int), ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]),
-            array_fill(NULL::uuid, ARRAY[${all.length}::int]), array_fill(NULL::jsonb, ARRAY[${all.length}::int]), true)`;
+        await writeChanges(tx, [
+          ...changed.map((id) => ({ id, expected: n, op: 'updated', type: 'pair', set: { n } }) as const),
+          ...trio.map(
+            (key) => ({ id: idOfKey('trio', key), expected: 0, op: 'created', type: 'trio', key, set: { n } }) as const,
+          ),
+        ]);
         if (Math.random() < 0.3) await tx`SELECT pg_sleep(${Math.random() / 100})`;
       });
       writes++;
