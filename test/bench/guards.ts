@@ -49,7 +49,7 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
     'without entity_in_order',
     {
       off: 'DROP INDEX clocktick.entity_in_order',
-      on: `CREATE INDEX entity_in_order ON clocktick.entity (type, share(key, ''), id)`,
+      on: `CREATE INDEX entity_in_order ON clocktick.entity (type, coalesce(key, ''), id)`,
     },
   ],
   [

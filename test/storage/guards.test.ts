@@ -354,7 +354,7 @@ t.test('the database keeps the record from anybody', async (t) => {
              (SELECT count(*)::int FROM clocktick.entity e WHERE e.tick <>
                (SELECT count(*) FROM clocktick.tick t WHERE t.entity_id = e.id)) AS gaps,
              (SELECT count(*)::int FROM clocktick.entity e WHERE e.properties <>
-               (SELECT share(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
+               (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
                  WHERE h.entity_id = e.id AND upper_inf(h.vclock))) AS unfaithful,
              (SELECT count(*)::int FROM clocktick.property_history a JOIN clocktick.property_history b
                 ON a.entity_id = b.entity_id AND a.property = b.property AND a.ctid <> b.ctid AND a.vclock && b.vclock) AS overlaps`;
