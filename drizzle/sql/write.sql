@@ -10,7 +10,8 @@
 -- What is null may be left out. No two changes may name the same entity.
 --
 -- Each change answers with its id, its outcome and the entity's row as it now stands: `written`; `stale` where the entity is not
--- at the expected tick; or `locked` where somebody else holds its row, unless `patient`, which waits for it. Changes that have
+-- at the expected tick; or `locked` where somebody else holds its row. With `patient` the function waits for the row first; then
+-- only one that was born meanwhile can be `locked`. Changes that have
 -- nothing in common but the statement must not wait for each other's locks. Each that can be written is, whatever becomes of the
 -- others. All have the same instant, but for an entity whose last instant lies ahead of the clock, which has stepped back since:
 -- it takes none of the others along.

@@ -25,8 +25,9 @@ export async function migrateDatabase(url: string): Promise<void> {
       requireOlder(applied, schema);
       if (!isUpToDate(applied, schema)) {
         await client.begin(async (tx) => {
-          // Every write of the service locks this table first. Else a write that holds one table and waits for the next could meet
-          // this transaction, which holds that one and waits for the first.
+          // Every write of the service comes to this table first. Else a write that holds one table and waits for the next could
+          // meet this transaction, which holds that one and waits for the first. A migration that alters this table itself has to
+          // begin with ACCESS EXCLUSIVE: a write may hold a row of it already.
           if (applied.migrations.length > 0) await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
           await applyMigrations(tx, schema, applied.migrations.length);
           await applyDefinitions(tx, schema);

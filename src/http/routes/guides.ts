@@ -10,7 +10,10 @@ import { isNotModified } from '../protocol/conditions.js';
 export function guideRoutes(app: App): void {
   let guides: Promise<Guides> | undefined;
   const guide = (request: FastifyRequest, reply: FastifyReply, name: string) => {
-    guides ??= readGuides();
+    guides ??= readGuides().catch((error: unknown) => {
+      guides = undefined; // the next caller tries again
+      throw error;
+    });
     return sendGuide(request, reply, guides, name);
   };
   const schema = { hide: true, querystring: noParameters };
