@@ -36,9 +36,9 @@ export async function readEntitiesThen(
 /**
  * Reads an entity as of a point; it throws the Refusals `as_of_in_future` and `as_of_not_stable_yet`.
  *
- * Where nothing has changed since, the entity as it is now is the answer, for a quarter of what an older state costs (4 µs
- * in the server against 19). So that is asked for first, unless most of those that were asked for last were older: then it
- * would only be one statement more. Either way the answer is the same.
+ * Where nothing has changed since, the entity as it is now is the answer, for a quarter of what an older state costs. So that
+ * is asked for first, unless most of those that were asked for last were older: then it would only be one statement more.
+ * Either way the answer is the same.
  */
 export function asOfReader({
   stableInstant,

@@ -23,8 +23,7 @@ export const passesAll = ({ where, everHad, changedAfter }: Filter): boolean =>
 
 /**
  * How many entities an index may find for them to be put in order. Of more, the query finds the wanted ones sooner by going
- * through the collection in order: to put 5,000 in order takes 20 ms; among a million, of which 5,000 are wanted, the first ten
- * thousand have fifty.
+ * through the collection in order.
  */
 const SORTED = 5_000;
 
@@ -103,7 +102,7 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
 
 /**
  * Whether `e` is wanted as of `past`: by everything that is asked, whatever it was found by. (IS TRUE keeps the planner from
- * making a join of it, which would go through all of `ever` for each entity to keep the order: 700 ms a page instead of 60.)
+ * making a join of it, which would go through all of `ever` for each entity to keep the order.)
  */
 export const isWanted = (sql: Sql, { where, everHad, changedAfter }: Filter): Fragment => sql`
   ${

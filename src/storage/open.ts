@@ -12,18 +12,15 @@ import type { Around, EntityLookup, EntityRow, PastLookup } from './rows.js';
 import { type Engine, engine, type Storage } from './storage.js';
 
 /**
- * A statement holds its locks until it ends, so it must be short: 100 small changes take 7 ms. Beside one that takes longer
- * than `patience`, for a large entity or a slow disk, others leave. At 5,000 a second the last of the queue waits a second.
+ * A statement holds its locks until it ends, so it must be short. Beside one that takes longer than `patience`, for a large
+ * entity or a slow disk, others leave. At 5,000 a second the last of the queue waits a second.
  */
 const BOUNDS = { batch: 100, patience: 10, weight: 2 ** 20, waiting: 5_000 };
 
-/** 64 readers, 2 cores: 46,000 a second by one statement at a time, 57,000 by two, 45,000 by three. */
+/** Two at a time keep the server busy; a third makes the batches of the others smaller. */
 const READING = { flights: 2, most: MOST_FLIGHTS.reads };
 
-/**
- * A write costs 270 µs alone and 70 in a batch, so one at a time is best (64 writers: 10,900 a second; by two 9,400), as
- * long as it is quick.
- */
+/** A write costs a quarter in a batch of what it costs alone, so one statement at a time is best, as long as it is quick. */
 const WRITING = { flights: 1, most: MOST_FLIGHTS.writes };
 
 /** Up to 10,000 entities, and 32 million characters; a larger one than 256 kB is read anew for each write. */
