@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import type { Op } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
-import { writeChanges } from '../helper/write.js';
+import { writeMany } from '../helper/write.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
 
@@ -52,7 +52,7 @@ export async function seed(url: string): Promise<Seeded> {
   const ids = Array.from({ length: ENTITIES }, newId);
   const properties = JSON.stringify(PROPERTIES);
   const writeAll = (type: string, all: readonly string[], expected: number, op: Op, set: JsonObject) =>
-    writeChanges(
+    writeMany(
       sql,
       all.map((id) => ({ id, expected, op, type, set })),
     );
@@ -113,7 +113,7 @@ async function searchable(sql: postgres.Sql): Promise<void> {
   const ids = Array.from({ length: SEARCHED }, newId);
   const placeOf = (n: number) => ({ location: `place ${n % (SEARCHED / PAGED)}` });
   const write = (expected: number, op: Op, setOf: (n: number) => JsonObject) =>
-    writeChanges(
+    writeMany(
       sql,
       ids.map((id, n) => ({ id, expected, op, type: 'searched', set: setOf(n) })),
     );

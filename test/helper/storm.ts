@@ -11,6 +11,9 @@ export const instantOf = (microseconds: number) => {
 };
 export const clockNow = () => (performance.timeOrigin + performance.now()) * 1000;
 
+/** How many answers of the past a storm collects. */
+export const STORM_READS = Number(process.env.STORM_READS ?? 800);
+
 type Storm = { reads: number; calls: readonly Call[]; sql: postgres.Sql };
 /**
  * What readers were told during a storm, and whether the same was told of the same instant when it was over. Who was

@@ -32,6 +32,11 @@ export const writeChanges = (sql: postgres.Sql | postgres.TransactionSql, change
 >`
   SELECT w.id, w.outcome FROM clocktick.write_changes(${JSON.stringify(changes)}::text::jsonb, true) w`;
 
+/** Makes many changes, a few hundred a transaction: the guards compare each of a call with all the others. */
+export async function writeMany(sql: postgres.Sql, changes: readonly RawChange[]): Promise<void> {
+  for (let from = 0; from < changes.length; from += 250) await writeChanges(sql, changes.slice(from, from + 250));
+}
+
 /** A merge patch, for the write path or the core. */
 export function aPatch(
   label: string,

@@ -130,6 +130,10 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
     ],
   ];
 
+  // Before PostgreSQL 18 the upper bound of a row comparison does not end a scan: the ranges of other entities are passed by.
+  const [{ isOld } = { isOld: false }] = await sql<{ isOld: boolean }[]>`
+    SELECT current_setting('server_version_num')::int < 180000 AS "isOld"`;
+  const slack = isOld ? 7 : 1;
   // A connection keeps the plan it made while the tables were empty, until they are analyzed.
   const indexesOf = (scans: readonly string[]) =>
     [...new Set(scans.map((scan) => scan.replace(/^.*Scan /, '')))].sort();
@@ -151,7 +155,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
     t.equal(answered, shown, `${name}: ${shown}`);
     t.equal(statements.length, 1, `${name}: one statement`);
     // What is known before anything is found: the newest change, the types, where the indexes begin.
-    const most = 60 + FOUND * Math.min(found, MOST_FOUND) + each * shown;
+    const most = slack * (60 + FOUND * Math.min(found, MOST_FOUND) + each * shown);
     for (const mode of ['force_custom_plan', 'force_generic_plan'] as const) {
       const plans = await Promise.all(statements.map((statement) => explain(sql, statement, mode, IN_ORDER)));
       const buffers = plans.reduce((sum, plan) => sum + plan.buffers, 0);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { openStorage } from '../../../src/storage/open.js';
 import { testDatabase } from '../../helper/database.js';
 import { serve } from '../../helper/service.js';
-import { storm } from '../../helper/storm.js';
+import { STORM_READS, storm } from '../../helper/storm.js';
 
 t.test(
   'reads as of the last milliseconds, by two instances over one database, are told the same ever after',
@@ -13,10 +13,10 @@ t.test(
     const calls = await Promise.all(storages.map(async (storage) => (await serve(t, storage)).call));
     t.teardown(() => Promise.all(storages.map((storage) => storage.close())));
     const sql = postgres(url, { max: 10, onnotice: () => {} });
-    const { reads, refused, changed, halfSeen, writes } = await storm({ reads: 2_000, calls, sql });
+    const { reads, refused, changed, halfSeen, writes } = await storm({ reads: STORM_READS, calls, sql });
     await sql.end();
     t.comment(`${reads} reads, ${refused} refused, ${writes} writes`);
-    t.ok(reads >= 2_000);
+    t.ok(reads >= STORM_READS);
     t.same(changed, []);
     t.same(halfSeen, []);
   },

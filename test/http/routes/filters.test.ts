@@ -6,7 +6,7 @@ import { isObject, type Json, type JsonObject } from '../../../src/temporal/json
 import { importHistory } from '../../helper/imported.js';
 import { canonical, same } from '../../helper/model.js';
 import { type Answer, type Call, list, object, problem, testService, text } from '../../helper/service.js';
-import { writeChanges } from '../../helper/write.js';
+import { writeMany } from '../../helper/write.js';
 
 /*
  * What `where`, `everHad` and `changedBetween` find, against an oracle that knows nothing of ranges or indexes: it keeps the
@@ -487,7 +487,7 @@ t.test('more than can be put in order: they are found by going through the colle
   const count = 12_000;
   const keys = Array.from({ length: count }, (_, n) => `k${String(n).padStart(5, '0')}`);
   const write = (expected: number, set: (n: number) => JsonObject) =>
-    writeChanges(
+    writeMany(
       sql,
       keys.map((key, n) => ({
         id: idOfKey('thing', key),
