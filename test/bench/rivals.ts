@@ -7,7 +7,8 @@ import { entity, propertyHistory, tick } from './textbook.js';
 
 /*
  * What the service is compared with, on the same stack and the same server: a constant answer, one prepared SELECT a
- * request, a plain UPDATE without history, and the service as a textbook has it. A process of its own, as the service is.
+ * request, a plain UPDATE without history, whole rows kept by a trigger, and the service as a textbook has it. A process of its
+ * own, as the service is.
  */
 const url = process.argv[2] ?? '';
 const client = postgres(url, { max: 20, fetch_types: false, connection: { jit: false, TimeZone: 'UTC' } });
@@ -78,5 +79,79 @@ app.patch<{ Params: { id: string }; Body: Fields }>('/textbook/:id', async ({ pa
     return row;
   }),
 );
+
+/* Whole rows (rows.ts). */
+
+app.get<{ Params: { id: string }; Querystring: { asOf: string } }>('/rows/:id', async ({ params, query }, reply) => {
+  const [row] = await client<{ answer: string }[]>`
+    SELECT to_json(t)::text AS answer FROM (
+      (SELECT r.* FROM rows.thing r WHERE r.id = ${params.id}::uuid AND r.at <= ${query.asOf}::text::timestamptz)
+      UNION ALL
+      (SELECT p.id, p.type, p.key, p.tick, p.properties, p.at FROM rows.past p
+        WHERE p.id = ${params.id}::uuid AND p.at <= ${query.asOf}::text::timestamptz ORDER BY p.at DESC LIMIT 1)
+      LIMIT 1) t`;
+  return reply.type('application/json').send(row?.answer);
+});
+
+app.get<{ Querystring: { keyPrefix: string; asOf?: string } }>('/rows', async ({ query }, reply) => {
+  const { keyPrefix, asOf } = query;
+  const [row] = asOf
+    ? await client<{ answer: string }[]>`
+        SELECT json_agg(t)::text AS answer FROM (
+          SELECT v.* FROM rows.thing r
+           CROSS JOIN LATERAL (
+             (SELECT r.* WHERE r.at <= ${asOf}::text::timestamptz)
+             UNION ALL
+             (SELECT p.id, p.type, p.key, p.tick, p.properties, p.at FROM rows.past p
+               WHERE r.at > ${asOf}::text::timestamptz AND p.id = r.id AND p.at <= ${asOf}::text::timestamptz ORDER BY p.at DESC LIMIT 1)) v
+           WHERE r.type = 'thing' AND r.key >= ${keyPrefix} AND r.key < ${`${keyPrefix}~`}
+           ORDER BY r.key, r.id LIMIT 100) t`
+    : await client<{ answer: string }[]>`
+        SELECT json_agg(t)::text AS answer FROM (
+          SELECT r.* FROM rows.thing r
+           WHERE r.type = 'thing' AND r.key >= ${keyPrefix} AND r.key < ${`${keyPrefix}~`}
+           ORDER BY r.key, r.id LIMIT 100) t`;
+  return reply.type('application/json').send(row?.answer);
+});
+
+app.get<{ Querystring: { place: string; asOf: string } }>('/rows/found', async ({ query }, reply) => {
+  const { place, asOf } = query;
+  const [row] = await client<{ answer: string }[]>`
+    SELECT json_agg(t)::text AS answer FROM (
+      SELECT r.* FROM rows.thing r
+       WHERE r.type = 'thing' AND r.properties ->> 'place' = ${place} AND r.at <= ${asOf}::text::timestamptz
+      UNION ALL
+      SELECT p.id, p.type, p.key, p.tick, p.properties, p.at FROM rows.past p
+       WHERE p.type = 'thing' AND p.properties ->> 'place' = ${place}
+         AND p.at <= ${asOf}::text::timestamptz AND p.until > ${asOf}::text::timestamptz
+       ORDER BY key, id LIMIT 100) t`;
+  return reply.type('application/json').send(row?.answer);
+});
+
+app.get<{ Params: { id: string } }>('/rows/:id/history', async ({ params }, reply) => {
+  const [row] = await client<{ answer: string }[]>`
+    SELECT json_agg(t)::text AS answer FROM (
+      SELECT value, tick, at, lead(tick) OVER w AS until_tick, lead(at) OVER w AS until
+        FROM (SELECT tick, at, properties -> 'place' AS value, lag(properties -> 'place') OVER (ORDER BY tick) AS last
+                FROM (SELECT p.tick, p.at, p.properties FROM rows.past p WHERE p.id = ${params.id}::uuid
+                      UNION ALL
+                      SELECT r.tick, r.at, r.properties FROM rows.thing r WHERE r.id = ${params.id}::uuid) version) changed
+       WHERE value IS DISTINCT FROM last WINDOW w AS (ORDER BY tick) LIMIT 50) t`;
+  return reply.type('application/json').send(row?.answer);
+});
+
+app.patch<{ Params: { id: string }; Body: { properties: object } }>('/rows/:id', async ({ params, body }, reply) => {
+  const [row] = await client<{ answer: string }[]>`
+    UPDATE rows.thing r SET properties = r.properties || ${JSON.stringify(body.properties)}::text::jsonb
+     WHERE r.id = ${params.id}::uuid RETURNING to_json(r)::text AS answer`;
+  return reply.type('application/json').send(row?.answer);
+});
+
+app.post<{ Body: Fields }>('/rows', async ({ body }, reply) => {
+  const [row] = await client<{ answer: string }[]>`
+    INSERT INTO rows.thing AS r VALUES (${newId()}::uuid, ${body.type}, NULL, 1, ${JSON.stringify(body.properties)}::text::jsonb, clock_timestamp())
+    RETURNING to_json(r)::text AS answer`;
+  return reply.code(201).type('application/json').send(row?.answer);
+});
 
 process.stdout.write(`${await app.listen({ port: 0, host: '127.0.0.1' })}\n`);

@@ -85,7 +85,7 @@ async function run(args: string[]): Promise<number> {
   }
   const type = `history-${randomBytes(4).toString('hex')}`;
   if (services.length > 0) return report(options.seed, await checkWithProgress({ ...options, services, type }));
-  return withOwnServers(async ({ databaseUrl, start }) => {
+  return withOwnServers({}, async ({ databaseUrl, start }) => {
     const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'fatal' };
     const urls = [await start(['dist/main.js'], env), await start(['dist/main.js'], env)];
     const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });

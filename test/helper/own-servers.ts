@@ -17,9 +17,10 @@ type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 
 /**
  * Does work with servers that are processes of their own, over a migrated database that syncs as in production. Afterwards it
- * stops all of them, and removes the database.
+ * stops all of them, and removes the database, unless it is in a folder of the caller's.
  */
 export async function withOwnServers<Result>(
+  { dataDir }: { dataDir?: string },
   work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'clocktick-own-'));
@@ -41,7 +42,7 @@ export async function withOwnServers<Result>(
     }
     throw new Error(`${args.join(' ')} did not start`);
   };
-  const server = await startEmbedded({ dataDir: join(folder, 'data') });
+  const server = await startEmbedded({ dataDir: dataDir ?? join(folder, 'data') });
   const stop = async () => {
     const running = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
     const ended = running.map((child) => once(child, 'exit'));
