@@ -117,6 +117,24 @@ RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   OFFSET 0
 $$;
 
+-- The same, but null where it would take long to make: where what is set now, or one of the closed ranges, takes more than 8 kB as
+-- stored. What is that large is not even read.
+CREATE OR REPLACE FUNCTION clocktick.light_properties_at(id uuid, now_tick integer, now_properties jsonb, at_tick integer)
+RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN pg_column_size(now_properties) > 8192 THEN NULL
+              WHEN at_tick = now_tick THEN now_properties
+              WHEN at_tick < now_tick THEN
+                (now_properties - ARRAY(
+                   SELECT h.property FROM clocktick.property_history h
+                    WHERE h.entity_id = light_properties_at.id AND upper_inf(h.vclock) AND lower(h.vclock) > at_tick))
+                || (SELECT CASE WHEN coalesce(max(pg_column_size(h.value)), 0) <= 8192
+                                THEN coalesce(jsonb_object_agg(h.property, h.value) FILTER (WHERE pg_column_size(h.value) <= 8192), '{}') END
+                      FROM clocktick.property_history h
+                     WHERE h.entity_id = light_properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
+         END
+  OFFSET 0
+$$;
+
 -- Of properties those that are named in `fields`, an array; all where it is null. Unfolded once: each `properties -> name` would
 -- read a large value anew.
 CREATE OR REPLACE FUNCTION clocktick.chosen(whole jsonb, fields jsonb)
@@ -144,6 +162,24 @@ CREATE OR REPLACE FUNCTION clocktick.activity_text(id uuid, actor text, reason t
 RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT (jsonb_strip_nulls(jsonb_build_object('id', id, 'actor', actor, 'reason', reason))
           || CASE WHEN metadata IS NULL THEN '{}' ELSE jsonb_build_object('metadata', metadata) END)::text
+$$;
+
+-- Text: answers of many entities are put together here, because to hand over each column of each row costs Node more -----------
+
+-- An instant as the API shows it: RFC 3339, UTC, with microseconds.
+CREATE OR REPLACE FUNCTION clocktick.instant_text(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$$;
+
+-- A state of an entity as JSON text, to the byte what src/http/answers/entity-text.ts writes. `properties` is JSON text, and so is
+-- `more`: further members, each after a comma, or ''.
+CREATE OR REPLACE FUNCTION clocktick.entity_text(
+  id uuid, type text, key text, tick integer, deleted boolean, created_at timestamptz, updated_at timestamptz, properties text, more text
+) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT '{"id": "' || id::text || '", "type": "' || type || CASE WHEN key IS NULL THEN '"' ELSE '", "key": ' || to_json(key)::text END
+         || ', "tick": ' || tick::text || ', "deleted": ' || deleted::text
+         || ', "createdAt": "' || clocktick.instant_text(created_at) || '", "updatedAt": "' || clocktick.instant_text(updated_at)
+         || '", "properties": ' || properties || more || '}'
 $$;
 
 -- Types ------------------------------------------------------------------------------------------------------------------

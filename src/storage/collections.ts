@@ -1,7 +1,7 @@
 import type { Fragment, Sql } from './engine/pools.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
-import { ANSWER_BYTES, type EntityRow } from './rows.js';
+import { ANSWER_BYTES } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /** Which entities to read: those of a type, or all (null); whose keys begin so; that pass a filter; and of the deleted ones. */
@@ -11,11 +11,11 @@ export type Collection = Filter & {
   deleted: 'exclude' | 'include' | 'only';
 };
 
-/** An entity as of a pin; `changes` is JSON text of what differs from its state as of `changedAfter`, if that is asked for. */
-export type SnapshotRow = EntityRow & { changes: string | null };
+/** The place of an entity in the order of a collection, which never changes. `key` is empty where it has none. */
+export type Place = { type: string; key: string; id: string };
 
-/** A page of a snapshot; `next` is the entity after which the next one begins. */
-type Page = { newest: Newest; rows: SnapshotRow[]; next: string | null };
+/** A page of a snapshot: its entities as JSON texts with commas between, how many they are, and after which one the next begins. */
+type Page = { newest: Newest; items: string; count: number; next: Place | null };
 
 /**
  * How many entities that were there then a page looks at to find those that it shows: with the deleted ones only, they may be
@@ -33,27 +33,101 @@ const STATES_AT_ONCE = 10;
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
 
 /** Which part of a snapshot to read, which properties (null: all), and whether with what differs since `changedAfter`. */
-type PageOf = { after: string | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
+type PageOf = { after: Place | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
 
 /**
- * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after an
- * entity on. Each entity is served from its current row where it has not changed since, otherwise from its ranges. States
- * are put together STATES_AT_ONCE after the other until the page has ANSWER_BYTES of them: those that do not fit would be made in vain.
+ * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after a place on.
+ * Each entity is served from its current row where it has not changed since, otherwise from its ranges.
  */
 export async function readPage(
+  storage: Storage,
+  collection: Collection,
+  pin: Pin,
+  part: PageOf,
+  signal?: AbortSignal,
+): Promise<Page> {
+  const isPlain = passesAll(collection) && !part.withChanges;
+  return (
+    (isPlain && (await readLightPage(storage, collection, pin, part, signal))) ||
+    readInPieces(storage, collection, pin, part, signal)
+  );
+}
+
+type PageRow = NewestRow & {
+  items: string | null;
+  count: number;
+  nextType: string | null;
+  nextKey: string;
+  nextId: string;
+};
+
+const pageIn = (row: PageRow | undefined): Page => ({
+  newest: newestIn(row),
+  items: row?.items ?? '',
+  count: row?.count ?? 0,
+  // Where nothing had changed by then, there is nothing to look further for.
+  next: row?.asOf && row.nextType !== null ? { type: row.nextType, key: row.nextKey, id: row.nextId } : null,
+});
+
+/**
+ * A page of everything in a collection: in one go, because nearly always its entities are small. Undefined where one is not, or
+ * has more than its share of ANSWER_BYTES.
+ */
+async function readLightPage(
+  storage: Storage,
+  collection: Collection,
+  pin: Pin,
+  { after, limit, fields }: PageOf,
+  signal?: AbortSignal,
+): Promise<Page | undefined> {
+  const [row] = await storage[engine].paging((sql) => {
+    const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
+    const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
+    // Rows come out of `page` in its order, and nothing here puts them in another one.
+    return sql<(PageRow & { isLight: boolean })[]>`
+      WITH ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
+      ), page AS MATERIALIZED (${first.entities}
+      )
+      SELECT newest."asOf", newest."recordedAsOf", shown.items, shown.count::int4, shown.count = shown.light AS "isLight",
+             next.type AS "nextType", next.place AS "nextKey", next.id AS "nextId"
+        FROM newest
+       CROSS JOIN (
+         SELECT string_agg(fitting.text, ', ') AS items, count(*) AS count, count(fitting.text) AS light
+           FROM (SELECT * FROM page LIMIT ${limit}) e
+          CROSS JOIN LATERAL clocktick.light_properties_at(e.id, e.tick, e.properties, e.past_tick) whole
+          CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${chosen}) state
+          CROSS JOIN LATERAL (
+            SELECT clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at,
+                                         state.properties::text, '') AS text OFFSET 0) whole_text
+          CROSS JOIN LATERAL (
+            SELECT CASE WHEN ${weighed(sql, chosen, sql`whole_text.text`)} <= ${ANSWER_BYTES}::int / ${limit}::int THEN whole_text.text END AS text) fitting
+       ) shown
+        LEFT JOIN LATERAL (
+          (SELECT e.type, e.place, e.id FROM page e WHERE (SELECT count(*) FROM page) > ${limit}::int OFFSET ${limit - 1} LIMIT 1)
+          UNION ALL
+          (SELECT last.type, last.place, last.id FROM ${first.lastLookedAt} WHERE (SELECT count(*) FROM page) <= ${limit}::int)
+        ) next ON true`;
+  }, signal);
+  return row?.isLight ? pageIn(row) : undefined;
+}
+
+/**
+ * A page of any entities. States are put together STATES_AT_ONCE after the other until the page has ANSWER_BYTES of them: those
+ * that do not fit would be made in vain.
+ */
+async function readInPieces(
   storage: Storage,
   collection: Collection,
   pin: Pin,
   { after, limit, fields, withChanges }: PageOf,
   signal?: AbortSignal,
 ): Promise<Page> {
-  const { type } = collection;
   const run = passesAll(collection) ? storage[engine].paging : storage[engine].searching;
-  const rows = await run((sql) => {
+  const [row] = await run((sql) => {
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
-    return sql<(NewestRow & ShownRow & { next: string | null })[]>`
-      WITH RECURSIVE ${kinds(sql, type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
+    return sql<PageRow[]>`
+      WITH RECURSIVE ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${first.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY e.type, e.place, e.id) AS n, e.* FROM (${first.entities}) e
       ), chunk (until, bytes, texts, changes, sizes) AS (
@@ -68,9 +142,7 @@ export async function readPage(
              CROSS JOIN LATERAL (SELECT c.properties::text AS text FROM clocktick.chosen(whole.properties, ${chosen}) c OFFSET 0) state
              CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
              CROSS JOIN LATERAL (
-               -- Joined to an empty object it is measured as it is, not as it is stored.
-               SELECT CASE WHEN ${chosen} IS NULL THEN octet_length(state.text) ELSE pg_column_size(whole.properties || '{}') END
-                      + coalesce(octet_length(changed.text), 0) AS bytes
+               SELECT ${weighed(sql, chosen, sql`state.text`)} + coalesce(octet_length(changed.text), 0) AS bytes
              ) sized
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
           ) next
@@ -84,31 +156,27 @@ export async function readPage(
                                                   WITH ORDINALITY AS u (text, changes, size, place)) fitting
           JOIN page ON page.n = fitting.n
          WHERE fitting.n = 1 OR fitting.bytes <= ${ANSWER_BYTES}
+      ), whole AS (
+        SELECT count(*) AS count,
+               string_agg(clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at, e.text,
+                                                coalesce(', "changes": ' || e.changes, '')), ', ' ORDER BY e.n) AS items
+          FROM shown e
       )
-      SELECT newest."asOf", newest."recordedAsOf", shown.id, shown.type, shown.key, shown.past_tick AS tick,
-             shown.past_deleted AS deleted, shown.created_at AS "createdAt", shown.past_at AS "updatedAt", shown.text AS properties,
-             shown.changes,
-             CASE WHEN (SELECT count(*) FROM page) > (SELECT count(*) FROM shown)
-                  THEN (SELECT last.id FROM shown last ORDER BY last.n DESC LIMIT 1)
-                  ELSE ${first.lastLookedAt}
-             END AS next
-        FROM newest LEFT JOIN shown ON true
-       ORDER BY shown.n`;
+      SELECT newest."asOf", newest."recordedAsOf", whole.items, whole.count::int4,
+             next.type AS "nextType", next.place AS "nextKey", next.id AS "nextId"
+        FROM newest CROSS JOIN whole
+        LEFT JOIN LATERAL (
+          (SELECT e.type, e.place, e.id FROM shown e WHERE (SELECT count(*) FROM page) > whole.count ORDER BY e.n DESC LIMIT 1)
+          UNION ALL
+          (SELECT last.type, last.place, last.id FROM ${first.lastLookedAt} WHERE (SELECT count(*) FROM page) <= whole.count)
+        ) next ON true`;
   }, signal);
-  const [top] = rows;
-  return {
-    newest: newestIn(top),
-    rows: rows.flatMap(({ asOf: _, recordedAsOf: __, next: ___, ...row }) => (row.id === null ? [] : [row])),
-    // Where nothing had changed by then, there is nothing to look further for.
-    next: (top?.asOf && top.next) || null,
-  };
+  return pageIn(row);
 }
 
-type ShownRow = SnapshotRow | { id: null };
-
 /**
- * The first entities of a collection after one, in its order, each with its tick of the pin: the parts that a statement needs
- * first, after `kind`; the entities; and the last one that was looked at, where there may be more.
+ * The first entities of a collection after a place, in its order, each with its tick of the pin: the parts that a statement needs
+ * first, after `kind`; the entities; and `last` (type, place, id), the last one that was looked at, where there may be more.
  *
  * They are gone through in order, LOOKED_AT of them. Where a filter has found so few by index that they can be put in order,
  * only these are looked at.
@@ -117,7 +185,7 @@ export function entitiesInOrder(
   sql: Sql,
   collection: Collection,
   pin: Pin,
-  { after, limit = LOOKED_AT, inclusive = false }: { after: string | null; limit?: number; inclusive?: boolean },
+  { after, limit = LOOKED_AT, inclusive = false }: { after: Place | null; limit?: number; inclusive?: boolean },
 ): Record<'parts' | 'entities' | 'lastLookedAt', Fragment> {
   const { deleted } = collection;
   const isAmong = among(sql, collection, pin, { after, inclusive });
@@ -125,7 +193,7 @@ export function entitiesInOrder(
   const byPlace = collection.type === null ? sql`e.type, e.place, e.id` : sql`e.place, e.id`;
   const isShown = sql`
     CASE ${deleted} WHEN 'only' THEN e.past_deleted WHEN 'include' THEN true ELSE NOT e.past_deleted END`;
-  const one = (which: Fragment) => sql`(SELECT last.id FROM (${which} OFFSET ${LOOKED_AT - 1} LIMIT 1) last)`;
+  const one = (which: Fragment) => sql`(${which} OFFSET ${LOOKED_AT - 1} LIMIT 1) last`;
   if (passesAll(collection)) {
     const entities = existing(sql, collection, pin, isAmong);
     return {
@@ -177,32 +245,34 @@ function found(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fra
      ORDER BY ${ofType}o.place, o.id`;
 }
 
-/**
- * Whether `e` is one of a collection that was there then, after the one where the last page ended, or from that on; its place
- * never changes.
- */
+/** Whether `e` is one of a collection that was there then, after the place where the last page ended, or from that on. */
 function among(
   sql: Sql,
   { type, keyPrefix }: Collection,
   { asOf }: Pin,
-  { after, inclusive }: { after: string | null; inclusive: boolean },
+  { after, inclusive }: { after: Place | null; inclusive: boolean },
 ): Fragment {
   const beyond = inclusive ? sql`>=` : sql`>`;
-  const place = (column: 'type' | 'key') =>
-    sql`(SELECT coalesce(${sql(`a.${column}`)}, '') FROM clocktick.entity a WHERE a.id = ${after}::text::uuid)`;
   const position =
     after === null
       ? sql`true`
       : type === null
-        ? sql`(e.type, coalesce(e.key, ''), e.id) ${beyond} (${place('type')}, ${place('key')}, ${after}::text::uuid)`
-        : sql`(coalesce(e.key, ''), e.id) ${beyond} (${place('key')}, ${after}::text::uuid)`;
+        ? sql`(e.type, coalesce(e.key, ''), e.id) ${beyond} (${after.type}, ${after.key}, ${after.id}::text::uuid)`
+        : sql`(coalesce(e.key, ''), e.id) ${beyond} (${after.key}, ${after.id}::text::uuid)`;
   // From where the last page ended the scan need not be told where the prefix begins: it would begin there again.
   const beginning = keyPrefix === null || after !== null ? sql`true` : sql`coalesce(e.key, '') >= ${keyPrefix}`;
   const end = keyPrefix === null ? sql`true` : sql`coalesce(e.key, '') <= ${keyPrefix + LAST_OF_KEYS}`;
   return sql`
     ${type === null ? sql`true` : sql`e.type = ${type}`} AND ${position} AND ${beginning} AND ${end}
-    AND e.created_at <= ${asOf}::text::timestamptz`;
+    AND e.created_at <= ${asOf}::timestamptz`;
 }
+
+/**
+ * How many bytes a state counts for: those of its text, or, where only chosen properties are shown, those of all that `whole` has.
+ * Joined to an empty object that is measured as it is, not as it is stored.
+ */
+const weighed = (sql: Sql, chosen: Fragment, text: Fragment): Fragment => sql`
+  CASE WHEN ${chosen} IS NULL THEN octet_length(${text}) ELSE pg_column_size(whole.properties || '{}') END`;
 
 /** What differs between the state of `e` as of `changedAfter` and that of the pin, as the JSON text of a diff. */
 const changesSince = (
@@ -217,7 +287,7 @@ const changesSince = (
       FROM (SELECT) one
       LEFT JOIN LATERAL (
         SELECT t.tick FROM clocktick.tick t
-         WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::text::timestamptz AND t.recorded_at <= ${recordedAsOf}::text::timestamptz
+         WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::timestamptz AND t.recorded_at <= ${recordedAsOf}::timestamptz
          ORDER BY t.at DESC LIMIT 1
       ) before ON true
      CROSS JOIN LATERAL clocktick.changes_between(e.id, before.tick, e.past_tick) change

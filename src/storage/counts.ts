@@ -60,7 +60,7 @@ export async function countValues(
   signal?: AbortSignal,
 ): Promise<CountRow[]> {
   return storage[engine].counting((sql) => {
-    const recorded = sql`${recordedAsOf}::text::timestamptz`;
+    const recorded = sql`${recordedAsOf}::timestamptz`;
     const isFew = instants.length <= FEW_INSTANTS;
     const looked = isFew
       ? sql`SELECT e.id AS entity_id FROM clocktick.entity e WHERE e.type = ${type}`

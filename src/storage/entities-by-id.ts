@@ -25,7 +25,7 @@ export async function listEntities(
   return reading((sql) => {
     const question = sql`
       (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
-              ${instant}::text::timestamptz AS instant
+              ${instant}::timestamptz AS instant
          FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS u (id, n)) q`;
     return sql<ListedRow[]>`
       WITH row AS MATERIALIZED (${instant === null ? entitiesNow(sql, question) : entitiesThen(sql, question)})

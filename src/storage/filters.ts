@@ -43,8 +43,8 @@ const relation = (sql: Sql, predicates: readonly Predicate[]): Fragment => sql`
  * the pin after the pin was fixed (`late`) has cut ranges short since: those entities are looked at one by one.
  */
 export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin: Pin): Fragment => {
-  const at = sql`${pin.asOf}::text::timestamptz`;
-  const recorded = sql`${pin.recordedAsOf}::text::timestamptz`;
+  const at = sql`${pin.asOf}::timestamptz`;
+  const recorded = sql`${pin.recordedAsOf}::timestamptz`;
   /** Whether a tick of `f` had been recorded by then: all had, where nothing was imported since. */
   const isRecorded = (tick: Fragment) => sql`
     (NOT EXISTS (SELECT FROM late)
@@ -87,7 +87,7 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
     (SELECT -1, t.entity_id
        FROM kind CROSS JOIN LATERAL (
          SELECT t.entity_id FROM clocktick.tick t
-          WHERE t.type = kind.type AND t.at > ${changedAfter}::text::timestamptz AND t.at <= ${at} AND t.recorded_at <= ${recorded}) t
+          WHERE t.type = kind.type AND t.at > ${changedAfter}::timestamptz AND t.at <= ${at} AND t.recorded_at <= ${recorded}) t
       LIMIT ${SORTED + 1})
   ), driver AS MATERIALIZED (
     SELECT finder.n
@@ -114,4 +114,4 @@ export const isWanted = (sql: Sql, { where, everHad, changedAfter }: Filter): Fr
      WHERE NOT EXISTS (SELECT FROM clocktick.passing(v.value, c.operator, c.operand)))`
   }
   AND ${everHad.length === 0 ? sql`true` : sql`(e.id IN (SELECT ever.entity_id FROM ever)) IS TRUE`}
-  AND ${changedAfter === null ? sql`true` : sql`past.at > ${changedAfter}::text::timestamptz`}`;
+  AND ${changedAfter === null ? sql`true` : sql`past.at > ${changedAfter}::timestamptz`}`;

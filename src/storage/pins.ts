@@ -121,7 +121,7 @@ export async function readOldest(
         SELECT min(changed.at) AS at
           FROM kind CROSS JOIN LATERAL (
                  SELECT t.at FROM clocktick.tick t
-                  WHERE t.type = kind.type AND t.recorded_at <= coalesce(${recordedAsOf}::text::timestamptz, 'infinity')
+                  WHERE t.type = kind.type AND t.recorded_at <= coalesce(${recordedAsOf}::timestamptz, 'infinity')
                   ORDER BY t.at LIMIT 1) changed`,
   );
   return row?.at ?? null;
@@ -142,4 +142,4 @@ export const stateAsOf = (sql: Sql, pin: Pin): Fragment => sql`
 
 /** The two instants of a pin, as arguments. */
 export const instants = (sql: Sql, { asOf, recordedAsOf }: Pin): Fragment =>
-  sql`${asOf}::text::timestamptz, ${recordedAsOf}::text::timestamptz`;
+  sql`${asOf}::timestamptz, ${recordedAsOf}::timestamptz`;

@@ -23,13 +23,13 @@ export type Bound = { until: number; more: boolean };
 export const tickAt = (sql: Sql, id: string, point: Point): Fragment =>
   'tick' in point
     ? sql`${point.tick}::int4`
-    : sql`(SELECT t.tick FROM clocktick.tick_at(${id}::uuid, ${point.instant}::text::timestamptz) t)`;
+    : sql`(SELECT t.tick FROM clocktick.tick_at(${id}::uuid, ${point.instant}::timestamptz) t)`;
 
 /** The first tick at a point or after it, as a scalar: where half-open windows of ticks or instants begin, and end. */
 export const tickFrom = (sql: Sql, id: string, point: Point): Fragment =>
   'tick' in point
     ? sql`${point.tick}::int4`
-    : sql`(SELECT t.tick FROM clocktick.tick_from(${id}::uuid, ${point.instant}::text::timestamptz) t)`;
+    : sql`(SELECT t.tick FROM clocktick.tick_from(${id}::uuid, ${point.instant}::timestamptz) t)`;
 
 /**
  * A page of one property's ranges, oldest first or newest first. `from` and `to` leave the ranges that overlap
@@ -67,7 +67,7 @@ export async function readRanges(
     const { from, to } = window;
     const isEmpty =
       from && to && 'instant' in from && 'instant' in to
-        ? sql`${from.instant}::text::timestamptz >= ${to.instant}::text::timestamptz`
+        ? sql`${from.instant}::timestamptz >= ${to.instant}::timestamptz`
         : start && to
           ? sql`${start} >= ${end}`
           : sql`false`;

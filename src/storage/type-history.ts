@@ -1,5 +1,5 @@
 import { LAST_TICK } from '../temporal/point.js';
-import { type Collection, entitiesInOrder } from './collections.js';
+import { type Collection, entitiesInOrder, type Place } from './collections.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin } from './pins.js';
 import { ANSWER_BYTES, type RangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
@@ -8,7 +8,7 @@ import { engine, type Storage } from './storage.js';
 export type TypeRangeRow = RangeRow & { id: string; key: string | null };
 
 /** Where a page of such ranges ended: at the range of an entity that began at a tick. */
-type RangePlace = { id: string; from: number };
+export type RangePlace = Omit<Place, 'type'> & { from: number };
 
 type TypeRanges = { newest: Newest; ranges: TypeRangeRow[]; next: RangePlace | null };
 
@@ -29,8 +29,11 @@ export async function readTypeRanges(
   signal?: AbortSignal,
 ): Promise<TypeRanges> {
   const rows = await storage[engine].searching((sql) => {
-    const entities = entitiesInOrder(sql, collection, pin, { after: after?.id ?? null, inclusive: true });
-    const instant = (text: string) => sql`${text}::text::timestamptz`;
+    const entities = entitiesInOrder(sql, collection, pin, {
+      after: after && { type: collection.type, ...after },
+      inclusive: true,
+    });
+    const instant = (text: string) => sql`${text}::timestamptz`;
     const start =
       from === null
         ? sql`1`
@@ -48,9 +51,11 @@ export async function readTypeRanges(
         ? sql`e.past_tick`
         : sql`least((SELECT t.tick FROM clocktick.tick_from(e.id, ${instant(to)}) t) - 1, e.past_tick)`;
     // Nothing overlaps an empty window, although a range may span the place.
-    const isEmpty =
-      from === null || to === null ? sql`false` : sql`${from}::text::timestamptz >= ${to}::text::timestamptz`;
-    return sql<(NewestRow & (TypeRangeRow | { id: null }) & { nextId: string | null; nextFrom: number | null })[]>`
+    const isEmpty = from === null || to === null ? sql`false` : sql`${from}::timestamptz >= ${to}::timestamptz`;
+    return sql<
+      (NewestRow &
+        (TypeRangeRow | { id: null }) & { nextKey: string; nextId: string | null; nextFrom: number | null })[]
+    >`
       WITH ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${entities.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY p.place, p.id, p."from") AS n, p.* FROM (
@@ -83,25 +88,26 @@ export async function readTypeRanges(
                               WHERE t.entity_id = fitting.id AND t.tick = fitting."from")) who ON true
         ) weighed WHERE n = 1 OR weight <= ${ANSWER_BYTES}
       ), last AS MATERIALIZED (
-        SELECT CASE WHEN more.ranges THEN shown.id ELSE more.id END AS id,
-               CASE WHEN more.ranges THEN shown."from" WHEN more.id IS NOT NULL THEN ${LAST_TICK}::int4 END AS "from"
-          FROM (SELECT (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS ranges, ${entities.lastLookedAt} AS id) more
-          LEFT JOIN (SELECT shown.id, shown."from" FROM shown ORDER BY shown.n DESC LIMIT 1) shown ON true
+        (SELECT e.place, e.id, e."from" FROM shown e
+          WHERE (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) ORDER BY e.n DESC LIMIT 1)
+        UNION ALL
+        (SELECT last.place, last.id, ${LAST_TICK}::int4 FROM ${entities.lastLookedAt}
+          WHERE (SELECT count(*) FROM page) <= (SELECT count(*) FROM shown))
       )
-      SELECT newest."asOf", newest."recordedAsOf", last.id AS "nextId", last."from" AS "nextFrom",
+      SELECT newest."asOf", newest."recordedAsOf", last.place AS "nextKey", last.id AS "nextId", last."from" AS "nextFrom",
              shown.id, shown.key, shown.text AS value, shown."from", lower(shown.effective) AS "fromAt",
              CASE WHEN shown."to" <= shown.past_tick THEN shown."to" END AS "to",
              CASE WHEN shown."to" <= shown.past_tick THEN upper(shown.effective) END AS "toAt", shown.activity
-        FROM newest CROSS JOIN last LEFT JOIN shown ON true
+        FROM newest LEFT JOIN last ON true LEFT JOIN shown ON true
        ORDER BY shown.n`;
   }, signal);
   const [top] = rows;
-  const { asOf = null, nextId = null, nextFrom = null } = top ?? {};
+  const { asOf = null, nextKey = '', nextId = null, nextFrom = null } = top ?? {};
   return {
     newest: newestIn(top),
-    ranges: rows.flatMap(({ asOf: _, recordedAsOf: __, nextId: ___, nextFrom: ____, ...row }) =>
+    ranges: rows.flatMap(({ asOf: _, recordedAsOf: __, nextKey: ___, nextId: ____, nextFrom: _____, ...row }) =>
       row.id === null ? [] : [row],
     ),
-    next: asOf === null || nextId === null || nextFrom === null ? null : { id: nextId, from: nextFrom },
+    next: asOf === null || nextId === null || nextFrom === null ? null : { key: nextKey, id: nextId, from: nextFrom },
   };
 }

@@ -11,7 +11,7 @@ import { entity, propertyHistory, tick } from './textbook.js';
  * own, as the service is.
  */
 const url = process.argv[2] ?? '';
-const client = postgres(url, { max: 20, fetch_types: false, connection: { jit: false, TimeZone: 'UTC' } });
+const client = postgres(url, { max: 20, fetch_types: false, connection: { jit: 'off', TimeZone: 'UTC' } });
 const db = drizzle(postgres(url, { max: 20, onnotice: () => {} }));
 const app = fastify({ logger: false });
 

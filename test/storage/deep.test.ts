@@ -34,7 +34,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
   const page =
     (filter: Partial<Collection>, pin = today, part = whole) =>
     async (db: Storage) =>
-      (await readPage(db, { ...everything, ...filter }, pin, part)).rows.length;
+      (await readPage(db, { ...everything, ...filter }, pin, part)).count;
   const ranges =
     (property: string, filter: Partial<Collection>, pin = today, window = {}) =>
     async (db: Storage) => {

@@ -71,7 +71,12 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     everHad: [],
     changedAfter: null,
   };
-  const walk = { after: others[2_500] ?? '', limit: 50, fields: null, withChanges: false };
+  const walk = {
+    after: { type: 'other', key: '', id: others[2_500] ?? '' },
+    limit: 50,
+    fields: null,
+    withChanges: false,
+  };
 
   const page = { until: null, after: null, order: 'asc', limit: 50 } as const;
   const everything = { from: null, to: null };

@@ -33,6 +33,7 @@ const PLANNED_BY = 18;
 
 const id = person(7);
 const later = person(100);
+const afterLater = { type: 'person', key: 'p100', id: later };
 const middle = endOfDay(6);
 const early = endOfDay(2);
 /** Nothing in the past comes after it, nor was anything recorded later. */
@@ -231,7 +232,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'page-next',
     'The next page of the entities of a type, as of an instant.',
     'readPage of collections.ts',
-    (db) => readPage(db, people, then, { ...page, after: later }),
+    (db) => readPage(db, people, then, { ...page, after: afterLater }),
   ],
   [
     'page-key-prefix',
@@ -249,7 +250,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'page-all-types-next',
     'The next page of the entities of all types.',
     'readPage of collections.ts',
-    (db) => readPage(db, { ...people, type: null, deleted: 'include' }, pin, { ...page, after: later }),
+    (db) => readPage(db, { ...people, type: null, deleted: 'include' }, pin, { ...page, after: afterLater }),
   ],
   [
     'page-where',
@@ -273,7 +274,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'page-where-next',
     'The next page of the entities of a type of which a condition holds.',
     'readPage of collections.ts',
-    (db) => readPage(db, { ...people, where: [is('age', 'gt', 60)] }, pin, { ...page, after: later }),
+    (db) => readPage(db, { ...people, where: [is('age', 'gt', 60)] }, pin, { ...page, after: afterLater }),
   ],
   [
     'page-where-all-types',
@@ -315,7 +316,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     (db) =>
       readTypeRanges(db, { ...people, type: 'person' }, 'city', everything, pin, {
         ...history,
-        after: { id: later, from: 4 },
+        after: { key: 'p100', id: later, from: 4 },
       }),
   ],
   [

@@ -1,10 +1,9 @@
-import type { SnapshotRow } from '../../storage/collections.js';
 import type { Nested } from '../../storage/nested.js';
 import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
 import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
- * An entity as JSON text. It is written out member by member, because `objectText` costs a read too much
+ * An entity as JSON text. (Pages of entities have the same text from PostgreSQL: `entity_text` of drizzle/sql/reads.sql.) It is written out member by member, because `objectText` costs a read too much
  * (src/guide/figures.md). UUIDs, types and instants are not escaped: they hold no character that needs it.
  */
 export const entityText = (row: EntityRow): string => `${openText(row)}}`;
@@ -14,10 +13,6 @@ const openText = (row: EntityRow): string =>
   `{"id": "${row.id}", "type": "${row.type}", ${row.key === null ? '' : `"key": ${scalarText(row.key)}, `}"tick": ${row.tick}, ` +
   `"deleted": ${row.deleted}, "createdAt": "${row.createdAt}", "updatedAt": "${row.updatedAt}", ` +
   `"properties": ${row.properties}`;
-
-/** An entity of a snapshot as JSON text; with what changed, if the caller asked for that. */
-export const snapshotText = (row: SnapshotRow): string =>
-  row.changes === null ? entityText(row) : `${openText(row)}, "changes": ${row.changes}}`;
 
 /** An entity with the ranges of its properties as JSON text. The answer says which ranges it leaves out. */
 export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): string {

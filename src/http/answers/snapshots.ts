@@ -8,7 +8,7 @@ import { etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isNotModified } from '../protocol/conditions.js';
-import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
+import { objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf, httpDate } from '../protocol/memento.js';
 import { fitsInHeaders, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
 import { IMMUTABLE, parseInstant, REVALIDATE } from './reads.js';
@@ -48,8 +48,11 @@ export type SnapshotWalk = {
   isPlace: (place: readonly string[]) => boolean;
 };
 
-/** A page: the newest change that its snapshot can show, its items as JSON text, and the place where the next page begins. */
-type SnapshotPage = { newest: Newest; items: string[]; next: readonly string[] | null };
+/**
+ * A page: the newest change that its snapshot can show, its items as JSON texts with commas between, and the place where the next
+ * page begins.
+ */
+type SnapshotPage = { newest: Newest; items: string; next: readonly string[] | null };
 
 /**
  * Answers with a page as of one instant. When the caller has it already, it answers 304 and does not read the page.
@@ -81,7 +84,7 @@ export async function sendSnapshot(
   const text = objectText([
     ['asOf', scalarText(newest.asOf)],
     ['recordedAsOf', scalarText(newest.recordedAsOf)],
-    ['items', arrayText(page.items)],
+    ['items', `[${page.items}]`],
     ['next', linkNext(request, reply, cursor)],
   ]);
   return sendJson(reply, text);

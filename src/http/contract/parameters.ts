@@ -18,10 +18,13 @@ const counted = (given: typeof limit | z.ZodDefault<typeof limit>) =>
     .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, badLimit)
     .meta({ description: HOW_MANY_ITEMS, example: DEFAULT_LIMIT });
 
+/** How long a cursor may be: the longest key, in UTF-8 and then base64url, with what stands beside it. */
+const MAX_CURSOR = 3_000;
+
 /** Parameters of every call that gives pages. */
 export const pageParameters = {
   limit: counted(limit.default(DEFAULT_LIMIT)),
-  cursor: z.string().max(200).optional().meta({ description: 'Where to go on: `next` of the last page' }),
+  cursor: z.string().max(MAX_CURSOR).optional().meta({ description: 'Where to go on: `next` of the last page' }),
 };
 
 /** `limit` of a call that does not always give pages: without a default, so that its absence is seen. */

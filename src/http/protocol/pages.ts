@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Pin, pinOf } from '../../storage/pins.js';
 import type { HistoryPage, Order } from '../../storage/ranges.js';
+import { isKey } from '../../temporal/identity.js';
 import { isInstant, LAST_TICK } from '../../temporal/point.js';
 import { invalidCursor } from '../../temporal/refusal.js';
 import { scalarText } from './json-text.js';
@@ -67,18 +68,26 @@ export function mementoPosition(
 export const isTick = (text: string): boolean => /^[1-9]\d{0,9}$/.test(text) && Number(text) <= LAST_TICK;
 
 /**
- * The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended. The
- * full stops of the instants become commas, because a full stop separates the parts of a cursor.
+ * The cursor of the next page of a snapshot: the instants that the walk is pinned to, and the place where this page ended, by
+ * value, so that no page has to look the last entity up. A full stop separates the parts of a cursor, so those in them are escaped.
  */
 export const snapshotCursor = (walk: string, { asOf, recordedAsOf }: Pin, place: readonly string[]): string =>
-  writeCursor(walk, [asOf.replace('.', ','), recordedAsOf.replace('.', ','), ...place]);
+  writeCursor(
+    walk,
+    [asOf, recordedAsOf, ...place].map((part) => part.replaceAll('%', '%25').replaceAll('.', '%2E')),
+  );
+
+/** Whether a part of a place is a key, or stands for none. */
+export const isPlaceKey = (text: string): boolean => text === '' || isKey(text);
 
 /** Whether a text is an instant as the service writes it. A caller may write one in other ways, but not in a cursor. */
 const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInstant(text);
 
 /** The pin of the walk, and the place where the page begins. @throws Refusal `invalid_cursor` */
 export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; place: string[] } {
-  const [asOf = '', recordedAsOf = '', ...place] = readCursor(cursor, walk).map((part) => part.replace(',', '.'));
+  const [asOf = '', recordedAsOf = '', ...place] = readCursor(cursor, walk).map((part) =>
+    part.replaceAll('%2E', '.').replaceAll('%25', '%'),
+  );
   if (![asOf, recordedAsOf].every(isOurInstant)) throw invalidCursor();
   return { pin: pinOf(asOf, recordedAsOf), place };
 }

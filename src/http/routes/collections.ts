@@ -4,10 +4,9 @@ import { type Collection, readPage } from '../../storage/collections.js';
 import { passesAll } from '../../storage/filters.js';
 import type { Storage } from '../../storage/storage.js';
 import { isKey, isUuid } from '../../temporal/identity.js';
-import { MAX_KEY_LENGTH } from '../../temporal/limits.js';
+import { MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/limits.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { snapshotText } from '../answers/entity-text.js';
 import { ENTITY_READ_PROBLEMS, NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
@@ -27,6 +26,7 @@ import {
 import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
+import { isPlaceKey } from '../protocol/pages.js';
 import { sendNamed } from './entities-by-id.js';
 
 /** The parameters of a page of a collection, which do not go with `ids`. */
@@ -143,13 +143,14 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
     asOf: query.asOf ?? changedUntil,
     // `changedBetween` fixes the instant already.
     takesAsOf: changedUntil === undefined,
-    isPlace: ([id = '', ...more]) => isUuid(id) && more.length === 0,
+    isPlace: ([type = '', key = '', id = '', ...more]) =>
+      TYPE_PATTERN.test(type) && isPlaceKey(key) && isUuid(id) && more.length === 0,
   };
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
-    const after = place?.[0] ?? null;
-    const part = { after, limit, fields, withChanges };
-    const { newest, rows, next } = await readPage(storage, collection, pin, part, callerSignal(request.raw));
-    return { newest, items: rows.map(snapshotText), next: next === null ? null : [next] };
+    const [type = '', key = '', id = ''] = place ?? [];
+    const part = { after: place && { type, key, id }, limit, fields, withChanges };
+    const { newest, items, next } = await readPage(storage, collection, pin, part, callerSignal(request.raw));
+    return { newest, items, next: next && [next.type, next.key, next.id] };
   });
 }
 

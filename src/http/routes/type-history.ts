@@ -28,7 +28,7 @@ import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isNotModified } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
-import { isTick } from '../protocol/pages.js';
+import { isPlaceKey, isTick } from '../protocol/pages.js';
 
 const parameters = z.strictObject({
   type: schemas.entityType,
@@ -82,15 +82,16 @@ export function typeRoutes(app: App, storage: Storage): void {
         type: params.type,
         asOf: query.asOf,
         takesAsOf: true,
-        isPlace: ([id = '', from = '', ...more]) => isUuid(id) && isTick(from) && more.length === 0,
+        isPlace: ([key = '', id = '', from = '', ...more]) =>
+          isPlaceKey(key) && isUuid(id) && isTick(from) && more.length === 0,
       };
       return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
-        const [id, from] = place ?? [];
-        const after = id === undefined ? null : { id, from: Number(from) };
+        const [key = '', id = '', from] = place ?? [];
+        const after = place && { key, id, from: Number(from) };
         const part = { after, limit: query.limit };
         const page = await readTypeRanges(storage, collection, property, window, pin, part, callerSignal(request.raw));
-        const next = page.next === null ? null : [page.next.id, String(page.next.from)];
-        return { newest: page.newest, items: page.ranges.map(typeRangeText), next };
+        const next = page.next && [page.next.key, page.next.id, String(page.next.from)];
+        return { newest: page.newest, items: page.ranges.map(typeRangeText).join(', '), next };
       });
     },
   );

@@ -59,8 +59,11 @@ export type Pools = {
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
 const WAITING = 1_000;
 
-/** A plan that was made while a type had ten entities would sort all of them for each page when it has a million. */
-export const IN_ORDER = { enable_seqscan: false, enable_bitmapscan: false, enable_sort: false };
+/**
+ * A plan that was made while a type had ten entities would sort all of them for each page when it has a million. (`'off'`, not
+ * `false`: postgres.js 3.4.9 sends no setting that is falsy.)
+ */
+export const IN_ORDER = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_sort: 'off' };
 
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
@@ -100,7 +103,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
       TimeZone: 'UTC',
       DateStyle: 'ISO',
       // Every statement is short; compiling one costs more than running it.
-      jit: false,
+      jit: 'off',
       // Nor does planning anew for each parameter: as-of reads by id, 64 at once, 5,200 a second without this, 9,800 with it.
       // Every plan is found by index whatever the parameters (test/storage/plans.test.ts).
       plan_cache_mode: 'force_generic_plan',
@@ -116,7 +119,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   const sharedReads = postgres(url, {
     ...options,
     max: READ_KINDS * MOST_FLIGHTS.reads,
-    connection: { ...options.connection, enable_seqscan: false, enable_hashjoin: false, enable_mergejoin: false },
+    connection: { ...options.connection, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' },
   });
   const sharedWrites = postgres(url, {
     ...options,

@@ -160,7 +160,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
     try {
       await probe(
         (sql) => sql`
-        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::text::timestamptz)
+        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::timestamptz)
             ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`,
       );
       stored = Math.max(stored, Date.parse(instant));

@@ -329,12 +329,16 @@ t.test('what is asked wrongly is refused', async (t) => {
   await call('PUT', '/entities/friend:a', { type: 'friend', properties: { location: 1 } });
   await call('PUT', '/entities/friend:b', { type: 'friend', properties: { location: 1 } });
   const next = text((await call('GET', '/types/friend/history/location?limit=1')).body.next);
-  const [fingerprint, asOf, recorded, id] = Buffer.from(next, 'base64url').toString().split('.');
+  const [fingerprint, asOf, recorded, key, id] = Buffer.from(next, 'base64url').toString().split('.');
   const cursorOf = (...words: (string | undefined)[]) =>
     Buffer.from([fingerprint, ...words].join('.')).toString('base64url');
   t.equal(
-    (await call('GET', `/types/friend/history/location?limit=1&cursor=${cursorOf(asOf, recorded, id, '2147483647')}`))
-      .status,
+    (
+      await call(
+        'GET',
+        `/types/friend/history/location?limit=1&cursor=${cursorOf(asOf, recorded, key, id, '2147483647')}`,
+      )
+    ).status,
     200,
   );
   const instant = '2016-01-01T00:00:00Z';
@@ -350,9 +354,13 @@ t.test('what is asked wrongly is refused', async (t) => {
     ['/types/friend/history/location?order=desc', 'unknown_parameter', 'order'],
     [`/types/friend/history/name?limit=1&cursor=${next}`, 'invalid_cursor', 'cursor'],
     [`/types/friend/history/location?limit=1&from=${instant}&cursor=${next}`, 'invalid_cursor', 'cursor'],
-    [`/types/friend/history/location?cursor=${cursorOf(asOf, recorded, id)}`, 'invalid_cursor', 'cursor'],
-    [`/types/friend/history/location?cursor=${cursorOf(asOf, recorded, id, '0')}`, 'invalid_cursor', 'cursor'],
-    [`/types/friend/history/location?cursor=${cursorOf(asOf, recorded, id, '1', '1')}`, 'invalid_cursor', 'cursor'],
+    [`/types/friend/history/location?cursor=${cursorOf(asOf, recorded, key, id)}`, 'invalid_cursor', 'cursor'],
+    [`/types/friend/history/location?cursor=${cursorOf(asOf, recorded, key, id, '0')}`, 'invalid_cursor', 'cursor'],
+    [
+      `/types/friend/history/location?cursor=${cursorOf(asOf, recorded, key, id, '1', '1')}`,
+      'invalid_cursor',
+      'cursor',
+    ],
     ['/types/friend/counts/location?at=1', 'invalid_as_of', 'at'],
     ['/types/friend/counts/location?at=', 'invalid_as_of', 'at'],
     ['/types/friend/counts/location?at=2999-01-01T00:00:00Z', 'as_of_in_future', ''],

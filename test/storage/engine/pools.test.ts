@@ -1,0 +1,31 @@
+import t from 'tap';
+import { openPools, type Sql } from '../../../src/storage/engine/pools.js';
+import { testDatabase } from '../../helper/database.js';
+
+t.test('what a pool tells the planner reaches the server', async (t) => {
+  const { url } = await testDatabase(t);
+  const pools = openPools(url);
+  t.teardown(() => pools.close());
+  const everywhere = { jit: 'off', plan_cache_mode: 'force_generic_plan' };
+  const settingsOf = async (sql: Sql) => {
+    const rows = await sql<{ name: string; setting: string }[]>`
+      SELECT name, setting FROM pg_settings
+       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode)$'`;
+    return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
+  };
+  const inOrder = { enable_bitmapscan: 'off', enable_seqscan: 'off', enable_sort: 'off' };
+  t.same(await pools.reading(settingsOf), everywhere);
+  t.same(await pools.recording(settingsOf), everywhere);
+  t.same(await pools.probe(settingsOf), everywhere);
+  t.same(await pools.paging(settingsOf), { ...everywhere, ...inOrder });
+  t.same(await pools.searching(settingsOf), { ...everywhere, ...inOrder });
+  t.same(await pools.counting(settingsOf), { ...everywhere, ...inOrder });
+  t.same(await settingsOf(pools.sharedReads), {
+    ...everywhere,
+    enable_hashjoin: 'off',
+    enable_mergejoin: 'off',
+    enable_seqscan: 'off',
+  });
+  t.same(await settingsOf(pools.sharedWrites), everywhere);
+  t.same(await pools.transaction('ROLLBACK', settingsOf), everywhere);
+});
