@@ -62,7 +62,7 @@ CREATE OR REPLACE TRIGGER range_content_is_fixed BEFORE UPDATE OF entity_id, typ
 
 -- One clock (invariant 1): an entity is born at tick 1 and goes on by one, its instants strictly increasing.
 CREATE OR REPLACE TRIGGER entity_starts_at_one BEFORE INSERT ON clocktick.entity
-  FOR EACH ROW WHEN (new.tick <> 1 OR new.deleted OR new.created_at <> new.updated_at)
+  FOR EACH ROW WHEN (new.tick <> 1 OR new.deleted OR new.created_at <> new.updated_at OR new.since <> '{}')
   EXECUTE FUNCTION clocktick.refuse('an entity starts alive, at tick 1, at its instant of creation');
 CREATE OR REPLACE TRIGGER entity_steps_by_one BEFORE UPDATE ON clocktick.entity
   FOR EACH ROW WHEN (new.tick <> old.tick + 1 OR new.updated_at <= old.updated_at)
@@ -110,10 +110,13 @@ BEGIN
       OR EXISTS (
            SELECT FROM jsonb_each(o.properties) was (property, value)
              FULL JOIN jsonb_each(n.properties) now (property, value) ON now.property = was.property
-            WHERE now.value IS DISTINCT FROM was.value
-              AND CASE WHEN now.property IS NOT NULL THEN n.tick END IS DISTINCT FROM
-                  (SELECT lower(h.vclock) FROM clocktick.property_history h
-                    WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock)))
+            WHERE (now.value IS DISTINCT FROM was.value
+                   OR n.since -> now.property IS DISTINCT FROM o.since -> now.property)
+              AND (CASE WHEN now.property IS NOT NULL THEN n.tick END IS DISTINCT FROM
+                   (SELECT lower(h.vclock) FROM clocktick.property_history h
+                     WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock))
+                   OR now.property IS NOT NULL AND (n.since -> now.property)::text IS DISTINCT FROM n.tick::text))
+      OR EXISTS (SELECT FROM jsonb_object_keys(n.since) s (property) WHERE NOT n.properties ? s.property)
    LIMIT 1;
   IF FOUND THEN
     PERFORM clocktick.raise_refusal(
@@ -160,6 +163,7 @@ BEGIN
   SELECT n.entity_id, n.property, n.vclock INTO wrong FROM new_rows n
    WHERE NOT upper_inf(n.vclock)
       OR (SELECT e.tick = lower(n.vclock) AND e.type = n.type AND e.properties -> n.property = n.value
+             AND (e.tick = 1 OR (e.since -> n.property)::text = e.tick::text)
              AND n.effective = tstzrange(e.updated_at, null) AND e.xmin = pg_current_xact_id()::xid
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
    LIMIT 1;

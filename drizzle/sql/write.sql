@@ -70,7 +70,10 @@ BEGIN
 
     RETURN QUERY
     WITH change AS MATERIALIZED (
-      SELECT c.*, greatest(clock, c.last + interval '1 microsecond') AS stamp
+      SELECT c.*, greatest(clock, c.last + interval '1 microsecond') AS stamp,
+             CASE WHEN c.expected > 0 AND c.set <> '{}'
+                  THEN (SELECT jsonb_object_agg(s.name, c.expected + 1) FROM jsonb_object_keys(c.set) s (name)) ELSE '{}' END AS since,
+             CASE WHEN c.clear IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(c.clear)) END AS cleared
         FROM ROWS FROM (
                jsonb_to_recordset(changes) AS (id uuid, expected integer, op text, type text, key text,
                                                set jsonb, clear jsonb, activity_id uuid, activity jsonb),
@@ -84,8 +87,8 @@ BEGIN
     ), updated AS (
       UPDATE clocktick.entity e
          SET tick = e.tick + 1, deleted = (c.op = 'deleted'), updated_at = c.stamp, recorded_at = NULL,
-             properties = CASE WHEN c.clear IS NULL THEN e.properties || c.set
-                          ELSE (e.properties || c.set) - ARRAY(SELECT jsonb_array_elements_text(c.clear)) END
+             properties = CASE WHEN c.cleared IS NULL THEN e.properties || c.set ELSE (e.properties || c.set) - c.cleared END,
+             since = CASE WHEN c.cleared IS NULL THEN e.since || c.since ELSE (e.since || c.since) - c.cleared END
         FROM change c
        WHERE e.id = c.id AND c.expected > 0
       RETURNING e.*

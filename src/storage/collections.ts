@@ -94,7 +94,7 @@ async function readLightPage(
        CROSS JOIN (
          SELECT string_agg(fitting.text, ', ') AS items, count(*) AS count, count(fitting.text) AS light
            FROM (SELECT * FROM page LIMIT ${limit}) e
-          CROSS JOIN LATERAL clocktick.light_properties_at(e.id, e.tick, e.properties, e.past_tick) whole
+          CROSS JOIN LATERAL clocktick.light_properties_at(e.id, e.tick, e.properties, e.since, e.past_tick) whole
           CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${chosen}) state
           CROSS JOIN LATERAL (
             SELECT clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at,
@@ -138,7 +138,7 @@ async function readInPieces(
             SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
               FROM page e
-             CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.past_tick) whole
+             CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick) whole
              CROSS JOIN LATERAL (SELECT c.properties::text AS text FROM clocktick.chosen(whole.properties, ${chosen}) c OFFSET 0) state
              CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
              CROSS JOIN LATERAL (
@@ -222,7 +222,7 @@ export function entitiesInOrder(
 /** The entities of a collection that were there then, deleted or not, in its order and each with its tick of then. */
 function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   return sql`
-    SELECT e.id, e.type, e.key, e.tick, e.properties, e.deleted, e.created_at, e.updated_at, e.recorded_at,
+    SELECT e.id, e.type, e.key, e.tick, e.properties, e.since, e.deleted, e.created_at, e.updated_at, e.recorded_at,
            coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM clocktick.entity e CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
      WHERE ${isAmong}
@@ -233,7 +233,7 @@ function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): 
 function found(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   const ofType = type === null ? sql`o.type, ` : sql``;
   return sql`
-    SELECT o.id, o.type, e.key, e.tick, e.properties, e.deleted, e.created_at, e.updated_at, e.recorded_at, o.place,
+    SELECT o.id, o.type, e.key, e.tick, e.properties, e.since, e.deleted, e.created_at, e.updated_at, e.recorded_at, o.place,
            past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM (SELECT e.type, coalesce(e.key, '') AS place, e.id
               FROM (SELECT DISTINCT found.entity_id FROM found WHERE found.n = (SELECT driver.n FROM driver)) f

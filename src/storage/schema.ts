@@ -63,6 +63,8 @@ export const entity = clocktick.table(
     updatedAt: instant('updated_at').notNull(),
     // When the last tick was recorded, where that is not `updated_at`: of imported history only.
     recordedAt: instant('recorded_at'),
+    // Since which tick each property has its value, by name; of those that are not named, since the first.
+    since: jsonb('since').notNull().default('{}'),
   },
   (row) => [
     // The order of a collection's pages; keys have at least one character, so those without one come first.

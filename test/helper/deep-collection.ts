@@ -54,9 +54,10 @@ export async function deepCollection(sql: postgres.Sql, entities: number): Promi
     for (const { name, relation, constraint } of indexes)
       await tx.unsafe(constraint ? `ALTER TABLE ${relation} DROP CONSTRAINT ${constraint}` : `DROP INDEX ${name}`);
     await tx.unsafe(`
-      INSERT INTO clocktick.entity (id, type, key, tick, properties, created_at, updated_at)
+      INSERT INTO clocktick.entity (id, type, key, tick, properties, since, created_at, updated_at)
       SELECT ${id}, 'thing', 'k' || n, ${VERSIONS},
              jsonb_build_object('place', ${place(last)}, 'state', ${state(last)}, 'tags', ${tags(lastPeriod)}, 'name', 'name ' || n),
+             jsonb_build_object('place', ${last}, 'state', ${lastPeriod}, 'tags', ${lastPeriod}),
              ${at('1')}, ${at(last)}
         FROM generate_series(1, ${entities}) n`);
     await tx.unsafe(`

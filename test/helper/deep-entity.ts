@@ -24,8 +24,9 @@ export async function writeDeep(sql: postgres.Sql, entities: readonly Deep[]): P
     await tx.unsafe(`CREATE TEMPORARY TABLE deep ON COMMIT DROP AS ${ranges.join(' UNION ALL ')}`);
     await tx.unsafe('DELETE FROM deep WHERE is_end');
     await tx.unsafe(`
-      INSERT INTO clocktick.entity (id, type, tick, properties, created_at, updated_at)
-      SELECT id, 'deep', max(n), jsonb_object_agg(property, 'place ' || n) FILTER (WHERE until IS NULL), ${at('1')}, ${at('max(n)')}
+      INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
+      SELECT id, 'deep', max(n), jsonb_object_agg(property, 'place ' || n) FILTER (WHERE until IS NULL),
+             jsonb_object_agg(property, n) FILTER (WHERE until IS NULL), ${at('1')}, ${at('max(n)')}
         FROM deep GROUP BY id`);
     await tx.unsafe(`
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)

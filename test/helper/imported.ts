@@ -24,7 +24,9 @@ export async function importTicks(sql: postgres.Sql, changes: readonly ImportedC
     ), updated AS (
       UPDATE clocktick.entity e
          SET tick = e.tick + 1, deleted = c.op = 'deleted', updated_at = c.at, recorded_at = now(),
-             properties = CASE WHEN c.op = 'deleted' THEN '{}' ELSE e.properties || c.set END
+             properties = CASE WHEN c.op = 'deleted' THEN '{}' ELSE e.properties || c.set END,
+             since = CASE WHEN c.op = 'deleted' THEN '{}'
+                          ELSE e.since || (SELECT coalesce(jsonb_object_agg(s.name, e.tick + 1), '{}') FROM jsonb_object_keys(c.set) s (name)) END
         FROM change c WHERE e.id = c.id AND c.op <> 'created' RETURNING e.id, e.tick
     ), applied AS (
       SELECT c.*, w.tick FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w JOIN change c ON c.id = w.id

@@ -37,10 +37,14 @@ t.test('the database keeps the record from anybody', async (t) => {
     `INSERT INTO clocktick.property_history
      SELECT id, '${type}', '${property}', '${vclock}', '${value}', tstzrange(${since}, null) FROM clocktick.entity WHERE id = '${id}'`;
 
-  /** The instants of the ranges that a tick caps and opens, as they should be. */
-  const SOUND = { capped: 'tstzrange(lower(effective), (SELECT at FROM stamp))', opened: 'tstzrange(at, null)' };
+  /** The instants of the ranges that a tick caps and opens, and since when the entity says that it has them, as they should be. */
+  const SOUND = {
+    capped: 'tstzrange(lower(effective), (SELECT at FROM stamp))',
+    opened: 'tstzrange(at, null)',
+    since: `since || '{"a": 4}'`,
+  };
   /** A whole tick as the service would make it, but recorded at its own time; `own` is what the entity says of that. */
-  const recordedAt = (at: string, recorded: string, own: string, { capped, opened } = SOUND) => `
+  const recordedAt = (at: string, recorded: string, own: string, { capped, opened, since } = SOUND) => `
     WITH stamp AS MATERIALIZED (SELECT at, ${recorded} AS recorded FROM (SELECT ${at} AS at OFFSET 0) stamped),
          ticked AS (INSERT INTO clocktick.tick SELECT '${id}', 4, 'thing', at, recorded, 'updated' FROM stamp),
          capped AS (UPDATE clocktick.property_history SET vclock = '[3,4)', effective = ${capped}
@@ -48,7 +52,7 @@ t.test('the database keeps the record from anybody', async (t) => {
          opened AS (INSERT INTO clocktick.property_history SELECT '${id}', 'thing', 'a', '[4,)', '4', ${opened} FROM stamp
                      WHERE (SELECT count(*) FROM capped) > 0)
     UPDATE clocktick.entity e
-       SET tick = 4, updated_at = stamp.at, recorded_at = ${own}, properties = properties || '{"a": 4}' FROM stamp
+       SET tick = 4, updated_at = stamp.at, recorded_at = ${own}, properties = properties || '{"a": 4}', since = ${since} FROM stamp
      WHERE id = '${id}'`;
   const justAfter = `(SELECT updated_at + interval '1 microsecond' FROM clocktick.entity WHERE id = '${id}')`;
   /** The creation of an imported entity; `own` is when the entity says that it was recorded. */
@@ -210,6 +214,26 @@ t.test('the database keeps the record from anybody', async (t) => {
       refused,
       `INSERT INTO clocktick.tick SELECT * FROM clocktick.tick ON CONFLICT (entity_id, tick) DO UPDATE SET at = now()`,
     ],
+    // … and the entity says since which tick it has each value
+    ...[
+      ['nothing', 'since'],
+      ['another tick', `since || '{"a": 3}'`],
+      ['what no number of a tick is', `since || '{"a": 4.0}'`],
+      ['what no number is', `since || '{"a": "4"}'`],
+      ['it of another property, too', `since || '{"a": 4, "c": 4}'`],
+      ['it of a property that it has not', `since || '{"a": 4, "z": 4}'`],
+    ].map(([what = '', since = '']): [string, string, string] => [
+      `a change of which the entity says since when: ${what}`,
+      refused,
+      recordedAt('clock_timestamp()', 'at', 'NULL', { ...SOUND, since }),
+    ]),
+    ['since when, altered without a change', refused, tickedBy(`since = since || '{"c": 2}'`)],
+    [
+      'an entity that has something since before it was there',
+      refused,
+      `INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
+       VALUES (gen_random_uuid(), 'thing', 1, '{}', '{"a": 1}', now(), now())`,
+    ],
     // Invariant 8: no silent change
     ['properties without a tick', refused, `UPDATE clocktick.entity SET properties = '{"a": 9}' WHERE id = '${id}'`],
     ['properties and tick without a clock row', refused, `${bump}, properties = '{"a": 9}' WHERE id = '${id}'`],
@@ -318,6 +342,15 @@ t.test('the database keeps the record from anybody', async (t) => {
     t.same(after, before, `${name}: nothing is left behind`);
   }
 
+  await t.test('a whole change by hand is taken: what was refused was refused for what it did', async (t) => {
+    const undone = new Error('undone');
+    const whole = sql.begin(async (tx) => {
+      await tx.unsafe(recordedAt('clock_timestamp()', 'at', 'NULL'));
+      throw undone;
+    });
+    await t.rejects(whole, undone);
+  });
+
   await t.test('and all of it at once, while the service writes', async (t) => {
     // But not the one that the write function itself declines, because its tick is over by then.
     const hands = cases
@@ -356,9 +389,11 @@ t.test('the database keeps the record from anybody', async (t) => {
              (SELECT count(*)::int FROM clocktick.entity e WHERE e.properties <>
                (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
                  WHERE h.entity_id = e.id AND upper_inf(h.vclock))) AS unfaithful,
+             (SELECT count(*)::int FROM clocktick.property_history h JOIN clocktick.entity e ON e.id = h.entity_id
+               WHERE upper_inf(h.vclock) AND lower(h.vclock) <> coalesce((e.since ->> h.property)::int, 1)) AS "wrongSince",
              (SELECT count(*)::int FROM clocktick.property_history a JOIN clocktick.property_history b
                 ON a.entity_id = b.entity_id AND a.property = b.property AND a.ctid <> b.ctid AND a.vclock && b.vclock) AS overlaps`;
-    t.same(broken, { dangling: 0, gaps: 0, unfaithful: 0, overlaps: 0 });
+    t.same(broken, { dangling: 0, gaps: 0, unfaithful: 0, wrongSince: 0, overlaps: 0 });
     const [entity] = await sql`SELECT tick FROM clocktick.entity WHERE id = ${id}`;
     t.equal(entity?.tick, 43, 'every write of the service went through');
   });

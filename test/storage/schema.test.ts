@@ -22,10 +22,10 @@ const RELEASES = join(ROOT, 'test/fixtures/releases');
 
 const TABLES = Object.values(schema).filter((value) => is(value, PgTable));
 
-/** Everything in the database but its tables: what was applied, too. */
+/** All that is recorded in a database. What an upgrade adds to tell it is not. */
 async function contents(sql: postgres.Sql): Promise<object> {
   const [rows] = await sql`
-    SELECT (SELECT json_agg(e ORDER BY e.id)::text FROM clocktick.entity e) AS entities,
+    SELECT (SELECT jsonb_agg(to_jsonb(e) - 'since' ORDER BY e.id)::text FROM clocktick.entity e) AS entities,
            (SELECT json_agg(t ORDER BY t.entity_id, t.tick)::text FROM clocktick.tick t) AS ticks,
            (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock)::text FROM clocktick.property_history h) AS ranges,
            (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock)::text FROM clocktick.item_history i) AS items,
@@ -184,6 +184,12 @@ t.test('a database of each release is brought up to date, with all that is recor
       await migrateDatabase(url);
       t.equal(await dumpCatalogue(sql), await fresh(t));
       t.same(await contents(sql), recorded);
+      const since = await sql`SELECT e.key, e.since::text FROM clocktick.entity e ORDER BY e.key COLLATE "C"`;
+      t.same(since, [
+        { key: 'café "central"', since: '{}' },
+        { key: 'joey', since: '{}' },
+        { key: 'rachel', since: '{"tags": 2, "phones": 2, "location": 3}' },
+      ]);
 
       const { call } = await serve(t, storage);
       t.same(await ranges(call, 'friend:rachel', 'location'), [

@@ -262,7 +262,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['/entities/friend:rachel/history?order=up', 400, 'invalid_parameter', 'order'],
       ['/entities/friend:rachel/history?cursor=x', 400, 'invalid_cursor', 'cursor'],
       ['/entities/friend:rachel/history?cursor=', 400, 'invalid_cursor', 'cursor'],
-      [`/entities/friend:rachel/history?cursor=${'x'.repeat(300)}`, 400, 'invalid_parameter', 'cursor'],
+      [`/entities/friend:rachel/history?cursor=${'x'.repeat(3_001)}`, 400, 'invalid_parameter', 'cursor'],
       [
         `/entities/friend:rachel/history?cursor=${Buffer.from('asc.9999999999.1').toString('base64url')}`,
         400,
