@@ -67,9 +67,11 @@ async function start(config: Config, started: Started): Promise<void> {
 }
 
 async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
-  // A line for what ends the server, or the service's hold on it. Everything else is in its server.log.
+  // A line for what ends the server, or the service's hold on it. Everything else is in its server.log. (That a stop ends the
+  // connections is no news.)
   const log = (line: string) => {
-    if (/\b(FATAL|PANIC):|lock file/.test(line)) say(`embedded PostgreSQL: ${line}`);
+    if (/\b(FATAL|PANIC):|lock file/.test(line) && !line.includes('due to administrator command'))
+      say(`embedded PostgreSQL: ${line}`);
   };
   const database = await startEmbedded({ dataDir, log });
   started.push({ name: 'the embedded database', undo: database.stop });
@@ -110,6 +112,12 @@ function reasonOf(error: unknown): string {
     return `the database of DATABASE_URL does not answer (${code}).`;
   if (code === 'CONNECT_TIMEOUT') return `the database of DATABASE_URL does not answer (${code}).`;
   if (code === 'CONNECTION_CLOSED') return 'the connection to the database broke.';
+  if (code === 'ECONNRESET')
+    return 'the database of DATABASE_URL broke the connection. If the URL asks for TLS (sslmode), it may have none.';
+  if ('syscall' in error && error.syscall === 'getaddrinfo')
+    return `${error.message}. Look at the hosts in DATABASE_URL and in HOST.`;
+  if ('syscall' in error && error.syscall === 'mkdir')
+    return `${error.message}. DATA_DIR must be a folder, or the name of one that can be made.`;
   if ('syscall' in error) return `${error.message}.`;
   return error.stack ?? error.message;
 }

@@ -6,7 +6,16 @@ import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 const FOLDER = fileURLToPath(new URL('../../drizzle/', import.meta.url));
 
 /** The files of drizzle/sql, each after those that it needs. */
-const ORDER = ['values.sql', 'ranges.sql', 'guards.sql', 'clock.sql', 'items.sql', 'write.sql', 'reads.sql'];
+const ORDER = [
+  'tables.sql',
+  'values.sql',
+  'ranges.sql',
+  'guards.sql',
+  'clock.sql',
+  'items.sql',
+  'write.sql',
+  'reads.sql',
+];
 
 /** Where the version of the schema stands, with the texts that it is the version of. */
 export const VERSION_FILE = `${FOLDER}sql/version.json`;

@@ -17,6 +17,7 @@ export function statementText(
   );
   return [
     ...told.flatMap(commented),
+    ...commented('(What it asks for is in the data that test/helper/past.ts writes.)'),
     '',
     'BEGIN;',
     ...Object.entries(settings).map(([setting, value]) => `SET LOCAL ${setting} = ${value};`),

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { testDatabase } from '../helper/database.js';
 import { start } from '../helper/program.js';
@@ -31,6 +33,12 @@ t.test('DATABASE_URL', async (t) => {
     t.teardown(() => taken.close());
     const address = taken.address();
     const port = String(typeof address === 'object' ? address?.port : '');
+    // It takes the connection, and answers what no PostgreSQL would.
+    const other = createHttpServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    t.teardown(() => other.close());
+    const otherAddress = other.address();
+    const httpPort = typeof otherAddress === 'object' ? otherAddress?.port : '';
     const latin = new URL(url);
     const latinName = `${latin.pathname.slice(1)}_latin`;
     await sql`CREATE DATABASE ${sql(latinName)} TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'`;
@@ -44,6 +52,16 @@ t.test('DATABASE_URL', async (t) => {
       [{ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }, /DATABASE_URL must be a URL such as postgres:/],
       [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL/],
       [{ DATABASE_URL: 'postgres://me:hunter2@127.0.0.1:1/x' }, /database of DATABASE_URL does not answer/],
+      [
+        { DATABASE_URL: `postgres://me:hunter2@127.0.0.1:${httpPort}/x` },
+        /did not answer as PostgreSQL does within 11 seconds/,
+      ],
+      [{ DATABASE_URL: `${url}?sslmode=require` }, /broke the connection.*sslmode/],
+      [
+        { DATABASE_URL: 'postgres://me:hunter2@nobody.invalid/x' },
+        /nobody\.invalid\. Look at the hosts in DATABASE_URL/,
+      ],
+      [{ DATABASE_URL: '', DATA_DIR: fileURLToPath(import.meta.url) }, /DATA_DIR must be a folder/],
       [{ DATABASE_URL: latin.href }, /encoding is LATIN1: clocktick needs UTF8/],
       [{ DATABASE_URL: url, PORT: port }, /address already in use.*Set PORT/],
     ];
