@@ -42,7 +42,8 @@ async function run(): Promise<void> {
 async function start(config: Config, started: Started): Promise<void> {
   await checkDriver(); // before anything connects
   const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
-  await checkServer(url);
+  const advice = await checkServer(url);
+  if (config.databaseUrl) for (const sentence of advice) say(`the database server's ${sentence}`);
   await migrateDatabase(url);
   const storage = openStorage(url);
   started.push({ name: 'the connections', undo: storage.close });

@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, truncateSync } from 'node:fs';
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
@@ -27,6 +28,7 @@ import {
   usableBinaries,
 } from './files.js';
 import { findServer, readPidFile, stopServer } from './server.js';
+import { memoryOf, settingsFor } from './settings.js';
 
 /** A running embedded database that this process owns. */
 export type EmbeddedDatabase = {
@@ -50,7 +52,7 @@ type Cluster = { data: string; password: string; bin: string; runAs: RunAs; comm
 type Claim = { release: (meanwhile?: () => Promise<void>) => Promise<void> } | { owner: string } | { problem: string };
 type Owned = Extract<Claim, { release: unknown }> & { pid: number; port: number };
 
-/** How long a start waits. After a crash the server replays up to max_wal_size (1 GB) of its WAL before it is ready. */
+/** How long a start waits. After a crash the server replays up to max_wal_size (2 GB) of its WAL before it is ready. */
 const READY_PATIENCE_MS = 60_000;
 /** Why a launch may fail for a moment only: another start at the same time, a port taken by another process, the last backends of a killed postmaster. */
 const PASSING = /lock file "postmaster\.pid"|pre-existing shared memory|could not create any TCP\/IP sockets/;
@@ -106,17 +108,7 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
 }
 
 function serverCommand(bin: string, data: string, settings: Record<string, string>): string[] {
-  const all = {
-    listen_addresses: '127.0.0.1',
-    unix_socket_directories: '',
-    max_connections: '100',
-    password_encryption: 'scram-sha-256',
-    jit: 'off', // compiling costs short statements more than it gains
-    // What callers keep here must not get into the log: no rows in details, no statements with their values.
-    log_error_verbosity: 'terse',
-    log_min_error_statement: 'panic',
-    ...settings,
-  };
+  const all = { ...settingsFor(memoryOf(totalmem(), process.constrainedMemory?.())), ...settings };
   return [
     program(bin, 'postgres'),
     '-D',

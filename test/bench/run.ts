@@ -157,12 +157,15 @@ process.stdout.write(tables.join('\n'));
 if (options.record) await record();
 process.exit(0);
 
+/** What PostgreSQL comes with, so that the data is larger than the cache and figures can be compared with those of others. */
+const STOCK = { shared_buffers: '128MB', max_wal_size: '1GB', checkpoint_timeout: '5min', wal_compression: 'off' };
+
 /** Starts everything, measures, and stops it again. */
 async function requests(): Promise<string> {
   // A schema of another version gets data of its own.
   const kept = `${options.entities}-${(await readVersion()).version}`;
   const dataDir = join(root, 'node_modules/.cache/clocktick-bench', kept);
-  return withOwnServers({ dataDir }, async ({ databaseUrl, start }) => {
+  return withOwnServers({ dataDir, settings: STOCK }, async ({ databaseUrl, start }) => {
     version = await versionOf(databaseUrl);
     const seeded = await seed(databaseUrl, Number(options.entities));
     const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };

@@ -20,7 +20,7 @@ type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
  * stops all of them, and removes the database, unless it is in a folder of the caller's.
  */
 export async function withOwnServers<Result>(
-  { dataDir }: { dataDir?: string },
+  { dataDir, settings = {} }: { dataDir?: string; settings?: Record<string, string> },
   work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'clocktick-own-'));
@@ -42,7 +42,7 @@ export async function withOwnServers<Result>(
     }
     throw new Error(`${args.join(' ')} did not start`);
   };
-  const server = await startEmbedded({ dataDir: dataDir ?? join(folder, 'data') });
+  const server = await startEmbedded({ dataDir: dataDir ?? join(folder, 'data'), settings });
   const stop = async () => {
     const running = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
     const ended = running.map((child) => once(child, 'exit'));

@@ -1,6 +1,6 @@
 import type { Nested } from '../../storage/nested.js';
 import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
-import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
+import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
  * An entity as JSON text. (Pages of entities have the same text from PostgreSQL: `entity_text` of drizzle/sql/reads.sql.) It is written out member by member, because `objectText` costs a read too much
@@ -25,28 +25,13 @@ export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): s
   return `${openText(row)}, ${members.join(', ')}}`;
 }
 
-/** The members of a range of a property. */
-export const rangeMembers = (row: RangeRow): Member[] => [
-  ['value', row.value],
-  [
-    'vclock',
-    objectText([
-      ['from', scalarText(row.from)],
-      ['to', scalarText(row.to)],
-    ]),
-  ],
-  [
-    'effective',
-    objectText([
-      ['from', scalarText(row.fromAt)],
-      ['to', scalarText(row.toAt)],
-    ]),
-  ],
-  ['activity', row.activity ?? 'null'],
-];
+/** A range of a property as JSON text. It is written out member by member for the same reason as an entity. */
+export const rangeText = (row: RangeRow): string => `{${rangeMembersText(row)}}`;
 
-/** A range of a property as JSON text. */
-export const rangeText = (row: RangeRow): string => objectText(rangeMembers(row));
+/** The members of a range, without the braces, so that others can stand before them. */
+export const rangeMembersText = ({ value, from, to, fromAt, toAt, activity }: RangeRow): string =>
+  `"value": ${value}, "vclock": {"from": ${from}, "to": ${to}}, ` +
+  `"effective": {"from": "${fromAt}", "to": ${toAt === null ? null : `"${toAt}"`}}, "activity": ${activity ?? null}`;
 
 /** What changed, by property, as JSON text. A side on which the property is not set is left out. */
 export const changesText = (changes: readonly ChangeRow[]): string =>

@@ -6,7 +6,7 @@ import type { Storage } from '../../storage/storage.js';
 import { readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js';
 import { isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
-import { rangeMembers } from '../answers/entity-text.js';
+import { rangeMembersText } from '../answers/entity-text.js';
 import { IMMUTABLE, NOT_MODIFIED, parseInstant, REVALIDATE, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders, snapshotTag } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
@@ -156,11 +156,7 @@ function parseInstants(parameter: string | string[] | undefined): string[] {
 }
 
 const typeRangeText = (row: TypeRangeRow): string =>
-  objectText([
-    ['id', scalarText(row.id)],
-    ['key', row.key === null ? undefined : scalarText(row.key)],
-    ...rangeMembers(row),
-  ]);
+  `{"id": "${row.id}", ${row.key === null ? '' : `"key": ${scalarText(row.key)}, `}${rangeMembersText(row)}}`;
 
 /** The counts, by instant. The rows of an instant come one after the other; the row without a value counts all other values. */
 function countsText(rows: readonly CountRow[]): string {
