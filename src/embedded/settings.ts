@@ -1,6 +1,6 @@
 const MB = 2 ** 20;
 
-/** What PostgreSQL comes with for any machine, and what it is worth having instead (src/guide/figures.md). */
+/** PostgreSQL comes with 128 MB for any machine; a quarter of the memory is what its manual starts from (section 19.4.1). */
 const SHARED_BUFFERS = { share: 1 / 4, least: 128 * MB, most: 4096 * MB };
 
 /**
@@ -20,11 +20,11 @@ export function settingsFor(memory: number): Record<string, string> {
     log_error_verbosity: 'terse',
     log_min_error_statement: 'panic',
     shared_buffers: megabytes(Math.min(Math.max(memory * share, least), most)),
-    // The first change of a page after a checkpoint writes the whole page into the WAL. So checkpoints are far between, and what they
-    // make is compressed. A crash replays up to max_wal_size, which takes less than the start waits for.
+    // The first change of a page after a checkpoint writes the whole page into the WAL, so checkpoints are far between. A crash
+    // replays up to max_wal_size, which takes less than the start waits for. (Not wal_compression: these binaries have only pglz,
+    // which takes more of a write than it saves.)
     max_wal_size: '2GB',
     checkpoint_timeout: '15min',
-    wal_compression: 'on',
   };
 }
 

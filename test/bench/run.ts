@@ -129,6 +129,9 @@ const COMPARISONS: Comparison[] = [
 /** What is no figure of a load: how far the newest stable instant lies behind the clock, in milliseconds, while many write. */
 const LAG = { name: 'stable lag at 32 writers, p99 (ms)', writers: 32, subject: 'PATCH', reach: 50 };
 
+/** What PostgreSQL comes with, so that the data is larger than the cache and figures can be compared with those of others. */
+const STOCK = { shared_buffers: '128MB', max_wal_size: '1GB', checkpoint_timeout: '5min' };
+
 /** Another table. */
 const BYTES = 'bytes';
 
@@ -156,9 +159,6 @@ if ('guards'.includes(options.only)) tables.push(await guards());
 process.stdout.write(tables.join('\n'));
 if (options.record) await record();
 process.exit(0);
-
-/** What PostgreSQL comes with, so that the data is larger than the cache and figures can be compared with those of others. */
-const STOCK = { shared_buffers: '128MB', max_wal_size: '1GB', checkpoint_timeout: '5min', wal_compression: 'off' };
 
 /** Starts everything, measures, and stops it again. */
 async function requests(): Promise<string> {

@@ -18,7 +18,7 @@ t.test('the first start makes a database that sorts in C order, and the next one
         current_setting('data_checksums') as checksums, current_setting('server_encoding') as encoding,
         current_setting('listen_addresses') as addresses, current_setting('unix_socket_directories') as sockets,
         current_setting('max_connections') as connections, current_setting('jit') as jit,
-        current_setting('wal_compression') as compression, current_setting('max_wal_size') as wal,
+        current_setting('max_wal_size') as wal,
         current_setting('password_encryption') as passwords, current_database() as database,
         (select string_agg(x, '' order by x) from unnest(array['a', 'B', 'é', 'Z', 'É']) x) as sorted,
         (select string_agg(distinct auth_method, ',') from pg_hba_file_rules) as auth`;
@@ -30,7 +30,6 @@ t.test('the first start makes a database that sorts in C order, and the next one
       sockets: '',
       connections: '100',
       jit: 'off',
-      compression: 'pglz',
       wal: '2GB',
       passwords: 'scram-sha-256',
       database: 'clocktick',

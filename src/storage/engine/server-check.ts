@@ -32,11 +32,6 @@ const ADVICE: { name: string; isDue: (value: string) => boolean; advice: string 
     advice:
       'that is what PostgreSQL comes with. With 4GB there are fewer checkpoints, after each of which pages are written whole',
   },
-  {
-    name: 'wal_compression',
-    isDue: (value) => value === 'off',
-    advice: 'pages that are written whole go uncompressed. Switch it on',
-  },
 ];
 
 /** What to say of a server's settings, a sentence each. */
