@@ -12,7 +12,7 @@ t.test('a container: what the Dockerfile copies is all that the service needs', 
   const started = [process.execPath, ...command.slice(1).map((file) => join(app, file))];
   const { url } = await testDatabase(t, 'template0');
   const service = await start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' }, started);
-  t.match(service.output(), /^clocktick: ready: /);
+  t.match(service.output(), /^clocktick: ready: /m);
   t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
   t.equal((await fetch(`${service.url}/docs/guide/calling`)).status, 200);
   const env = { ...process.env, NODE_OPTIONS: '', PORT: new URL(service.url).port };

@@ -54,7 +54,7 @@ t.test(
     await promisify(execFile)('sh', ['-c', mend], { cwd: '/' });
     const { url } = await testDatabase(t, 'template0');
     const service = await start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' }, started);
-    t.match(service.output(), /^clocktick: ready: /, 'that command mends it');
+    t.match(service.output(), /^clocktick: ready: /m, 'that command mends it');
   },
 );
 

@@ -65,6 +65,14 @@ const WAITING = 1_000;
  */
 export const IN_ORDER = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_sort: 'off' };
 
+/** A plan that was made while the tables were small would scan them, or gather a bitmap for the row of one key. */
+const BY_INDEX = {
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+};
+
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
 const COUNTS = 2;
@@ -119,7 +127,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   const sharedReads = postgres(url, {
     ...options,
     max: READ_KINDS * MOST_FLIGHTS.reads,
-    connection: { ...options.connection, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' },
+    connection: { ...options.connection, ...BY_INDEX },
   });
   const sharedWrites = postgres(url, {
     ...options,

@@ -22,6 +22,7 @@ t.test('what a pool tells the planner reaches the server', async (t) => {
   t.same(await pools.counting(settingsOf), { ...everywhere, ...inOrder });
   t.same(await settingsOf(pools.sharedReads), {
     ...everywhere,
+    enable_bitmapscan: 'off',
     enable_hashjoin: 'off',
     enable_mergejoin: 'off',
     enable_seqscan: 'off',
