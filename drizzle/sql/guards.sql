@@ -72,9 +72,10 @@ CREATE OR REPLACE TRIGGER range_is_capped_once BEFORE UPDATE ON clocktick.proper
                      OR lower(new.effective) IS DISTINCT FROM lower(old.effective))
   EXECUTE FUNCTION clocktick.refuse('only an open range can be capped, and nothing else of it changes');
 
--- No silent change (invariant 8): an entity's tick has its row in the clock, and each property that changed its range. The
--- entity says when its last tick was recorded, where that is not the tick's instant. A new entity has as many open ranges as
--- properties; that each of these is at its tick and has its value, range_opens_now sees to.
+-- No silent change (invariant 8): an entity's tick has its row in the clock, and each property that changed its range, of which
+-- the entity says since when it holds. The entity says when its last tick was recorded, where that is not the tick's instant. A new
+-- entity has as many open ranges as properties; that each of these is at its tick, has its value, and is said to hold since then,
+-- range_opens_now sees to.
 --
 -- The tick is fetched by a scalar sub-select, here and below: written as a join, a plan that was cached while the tables were
 -- small scanned the table on every statement.
@@ -112,10 +113,9 @@ BEGIN
              FULL JOIN jsonb_each(n.properties) now (property, value) ON now.property = was.property
             WHERE (now.value IS DISTINCT FROM was.value
                    OR n.since -> now.property IS DISTINCT FROM o.since -> now.property)
-              AND (CASE WHEN now.property IS NOT NULL THEN n.tick END IS DISTINCT FROM
-                   (SELECT lower(h.vclock) FROM clocktick.property_history h
-                     WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock))
-                   OR now.property IS NOT NULL AND (n.since -> now.property)::text IS DISTINCT FROM n.tick::text))
+              AND CASE WHEN now.property IS NOT NULL THEN n.tick END IS DISTINCT FROM
+                  (SELECT lower(h.vclock) FROM clocktick.property_history h
+                    WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock)))
       OR EXISTS (SELECT FROM jsonb_object_keys(n.since) s (property) WHERE NOT n.properties ? s.property)
    LIMIT 1;
   IF FOUND THEN

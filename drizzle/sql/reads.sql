@@ -103,31 +103,21 @@ $$;
 -- The properties of an entity, which is now at `now_tick` with `now_properties`, at one of its ticks: one row, null where it has no such
 -- tick. Unchanged since then, the current row is the answer, and nothing else is read. Otherwise: what is set now, without what
 -- was set later (`now_since` says which), and with the closed ranges that contain the tick, which the constraint's GiST finds.
-CREATE OR REPLACE FUNCTION clocktick.properties_at(id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer)
-RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN at_tick = now_tick THEN now_properties
-              WHEN at_tick < now_tick THEN
-                (now_properties - ARRAY(
-                   SELECT s.key FROM jsonb_each_text(now_since) s WHERE s.value::int4 > at_tick))
-                || (SELECT coalesce(jsonb_object_agg(h.property, h.value), '{}') FROM clocktick.property_history h
-                     WHERE h.entity_id = properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
-         END
-  OFFSET 0
-$$;
-
--- The same, but null where it would take long to make: where what is set now, or one of the closed ranges, takes more than 8 kB as
+--
+-- With `most` also null where it could take long: where what is set now, or one of these ranges, takes more bytes than that as it is
 -- stored. What is that large is not even read.
-CREATE OR REPLACE FUNCTION clocktick.light_properties_at(id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer)
-RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN pg_column_size(now_properties) > 8192 THEN NULL
+CREATE OR REPLACE FUNCTION clocktick.properties_at(
+  id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer, most integer
+) RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN pg_column_size(now_properties) > most THEN NULL
               WHEN at_tick = now_tick THEN now_properties
               WHEN at_tick < now_tick THEN
-                (now_properties - ARRAY(
-                   SELECT s.key FROM jsonb_each_text(now_since) s WHERE s.value::int4 > at_tick))
-                || (SELECT CASE WHEN coalesce(max(pg_column_size(h.value)), 0) <= 8192
-                                THEN coalesce(jsonb_object_agg(h.property, h.value) FILTER (WHERE pg_column_size(h.value) <= 8192), '{}') END
+                (now_properties - ARRAY(SELECT s.key FROM jsonb_each_text(now_since) s WHERE s.value::int4 > at_tick))
+                || (SELECT CASE WHEN max(pg_column_size(h.value)) > most THEN NULL
+                                ELSE coalesce(jsonb_object_agg(h.property, h.value)
+                                                FILTER (WHERE (pg_column_size(h.value) > most) IS NOT TRUE), '{}') END
                       FROM clocktick.property_history h
-                     WHERE h.entity_id = light_properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
+                     WHERE h.entity_id = properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
          END
   OFFSET 0
 $$;

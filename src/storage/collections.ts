@@ -26,6 +26,12 @@ type Page = { newest: Newest; items: string; count: number; next: Place | null }
  */
 const LOOKED_AT = 10_000;
 
+/**
+ * How many bytes, as they are stored, a page may be made of in one go. Compressed, they become at most a few hundred MB of text
+ * while the page is made, of which no more than ANSWER_BYTES are kept.
+ */
+const LIGHT_BYTES = 2 * 2 ** 20;
+
 /** How many states are put together before looking whether a page is full: one may have 8 MiB. */
 const STATES_AT_ONCE = 10;
 
@@ -70,8 +76,8 @@ const pageIn = (row: PageRow | undefined): Page => ({
 });
 
 /**
- * A page of everything in a collection: in one go, because nearly always its entities are small. Undefined where one is not, or
- * has more than its share of ANSWER_BYTES.
+ * A page of everything in a collection: in one go, because nearly always its entities are small. Undefined where one has more
+ * than its share of LIGHT_BYTES, or of ANSWER_BYTES.
  */
 async function readLightPage(
   storage: Storage,
@@ -94,13 +100,14 @@ async function readLightPage(
        CROSS JOIN (
          SELECT string_agg(fitting.text, ', ') AS items, count(*) AS count, count(fitting.text) AS light
            FROM (SELECT * FROM page LIMIT ${limit}) e
-          CROSS JOIN LATERAL clocktick.light_properties_at(e.id, e.tick, e.properties, e.since, e.past_tick) whole
+          CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick,
+                                                       ${LIGHT_BYTES}::int / ${limit}::int) whole
           CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${chosen}) state
           CROSS JOIN LATERAL (
             SELECT clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at,
                                          state.properties::text, '') AS text OFFSET 0) whole_text
           CROSS JOIN LATERAL (
-            SELECT CASE WHEN ${weighed(sql, chosen, sql`whole_text.text`)} <= ${ANSWER_BYTES}::int / ${limit}::int THEN whole_text.text END AS text) fitting
+            SELECT CASE WHEN ${weighed(sql, chosen, { text: sql`whole_text.text`, whole: sql`whole.properties` })} <= ${ANSWER_BYTES}::int / ${limit}::int THEN whole_text.text END AS text) fitting
        ) shown
         LEFT JOIN LATERAL (
           (SELECT e.type, e.place, e.id FROM page e WHERE (SELECT count(*) FROM page) > ${limit}::int OFFSET ${limit - 1} LIMIT 1)
@@ -138,11 +145,11 @@ async function readInPieces(
             SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
               FROM page e
-             CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick) whole
+             CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick, NULL) whole
              CROSS JOIN LATERAL (SELECT c.properties::text AS text FROM clocktick.chosen(whole.properties, ${chosen}) c OFFSET 0) state
              CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
              CROSS JOIN LATERAL (
-               SELECT ${weighed(sql, chosen, sql`state.text`)} + coalesce(octet_length(changed.text), 0) AS bytes
+               SELECT ${weighed(sql, chosen, { text: sql`state.text`, whole: sql`whole.properties` })} + coalesce(octet_length(changed.text), 0) AS bytes
              ) sized
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
           ) next
@@ -268,11 +275,11 @@ function among(
 }
 
 /**
- * How many bytes a state counts for: those of its text, or, where only chosen properties are shown, those of all that `whole` has.
- * Joined to an empty object that is measured as it is, not as it is stored.
+ * How many bytes a state counts for: those of its text, or, where only chosen properties are shown, those of the whole. Joined to
+ * an empty object that is measured as it is, not as it is stored.
  */
-const weighed = (sql: Sql, chosen: Fragment, text: Fragment): Fragment => sql`
-  CASE WHEN ${chosen} IS NULL THEN octet_length(${text}) ELSE pg_column_size(whole.properties || '{}') END`;
+const weighed = (sql: Sql, chosen: Fragment, { text, whole }: Record<'text' | 'whole', Fragment>): Fragment => sql`
+  CASE WHEN ${chosen} IS NULL THEN octet_length(${text}) ELSE pg_column_size(${whole} || '{}') END`;
 
 /** What differs between the state of `e` as of `changedAfter` and that of the pin, as the JSON text of a diff. */
 const changesSince = (

@@ -99,5 +99,5 @@ export const entitiesThen = (sql: Sql, relation: Fragment): Fragment => sql`
          e.created_at AS "createdAt", past.at AS "updatedAt", shown.properties::text AS properties
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
     LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
-   CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick) whole
+   CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) whole
    CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown`;

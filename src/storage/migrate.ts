@@ -26,9 +26,13 @@ export async function migrateDatabase(url: string): Promise<void> {
       if (!isUpToDate(applied, schema)) {
         await client.begin(async (tx) => {
           // Every write of the service comes to this table first. Else a write that holds one table and waits for the next could
-          // meet this transaction, which holds that one and waits for the first. A migration that alters this table itself has to
-          // begin with ACCESS EXCLUSIVE: a write may hold a row of it already.
-          if (applied.migrations.length > 0) await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
+          // meet this transaction, which holds that one and waits for the first. Migrations alter tables, for which a weaker lock
+          // would have to grow: so could that of a write, which may hold a row of this table already, and neither could.
+          if (applied.migrations.length > 0) {
+            if (applied.migrations.length < schema.migrations.length)
+              await tx`LOCK TABLE clocktick.entity IN ACCESS EXCLUSIVE MODE`;
+            else await tx`LOCK TABLE clocktick.entity IN SHARE ROW EXCLUSIVE MODE`;
+          }
           await applyMigrations(tx, schema, applied.migrations.length);
           await applyDefinitions(tx, schema);
         });

@@ -51,7 +51,7 @@ export async function readNested(
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
-         CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick) whole
+         CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) whole
       ), ${of ? givenNames(sql, of) : allNames(sql, id)}, list AS MATERIALIZED (
         SELECT array_agg(names.name ORDER BY names.n) AS names FROM names
       ), walk (n, before, taken, total, bytes, shown, "from", "to", "fromAt", "toAt", value, activity) AS (

@@ -13,7 +13,7 @@ import { type Engine, engine, type Storage } from './storage.js';
 
 /**
  * A statement holds its locks until it ends, so it must be short. Beside one that takes longer than `patience`, for a large
- * entity or a slow disk, others leave. At 5,000 a second the last of the queue waits a second.
+ * entity or a slow disk, others leave. The queue is as long as the last of it can wait for.
  */
 const BOUNDS = { batch: 100, patience: 10, weight: 2 ** 20, waiting: 5_000 };
 

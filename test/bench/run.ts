@@ -1,6 +1,7 @@
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -165,9 +166,13 @@ async function requests(): Promise<string> {
   // A schema of another version gets data of its own.
   const kept = `${options.entities}-${(await readVersion()).version}`;
   const dataDir = join(root, 'node_modules/.cache/clocktick-bench', kept);
+  // What a run that was interrupted has left is half of the data.
+  const whole = join(dataDir, 'whole');
+  if (!existsSync(whole)) await rm(dataDir, { recursive: true, force: true });
   return withOwnServers({ dataDir, settings: STOCK }, async ({ databaseUrl, start }) => {
     version = await versionOf(databaseUrl);
     const seeded = await seed(databaseUrl, Number(options.entities));
+    await writeFile(whole, '');
     const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };
     const urls = {
       service: await start([...profiling, 'dist/main.js'], env),

@@ -1,6 +1,7 @@
 import { finished } from 'node:stream/promises';
 import postgres from 'postgres';
 import { newId } from '../../src/temporal/identity.js';
+import { writeDeep } from '../helper/deep-entity.js';
 import { type Collection, newThing, writeCollection } from './collection.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
@@ -47,9 +48,9 @@ export async function seed(url: string, things: number): Promise<Seeded> {
       INSERT INTO textbook.property_history
       SELECT e.id, p.key, '[1,)', p.value FROM textbook.entity e CROSS JOIN LATERAL jsonb_each(e.properties) p`;
     const depths = {
-      deep: await writeDeep(sql, DEPTHS.deep),
-      middling: await writeDeep(sql, DEPTHS.middling),
-      shallow: await writeDeep(sql, DEPTHS.shallow),
+      deep: await deepOf(sql, DEPTHS.deep),
+      middling: await deepOf(sql, DEPTHS.middling),
+      shallow: await deepOf(sql, DEPTHS.shallow),
     };
     const rows = await sql<{ id: string }[]>`SELECT id FROM textbook.entity`;
     const inTextbook = rows.map(({ id }) => id);
@@ -61,19 +62,11 @@ export async function seed(url: string, things: number): Promise<Seeded> {
   }
 }
 
-async function writeDeep(sql: postgres.Sql, depth: number): Promise<Deep> {
+/** An entity of so many versions of its place, with as many properties as the others. */
+async function deepOf(sql: postgres.Sql, depth: number): Promise<Deep> {
   const id = newId();
-  await sql.unsafe(`
-    DO $$
-    BEGIN
-      FOR n IN 0..${depth - 1} LOOP
-        PERFORM FROM clocktick.write_changes(jsonb_build_array(jsonb_build_object(
-          'id', '${id}', 'expected', n, 'op', CASE n WHEN 0 THEN 'created' ELSE 'updated' END, 'type', 'deep',
-          'set', CASE n WHEN 0 THEN '${JSON.stringify(newThing(0, 1)).replaceAll("'", "''")}'::jsonb ELSE jsonb_build_object('place', n) END)), true);
-        IF n % 1000 = 0 THEN COMMIT; END IF;
-      END LOOP;
-    END
-    $$`);
+  const of = Object.fromEntries(Object.keys(newThing(0, 1)).map((name) => [name, 'generate_series(1, 1)']));
+  await writeDeep(sql, [{ id, of: { ...of, place: `generate_series(1, ${depth})` } }]);
   const rows = await sql<{ at: string }[]>`
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.tick
      WHERE entity_id = ${id} AND tick < ${depth} ORDER BY random() LIMIT 500`;

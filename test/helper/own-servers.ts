@@ -17,7 +17,8 @@ type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 
 /**
  * Does work with servers that are processes of their own, over a migrated database that syncs as in production. Afterwards it
- * stops all of them, and removes the database, unless it is in a folder of the caller's.
+ * stops all of them, and removes the database.
+ * @param options `dataDir`: a folder of the caller's, in which the database stays; `settings` of its server
  */
 export async function withOwnServers<Result>(
   { dataDir, settings = {} }: { dataDir?: string; settings?: Record<string, string> },

@@ -27,6 +27,13 @@ t.test('DATABASE_URL', async (t) => {
     t.equal((await sql`SELECT 1 AS one`).length, 1, 'a database that is not ours goes on');
   });
 
+  await t.test('a start names the settings of the server that are worth changing, and goes on', async (t) => {
+    await sql`ALTER DATABASE ${sql(new URL(url).pathname.slice(1))} SET synchronous_commit = off`;
+    const service = await start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' });
+    t.match(service.output(), /^clocktick: the database server's synchronous_commit is off: .*\.$/m);
+    t.match(service.output(), /^clocktick: ready: /m);
+  });
+
   await t.test('a start that cannot succeed says why in a sentence, and leaves nothing running', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');

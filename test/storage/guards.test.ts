@@ -62,6 +62,14 @@ t.test('the database keeps the record from anybody', async (t) => {
     INSERT INTO clocktick.entity (id, type, tick, properties, created_at, updated_at, recorded_at)
     SELECT '${newEntity}', 'thing', 1, '{}', '2001-01-01', '2001-01-01', ${own} FROM stamp`;
 
+  /** A whole creation, of which the entity says since when it has what it has. */
+  const created = (since: string) => `
+    WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS at),
+         ticked AS (INSERT INTO clocktick.tick SELECT '${newEntity}', 1, 'thing', at, at, 'created' FROM stamp),
+         opened AS (INSERT INTO clocktick.property_history SELECT '${newEntity}', 'thing', 'a', '[1,)', '1', tstzrange(at, null) FROM stamp)
+    INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
+    SELECT '${newEntity}', 'thing', 1, '{"a": 1}', ${since}, at, at FROM stamp`;
+
   const refused = '23001';
   const cases: [name: string, code: string, statement: string][] = [
     // Invariant 4: repeatable, so nothing is recorded in the past
@@ -229,11 +237,13 @@ t.test('the database keeps the record from anybody', async (t) => {
     ]),
     ['since when, altered without a change', refused, tickedBy(`since = since || '{"c": 2}'`)],
     [
-      'an entity that has something since before it was there',
+      'a range opened anew with the same value, of which the entity says nothing',
       refused,
-      `INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
-       VALUES (gen_random_uuid(), 'thing', 1, '{}', '{"a": 1}', now(), now())`,
+      recordedAt('clock_timestamp()', 'at', 'NULL', { ...SOUND, since: 'since' })
+        .replace(`'[4,)', '4'`, `'[4,)', '3'`)
+        .replace(`properties || '{"a": 4}'`, 'properties'),
     ],
+    ['an entity that says more than it needs of its beginning', refused, created(`'{"a": 1}'`)],
     // Invariant 8: no silent change
     ['properties without a tick', refused, `UPDATE clocktick.entity SET properties = '{"a": 9}' WHERE id = '${id}'`],
     ['properties and tick without a clock row', refused, `${bump}, properties = '{"a": 9}' WHERE id = '${id}'`],
@@ -346,6 +356,7 @@ t.test('the database keeps the record from anybody', async (t) => {
     const undone = new Error('undone');
     const whole = sql.begin(async (tx) => {
       await tx.unsafe(recordedAt('clock_timestamp()', 'at', 'NULL'));
+      await tx.unsafe(created("'{}'"));
       throw undone;
     });
     await t.rejects(whole, undone);

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { is } from 'drizzle-orm';
@@ -172,6 +173,28 @@ async function databaseOf(t: Test, release: string): Promise<TestDatabase> {
   await client.end();
   return database;
 }
+
+t.test(
+  'an upgrade that alters tables waits for a write that holds a row already, and neither stops the other',
+  async (t) => {
+    const { url, sql } = await databaseOf(t, '1.sql');
+    const waiting = async () => {
+      const [row] = await sql<{ count: number }[]>`
+      SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      return row?.count;
+    };
+    let upgrade: Promise<void> | undefined;
+    await sql.begin(async (tx) => {
+      // As the write function begins: the rows first, and then what it changes of them.
+      await tx`SELECT FROM clocktick.entity FOR NO KEY UPDATE`;
+      upgrade = migrateDatabase(url);
+      while ((await waiting()) === 0) await sleep(5);
+      await tx`LOCK TABLE clocktick.entity IN ROW EXCLUSIVE MODE`;
+    });
+    await upgrade;
+    t.equal(await dumpCatalogue(sql), await fresh(t));
+  },
+);
 
 /** What a text of a file was before it changed. */
 const outdate = (sql: postgres.Sql) => sql`UPDATE clocktick.definition SET hash = 'before', version = 0`;

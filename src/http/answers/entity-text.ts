@@ -3,8 +3,9 @@ import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
- * An entity as JSON text. (Pages of entities have the same text from PostgreSQL: `entity_text` of drizzle/sql/reads.sql.) It is written out member by member, because `objectText` costs a read too much
- * (src/guide/figures.md). UUIDs, types and instants are not escaped: they hold no character that needs it.
+ * An entity as JSON text. It is written out member by member, because `objectText` costs a read too much (src/guide/figures.md).
+ * UUIDs, types and instants are not escaped: they hold no character that needs it. Pages have the same text from PostgreSQL
+ * (`entity_text` of drizzle/sql/reads.sql).
  */
 export const entityText = (row: EntityRow): string => `${openText(row)}}`;
 

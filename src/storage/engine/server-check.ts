@@ -24,7 +24,7 @@ const ADVICE: { name: string; isDue: (value: string) => boolean; advice: string 
   {
     name: 'shared_buffers',
     isDue: (value) => value === '128MB',
-    advice: 'that is what PostgreSQL comes with. A quarter of the server’s memory keeps more of the past at hand',
+    advice: 'that is what PostgreSQL comes with. A quarter of the memory there keeps more of the past at hand',
   },
   {
     name: 'max_wal_size',

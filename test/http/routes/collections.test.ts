@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import t from 'tap';
@@ -232,6 +233,31 @@ t.test('a collection as of an instant', async (t) => {
       await call('PUT', `/entities/odd:${encodeURIComponent(key)}`, { type: 'odd', properties: {} });
     t.same((await walk(call, { type: 'odd', limit: '1' })).flatMap(keysOf), keys);
     t.same((await walk(call, { limit: '1', keyPrefix: 'a', type: 'odd' })).flatMap(keysOf), ['a.b']);
+  });
+
+  await t.test('a page has the bytes of each entity, whatever key it has and whoever puts them together', async (t) => {
+    const keys = ['"quoted\\"', '/\b\f\n\r\t', '\u0001\u001f\u007f', '\u2028\ufeff', 'é💚'];
+    for (const key of keys)
+      await call('PUT', `/entities/byte:${encodeURIComponent(key)}`, { type: 'byte', properties: { key } });
+    const page = await call('GET', '/entities?type=byte');
+    t.equal(list(page.body.items).length, keys.length);
+    for (const key of keys)
+      t.ok(page.text.includes((await call('GET', `/entities/byte:${encodeURIComponent(key)}`)).text), key);
+  });
+
+  await t.test('so does one in which somebody is large, or was: it is read in pieces', async (t) => {
+    // What does not compress is large as stored, too.
+    const large = Array.from({ length: 2_000 }, () => randomUUID()).join();
+    for (const [key, properties] of Object.entries({ a: { n: 1 }, b: { large, n: 2 }, c: { n: 3 } }))
+      await call('PUT', `/entities/mixed:${key}`, { type: 'mixed', properties });
+    const then = text((await call('GET', '/entities?type=mixed')).body.asOf);
+    await call('PATCH', '/entities/mixed:b', { properties: { large: null } });
+    await call('PATCH', '/entities/mixed:c', { properties: { n: 4 } });
+    for (const asOf of ['', `asOf=${then}`]) {
+      const page = await call('GET', `/entities?type=mixed&${asOf}`);
+      const each = await Promise.all(['a', 'b', 'c'].map((key) => call('GET', `/entities/mixed:${key}?${asOf}`)));
+      t.ok(page.text.includes(`"items": [${each.map((entity) => entity.text).join(', ')}]`), asOf || 'now');
+    }
   });
 
   await t.test('what is asked wrongly is refused', async (t) => {
