@@ -12,7 +12,7 @@ export const instantOf = (microseconds: number) => {
 export const clockNow = () => (performance.timeOrigin + performance.now()) * 1000;
 
 /** How many answers of the past a storm collects. */
-export const STORM_READS = Number(process.env.STORM_READS ?? 800);
+export const STORM_READS = Number(process.env.STORM_READS ?? 400);
 
 type Storm = { reads: number; calls: readonly Call[]; sql: postgres.Sql };
 /**

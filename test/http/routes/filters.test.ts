@@ -196,26 +196,27 @@ t.test('where, everHad and changedBetween find what the whole states say', async
   // Another type with the same values: none of it may be found.
   for (const [n, value] of NULLS.entries())
     await call('PUT', `/entities/other:k${n}`, { type: 'other', properties: { p: value, q: value } });
-  const points: (string | undefined)[] = [undefined, ...instants];
+  /** Now, and as of rounds in turn: every operator has operands enough to be asked as of each. */
+  const points = (n: number): (string | undefined)[] => [undefined, instants[n % 5], instants[(n + 2) % 5]];
   const say = (conditions: readonly Predicate[], asOf: string | undefined) =>
     `${filterText(conditions)} ${asOf === undefined ? 'now' : `as of round ${instants.indexOf(asOf) + 1}`}`;
 
-  await t.test('every operator, on every type of value, missing ones too: now and as of every round', async (t) => {
+  await t.test('every operator, on every type of value, missing ones too: now and as of rounds', async (t) => {
     let found = 0;
-    for (const condition of CONDITIONS) {
-      for (const asOf of points) {
+    for (const [n, condition] of CONDITIONS.entries()) {
+      for (const asOf of points(n)) {
         const question = { where: [condition], ...(asOf ? { asOf } : {}) };
         const answer = await call('GET', pathOf(question));
         t.same(keysOf(answer), expected(world, question), say([condition], asOf));
         found += keysOf(answer).length;
       }
     }
-    t.ok(found > 1500, `the cases find something: ${found}`);
+    t.ok(found > 750, `the cases find something: ${found}`);
   });
 
   await t.test('everHad: what was ever held by then', async (t) => {
-    for (const condition of EVER) {
-      for (const asOf of points) {
+    for (const [n, condition] of EVER.entries()) {
+      for (const asOf of points(n)) {
         const question = { everHad: [condition], ...(asOf ? { asOf } : {}) };
         t.same(keysOf(await call('GET', pathOf(question))), expected(world, question), say([condition], asOf));
       }
@@ -251,7 +252,7 @@ t.test('where, everHad and changedBetween find what the whole states say', async
           fc.option(window),
           fc.nat(5),
           async (where, everHad, between, point) => {
-            const asOf = between ? undefined : points[point];
+            const asOf = between ? undefined : instants[point];
             const question: Question = {
               ...(where ? { where } : {}),
               ...(everHad ? { everHad } : {}),
