@@ -116,7 +116,7 @@ BEGIN
               AND CASE WHEN now.property IS NOT NULL THEN n.tick END IS DISTINCT FROM
                   (SELECT lower(h.vclock) FROM clocktick.property_history h
                     WHERE h.entity_id = n.id AND h.property = coalesce(now.property, was.property) AND upper_inf(h.vclock)))
-      OR EXISTS (SELECT FROM jsonb_object_keys(n.since) s (property) WHERE NOT n.properties ? s.property)
+      OR NOT n.properties ?& ARRAY(SELECT jsonb_object_keys(n.since))
    LIMIT 1;
   IF FOUND THEN
     PERFORM clocktick.raise_refusal(

@@ -102,14 +102,19 @@ BEGIN
       SELECT c.id, c.expected + 1, c.type, c.stamp, c.stamp, c.op, c.activity_id
         FROM change c
     ), capped AS (
+      -- Each is found by its property before it is joined: told to join, the planner read all open ranges of the entity.
       UPDATE clocktick.property_history h
-         SET vclock = int4range(lower(h.vclock), c.expected + 1), effective = tstzrange(lower(h.effective), c.stamp)
-        FROM change c
-       CROSS JOIN LATERAL (
-         SELECT jsonb_object_keys(c.set) UNION ALL SELECT jsonb_array_elements_text(c.clear)
-       ) touched (property)
-       WHERE c.expected > 0
-         AND h.entity_id = c.id AND h.property = touched.property AND upper_inf(h.vclock)
+         SET vclock = int4range(lower(h.vclock), due.tick), effective = tstzrange(lower(h.effective), due.stamp)
+        FROM (SELECT c.expected + 1 AS tick, c.stamp,
+                     (SELECT o.ctid FROM clocktick.property_history o
+                       WHERE o.entity_id = c.id AND o.property = touched.property AND upper_inf(o.vclock)) AS place
+                FROM change c
+               CROSS JOIN LATERAL (
+                 SELECT jsonb_object_keys(c.set) UNION ALL SELECT jsonb_array_elements_text(c.clear)
+               ) touched (property)
+               WHERE c.expected > 0
+              OFFSET 0) due
+       WHERE h.ctid = due.place
       RETURNING 1
     ), opened AS (
       -- Counting the caps makes them happen first: a property has one open range at a time.
