@@ -7,16 +7,22 @@
 
 -- Properties -------------------------------------------------------------------------------------------------------------
 
--- The closed ranges of a property that begin in [first, last]. Compared as rows they are found by the btree, whatever the planner
--- believes: in a database of many names it takes the ranges of one for a few, and finds all of them by GiST to sort them. The
--- query orders by (property, entity_id, lower(vclock)), the order of the btree.
+-- The closed ranges of a property that begin in [first, last]. The query orders by lower(vclock), as the index has them.
 CREATE OR REPLACE FUNCTION clocktick.closed_ranges(entity_id uuid, property text, first integer, last integer)
 RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.*
     FROM clocktick.property_history h
-   WHERE NOT upper_inf(h.vclock)
-     AND (h.property, h.entity_id, lower(h.vclock)) >= (closed_ranges.property, closed_ranges.entity_id, closed_ranges.first)
-     AND (h.property, h.entity_id, lower(h.vclock)) <= (closed_ranges.property, closed_ranges.entity_id, closed_ranges.last)
+   WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_ranges.entity_id AND h.property = closed_ranges.property
+     AND lower(h.vclock) >= closed_ranges.first AND lower(h.vclock) <= closed_ranges.last
+$$;
+
+-- The closed range of a property that contains a tick: the last one that began by then, unless it has ended.
+CREATE OR REPLACE FUNCTION clocktick.closed_range_at(entity_id uuid, property text, at_tick integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.*
+    FROM (SELECT c.* FROM clocktick.closed_ranges(closed_range_at.entity_id, closed_range_at.property, 1, at_tick) c
+           ORDER BY lower(c.vclock) DESC LIMIT 1) h
+   WHERE h.vclock @> at_tick
 $$;
 
 -- The open range of a property, if it began at or before a tick.
@@ -33,9 +39,27 @@ CREATE OR REPLACE FUNCTION clocktick.was_set(entity_id uuid, property text, last
 RETURNS TABLE (was_set boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT coalesce(
     (SELECT true FROM clocktick.closed_ranges(was_set.entity_id, was_set.property, 1, was_set.last) h
-      ORDER BY h.property, h.entity_id, lower(h.vclock) LIMIT 1),
+      ORDER BY lower(h.vclock) LIMIT 1),
     (SELECT true FROM clocktick.open_range(was_set.entity_id, was_set.property, was_set.last)),
     false)
+$$;
+
+-- The range of a property that contains a tick.
+CREATE OR REPLACE FUNCTION clocktick.range_at(entity_id uuid, property text, at_tick integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.* FROM clocktick.closed_range_at(range_at.entity_id, range_at.property, at_tick) h
+  UNION ALL
+  SELECT h.* FROM clocktick.open_range(range_at.entity_id, range_at.property, at_tick) h
+$$;
+
+-- The ranges of a property that overlap the ticks [first, last].
+CREATE OR REPLACE FUNCTION clocktick.ranges_in(entity_id uuid, property text, first integer, last integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.* FROM clocktick.closed_range_at(ranges_in.entity_id, ranges_in.property, ranges_in.first) h
+  UNION ALL
+  SELECT h.* FROM clocktick.closed_ranges(ranges_in.entity_id, ranges_in.property, ranges_in.first + 1, ranges_in.last) h
+  UNION ALL
+  SELECT h.* FROM clocktick.open_range(ranges_in.entity_id, ranges_in.property, ranges_in.last) h
 $$;
 
 -- The value of a property at a tick of its entity, which is now at `now_tick` with `now_properties`: one row, null where it was
@@ -43,9 +67,50 @@ $$;
 CREATE OR REPLACE FUNCTION clocktick.value_at(id uuid, now_tick integer, now_properties jsonb, property text, at_tick integer)
 RETURNS TABLE (value jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN at_tick = now_tick THEN now_properties -> value_at.property
-              ELSE (SELECT h.value FROM clocktick.property_range h
-                     WHERE h.entity_id = value_at.id AND h.property = value_at.property AND h.vclock @> at_tick) END
+              ELSE (SELECT h.value FROM clocktick.range_at(value_at.id, value_at.property, at_tick) h) END
   OFFSET 0
+$$;
+
+-- The names of the properties of which an entity has closed ranges, in order, each with the tick at which the first of these began:
+-- one descent of the index a name, however many ranges it has.
+CREATE OR REPLACE FUNCTION clocktick.closed_names(entity_id uuid)
+RETURNS TABLE (name text, first integer) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  WITH RECURSIVE closed (name, first) AS (
+    (SELECT h.property, lower(h.vclock) FROM clocktick.property_history h
+      WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_names.entity_id
+      ORDER BY h.property, lower(h.vclock) LIMIT 1)
+    UNION ALL
+    SELECT next.property, next.first
+      FROM closed CROSS JOIN LATERAL (
+        SELECT h.property, lower(h.vclock) AS first FROM clocktick.property_history h
+         WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_names.entity_id AND h.property > closed.name
+         ORDER BY h.property, lower(h.vclock) LIMIT 1) next
+  )
+  SELECT closed.name, closed.first FROM closed
+$$;
+
+-- The closed ranges of all properties of an entity, which is now at `now_tick`, that overlap the ticks [first, last].
+--
+-- An entity of few ticks has few, all in one place of the index, which says which of them are wanted. Of one with more ticks each
+-- property is asked on its own: that takes as long at any depth. Where it has had thousands of names there is nothing
+-- better than to go through all of its ranges, in the index.
+CREATE OR REPLACE FUNCTION clocktick.closed_ranges_of(id uuid, now_tick integer, first integer, last integer)
+RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  WITH named AS MATERIALIZED (
+    SELECT n.name FROM clocktick.closed_names(closed_ranges_of.id) n WHERE now_tick > 50 LIMIT 2001
+  )
+  SELECT h.*
+    FROM clocktick.property_history h
+   WHERE (now_tick <= 50 OR (SELECT count(*) FROM named) > 2000)
+     AND NOT upper_inf(h.vclock) AND h.entity_id = closed_ranges_of.id
+     AND lower(h.vclock) <= closed_ranges_of.last AND upper(h.vclock) > closed_ranges_of.first
+  UNION ALL
+  SELECT h.*
+    FROM named CROSS JOIN LATERAL (
+      SELECT c.* FROM clocktick.closed_range_at(closed_ranges_of.id, named.name, closed_ranges_of.first) c
+      UNION ALL
+      SELECT c.* FROM clocktick.closed_ranges(closed_ranges_of.id, named.name, closed_ranges_of.first + 1, closed_ranges_of.last) c) h
+   WHERE (SELECT count(*) FROM named) <= 2000
 $$;
 
 -- Entities ---------------------------------------------------------------------------------------------------------------
@@ -102,7 +167,7 @@ $$;
 
 -- The properties of an entity, which is now at `now_tick` with `now_properties`, at one of its ticks: one row, null where it has no such
 -- tick. Unchanged since then, the current row is the answer, and nothing else is read. Otherwise: what is set now, without what
--- was set later (`now_since` says which), and with the closed ranges that contain the tick, which the constraint's GiST finds.
+-- was set later (`now_since` says which), and with the closed ranges that contain the tick.
 --
 -- With `most` also null where it could take long: where what is set now, or one of these ranges, takes more bytes than that as it is
 -- stored. What is that large is not even read.
@@ -116,8 +181,7 @@ CREATE OR REPLACE FUNCTION clocktick.properties_at(
                 || (SELECT CASE WHEN max(pg_column_size(h.value)) > most THEN NULL
                                 ELSE coalesce(jsonb_object_agg(h.property, h.value)
                                                 FILTER (WHERE (pg_column_size(h.value) > most) IS NOT TRUE), '{}') END
-                      FROM clocktick.property_history h
-                     WHERE h.entity_id = properties_at.id AND NOT upper_inf(h.vclock) AND h.vclock @> at_tick)
+                      FROM clocktick.closed_ranges_of(properties_at.id, now_tick, at_tick, at_tick) h)
          END
   OFFSET 0
 $$;
@@ -131,17 +195,19 @@ RETURNS TABLE (properties jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
                       FROM jsonb_each(whole) p WHERE fields ? p.key) END
 $$;
 
--- What differs between the states of an entity at two of its ticks. A null tick is a state with no properties; a value that was
--- changed and changed back is no difference.
-CREATE OR REPLACE FUNCTION clocktick.changes_between(entity_id uuid, from_tick integer, to_tick integer)
-RETURNS TABLE (property text, was jsonb, becomes jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT coalesce(was.property, becomes.property), was.value, becomes.value
-    FROM (SELECT h.property, h.value FROM clocktick.property_range h
-           WHERE h.entity_id = changes_between.entity_id AND h.vclock @> from_tick) was
-    FULL JOIN (SELECT h.property, h.value FROM clocktick.property_range h
-                WHERE h.entity_id = changes_between.entity_id AND h.vclock @> to_tick) becomes
-           ON becomes.property = was.property
-   WHERE becomes.value IS DISTINCT FROM was.value
+-- What differs between the states of an entity, which is now at `now_tick` with `now_properties`, at two of its ticks. A null tick is
+-- a state with no properties; a value that was changed and changed back is no difference.
+CREATE OR REPLACE FUNCTION clocktick.changes_between(
+  id uuid, now_tick integer, now_properties jsonb, now_since jsonb, from_tick integer, to_tick integer
+) RETURNS TABLE (property text, was jsonb, becomes jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT differing.*
+    FROM clocktick.properties_at(changes_between.id, now_tick, now_properties, now_since, from_tick, NULL) before
+   CROSS JOIN clocktick.properties_at(changes_between.id, now_tick, now_properties, now_since, to_tick, NULL) after
+   CROSS JOIN LATERAL (
+     SELECT coalesce(was.key, becomes.key) COLLATE "C", was.value, becomes.value
+       FROM jsonb_each(before.properties) was FULL JOIN jsonb_each(after.properties) becomes ON becomes.key = was.key
+      WHERE becomes.value IS DISTINCT FROM was.value
+   ) differing
 $$;
 
 -- An activity as JSON text. What was not given is left out; a null inside the metadata is data and stays.

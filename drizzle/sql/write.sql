@@ -16,7 +16,7 @@
 -- others. All have the same instant, but for an entity whose last instant lies ahead of the clock, which has stepped back since:
 -- it takes none of the others along.
 --
--- One blind statement instead (bump the tick, cap the range, open the range) fails with 23P01 when two writers meet, because the
+-- One blind statement instead (bump the tick, cap the range, open the range) fails with 23505 when two writers meet, because the
 -- waiter's snapshot cannot see the range the winner opened, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
 --

@@ -297,5 +297,5 @@ const changesSince = (
          WHERE t.entity_id = e.id AND t.at <= ${changedAfter}::timestamptz AND t.recorded_at <= ${recordedAsOf}::timestamptz
          ORDER BY t.at DESC LIMIT 1
       ) before ON true
-     CROSS JOIN LATERAL clocktick.changes_between(e.id, before.tick, e.past_tick) change
+     CROSS JOIN LATERAL clocktick.changes_between(e.id, e.tick, e.properties, e.since, before.tick, e.past_tick) change
      WHERE ${fields} IS NULL OR ${fields} ? change.property)`;

@@ -113,7 +113,7 @@ const rangesOf = (sql: Sql, property: string): Fragment => sql`
    WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock)
   UNION ALL
   (SELECT h.value, h.effective FROM clocktick.closed_ranges(e.id, ${property}, 1, ${LAST_TICK}) h
-    ORDER BY h.property, h.entity_id, lower(h.vclock))`;
+    ORDER BY lower(h.vclock))`;
 
 /** How many of the instants lie before one; all, where there is none. */
 const instantsBefore = (sql: Sql, at: Fragment): Fragment => sql`

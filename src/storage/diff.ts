@@ -10,8 +10,7 @@ export type DiffEnd = { tick: number; at: string; deleted: boolean };
 type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRow[] };
 
 /**
- * What differs between the states of an entity as of two points (`to` null: now), in one statement: the ranges that contain
- * the one tick against those that contain the other. A value that was changed and changed back is no difference.
+ * What differs between the states of an entity as of two points (`to` null: now), in one statement. A value that was changed and changed back is no difference.
  * @returns undefined: no such entity
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
@@ -24,11 +23,11 @@ export async function readDiff(storage: Storage, id: string, from: Point, to: Po
           ON ${sql(`${end}_tick`)}.entity_id = ${id}::uuid AND ${sql(`${end}_tick`)}.tick = ends.${sql(end)}`;
     const rows = await sql<DiffLine[]>`
       WITH ends AS MATERIALIZED (
-        SELECT ${tickAt(sql, id, from)} AS "from", ${to ? tickAt(sql, id, to) : sql`e.tick`} AS "to"
+        SELECT e.*, ${tickAt(sql, id, from)} AS "from", ${to ? tickAt(sql, id, to) : sql`e.tick`} AS "to"
           FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), change AS MATERIALIZED (
         SELECT c.property, c.was AS "from", c.becomes AS "to"
-          FROM ends CROSS JOIN LATERAL clocktick.changes_between(${id}::uuid, ends."from", ends."to") c
+          FROM ends CROSS JOIN LATERAL clocktick.changes_between(ends.id, ends.tick, ends.properties, ends.since, ends."from", ends."to") c
       )
       SELECT from_tick.tick AS "fromTick", from_tick.at AS "fromAt",
              from_tick.op = 'deleted' AS "fromDeleted",

@@ -1,4 +1,5 @@
 import { INDEXED, type Predicate } from '../temporal/filter.js';
+import { LAST_TICK } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { instants, type Pin, stateAsOf } from './pins.js';
 
@@ -61,9 +62,10 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
      CROSS JOIN LATERAL clocktick.holders(kind.type, c.property, k.value_key, k.value, k.item_key, NULL, ${at}) f
      WHERE CASE WHEN k.item_key IS NULL THEN ${isRecorded(sql`f.since`)}
                 ELSE EXISTS (
-                  SELECT FROM clocktick.property_range h CROSS JOIN LATERAL clocktick.passing(h.value, c.operator, c.operand) p
-                   WHERE h.entity_id = f.entity_id AND h.property = c.property AND h.vclock && f.held
-                     AND lower(h.effective) <= ${at} AND ${isRecorded(sql`lower(h.vclock)`)}) END
+                  SELECT FROM (SELECT coalesce(upper(f.held) - 1, ${LAST_TICK}::int4) AS last) item
+                   CROSS JOIN LATERAL clocktick.ranges_in(f.entity_id, c.property, f.since, item.last) h
+                   CROSS JOIN LATERAL clocktick.passing(h.value, c.operator, c.operand) p
+                   WHERE lower(h.effective) <= ${at} AND ${isRecorded(sql`lower(h.vclock)`)}) END
      GROUP BY f.entity_id HAVING count(DISTINCT c.n) = (SELECT count(*) FROM had)
   ), found AS MATERIALIZED (
     SELECT c.n, f.entity_id

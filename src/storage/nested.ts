@@ -79,7 +79,7 @@ export async function readNested(
              UNION ALL
              (SELECT lower(h.vclock), CASE WHEN upper(h.vclock) <= ${tick} THEN upper(h.vclock) END, h.effective, h.value
                 FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, named.last) h
-               ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT named.most)
+               ORDER BY lower(h.vclock) DESC LIMIT named.most)
              ORDER BY "from" DESC LIMIT named.most
            ), clock AS MATERIALIZED (
              SELECT t.tick, t.activity_id FROM clocktick.tick t
@@ -151,34 +151,15 @@ const givenNames = (sql: Sql, of: readonly string[]): Fragment => sql`
       )`;
 
 /**
- * The names of all properties that the entity had had by then, as jsonb orders them. Those it had are the names of its state;
- * the others have closed ranges, of which no index gives the names in order. So between each two names that are known any
- * other is asked for, and again on both sides of what is found: the GiST passes by all pages that hold only the two (`<>`). So
- * the work grows with the names, not with the depth.
+ * The names of all properties that the entity had had by then, as jsonb orders them: those that it had, and those of closed
+ * ranges that began by then.
  */
 const allNames = (sql: Sql, id: string): Fragment => sql`
-      gap (after, before, is_found) AS (
-        SELECT lag(edge.name, 1, '') OVER (ORDER BY edge.name), edge.name, false
-          FROM state
-         CROSS JOIN LATERAL (
-           SELECT jsonb_object_keys(state.properties) COLLATE "C" UNION ALL SELECT repeat(chr(1114111), 257)
-         ) edge (name)
-         WHERE NOT state.deleted
-        UNION ALL
-        SELECT side.after, side.before, side.is_found
-          FROM gap
-         CROSS JOIN LATERAL (
-           SELECT h.property FROM clocktick.property_history h
-            WHERE h.entity_id = ${id}::uuid AND NOT upper_inf(h.vclock)
-              AND h.property > gap.after AND h.property < gap.before AND h.property <> gap.after AND h.property <> gap.before
-              AND h.vclock && int4range(1, (SELECT state.tick FROM state), '[]')
-            LIMIT 1
-         ) found
-         CROSS JOIN LATERAL (
-           VALUES (gap.after, found.property, false), (found.property, gap.before, true)
-         ) side (after, before, is_found)
-      ), removed AS MATERIALIZED (
-        SELECT gap.after AS name FROM gap WHERE gap.is_found LIMIT ${MOST_REMOVED + 1}
+      removed AS MATERIALIZED (
+        SELECT closed.name
+          FROM state CROSS JOIN LATERAL clocktick.closed_names(${id}::uuid) closed
+         WHERE NOT state.deleted AND closed.first <= state.tick AND NOT state.properties ? closed.name
+         LIMIT ${MOST_REMOVED + 1}
       ), names AS MATERIALIZED (
         SELECT held.name, (row_number() OVER (ORDER BY octet_length(held.name), held.name))::int4 AS n
           FROM (SELECT jsonb_object_keys(state.properties) COLLATE "C" AS name FROM state WHERE NOT state.deleted

@@ -36,7 +36,7 @@ export const tickFrom = (sql: Sql, id: string, point: Point): Fragment =>
  * [from, to), in ticks or instants.
  *
  * Ranges of one property never overlap, so those that overlap a window are the one that contains its start and those
- * that start inside it: one look-up by GiST, then the btree in order, whatever the depth. The two kinds of ranges are
+ * that start inside it: one look-up, then the index in order, whatever the depth. The two kinds of ranges are
  * read apart, because the planner does not carry an order through the view and would read them all to sort them. Who made
  * them is fetched for the whole page at once: from PostgreSQL 17 on, neighbours in one leaf of the clock's primary key
  * instead of a descent for each.
@@ -58,10 +58,6 @@ export async function readRanges(
           ? sql`AND lower(h.vclock) < ${page.after}::int4`
           : sql`AND lower(h.vclock) > ${page.after}::int4`;
     const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
-    const first = start
-      ? sql`coalesce((SELECT lower(h.vclock) FROM clocktick.property_history h
-                     WHERE ${range} AND NOT upper_inf(h.vclock) AND h.vclock @> ${start}), ${start})`
-      : sql`1`;
     const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
     // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
     const { from, to } = window;
@@ -69,14 +65,15 @@ export async function readRanges(
       from && to && 'instant' in from && 'instant' in to
         ? sql`${from.instant}::timestamptz >= ${to.instant}::timestamptz`
         : start && to
-          ? sql`${start} >= ${end}`
+          ? sql`pinned.start >= ${end}`
           : sql`false`;
     const rows = await sql<(Bound & ((RangeRow & { held: null }) | { value: null; held: boolean }))[]>`
       WITH bound AS MATERIALIZED (
-        SELECT until, ${first} AS first,
+        SELECT until, coalesce(lower(around.vclock), pinned.start) AS first,
                CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1) END AS last
-          FROM (SELECT least(${page.until}::int4, e.tick) AS until
-                  FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
+          FROM (SELECT least(${page.until}::int4, e.tick) AS until, ${start ?? sql`1`} AS start
+                  FROM clocktick.entity e WHERE e.id = ${id}::uuid OFFSET 0) pinned
+          LEFT JOIN LATERAL clocktick.closed_range_at(${id}::uuid, ${property}::text, pinned.start) around ON true
       ), page AS MATERIALIZED (
         (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
            FROM clocktick.property_history h
@@ -137,13 +134,12 @@ export async function readRangeAsOf(storage: Storage, id: string, property: stri
   const { reading, stableInstant } = storage[engine];
   if ('instant' in point) await stableInstant.waitFor(point.instant);
   return reading(async (sql) => {
-    const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
     const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), held AS MATERIALIZED (
         SELECT lower(h.vclock) AS "from", lower(h.effective) AS "fromAt", h.value
-          FROM clocktick.property_range h WHERE ${range} AND h.vclock @> (SELECT tick FROM past)
+          FROM past CROSS JOIN LATERAL clocktick.range_at(${id}::uuid, ${property}::text, past.tick) h
       )
       SELECT past.tick AS until, past.latest, held.value::text, held."from", held."fromAt", NULL AS "to", NULL AS "toAt",
              (SELECT clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) FROM clocktick.activity a

@@ -33,10 +33,10 @@ export async function readTicks(storage: Storage, question: TickLookup, page: Hi
     const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
     const rows = await sql<(Bound & { absent: string | null } & (TickLine | { tick: null }))[]>`
       WITH bound AS MATERIALIZED (
-        SELECT until,
+        SELECT until, now_tick,
                ${after && page.order === 'asc' ? sql`greatest(${start}, ${after} + 1)` : start} AS first,
                ${after && page.order === 'desc' ? sql`least(${end}, ${after} - 1)` : end} AS last
-          FROM (SELECT least(${page.until}::int4, e.tick) AS until
+          FROM (SELECT least(${page.until}::int4, e.tick) AS until, e.tick AS now_tick
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
       ), ${properties ? touching(sql, id, properties, page) : allTicks(sql, id, page)}, who AS MATERIALIZED (
         SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
@@ -82,8 +82,8 @@ const clockRow = (sql: Sql): Fragment => sql`t.tick, t.at, t.recorded_at, t.op, 
 const directionOf = (sql: Sql, { order }: HistoryPage): Fragment => (order === 'desc' ? sql`DESC` : sql`ASC`);
 
 /**
- * A page of all ticks, one more than it may show. The ranges around it are found by GiST: those that change inside it, and
- * the one that spans it for every other property.
+ * A page of all ticks, one more than it may show, and the ranges around it: those that change inside it, and the one that spans
+ * it for every other property.
  */
 const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
       page AS MATERIALIZED (
@@ -94,9 +94,16 @@ const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
          ORDER BY t.tick ${directionOf(sql, page)} LIMIT ${page.limit + 1}
       ), nearby AS MATERIALIZED (
         SELECT h.property, h.vclock, h.value
-          FROM clocktick.property_range h
-         WHERE h.entity_id = ${id}::uuid
-           AND h.vclock && (SELECT int4range(min(page.tick) - 1, max(page.tick), '[]') FROM page HAVING count(*) > 0)
+          FROM (SELECT min(page.tick) AS first, max(page.tick) AS last FROM page) shown
+         CROSS JOIN bound
+         CROSS JOIN LATERAL (
+           SELECT c.property, c.vclock, c.value
+             FROM clocktick.closed_ranges_of(${id}::uuid, bound.now_tick, shown.first - 1, shown.last) c
+           UNION ALL
+           SELECT o.property, o.vclock, o.value
+             FROM clocktick.property_history o
+            WHERE o.entity_id = ${id}::uuid AND upper_inf(o.vclock) AND lower(o.vclock) <= shown.last
+         ) h
       )`;
 
 /**
@@ -113,11 +120,10 @@ const touching = (sql: Sql, id: string, properties: readonly string[], page: His
           FROM bound CROSS JOIN named
          CROSS JOIN LATERAL (
            (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, bound.first - 1) h
-             ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT 1)
+             ORDER BY lower(h.vclock) DESC LIMIT 1)
            UNION ALL
            (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, bound.first, bound.last) h
-             ORDER BY h.property ${directionOf(sql, page)}, h.entity_id ${directionOf(sql, page)}, lower(h.vclock) ${directionOf(sql, page)}
-             LIMIT ${page.limit + 2})
+             ORDER BY lower(h.vclock) ${directionOf(sql, page)} LIMIT ${page.limit + 2})
            UNION ALL
            (SELECT h.vclock, h.value FROM clocktick.open_range(${id}::uuid, named.name, bound.last) h)
          ) near

@@ -41,9 +41,7 @@ export async function readTypeRanges(
     const first =
       from === null
         ? sql`1`
-        : sql`coalesce((SELECT CASE WHEN upper(c.vclock) > start.tick THEN lower(c.vclock) END
-                          FROM (SELECT h.vclock FROM clocktick.closed_ranges(e.id, ${property}, 1, start.tick) h
-                                 ORDER BY h.property DESC, h.entity_id DESC, lower(h.vclock) DESC LIMIT 1) c), start.tick)`;
+        : sql`coalesce((SELECT lower(h.vclock) FROM clocktick.closed_range_at(e.id, ${property}, start.tick) h), start.tick)`;
     const beyond =
       after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
     const end =
@@ -67,7 +65,7 @@ export async function readTypeRanges(
            CROSS JOIN LATERAL (
              (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
                 FROM clocktick.closed_ranges(e.id, ${property}, asked.first, asked.last) h
-               ORDER BY h.property, h.entity_id, lower(h.vclock) LIMIT ${limit + 2})
+               ORDER BY lower(h.vclock) LIMIT ${limit + 2})
              UNION ALL
              (SELECT lower(h.vclock), NULL, h.effective, h.value
                 FROM clocktick.open_range(e.id, ${property}, asked.last) h)) r

@@ -34,7 +34,7 @@ const ROWS = triggers(
 );
 const ITEMS = trigger('property_history', 'range_opens_items', 'range_caps_items');
 const VALUE = 'clocktick.value_key(type, property, value)';
-const OVERLAP = 'ALTER TABLE clocktick.property_history';
+const RANGES = 'ALTER TABLE clocktick.property_history';
 const EXCLUDE = 'EXCLUDE USING gist (entity_id WITH =, property WITH =, vclock WITH &&)';
 
 const VARIANTS: [name: string, change: { off: string; on: string }][] = [
@@ -77,18 +77,15 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
   ],
   ['without items of arrays and objects', ITEMS],
   [
-    'without property_history_no_overlap',
+    'with an exclusion constraint over the closed ranges',
     {
-      off: `${OVERLAP} DROP CONSTRAINT property_history_no_overlap`,
-      on: `${OVERLAP} ADD CONSTRAINT property_history_no_overlap ${EXCLUDE} WHERE (NOT upper_inf(vclock))`,
+      off: `${RANGES} ADD CONSTRAINT no_overlap ${EXCLUDE} WHERE (NOT upper_inf(vclock))`,
+      on: `${RANGES} DROP CONSTRAINT no_overlap`,
     },
   ],
   [
-    'one constraint over all ranges instead',
-    {
-      off: `${OVERLAP} DROP CONSTRAINT property_history_no_overlap; ${OVERLAP} ADD CONSTRAINT whole ${EXCLUDE}`,
-      on: `${OVERLAP} DROP CONSTRAINT whole; ${OVERLAP} ADD CONSTRAINT property_history_no_overlap ${EXCLUDE} WHERE (NOT upper_inf(vclock))`,
-    },
+    'with one over all ranges',
+    { off: `${RANGES} ADD CONSTRAINT no_overlap ${EXCLUDE}`, on: `${RANGES} DROP CONSTRAINT no_overlap` },
   ],
 ];
 

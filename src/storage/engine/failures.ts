@@ -140,8 +140,8 @@ export function writeFailure(error: unknown): unknown {
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
   }
-  // The exclusion constraint or a guard. The core makes no such change, so somebody has changed what is stored by hand.
-  if (code === '23P01' || code === '23001') {
+  // A guard. The core makes no such change, so somebody has changed what is stored by hand.
+  if (code === '23001') {
     return new Refusal('history_conflict', 'The write contradicts the recorded history and was refused.', {
       cause: error,
     });
