@@ -235,6 +235,16 @@ CREATE OR REPLACE FUNCTION clocktick.entity_text(
          || '", "properties": ' || properties || more || '}'
 $$;
 
+-- A range of a property as JSON text, to the byte what src/http/answers/entity-text.ts writes. `value` and `activity` are JSON text.
+CREATE OR REPLACE FUNCTION clocktick.range_text(
+  value text, from_tick integer, to_tick integer, from_at timestamptz, to_at timestamptz, activity text
+) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT '{"value": ' || value || ', "vclock": {"from": ' || from_tick::text || ', "to": ' || coalesce(to_tick::text, 'null')
+         || '}, "effective": {"from": "' || clocktick.instant_text(from_at)
+         || '", "to": ' || coalesce('"' || clocktick.instant_text(to_at) || '"', 'null')
+         || '}, "activity": ' || coalesce(activity, 'null') || '}'
+$$;
+
 -- Types ------------------------------------------------------------------------------------------------------------------
 
 -- The types that entities have, one after the other by the index of collections: a null row comes last.

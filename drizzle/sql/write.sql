@@ -16,6 +16,9 @@
 -- others. All have the same instant, but for an entity whose last instant lies ahead of the clock, which has stepped back since:
 -- it takes none of the others along.
 --
+-- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
+-- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
+--
 -- One blind statement instead (bump the tick, cap the range, open the range) fails with 23505 when two writers meet, because the
 -- waiter's snapshot cannot see the range the winner opened, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
@@ -23,7 +26,9 @@
 -- Every table is reached by index, whatever the statistics say: a plan cached while the tables were small would scan them on
 -- every call (creates fell to a fifth), so three settings leave the planner no such choice. The fourth keeps it from planning anew
 -- on every call, because it takes one change for cheaper than the many it guesses for a list: a patch took half as long again.
-CREATE OR REPLACE FUNCTION clocktick.write_changes(changes jsonb, patient boolean) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION clocktick.write_changes(
+  changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL
+) RETURNS TABLE (
   id uuid, outcome text, type text, key text, tick integer, deleted boolean,
   created_at timestamptz, updated_at timestamptz, properties jsonb
 )
@@ -67,6 +72,11 @@ BEGIN
       RAISE EXCEPTION USING ERRCODE = 'CT001', MESSAGE = 'the clock has stepped back behind what was promised',
         DETAIL = extract(epoch FROM greatest(promised, transaction_timestamp()) - clock);
     END IF;
+    IF not_before > clock + interval '1 second' THEN
+      RAISE EXCEPTION USING ERRCODE = 'CT002', MESSAGE = 'the clock is more than a second behind what the stamps must come after',
+        DETAIL = extract(epoch FROM not_before - clock);
+    END IF;
+    clock := greatest(clock, not_before + interval '1 microsecond');
 
     RETURN QUERY
     WITH change AS MATERIALIZED (

@@ -1,6 +1,6 @@
 import type { Point } from '../temporal/point.js';
 import type { Fragment, Sql } from './engine/pools.js';
-import { ANSWER_BYTES, type RangeRow } from './rows.js';
+import { ANSWER_BYTES } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 export type Order = 'asc' | 'desc';
@@ -11,9 +11,12 @@ export type Order = 'asc' | 'desc';
  */
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
 
-/** A page, or what there is instead of one; `until` is the newest tick that the page may know of. */
+/**
+ * A page, its ranges as JSON texts with commas between, or what there is instead of one; `until` is the newest tick that the page may
+ * know of, and `last` where its last range began.
+ */
 type Ranges =
-  | { found: 'page'; until: number; more: boolean; ranges: RangeRow[] }
+  | { found: 'page'; until: number; more: boolean; items: string; last: number | null }
   | { found: 'no entity' | 'no tick' | 'no property' };
 
 /** What every row of a page says of the whole. */
@@ -67,7 +70,7 @@ export async function readRanges(
         : start && to
           ? sql`pinned.start >= ${end}`
           : sql`false`;
-    const rows = await sql<(Bound & ((RangeRow & { held: null }) | { value: null; held: boolean }))[]>`
+    const [row] = await sql<(Bound & { items: string | null; last: number | null; held: boolean })[]>`
       WITH bound AS MATERIALIZED (
         SELECT until, coalesce(lower(around.vclock), pinned.start) AS first,
                CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1) END AS last
@@ -107,21 +110,20 @@ export async function readRanges(
             LEFT JOIN who ON who.id = opening.activity_id
         ) weighed WHERE n = 1 OR weight <= ${ANSWER_BYTES}
       )
-      SELECT bound.until, (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) AS more,
-             shown.value, shown."from", lower(shown.effective) AS "fromAt",
-             CASE WHEN shown."to" <= bound.until THEN shown."to" END AS "to",
-             CASE WHEN shown."to" <= bound.until THEN upper(shown.effective) END AS "toAt",
-             shown.activity,
-             CASE WHEN shown."from" IS NULL
-                  THEN (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, bound.until) w) END AS held
+      SELECT bound.until, (SELECT count(*) FROM page) > whole.count AS more, whole.items, whole.last,
+             CASE WHEN whole.count > 0 THEN true
+                  ELSE (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, bound.until) w) END AS held
         FROM bound
-        LEFT JOIN shown ON true
-       ORDER BY shown."from" ${direction}`;
-    const [top] = rows;
-    if (!top) return { found: 'no entity' };
-    if (top.held === false) return { found: 'no property' };
-    const ranges = rows.flatMap((row) => (row.value === null ? [] : [row]));
-    return { found: 'page', until: top.until, more: top.more, ranges };
+       CROSS JOIN LATERAL (
+         SELECT count(*) AS count, (array_agg(shown."from" ORDER BY shown.n DESC))[1] AS last,
+                string_agg(clocktick.range_text(
+                  shown.value, shown."from", CASE WHEN shown."to" <= bound.until THEN shown."to" END,
+                  lower(shown.effective), CASE WHEN shown."to" <= bound.until THEN upper(shown.effective) END, shown.activity
+                ), ', ' ORDER BY shown.n) AS items
+           FROM shown) whole`;
+    if (!row) return { found: 'no entity' };
+    const { until, more, last, held } = row;
+    return held ? { found: 'page', until, more, items: row.items ?? '', last } : { found: 'no property' };
   });
 }
 
@@ -134,23 +136,25 @@ export async function readRangeAsOf(storage: Storage, id: string, property: stri
   const { reading, stableInstant } = storage[engine];
   if ('instant' in point) await stableInstant.waitFor(point.instant);
   return reading(async (sql) => {
-    const [row] = await sql<(RangeRow & { until: number | null; latest: number; held: boolean })[]>`
+    const [row] = await sql<{ until: number | null; latest: number; items: string | null; held: boolean }[]>`
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), held AS MATERIALIZED (
         SELECT lower(h.vclock) AS "from", lower(h.effective) AS "fromAt", h.value
           FROM past CROSS JOIN LATERAL clocktick.range_at(${id}::uuid, ${property}::text, past.tick) h
       )
-      SELECT past.tick AS until, past.latest, held.value::text, held."from", held."fromAt", NULL AS "to", NULL AS "toAt",
-             (SELECT clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) FROM clocktick.activity a
-               WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
-                              WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity,
+      SELECT past.tick AS until, past.latest, clocktick.range_text(held.value::text, held."from", NULL, held."fromAt", NULL, who.activity) AS items,
              held."from" IS NOT NULL
                OR (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, past.tick) w) AS held
-        FROM past LEFT JOIN held ON true`;
+        FROM past
+        LEFT JOIN held ON true
+       CROSS JOIN LATERAL (
+          SELECT (SELECT clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) FROM clocktick.activity a
+                   WHERE a.id = (SELECT t.activity_id FROM clocktick.tick t
+                                  WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity OFFSET 0) who`;
     if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };
     if (!row.held) return { found: 'no property' };
-    return { found: 'page', until: row.until, more: false, ranges: row.value === null ? [] : [row] };
+    return { found: 'page', until: row.until, more: false, items: row.items ?? '', last: null };
   });
 }

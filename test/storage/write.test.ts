@@ -53,6 +53,30 @@ t.test('the write path', async (t) => {
     );
   });
 
+  await t.test(
+    'stamps come after the instant that is given, unless the clock is more than a second late',
+    async (t) => {
+      const id = newId();
+      const after = (expected: number, seconds: number) => sql<{ step: string; isByClock: boolean }[]>`
+      SELECT (w.updated_at - given.at)::text AS step, w.updated_at BETWEEN now() AND clock_timestamp() AS "isByClock"
+        FROM (SELECT clock_timestamp() + make_interval(secs => ${seconds}) AS at OFFSET 0) given
+       CROSS JOIN LATERAL clocktick.write_changes(jsonb_build_array(jsonb_build_object(
+         'id', ${id}::text, 'expected', ${expected}::int, 'op', CASE ${expected}::int WHEN 0 THEN 'created' ELSE 'updated' END,
+         'type', 'thing', 'set', jsonb_build_object('n', ${expected}::int))), true, given.at) w`;
+      t.match(await after(0, -3), [{ isByClock: true }], 'an instant that has passed changes nothing');
+      t.match(await after(1, 0.9), [{ step: '00:00:00.000001', isByClock: false }]);
+      await after(2, -3);
+      await t.rejects(after(3, 3_600), { code: 'CT002', detail: /^3[56]\d\d\.\d+$/ });
+      const ticks = await sql`
+      SELECT t.tick, t.at > lag(t.at, 1, '-infinity') OVER (ORDER BY t.tick) AS "isLater" FROM clocktick.tick t WHERE t.entity_id = ${id}`;
+      t.same(
+        ticks,
+        [1, 2, 3].map((tick) => ({ tick, isLater: true })),
+        'each after the one before; what was refused left nothing behind',
+      );
+    },
+  );
+
   await t.test('equality of the core is equality of jsonb', async (t) => {
     const twins = fc
       .jsonValue()

@@ -26,8 +26,11 @@ export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): s
   return `${openText(row)}, ${members.join(', ')}}`;
 }
 
-/** A range of a property as JSON text. It is written out member by member for the same reason as an entity. */
-export const rangeText = (row: RangeRow): string => `{${rangeMembersText(row)}}`;
+/**
+ * A range of a property as JSON text. It is written out member by member for the same reason as an entity, and a history has the same
+ * text from PostgreSQL (`range_text`).
+ */
+const rangeText = (row: RangeRow): string => `{${rangeMembersText(row)}}`;
 
 /** The members of a range, without the braces, so that others can stand before them. */
 export const rangeMembersText = ({ value, from, to, fromAt, toAt, activity }: RangeRow): string =>

@@ -5,7 +5,7 @@ import { readTicks, type TickRow } from '../../storage/ticks.js';
 import { type Address, parseAddress } from '../../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { changesText, rangeText } from '../answers/entity-text.js';
+import { changesText } from '../answers/entity-text.js';
 import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { cacheControlHeader, linkHeader } from '../contract/headers.js';
@@ -137,12 +137,12 @@ export function historyRoutes(app: App, storage: Storage): void {
         ? await readRangeAsOf(storage, address.id, property, asOf)
         : await readRanges(storage, address.id, property, window, page);
       if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
-      const after = history.more ? history.ranges.at(-1)?.from : undefined;
-      const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
+      const { items, last } = history;
+      const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
       return sendJson(
         reply.header('cache-control', REVALIDATE),
         objectText([
-          ['items', arrayText(history.ranges.map(rangeText))],
+          ['items', `[${items}]`],
           ['next', linkNext(request, reply, cursor)],
         ]),
       );
