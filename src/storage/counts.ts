@@ -85,7 +85,8 @@ export async function countValues(
                   FROM (SELECT before, until, value, count(*) AS entities FROM spanned WHERE before < until GROUP BY before, until, value) s
                 UNION ALL
                 SELECT instant.n, held.value, 1
-                  FROM looked JOIN clocktick.entity e ON e.id = looked.entity_id CROSS JOIN instant
+                  FROM looked CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = looked.entity_id LIMIT 1) e
+                 CROSS JOIN instant
                  CROSS JOIN LATERAL clocktick.state_as_of(e.id, e.tick, e.updated_at, e.deleted, e.recorded_at,
                                                           instant.seen, ${recorded}) past
                  CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, ${property}, past.tick) held

@@ -77,7 +77,8 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
          LIMIT ${SORTED + 1}) f
     UNION ALL
     SELECT c.n, e.id
-      FROM late JOIN clocktick.entity e ON e.id = late.entity_id CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
+      FROM late CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = late.entity_id LIMIT 1) e
+     CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
      CROSS JOIN wanted c CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, c.property, past.tick) v
      WHERE EXISTS (SELECT FROM clocktick.passing(v.value, c.operator, c.operand))
         -- Those that an index would have found because they have too many items, too.
