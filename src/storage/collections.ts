@@ -52,9 +52,8 @@ export async function readPage(
   part: PageOf,
   signal?: AbortSignal,
 ): Promise<Page> {
-  const isPlain = passesAll(collection) && !part.withChanges;
   return (
-    (isPlain && (await readLightPage(storage, collection, pin, part, signal))) ||
+    (!part.withChanges && (await readLightPage(storage, collection, pin, part, signal))) ||
     readInPieces(storage, collection, pin, part, signal)
   );
 }
@@ -75,9 +74,13 @@ const pageIn = (row: PageRow | undefined): Page => ({
   next: row?.asOf && row.nextType !== null ? { type: row.nextType, key: row.nextKey, id: row.nextId } : null,
 });
 
+/** Only what has to look for its entities can take too long. */
+const runOf = (storage: Storage, collection: Collection) =>
+  passesAll(collection) ? storage[engine].paging : storage[engine].searching;
+
 /**
- * A page of everything in a collection: in one go, because nearly always its entities are small. Undefined where one has more
- * than its share of LIGHT_BYTES, or of ANSWER_BYTES.
+ * A page of states in one go, because nearly always entities are small. Undefined where one has more than its share of
+ * LIGHT_BYTES, or of ANSWER_BYTES.
  */
 async function readLightPage(
   storage: Storage,
@@ -86,13 +89,13 @@ async function readLightPage(
   { after, limit, fields }: PageOf,
   signal?: AbortSignal,
 ): Promise<Page | undefined> {
-  const [row] = await storage[engine].paging((sql) => {
+  const [row] = await runOf(storage, collection)((sql) => {
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     // Rows come out of `page` in its order, and nothing here puts them in another one.
     return sql<(PageRow & { isLight: boolean })[]>`
       WITH ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
-      ), page AS MATERIALIZED (${first.entities}
+      ), ${first.parts} page AS MATERIALIZED (${first.entities}
       )
       SELECT newest."asOf", newest."recordedAsOf", shown.items, shown.count::int4, shown.count = shown.light AS "isLight",
              next.type AS "nextType", next.place AS "nextKey", next.id AS "nextId"
@@ -129,8 +132,7 @@ async function readInPieces(
   { after, limit, fields, withChanges }: PageOf,
   signal?: AbortSignal,
 ): Promise<Page> {
-  const run = passesAll(collection) ? storage[engine].paging : storage[engine].searching;
-  const [row] = await run((sql) => {
+  const [row] = await runOf(storage, collection)((sql) => {
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
     return sql<PageRow[]>`
