@@ -7,31 +7,68 @@
 
 -- Properties -------------------------------------------------------------------------------------------------------------
 
--- The closed ranges of a property that begin in [first, last]. The query orders by lower(vclock), as the index has them.
+-- The closed ranges of a property that begin in [first, last]. The query orders by vclock, as the index has them; what it does not ask
+-- for is not read. A long value is fetched by itself: asked for beside the short one, it would keep the index from answering alone.
 CREATE OR REPLACE FUNCTION clocktick.closed_ranges(entity_id uuid, property text, first integer, last integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT h.*
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.entity_id, h.type, h.property, h.vclock,
+         coalesce(h.short_value, (SELECT l.long_value FROM clocktick.property_history l
+                             WHERE l.entity_id = h.entity_id AND l.property = h.property AND l.vclock = h.vclock)), h.effective
     FROM clocktick.property_history h
-   WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_ranges.entity_id AND h.property = closed_ranges.property
-     AND lower(h.vclock) >= closed_ranges.first AND lower(h.vclock) <= closed_ranges.last
+   WHERE h.entity_id = closed_ranges.entity_id AND h.property = closed_ranges.property
+     AND h.vclock > int4range(closed_ranges.first - 1, NULL) AND h.vclock <= int4range(closed_ranges.last, NULL)
 $$;
 
 -- The closed range of a property that contains a tick: the last one that began by then, unless it has ended.
 CREATE OR REPLACE FUNCTION clocktick.closed_range_at(entity_id uuid, property text, at_tick integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.*
     FROM (SELECT c.* FROM clocktick.closed_ranges(closed_range_at.entity_id, closed_range_at.property, 1, at_tick) c
-           ORDER BY lower(c.vclock) DESC LIMIT 1) h
+           ORDER BY c.vclock DESC LIMIT 1) h
    WHERE h.vclock @> at_tick
 $$;
 
--- The open range of a property, if it began at or before a tick.
+-- The instant of a tick of an entity, which is now at `now_tick` since `now_since`: one row. The clock is read only between the first
+-- tick and the last.
+CREATE OR REPLACE FUNCTION clocktick.at_of(
+  id uuid, now_tick integer, created_at timestamptz, now_since timestamptz, tick integer
+) RETURNS TABLE (at timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT CASE tick WHEN now_tick THEN now_since WHEN 1 THEN created_at
+              ELSE (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = at_of.id AND t.tick = at_of.tick) END
+$$;
+
+-- The open range of a property of an entity, whose row the query has, if it began at or before a tick: what it has now.
+CREATE OR REPLACE FUNCTION clocktick.open_range_of(
+  id uuid, type text, now_tick integer, created_at timestamptz, now_since timestamptz, properties jsonb, since jsonb, property text, last integer
+) RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT open_range_of.id, open_range_of.type COLLATE "C", open_range_of.property COLLATE "C", int4range(held.since, NULL), held.value, tstzrange(began.at, NULL)
+    FROM (SELECT began.since, open_range_of.properties -> open_range_of.property AS value
+            FROM (SELECT coalesce((open_range_of.since ->> open_range_of.property)::int4, 1) AS since OFFSET 0) began
+           WHERE began.since <= open_range_of.last OFFSET 0) held
+   CROSS JOIN LATERAL clocktick.at_of(open_range_of.id, now_tick, open_range_of.created_at, open_range_of.now_since, held.since) began
+   WHERE held.value IS NOT NULL
+$$;
+
+-- The same of an entity by its id.
 CREATE OR REPLACE FUNCTION clocktick.open_range(entity_id uuid, property text, last integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.*
-    FROM clocktick.property_history h
-   WHERE upper_inf(h.vclock) AND h.entity_id = open_range.entity_id AND h.property = open_range.property
-     AND lower(h.vclock) <= open_range.last
+    FROM clocktick.entity e
+   CROSS JOIN LATERAL clocktick.open_range_of(
+     e.id, e.type, e.tick, e.created_at, e.updated_at, e.properties, e.since, open_range.property, open_range.last) h
+   WHERE e.id = open_range.entity_id
+$$;
+
+-- Those of all its properties.
+CREATE OR REPLACE FUNCTION clocktick.open_ranges_of(id uuid, last integer)
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT e.id, e.type, held.property, int4range(held.since, NULL), held.value, tstzrange(began.at, NULL)
+    FROM (SELECT e.*, e.since || '{}' AS since_when FROM clocktick.entity e WHERE e.id = open_ranges_of.id OFFSET 0) e
+   CROSS JOIN LATERAL (
+     SELECT p.key COLLATE "C" AS property, p.value, coalesce((e.since_when ->> p.key)::int4, 1) AS since
+       FROM jsonb_each(e.properties) p OFFSET 0) held
+   CROSS JOIN LATERAL clocktick.at_of(e.id, e.tick, e.created_at, e.updated_at, held.since) began
+   WHERE held.since <= open_ranges_of.last
 $$;
 
 -- Whether a property had been set by a tick: one row, true or false.
@@ -39,14 +76,14 @@ CREATE OR REPLACE FUNCTION clocktick.was_set(entity_id uuid, property text, last
 RETURNS TABLE (was_set boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT coalesce(
     (SELECT true FROM clocktick.closed_ranges(was_set.entity_id, was_set.property, 1, was_set.last) h
-      ORDER BY lower(h.vclock) LIMIT 1),
+      ORDER BY h.vclock LIMIT 1),
     (SELECT true FROM clocktick.open_range(was_set.entity_id, was_set.property, was_set.last)),
     false)
 $$;
 
 -- The range of a property that contains a tick.
 CREATE OR REPLACE FUNCTION clocktick.range_at(entity_id uuid, property text, at_tick integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.* FROM clocktick.closed_range_at(range_at.entity_id, range_at.property, at_tick) h
   UNION ALL
   SELECT h.* FROM clocktick.open_range(range_at.entity_id, range_at.property, at_tick) h
@@ -54,7 +91,7 @@ $$;
 
 -- The ranges of a property that overlap the ticks [first, last].
 CREATE OR REPLACE FUNCTION clocktick.ranges_in(entity_id uuid, property text, first integer, last integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+RETURNS SETOF clocktick.property_range LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.* FROM clocktick.closed_range_at(ranges_in.entity_id, ranges_in.property, ranges_in.first) h
   UNION ALL
   SELECT h.* FROM clocktick.closed_ranges(ranges_in.entity_id, ranges_in.property, ranges_in.first + 1, ranges_in.last) h
@@ -62,12 +99,13 @@ RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT h.* FROM clocktick.open_range(ranges_in.entity_id, ranges_in.property, ranges_in.last) h
 $$;
 
--- The value of a property at a tick of its entity, which is now at `now_tick` with `now_properties`: one row, null where it was
--- not set.
-CREATE OR REPLACE FUNCTION clocktick.value_at(id uuid, now_tick integer, now_properties jsonb, property text, at_tick integer)
+-- The value of a property at a tick of its entity, which now has `now_properties`, each since the tick that `now_since` says: one row,
+-- null where it was not set.
+CREATE OR REPLACE FUNCTION clocktick.value_at(id uuid, now_properties jsonb, now_since jsonb, property text, at_tick integer)
 RETURNS TABLE (value jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN at_tick = now_tick THEN now_properties -> value_at.property
-              ELSE (SELECT h.value FROM clocktick.range_at(value_at.id, value_at.property, at_tick) h) END
+  SELECT coalesce(
+    CASE WHEN coalesce((now_since ->> value_at.property)::int4, 1) <= at_tick THEN now_properties -> value_at.property END,
+    (SELECT h.value FROM clocktick.closed_range_at(value_at.id, value_at.property, at_tick) h))
   OFFSET 0
 $$;
 
@@ -77,39 +115,43 @@ CREATE OR REPLACE FUNCTION clocktick.closed_names(entity_id uuid)
 RETURNS TABLE (name text, first integer) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   WITH RECURSIVE closed (name, first) AS (
     (SELECT h.property, lower(h.vclock) FROM clocktick.property_history h
-      WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_names.entity_id
-      ORDER BY h.property, lower(h.vclock) LIMIT 1)
+      WHERE h.entity_id = closed_names.entity_id
+      ORDER BY h.property, h.vclock LIMIT 1)
     UNION ALL
     SELECT next.property, next.first
       FROM closed CROSS JOIN LATERAL (
         SELECT h.property, lower(h.vclock) AS first FROM clocktick.property_history h
-         WHERE NOT upper_inf(h.vclock) AND h.entity_id = closed_names.entity_id AND h.property > closed.name
-         ORDER BY h.property, lower(h.vclock) LIMIT 1) next
+         WHERE h.entity_id = closed_names.entity_id AND h.property > closed.name
+         ORDER BY h.property, h.vclock LIMIT 1) next
   )
   SELECT closed.name, closed.first FROM closed
 $$;
 
--- The closed ranges of all properties of an entity, which is now at `now_tick`, that overlap the ticks [first, last].
+-- The closed ranges of all properties of an entity, which is now at `now_tick`, that overlap the ticks [first, last]: no more of them than
+-- the index says alone.
 --
 -- An entity of few ticks has few, all in one place of the index, which says which of them are wanted. Of one with more ticks each
 -- property is asked on its own: that takes as long at any depth. Where it has had thousands of names there is nothing
 -- better than to go through all of its ranges, in the index.
 CREATE OR REPLACE FUNCTION clocktick.closed_ranges_of(id uuid, now_tick integer, first integer, last integer)
-RETURNS SETOF clocktick.property_history LANGUAGE sql STABLE PARALLEL SAFE AS $$
+RETURNS TABLE (property text, vclock int4range, value jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   WITH named AS MATERIALIZED (
     SELECT n.name FROM clocktick.closed_names(closed_ranges_of.id) n WHERE now_tick > 50 LIMIT 2001
   )
-  SELECT h.*
+  SELECT h.property, h.vclock,
+         coalesce(h.short_value, (SELECT l.long_value FROM clocktick.property_history l
+                             WHERE l.entity_id = h.entity_id AND l.property = h.property AND l.vclock = h.vclock))
     FROM clocktick.property_history h
    WHERE (now_tick <= 50 OR (SELECT count(*) FROM named) > 2000)
-     AND NOT upper_inf(h.vclock) AND h.entity_id = closed_ranges_of.id
-     AND lower(h.vclock) <= closed_ranges_of.last AND upper(h.vclock) > closed_ranges_of.first
+     AND h.entity_id = closed_ranges_of.id
+     AND h.vclock <= int4range(closed_ranges_of.last, NULL) AND upper(h.vclock) > closed_ranges_of.first
   UNION ALL
-  SELECT h.*
+  SELECT h.property, h.vclock, h.value
     FROM named CROSS JOIN LATERAL (
-      SELECT c.* FROM clocktick.closed_range_at(closed_ranges_of.id, named.name, closed_ranges_of.first) c
+      SELECT c.property, c.vclock, c.value FROM clocktick.closed_range_at(closed_ranges_of.id, named.name, closed_ranges_of.first) c
       UNION ALL
-      SELECT c.* FROM clocktick.closed_ranges(closed_ranges_of.id, named.name, closed_ranges_of.first + 1, closed_ranges_of.last) c) h
+      SELECT c.property, c.vclock, c.value
+        FROM clocktick.closed_ranges(closed_ranges_of.id, named.name, closed_ranges_of.first + 1, closed_ranges_of.last) c) h
    WHERE (SELECT count(*) FROM named) <= 2000
 $$;
 
@@ -328,23 +370,21 @@ RETURNS TABLE (value_key bigint, value jsonb, item_key bigint) LANGUAGE sql IMMU
          END) item (key)
 $$;
 
--- Which entities of a type held what a key looks for at any time of [from_at, until_at], since which tick, and while which. A
--- value is compared here; an item is only found, and the query looks at the value that holds it. (`=` of the property could go
--- by other indexes, and did while the tables were small: through all that was ever held of it.)
+-- Which entities of a type held what a key looks for at any time of [from_at, until_at], since which tick, and while which. A value
+-- that has ended is compared here. One that an entity has still is only found (both are null then), as items are, and the query looks
+-- at the entity. (`=` of the property could go by other indexes, and did while the tables were small: through all that was ever held of it.)
 CREATE OR REPLACE FUNCTION clocktick.holders(
   type text, property text, value_key bigint, value jsonb, item_key bigint, from_at timestamptz, until_at timestamptz
 ) RETURNS TABLE (entity_id uuid, since integer, held int4range) LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT h.entity_id, lower(h.vclock), h.vclock
-    FROM clocktick.property_history h
-   WHERE upper_inf(h.vclock) AND clocktick.value_key(h.type, h.property, h.value) = holders.value_key
-     AND lower(h.effective) <= holders.until_at
-     AND h.value = holders.value AND h.property IS NOT DISTINCT FROM holders.property AND h.type = holders.type
+  SELECT v.entity_id, NULL::integer, NULL::int4range
+    FROM clocktick.open_value v
+   WHERE v.value_key = holders.value_key AND v.since <= holders.until_at
   UNION ALL
   SELECT h.entity_id, lower(h.vclock), h.vclock
     FROM clocktick.property_history h
-   WHERE NOT upper_inf(h.vclock) AND clocktick.value_key(h.type, h.property, h.value) = holders.value_key
+   WHERE clocktick.value_key(h.type, h.property, coalesce(h.short_value, h.long_value)) = holders.value_key
      AND h.effective && tstzrange(holders.from_at, holders.until_at, '[]')
-     AND h.value = holders.value AND h.property IS NOT DISTINCT FROM holders.property AND h.type = holders.type
+     AND coalesce(h.short_value, h.long_value) = holders.value AND h.property IS NOT DISTINCT FROM holders.property AND h.type = holders.type
   UNION ALL
   SELECT i.entity_id, lower(i.vclock), i.vclock
     FROM clocktick.item_history i

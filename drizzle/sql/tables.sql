@@ -16,9 +16,15 @@ COMMENT ON COLUMN clocktick.tick.at IS 'When it happened.';
 COMMENT ON COLUMN clocktick.tick.recorded_at IS 'When it was recorded: later than at only in imported history.';
 COMMENT ON COLUMN clocktick.tick.activity_id IS 'Who made it and why: a row of activity, or null.';
 
-COMMENT ON TABLE clocktick.property_history IS 'The ranges: over which ticks each property of each entity held which value. What holds now is an open range.';
-COMMENT ON COLUMN clocktick.property_history.vclock IS 'The ticks over which the value held, [from, to); without an upper bound while it holds.';
+COMMENT ON TABLE clocktick.property_history IS 'The ranges that have ended: over which ticks each property of each entity held which value. What holds stands in entity (properties, since); the view property_range has both.';
+COMMENT ON COLUMN clocktick.property_history.vclock IS 'The ticks over which the value held, [from, to).';
+COMMENT ON COLUMN clocktick.property_history.short_value IS 'The value, if it is short: null, or a JSON value, which may be null.';
+COMMENT ON COLUMN clocktick.property_history.long_value IS 'The value, if it is long.';
 COMMENT ON COLUMN clocktick.property_history.effective IS 'The same range as instants.';
+
+COMMENT ON TABLE clocktick.open_value IS 'An index: which entities have a value now. Kept by triggers.';
+COMMENT ON COLUMN clocktick.open_value.value_key IS 'The value by its key, a hash of type, property and value (values.sql); what it finds is looked at again.';
+COMMENT ON COLUMN clocktick.open_value.since IS 'Since which instant.';
 
 COMMENT ON TABLE clocktick.item_history IS 'An index: over which ticks an entity had a value with an element (of an array) or a name (of an object). Kept by triggers.';
 COMMENT ON COLUMN clocktick.item_history.item IS 'The element or name by its key, a hash (values.sql); what it finds is looked at again.';

@@ -12,7 +12,7 @@
 --
 -- Indexes and items hold what these functions once said. Whoever changes a formula rebuilds them in the same migration.
 
--- A whole value: property_history_open_values, property_history_closed_values.
+-- A whole value: open_value, property_history_values.
 CREATE OR REPLACE FUNCTION clocktick.value_key(type text, property text, value jsonb) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT hashtextextended(property, hashtextextended(type, jsonb_hash_extended(value, 0)))
@@ -34,4 +34,10 @@ $$;
 CREATE OR REPLACE FUNCTION clocktick.many_key(type text, property text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT hashtextextended(property, hashtextextended(type, 3))
+$$;
+
+-- A value as property_history keeps it: a short one apart from a long one (SHORT_VALUE_BYTES of src/storage/schema.ts says how long), the other null.
+CREATE OR REPLACE FUNCTION clocktick.stored_as(whole jsonb)
+RETURNS TABLE (short_value jsonb, long_value jsonb) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN pg_column_size(whole) <= 64 THEN whole END, CASE WHEN pg_column_size(whole) > 64 THEN whole END
 $$;

@@ -19,12 +19,13 @@
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
 --
--- One blind statement instead (bump the tick, cap the range, open the range) fails with 23505 when two writers meet, because the
--- waiter's snapshot cannot see the range the winner opened, and it stamps before it holds the lock. Hence a statement that waits
+-- One blind statement instead (bump the tick, record what ended) would end what the winner has ended when two writers meet, because the
+-- waiter's snapshot cannot see the row that the winner left, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
 --
--- Every table is reached by index, whatever the statistics say: a plan cached while the tables were small would scan them on
--- every call (creates fell to a fifth), so three settings leave the planner no such choice. The fourth keeps it from planning anew
+-- Every row is reached by index, or by the place where it was locked, whatever the statistics say: a plan cached while the tables were
+-- small would go through them on every call (creates fell to a fifth), so three settings leave the planner no such choice, and no row
+-- is joined that can be asked for. The fourth keeps it from planning anew
 -- on every call, because it takes one change for cheaper than the many it guesses for a list: a patch took half as long again.
 CREATE OR REPLACE FUNCTION clocktick.write_changes(
   changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL
@@ -39,6 +40,7 @@ AS $$
 DECLARE
   due boolean[]; -- of each change whether it can be written; null: its row is locked
   lasts timestamptz[];
+  places tid[];
   clock timestamptz;
   promised timestamptz;
 BEGIN
@@ -50,16 +52,16 @@ BEGIN
   END IF;
   SELECT array_agg(CASE WHEN held.tick IS NOT NULL
                         THEN held.tick = wanted.expected AND coalesce(held.updated_at = wanted.seen, true)
-                        WHEN NOT EXISTS (SELECT FROM clocktick.entity e WHERE e.id = wanted.id) THEN wanted.expected = 0
+                        WHEN (SELECT e.id FROM clocktick.entity e WHERE e.id = wanted.id) IS NULL THEN wanted.expected = 0
                    END ORDER BY wanted.n),
-         array_agg(held.updated_at ORDER BY wanted.n)
-    INTO due, lasts
+         array_agg(held.updated_at ORDER BY wanted.n), array_agg(held.ctid ORDER BY wanted.n)
+    INTO due, lasts, places
     FROM (SELECT *
             FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, expected integer, seen timestamptz))
               WITH ORDINALITY AS c (id, expected, seen, n)
            ORDER BY c.id) wanted
     LEFT JOIN LATERAL (
-      SELECT e.tick, e.updated_at FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
+      SELECT e.tick, e.updated_at, e.ctid FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
     ) held ON true;
 
   IF true = ANY (due) THEN
@@ -87,8 +89,8 @@ BEGIN
         FROM ROWS FROM (
                jsonb_to_recordset(changes) AS (id uuid, expected integer, op text, type text, key text,
                                                set jsonb, clear jsonb, activity_id uuid, activity jsonb),
-               unnest(due), unnest(lasts)
-             ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, due, last)
+               unnest(due), unnest(lasts), unnest(places)
+             ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, due, last, place)
        WHERE c.due
     ), created AS (
       INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at)
@@ -100,7 +102,7 @@ BEGIN
              properties = CASE WHEN c.cleared IS NULL THEN e.properties || c.set ELSE (e.properties || c.set) - c.cleared END,
              since = CASE WHEN c.cleared IS NULL THEN e.since || c.since ELSE (e.since || c.since) - c.cleared END
         FROM change c
-       WHERE e.id = c.id AND c.expected > 0
+       WHERE e.ctid = c.place AND c.expected > 0
       RETURNING e.*
     ), recorded AS (
       INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
@@ -111,27 +113,19 @@ BEGIN
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op, activity_id)
       SELECT c.id, c.expected + 1, c.type, c.stamp, c.stamp, c.op, c.activity_id
         FROM change c
-    ), capped AS (
-      -- Each is found by its property before it is joined: told to join, the planner read all open ranges of the entity.
-      UPDATE clocktick.property_history h
-         SET vclock = int4range(lower(h.vclock), due.tick), effective = tstzrange(lower(h.effective), due.stamp)
-        FROM (SELECT c.expected + 1 AS tick, c.stamp,
-                     (SELECT o.ctid FROM clocktick.property_history o
-                       WHERE o.entity_id = c.id AND o.property = touched.property AND upper_inf(o.vclock)) AS place
-                FROM change c
-               CROSS JOIN LATERAL (
-                 SELECT jsonb_object_keys(c.set) UNION ALL SELECT jsonb_array_elements_text(c.clear)
-               ) touched (property)
-               WHERE c.expected > 0
-              OFFSET 0) due
-       WHERE h.ctid = due.place
-      RETURNING 1
-    ), opened AS (
-      -- Counting the caps makes them happen first: a property has one open range at a time.
-      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
-      SELECT c.id, c.type, s.key, int4range(c.expected + 1, null), s.value, tstzrange(c.stamp, null)
-        FROM change c CROSS JOIN LATERAL jsonb_each(c.set) s
-       WHERE (SELECT count(*) FROM capped) >= 0
+    ), ended AS (
+      -- The rows of the entities as this statement found them. What is set or cleared is looked for by name in a jsonb, which is sorted.
+      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, short_value, long_value, effective)
+      SELECT e.id, e.type, was.key, int4range(held.since, e.tick + 1), stored.short_value, stored.long_value, tstzrange(began.at, c.stamp)
+        FROM (SELECT c.place, c.stamp,
+                     CASE WHEN c.cleared IS NULL THEN c.set ELSE c.set || jsonb_object(c.cleared, c.cleared) END AS touched
+                FROM change c WHERE c.expected > 0 OFFSET 0) c
+       CROSS JOIN LATERAL (SELECT e.*, e.since || '{}' AS since_when FROM clocktick.entity e WHERE e.ctid = c.place OFFSET 0) e
+       CROSS JOIN LATERAL jsonb_each(e.properties) was
+       CROSS JOIN LATERAL (SELECT coalesce((e.since_when ->> was.key)::int4, 1) AS since OFFSET 0) held
+       CROSS JOIN LATERAL clocktick.at_of(e.id, e.tick, e.created_at, e.updated_at, held.since) began
+       CROSS JOIN LATERAL clocktick.stored_as(was.value) stored
+       WHERE c.touched ? was.key
     )
     SELECT w.id, 'written', w.type, w.key, w.tick, w.deleted, w.created_at, w.updated_at, w.properties
       FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w;

@@ -78,7 +78,7 @@ export async function countValues(
         -- From after the last instant before it to the last one before its end.
         SELECT h.value, ${instantsBefore(sql, sql`lower(h.effective)`)} AS before, ${instantsBefore(sql, sql`upper(h.effective)`)} AS until
           FROM clocktick.entity e CROSS JOIN LATERAL (${rangesOf(sql, property)}) h
-         WHERE ${isFew ? sql`false` : sql`e.type = ${type} AND NOT EXISTS (SELECT FROM looked WHERE looked.entity_id = e.id)`}
+         WHERE ${isFew ? sql`false` : sql`e.type = ${type} AND (e.id IN (SELECT looked.entity_id FROM looked)) IS NOT TRUE`}
       ), counted AS MATERIALIZED (
         SELECT n, value, sum(entities) AS entities
           FROM (SELECT generate_series(s.before + 1, s.until) AS n, s.value, s.entities
@@ -89,7 +89,7 @@ export async function countValues(
                  CROSS JOIN instant
                  CROSS JOIN LATERAL clocktick.state_as_of(e.id, e.tick, e.updated_at, e.deleted, e.recorded_at,
                                                           instant.seen, ${recorded}) past
-                 CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, ${property}, past.tick) held
+                 CROSS JOIN LATERAL clocktick.value_at(e.id, e.properties, e.since, ${property}, past.tick) held
                  WHERE held.value IS NOT NULL) c
          GROUP BY n, value
       ), ranked AS MATERIALIZED (
@@ -108,13 +108,13 @@ export async function countValues(
   }, signal);
 }
 
-/** The ranges of a property of `e`, each kind by its index. */
+/** The ranges of a property of `e`, the open one first. */
 const rangesOf = (sql: Sql, property: string): Fragment => sql`
-  SELECT h.value, h.effective FROM clocktick.property_history h
-   WHERE h.entity_id = e.id AND h.property = ${property} AND upper_inf(h.vclock)
+  SELECT h.value, h.effective
+    FROM clocktick.open_range_of(e.id, e.type, e.tick, e.created_at, e.updated_at, e.properties, e.since, ${property}, ${LAST_TICK}) h
   UNION ALL
   (SELECT h.value, h.effective FROM clocktick.closed_ranges(e.id, ${property}, 1, ${LAST_TICK}) h
-    ORDER BY lower(h.vclock))`;
+    ORDER BY h.vclock)`;
 
 /** How many of the instants lie before one; all, where there is none. */
 const instantsBefore = (sql: Sql, at: Fragment): Fragment => sql`

@@ -60,7 +60,10 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
       FROM had c CROSS JOIN kind
      CROSS JOIN LATERAL clocktick.search_keys(kind.type, c.property, c.operator, c.operand) k
      CROSS JOIN LATERAL clocktick.holders(kind.type, c.property, k.value_key, k.value, k.item_key, NULL, ${at}) f
-     WHERE CASE WHEN k.item_key IS NULL THEN ${isRecorded(sql`f.since`)}
+     WHERE CASE WHEN k.item_key IS NULL AND f.since IS NOT NULL THEN ${isRecorded(sql`f.since`)}
+                WHEN k.item_key IS NULL THEN EXISTS (
+                  SELECT FROM clocktick.open_range(f.entity_id, c.property, ${LAST_TICK}::int4) h
+                   WHERE h.type = kind.type AND h.value = k.value AND lower(h.effective) <= ${at} AND ${isRecorded(sql`lower(h.vclock)`)})
                 ELSE EXISTS (
                   SELECT FROM (SELECT coalesce(upper(f.held) - 1, ${LAST_TICK}::int4) AS last) item
                    CROSS JOIN LATERAL clocktick.ranges_in(f.entity_id, c.property, f.since, item.last) h
@@ -73,13 +76,13 @@ export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin
         SELECT f.entity_id
           FROM kind CROSS JOIN LATERAL clocktick.search_keys(kind.type, c.property, c.operator, c.operand) k
          CROSS JOIN LATERAL clocktick.holders(kind.type, c.property, k.value_key, k.value, k.item_key, ${at}, ${at}) f
-         WHERE NOT EXISTS (SELECT FROM late WHERE late.entity_id = f.entity_id)
+         WHERE (f.entity_id IN (SELECT late.entity_id FROM late)) IS NOT TRUE
          LIMIT ${SORTED + 1}) f
     UNION ALL
     SELECT c.n, e.id
       FROM late CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = late.entity_id LIMIT 1) e
      CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
-     CROSS JOIN wanted c CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, c.property, past.tick) v
+     CROSS JOIN wanted c CROSS JOIN LATERAL clocktick.value_at(e.id, e.properties, e.since, c.property, past.tick) v
      WHERE EXISTS (SELECT FROM clocktick.passing(v.value, c.operator, c.operand))
         -- Those that an index would have found because they have too many items, too.
         OR c.operator IN ('has', 'hasKey') AND clocktick.many_key(e.type, c.property)
@@ -113,7 +116,7 @@ export const isWanted = (sql: Sql, { where, everHad, changedAfter }: Filter): Fr
       ? sql`true`
       : sql`
   NOT EXISTS (
-    SELECT FROM wanted c CROSS JOIN LATERAL clocktick.value_at(e.id, e.tick, e.properties, c.property, past.tick) v
+    SELECT FROM wanted c CROSS JOIN LATERAL clocktick.value_at(e.id, e.properties, e.since, c.property, past.tick) v
      WHERE NOT EXISTS (SELECT FROM clocktick.passing(v.value, c.operator, c.operand)))`
   }
   AND ${everHad.length === 0 ? sql`true` : sql`(e.id IN (SELECT ever.entity_id FROM ever)) IS TRUE`}

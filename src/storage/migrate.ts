@@ -140,12 +140,17 @@ function readObjects(sql: postgres.TransactionSql) {
       FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
      WHERE c.relnamespace = 'clocktick'::regnamespace AND NOT g.tgisinternal
     UNION ALL
-    SELECT format('DROP VIEW clocktick.%I', c.relname), format('view %s %s', c.oid, r.xmin), true, 2
+    SELECT format('DROP VIEW clocktick.%I', c.relname), format('view %s %s', c.oid, r.xmin), true, 3
       FROM pg_class c JOIN pg_rewrite r ON r.ev_class = c.oid
      WHERE c.relnamespace = 'clocktick'::regnamespace AND c.relkind = 'v'
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     UNION ALL
     SELECT format('DROP ROUTINE %s', p.oid::regprocedure), format('function %s %s', p.oid, p.xmin),
-           NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid), 3
+           NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid),
+           -- Those that give rows of a view go before it.
+           CASE WHEN EXISTS (SELECT FROM pg_depend d JOIN pg_class c ON c.reltype = d.refobjid
+                              WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_type'::regclass
+                                AND c.relkind = 'v') THEN 2 ELSE 4 END
       FROM pg_proc p
      WHERE p.pronamespace = 'clocktick'::regnamespace
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')

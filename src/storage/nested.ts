@@ -47,7 +47,7 @@ export async function readNested(
     const rows = await sql<Line[]>`
       WITH RECURSIVE state AS MATERIALIZED (
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
-               whole.properties
+               whole.properties, e.properties || '{}' AS open, e.since || '{}' AS since, e.tick AS now_tick, e.updated_at AS now_since
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
@@ -73,13 +73,15 @@ export async function readNested(
          ) named
          CROSS JOIN LATERAL (
            WITH range AS MATERIALIZED (
-             (SELECT lower(h.vclock) AS "from", NULL::int4 AS "to", h.effective, h.value FROM clocktick.property_history h
-               WHERE h.entity_id = ${id}::uuid AND h.property = named.name AND upper_inf(h.vclock)
-                 AND lower(h.vclock) < coalesce(walk.before, ${tick} + 1))
+             (SELECT held.began AS "from", NULL::int4 AS "to", tstzrange(began.at, NULL) AS effective, held.value
+                FROM (SELECT state.*, state.open -> named.name AS value, coalesce((state.since ->> named.name)::int4, 1) AS began
+                        FROM state OFFSET 0) held
+               CROSS JOIN LATERAL clocktick.at_of(held.id, held.now_tick, held."createdAt", held.now_since, held.began) began
+               WHERE held.value IS NOT NULL AND held.began < coalesce(walk.before, ${tick} + 1))
              UNION ALL
              (SELECT lower(h.vclock), CASE WHEN upper(h.vclock) <= ${tick} THEN upper(h.vclock) END, h.effective, h.value
                 FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, named.last) h
-               ORDER BY lower(h.vclock) DESC LIMIT named.most)
+               ORDER BY h.vclock DESC LIMIT named.most)
              ORDER BY "from" DESC LIMIT named.most
            ), clock AS MATERIALIZED (
              SELECT t.tick, t.activity_id FROM clocktick.tick t
@@ -116,7 +118,10 @@ export async function readNested(
         SELECT named.n, named.name,
                -- Only where the walk met a bound can anything be left out.
                CASE WHEN kept.count >= ${MOST_RANGES.ofOne} OR named.n >= (SELECT max(walk.n) - 1 FROM walk)
-                    THEN (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, named.name, edge.last) w) ELSE false END AS truncated
+                    THEN coalesce(
+                      (SELECT true FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, edge.last) h ORDER BY h.vclock LIMIT 1),
+                      (SELECT state.open ? named.name AND coalesce((state.since ->> named.name)::int4, 1) <= edge.last FROM state))
+                    ELSE false END AS truncated
           FROM names named
           LEFT JOIN (SELECT shown.n, count(*) AS count, min(shown."from") AS oldest FROM shown GROUP BY shown.n) kept
             ON kept.n = named.n

@@ -53,13 +53,11 @@ export async function readRanges(
 ): Promise<Ranges> {
   return storage[engine].reading(async (sql) => {
     const direction = page.order === 'desc' ? sql`DESC` : sql`ASC`;
-    const range = sql`h.entity_id = ${id}::uuid AND h.property = ${property}`;
-    const beyond =
-      page.after === null
-        ? sql``
-        : page.order === 'desc'
-          ? sql`AND lower(h.vclock) < ${page.after}::int4`
-          : sql`AND lower(h.vclock) > ${page.after}::int4`;
+    // Where the last page ended: this one begins after it, or newest first ends before it.
+    const [after, before] = [
+      page.after !== null && page.order === 'asc' ? sql`least(${page.after}::int4, until)` : sql`NULL::int4`,
+      page.after !== null && page.order === 'desc' ? sql`${page.after}::int4` : sql`NULL::int4`,
+    ];
     const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
     const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
     // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
@@ -72,21 +70,23 @@ export async function readRanges(
           : sql`false`;
     const [row] = await sql<(Bound & { items: string | null; last: number | null; held: boolean })[]>`
       WITH bound AS MATERIALIZED (
-        SELECT until, coalesce(lower(around.vclock), pinned.start) AS first,
-               CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1) END AS last
+        SELECT until,
+               greatest(coalesce(lower(around.vclock), pinned.start), ${after} + 1) AS first,
+               CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1, ${before} - 1) END AS last
           FROM (SELECT least(${page.until}::int4, e.tick) AS until, ${start ?? sql`1`} AS start
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid OFFSET 0) pinned
           LEFT JOIN LATERAL clocktick.closed_range_at(${id}::uuid, ${property}::text, pinned.start) around ON true
       ), page AS MATERIALIZED (
-        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
+        -- As clocktick.closed_ranges has it. That is told columns, not sub-selects, and the planner would filter by them all that there is.
+        (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, coalesce(h.short_value, h.long_value) AS value
            FROM clocktick.property_history h
-          WHERE ${range} AND lower(h.vclock) >= (SELECT first FROM bound)
-                AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND NOT upper_inf(h.vclock)
-          ORDER BY lower(h.vclock) ${direction} LIMIT ${page.limit + 1})
+          WHERE h.entity_id = ${id}::uuid AND h.property = ${property}
+                AND h.vclock > int4range((SELECT first FROM bound) - 1, NULL) AND h.vclock <= int4range((SELECT last FROM bound), NULL)
+          ORDER BY h.vclock ${direction} LIMIT ${page.limit + 1})
         UNION ALL
         (SELECT lower(h.vclock), NULL, h.effective, h.value
-           FROM clocktick.property_history h
-          WHERE ${range} AND lower(h.vclock) <= (SELECT last FROM bound) ${beyond} AND upper_inf(h.vclock))
+           FROM bound CROSS JOIN LATERAL clocktick.open_range(${id}::uuid, ${property}::text, bound.last) h
+          WHERE lower(h.vclock) > coalesce(${after}, 0))
         ORDER BY "from" ${direction} LIMIT ${page.limit + 1}
       ), fitting AS MATERIALIZED (
         SELECT * FROM (

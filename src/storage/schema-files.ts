@@ -12,7 +12,7 @@ const ORDER = [
   'ranges.sql',
   'guards.sql',
   'clock.sql',
-  'items.sql',
+  'holders.sql',
   'write.sql',
   'reads.sql',
 ];

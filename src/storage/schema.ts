@@ -13,19 +13,19 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import {
-  MAX_ENTITY_BYTES,
-  MAX_KEY_LENGTH,
-  MAX_METADATA_BYTES,
-  MAX_NAME_LENGTH,
-  OPS,
-  TYPE_PATTERN,
-} from '../temporal/limits.js';
+import { MAX_ENTITY_BYTES, MAX_KEY_LENGTH, MAX_METADATA_BYTES, OPS, TYPE_PATTERN } from '../temporal/limits.js';
 
 /*
  * The tables. `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot express (functions, triggers,
  * the view, indexes of functions) stands in drizzle/sql/. Hot statements do not use these objects.
  */
+
+/**
+ * How long a value may be to stand in the index of ranges, as pg_column_size says: a text of some 50 bytes. `stored_as` of
+ * drizzle/sql/values.sql takes those of up to 64 bytes. What it measures may have a header that is three bytes shorter than the one that
+ * is checked here.
+ */
+const SHORT_VALUE_BYTES = 64 + 3;
 
 /** Text in C order: PostgreSQL compares names and keys by their bytes, which is the same on every server, and cheaper than a locale. */
 const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
@@ -115,7 +115,10 @@ export const tick = clocktick.table(
   ],
 );
 
-/** The ranges of ticks over which each value of each property held; an open range holds the current value. */
+/**
+ * The ranges of ticks over which each value of each property held, once they have ended. What holds is not here: it is in the row of
+ * its entity, with the tick since when.
+ */
 export const propertyHistory = clocktick.table(
   'property_history',
   {
@@ -123,30 +126,46 @@ export const propertyHistory = clocktick.table(
     type: text('type').notNull(),
     property: text('property').notNull(),
     vclock: int4range('vclock').notNull(),
-    value: jsonb('value').notNull(),
+    // The value, if it is short: it is in the index, too, so that a past state is read from there alone.
+    shortValue: jsonb('short_value'),
     // The same range as instants: a value is looked for as of an instant, and each entity has its own ticks.
     effective: tstzrange('effective').notNull(),
+    // The value, if it is long.
+    longValue: jsonb('long_value'),
   },
   (row) => [
-    uniqueIndex('property_history_one_open_range').on(row.entityId, row.property).where(sql`upper_inf(${row.vclock})`),
-    // Where the closed ranges of an entity lie together, of each property in order. With the upper end the index says itself which of
-    // them contain a tick.
-    index('property_history_closed_ranges')
-      .on(row.entityId, row.property, sql`lower(${row.vclock})`, sql`upper(${row.vclock})`)
-      .where(sql`not upper_inf(${row.vclock})`),
-    // Also refuses the empty range and one without a lower bound: their lower() is null.
-    check('property_history_range_is_sound', sql`coalesce(lower(${row.vclock}) >= 1, false)`),
+    // Also refuses the empty range and one without a bound: their lower() or upper() is null.
     check(
-      'property_history_name_is_sound',
-      sql`char_length(${row.property}) >= 1 and char_length(${row.property}) <= ${literal(MAX_NAME_LENGTH)} and ${row.property} not in ('.', '..')`,
+      'property_history_range_is_sound',
+      sql`coalesce(lower(${row.vclock}) >= 1 and not upper_inf(${row.vclock}), false)`,
     ),
+    check('property_history_value_is_one', sql`num_nonnulls(${row.shortValue}, ${row.longValue}) = 1`),
+    // An entry of an index has 2,704 bytes at most.
+    check('property_history_value_is_short', sql`pg_column_size(${row.shortValue}) <= ${literal(SHORT_VALUE_BYTES)}`),
+  ],
+);
+
+/**
+ * Who holds a value, by its key (drizzle/sql/values.sql), and since which instant. Triggers keep it, in
+ * drizzle/sql/holders.sql; like the items it is an index itself, and what it finds is looked at again.
+ */
+export const openValue = clocktick.table(
+  'open_value',
+  {
+    valueKey: bigint('value_key', { mode: 'bigint' }).notNull(),
+    entityId: uuid('entity_id').notNull(),
+    since: instant('since').notNull(),
+  },
+  (row) => [
+    // For both questions: which entities hold a value, since when; and where the row of one of them is.
+    index('open_value_holders').on(row.valueKey, row.entityId, row.since),
   ],
 );
 
 /**
  * The items that values which are arrays or objects held, and when: elements of arrays, names of objects, each by a hash. An
  * item has one range for as long as it is there, however often the value changes around it. Triggers keep it, and closed ranges
- * have their index, in drizzle/sql/items.sql. It is an index itself, and what it finds is looked at again.
+ * have their index, in drizzle/sql/holders.sql. It is an index itself, and what it finds is looked at again.
  */
 export const itemHistory = clocktick.table(
   'item_history',

@@ -42,12 +42,12 @@ export async function readTicks(storage: Storage, question: TickLookup, page: Hi
         SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
       ), change AS MATERIALIZED (
-        SELECT coalesce(lower(opened.vclock), upper(capped.vclock)) AS tick,
-               coalesce(opened.property, capped.property) AS property,
-               capped.value::text AS "from", opened.value::text AS "to"
-          FROM nearby opened FULL JOIN nearby capped
-            ON capped.property = opened.property AND upper(capped.vclock) = lower(opened.vclock)
-         WHERE coalesce(lower(opened.vclock), upper(capped.vclock)) IN (SELECT page.tick FROM page)
+        SELECT coalesce(lower(opened.vclock), upper(ended.vclock)) AS tick,
+               coalesce(opened.property, ended.property) AS property,
+               ended.value::text AS "from", opened.value::text AS "to"
+          FROM nearby opened FULL JOIN nearby ended
+            ON ended.property = opened.property AND upper(ended.vclock) = lower(opened.vclock)
+         WHERE coalesce(lower(opened.vclock), upper(ended.vclock)) IN (SELECT page.tick FROM page)
       ), fitting AS MATERIALIZED (
         SELECT * FROM (
           SELECT page.*, who.activity, row_number() OVER place AS n,
@@ -101,8 +101,8 @@ const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
              FROM clocktick.closed_ranges_of(${id}::uuid, bound.now_tick, shown.first - 1, shown.last) c
            UNION ALL
            SELECT o.property, o.vclock, o.value
-             FROM clocktick.property_history o
-            WHERE o.entity_id = ${id}::uuid AND upper_inf(o.vclock) AND lower(o.vclock) <= shown.last
+             FROM clocktick.open_ranges_of(${id}::uuid, shown.last) o
+            WHERE lower(o.vclock) >= shown.first
          ) h
       )`;
 
@@ -120,10 +120,10 @@ const touching = (sql: Sql, id: string, properties: readonly string[], page: His
           FROM bound CROSS JOIN named
          CROSS JOIN LATERAL (
            (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, bound.first - 1) h
-             ORDER BY lower(h.vclock) DESC LIMIT 1)
+             ORDER BY h.vclock DESC LIMIT 1)
            UNION ALL
            (SELECT h.vclock, h.value FROM clocktick.closed_ranges(${id}::uuid, named.name, bound.first, bound.last) h
-             ORDER BY lower(h.vclock) ${directionOf(sql, page)} LIMIT ${page.limit + 2})
+             ORDER BY h.vclock ${directionOf(sql, page)} LIMIT ${page.limit + 2})
            UNION ALL
            (SELECT h.vclock, h.value FROM clocktick.open_range(${id}::uuid, named.name, bound.last) h)
          ) near

@@ -65,10 +65,10 @@ export async function readTypeRanges(
            CROSS JOIN LATERAL (
              (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, h.value
                 FROM clocktick.closed_ranges(e.id, ${property}, asked.first, asked.last) h
-               ORDER BY lower(h.vclock) LIMIT ${limit + 2})
+               ORDER BY h.vclock LIMIT ${limit + 2})
              UNION ALL
              (SELECT lower(h.vclock), NULL, h.effective, h.value
-                FROM clocktick.open_range(e.id, ${property}, asked.last) h)) r
+                FROM clocktick.open_range_of(e.id, e.type, e.tick, e.created_at, e.updated_at, e.properties, e.since, ${property}, asked.last) h)) r
            WHERE r."from" > asked.beyond
            ORDER BY e.place, e.id, r."from" LIMIT ${limit + 1}) p
       ), fitting AS MATERIALIZED (

@@ -1,7 +1,8 @@
 /*
  * The limits of what the service keeps. Each stands here once. The core and the zod schemas refuse by these constants, so
  * that the caller learns the place and the reason. The database refuses by the same ones, whoever writes:
- * src/storage/schema.ts makes its constraints of them. Messages and openapi.yaml print them.
+ * src/storage/schema.ts makes its constraints of them; that of names stands in drizzle/sql/holders.sql once more. Messages and
+ * openapi.yaml print them.
  *
  * A limit of the database that changes here changes a constraint, so `npm run schema` has to write a migration.
  */
@@ -17,7 +18,7 @@ export const TYPE_RULE = 'a letter a-z, then up to 62 of a-z, 0-9, _ and -';
 /** How long a key may be, in characters (code points). Also checked by the database (`entity_key_length`). */
 export const MAX_KEY_LENGTH = 512;
 
-/** How long the name of a property may be, in characters (code points). Also checked by the database (`property_history_name_is_sound`). */
+/** How long the name of a property may be, in characters (code points). Also checked by the database (drizzle/sql/holders.sql, open_holders). */
 export const MAX_NAME_LENGTH = 256;
 
 /** What a tick can have done to its entity. Also checked by the database (`tick_op_is_known`). */

@@ -1,4 +1,5 @@
 import type postgres from 'postgres';
+import { vacuum, withoutIndexes, withoutTriggers } from './in-bulk.js';
 
 /*
  * A collection with a past. The rows are those that the write function would have made. They are inserted all at once, and the
@@ -37,22 +38,12 @@ export async function deepCollection(sql: postgres.Sql, entities: number): Promi
   const last = String(VERSIONS);
   const lastPeriod = String(VERSIONS - PERIOD + 1);
   const ranges = (property: string, value: (version: string) => string, step: number) => `
-    SELECT ${id}, 'thing', '${property}', int4range(v, CASE WHEN v + ${step} <= ${VERSIONS} THEN v + ${step} END), ${value('v')},
-           tstzrange(${at('v')}, CASE WHEN v + ${step} <= ${VERSIONS} THEN ${at(`(v + ${step})`)} END)
+    SELECT ${id} AS entity_id, 'thing' AS type, '${property}' AS property, int4range(v, CASE WHEN v + ${step} <= ${VERSIONS} THEN v + ${step} END) AS vclock, ${value('v')} AS value,
+           tstzrange(${at('v')}, CASE WHEN v + ${step} <= ${VERSIONS} THEN ${at(`(v + ${step})`)} END) AS effective
       FROM generate_series(1, ${VERSIONS}, ${step}) v CROSS JOIN generate_series(1, ${entities}) n`;
 
-  const tables = ['entity', 'tick', 'property_history', 'item_history'];
-  await sql.begin(async (tx) => {
-    const indexes = await tx<{ name: string; definition: string; relation: string; constraint: string | null }[]>`
-      SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition, i.indrelid::regclass::text AS relation,
-             k.conname AS constraint
-        FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid
-       WHERE i.indrelid = ANY (ARRAY(SELECT ('clocktick.' || name)::regclass FROM unnest(${tables}::text[]) name))`;
-    await tx`SET LOCAL maintenance_work_mem = '1GB'`;
-    await tx`SET LOCAL work_mem = '256MB'`;
-    for (const table of tables) await tx.unsafe(`ALTER TABLE clocktick.${table} DISABLE TRIGGER USER`);
-    for (const { name, relation, constraint } of indexes)
-      await tx.unsafe(constraint ? `ALTER TABLE ${relation} DROP CONSTRAINT ${constraint}` : `DROP INDEX ${name}`);
+  const tables = ['entity', 'tick', 'property_history', 'open_value', 'item_history'];
+  const write = async (tx: postgres.TransactionSql) => {
     await tx.unsafe(`
       INSERT INTO clocktick.entity (id, type, key, tick, properties, since, created_at, updated_at)
       SELECT ${id}, 'thing', 'k' || n, ${VERSIONS},
@@ -64,22 +55,32 @@ export async function deepCollection(sql: postgres.Sql, entities: number): Promi
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
       SELECT ${id}, v, 'thing', ${at('v')}, ${at('v')}, CASE v WHEN 1 THEN 'created' ELSE 'updated' END
         FROM generate_series(1, ${VERSIONS}) v CROSS JOIN generate_series(1, ${entities}) n`);
-    for (const rows of [
-      ranges('place', place, 1),
-      ranges('state', state, PERIOD),
-      ranges('tags', tags, PERIOD),
-      ranges('name', () => `to_jsonb('name ' || n)`, VERSIONS),
-    ])
-      await tx.unsafe(
-        `INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective) ${rows}`,
-      );
+    await tx.unsafe(`
+      CREATE TEMPORARY TABLE deep ON COMMIT DROP AS ${[
+        ranges('place', place, 1),
+        ranges('state', state, PERIOD),
+        ranges('tags', tags, PERIOD),
+        ranges('name', () => `to_jsonb('name ' || n)`, VERSIONS),
+      ].join(' UNION ALL ')}`);
+    await tx.unsafe(`
+      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, short_value, long_value, effective)
+      SELECT d.entity_id, d.type, d.property, d.vclock, s.short_value, s.long_value, d.effective
+        FROM deep d CROSS JOIN LATERAL clocktick.stored_as(d.value) s WHERE NOT upper_inf(d.vclock)`);
+    await tx.unsafe(`
+      INSERT INTO clocktick.open_value (value_key, entity_id, since)
+      SELECT clocktick.value_key(type, property, value), entity_id, lower(effective) FROM deep WHERE upper_inf(vclock)`);
     // The range of an item joins the ranges of all values that hold it, as long as they touch.
     await tx.unsafe(`
       INSERT INTO clocktick.item_history (entity_id, item, vclock, effective)
       SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)), unnest(range_agg(h.effective))
-        FROM clocktick.property_history h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
+        FROM deep h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
        WHERE h.property = 'tags' GROUP BY h.entity_id, i.item`);
-    for (const { definition } of indexes) await tx.unsafe(definition);
+  };
+  await sql.begin(async (tx) => {
+    await tx`SET LOCAL maintenance_work_mem = '1GB'`;
+    await tx`SET LOCAL work_mem = '256MB'`;
+    const qualified = tables.map((name) => `clocktick.${name}`);
+    await withoutTriggers(tx, tables, () => withoutIndexes(tx, qualified, () => write(tx)));
   });
-  await sql`VACUUM ANALYZE`;
+  await vacuum(sql);
 }

@@ -1,7 +1,10 @@
 import type postgres from 'postgres';
+import { withoutTriggers } from './in-bulk.js';
 
 /** An entity of many ticks: at which of them each property changes, as a set of SQL; the last change of `gone` removes it. */
 type Deep = { id: string; of: Record<string, string>; gone?: string };
+
+const TABLES = ['entity', 'tick', 'property_history', 'open_value'];
 
 const at = (tick: string) => `'2016-01-01T00:00:00Z'::timestamptz + ${tick} * interval '1 minute'`;
 
@@ -18,27 +21,25 @@ export async function writeDeep(sql: postgres.Sql, entities: readonly Deep[]): P
           FROM ${ticks} c (n)`,
     ),
   );
-  await sql.begin(async (tx) => {
-    for (const table of ['entity', 'tick', 'property_history'])
-      await tx.unsafe(`ALTER TABLE clocktick.${table} DISABLE TRIGGER USER`);
-    await tx.unsafe(`CREATE TEMPORARY TABLE deep ON COMMIT DROP AS ${ranges.join(' UNION ALL ')}`);
-    await tx.unsafe('DELETE FROM deep WHERE is_end');
-    await tx.unsafe(`
-      INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
-      SELECT id, 'deep', max(n), jsonb_object_agg(property, 'place ' || n) FILTER (WHERE until IS NULL),
-             jsonb_object_agg(property, n) FILTER (WHERE until IS NULL AND n > 1), ${at('1')}, ${at('max(n)')}
-        FROM deep GROUP BY id`);
-    await tx.unsafe(`
-      INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
-      SELECT DISTINCT id, n, 'deep', ${at('n')}, ${at('n')}, CASE n WHEN 1 THEN 'created' ELSE 'updated' END FROM deep ORDER BY n`);
-    await tx.unsafe(`
-      INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
-      SELECT id, 'deep', property, int4range(n, until), to_jsonb('place ' || n), tstzrange(${at('n')}, ${at('until')})
-        FROM deep ORDER BY until`);
-    // As a migration leaves them: each trigger always, whatever the session says.
-    for (const { table, trigger } of await tx<{ table: string; trigger: string }[]>`
-      SELECT g.tgrelid::regclass::text AS table, quote_ident(g.tgname) AS trigger FROM pg_trigger g
-       WHERE g.tgrelid = ANY (ARRAY['clocktick.entity', 'clocktick.tick', 'clocktick.property_history']::regclass[]) AND NOT g.tgisinternal`)
-      await tx.unsafe(`ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${trigger}`);
-  });
+  await sql.begin((tx) => withoutTriggers(tx, TABLES, () => writeRows(tx, ranges)));
+}
+
+async function writeRows(tx: postgres.TransactionSql, ranges: readonly string[]): Promise<void> {
+  await tx.unsafe(`CREATE TEMPORARY TABLE deep ON COMMIT DROP AS ${ranges.join(' UNION ALL ')}`);
+  await tx.unsafe('DELETE FROM deep WHERE is_end');
+  await tx.unsafe(`
+    INSERT INTO clocktick.entity (id, type, tick, properties, since, created_at, updated_at)
+    SELECT id, 'deep', max(n), jsonb_object_agg(property, 'place ' || n) FILTER (WHERE until IS NULL),
+           jsonb_object_agg(property, n) FILTER (WHERE until IS NULL AND n > 1), ${at('1')}, ${at('max(n)')}
+      FROM deep GROUP BY id`);
+  await tx.unsafe(`
+    INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op)
+    SELECT DISTINCT id, n, 'deep', ${at('n')}, ${at('n')}, CASE n WHEN 1 THEN 'created' ELSE 'updated' END FROM deep ORDER BY n`);
+  await tx.unsafe(`
+    INSERT INTO clocktick.property_history (entity_id, type, property, vclock, short_value, effective)
+    SELECT id, 'deep', property, int4range(n, until), to_jsonb('place ' || n), tstzrange(${at('n')}, ${at('until')})
+      FROM deep WHERE until IS NOT NULL ORDER BY until`);
+  await tx.unsafe(`
+    INSERT INTO clocktick.open_value (value_key, entity_id, since)
+    SELECT clocktick.value_key('deep', property, to_jsonb('place ' || n)), id, ${at('n')} FROM deep WHERE until IS NULL`);
 }

@@ -33,15 +33,11 @@ export async function importTicks(sql: postgres.Sql, changes: readonly ImportedC
     ), ticked AS (
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op, activity_id)
       SELECT a.id, a.tick, a.type, a.at, now(), a.op, a.activity FROM applied a
-    ), capped AS (
-      UPDATE clocktick.property_history h
-         SET vclock = int4range(lower(h.vclock), a.tick), effective = tstzrange(lower(h.effective), a.at)
-        FROM applied a
-       WHERE h.entity_id = a.id AND upper_inf(h.vclock) AND (a.op = 'deleted' OR a.set ? h.property) RETURNING 1
     )
-    INSERT INTO clocktick.property_history (entity_id, type, property, vclock, value, effective)
-    SELECT a.id, a.type, s.key, int4range(a.tick, null), s.value, tstzrange(a.at, null)
-      FROM applied a, jsonb_each(a.set) s WHERE (SELECT count(*) FROM capped) >= 0`;
+    INSERT INTO clocktick.property_history (entity_id, type, property, vclock, short_value, long_value, effective)
+    SELECT a.id, a.type, was.property, int4range(lower(was.vclock), a.tick), s.short_value, s.long_value, tstzrange(lower(was.effective), a.at)
+      FROM applied a CROSS JOIN LATERAL clocktick.open_ranges_of(a.id, a.tick) was CROSS JOIN LATERAL clocktick.stored_as(was.value) s
+     WHERE a.op = 'deleted' OR a.set ? was.property`;
 }
 
 /** Records the history of one entity that happened earlier, one tick after the other. */

@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { idOfKey } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { type ImportedChange, importTicks } from './imported.js';
+import { vacuum } from './in-bulk.js';
 import { writeChanges } from './write.js';
 
 /*
@@ -62,7 +63,7 @@ function changeOn(n: number, day: number): ImportedChange[] {
 
 /** Writes all of it. */
 export async function writePast(sql: postgres.Sql): Promise<void> {
-  for (const table of ['activity', 'entity', 'tick', 'property_history', 'item_history'])
+  for (const table of ['activity', 'entity', 'tick', 'property_history', 'open_value', 'item_history'])
     await sql`ALTER TABLE ${sql(`clocktick.${table}`)} SET (autovacuum_enabled = off)`;
   await sql`
     INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
@@ -81,5 +82,5 @@ export async function writePast(sql: postgres.Sql): Promise<void> {
     sql,
     notes.map(({ n, ...note }) => ({ ...change, ...note, set: { text: `text ${n}`, of: `name ${n % PEOPLE}`, n } })),
   );
-  await sql`VACUUM ANALYZE`;
+  await vacuum(sql);
 }

@@ -91,8 +91,8 @@ export async function explain(
   const values = parameters.map(literal).join(', ');
   const run = async () => {
     await own.unsafe('BEGIN');
-    await own.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
     for (const [name, value] of Object.entries(settings)) await own.unsafe(`SET LOCAL ${name} = ${value}`);
+    await own.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
     const rows = await own.unsafe<{ 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number> }] }[]>(
       `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`,
     );

@@ -131,7 +131,7 @@ export const MINIMAL = { prefer: 'return=minimal' };
 export async function traces(sql: Service['sql']): Promise<{ ticks: number; activities: number; ranges: number }> {
   const [counts] = await sql<{ ticks: number; activities: number; ranges: number }[]>`
     SELECT (SELECT count(*)::int FROM clocktick.tick) AS ticks, (SELECT count(*)::int FROM clocktick.activity) AS activities,
-           (SELECT count(*)::int FROM clocktick.property_history) AS ranges`;
+           (SELECT count(*)::int FROM clocktick.property_range) AS ranges`;
   if (!counts) throw new Error('no counts');
   return counts;
 }

@@ -948,7 +948,7 @@ async function expectNothingElse(world: World, { sql }: Service): Promise<void> 
   const [kept] = await sql<JsonObject[]>`
     SELECT (SELECT count(*)::int FROM clocktick.entity WHERE type = ANY (${types})) AS entities,
            (SELECT count(*)::int FROM clocktick.tick WHERE type = ANY (${types})) AS ticks,
-           (SELECT count(*)::int FROM clocktick.property_history WHERE type = ANY (${types})) AS ranges,
+           (SELECT count(*)::int FROM clocktick.property_range WHERE type = ANY (${types})) AS ranges,
            (SELECT count(*)::int FROM clocktick.activity WHERE actor = ${type}) AS activities`;
   const entities = entitiesOf(world);
   const rangesIn = ({ ticks }: Entity) => namesEverHeld(ticks).flatMap((name) => rangesOf(ticks, name)).length;

@@ -100,23 +100,25 @@ t.test('many writers', async (t) => {
     }
   });
 
-  await t.test('T26 after all of it: no empty, unbounded or overlapping range, one open range at most', async (t) => {
-    const [broken] = await sql`
-      SELECT count(*) FILTER (WHERE isempty(h.vclock) OR lower_inf(h.vclock))::int AS unsound,
-             count(*) FILTER (WHERE EXISTS (SELECT FROM clocktick.property_history o
-               WHERE o.entity_id = h.entity_id AND o.property = h.property AND o.ctid <> h.ctid AND o.vclock && h.vclock))::int AS overlaps,
-             count(*) FILTER (WHERE upper_inf(h.vclock) AND EXISTS (SELECT FROM clocktick.property_history o
-               WHERE o.entity_id = h.entity_id AND o.property = h.property AND o.ctid <> h.ctid AND upper_inf(o.vclock)))::int AS twice_open
-        FROM clocktick.property_history h`;
-    t.same(broken, { unsound: 0, overlaps: 0, twice_open: 0 });
-  });
+  await t.test(
+    'T26 after all of it: no empty, unbounded or overlapping range, thus one open range at most',
+    async (t) => {
+      const [broken] = await sql`
+      WITH range AS MATERIALIZED (SELECT r.*, row_number() OVER () AS n FROM clocktick.property_range r)
+      SELECT count(*) > 100 AS many, count(*) FILTER (WHERE isempty(h.vclock) OR lower_inf(h.vclock))::int AS unsound,
+             count(*) FILTER (WHERE EXISTS (SELECT FROM range o
+               WHERE o.entity_id = h.entity_id AND o.property = h.property AND o.n <> h.n AND o.vclock && h.vclock))::int AS overlaps
+        FROM range h`;
+      t.same(broken, { many: true, unsound: 0, overlaps: 0 });
+    },
+  );
 
   await t.test('T44 a write that the database takes for a contradiction is 409, and leaves nothing', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
     // The core makes none, so here is a guard that takes any new value for one.
     await sql`
       CREATE TRIGGER always_refuses BEFORE INSERT ON clocktick.property_history
-        FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('as a test')`;
+        FOR EACH ROW EXECUTE FUNCTION clocktick.refuse('as a test')`;
     t.teardown(() => sql`DROP TRIGGER IF EXISTS always_refuses ON clocktick.property_history`);
     const answer = await call('PATCH', `/entities/${id}`, { properties: { a: 2 } });
     t.match(answer, { status: 409, body: { code: 'history_conflict' } });

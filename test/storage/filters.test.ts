@@ -4,25 +4,30 @@ import t from 'tap';
 import { newId } from '../../src/temporal/identity.js';
 import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
-import { testService } from '../helper/service.js';
+import { list, object, testService } from '../helper/service.js';
 import { writeChanges } from '../helper/write.js';
 
-/** What is wrong with what values are found by: ranges with other instants than those of their ticks, items of no value or missing. */
+/** What is wrong with what values are found by: ranges with other instants than those of their ticks, holders of no value or missing. */
 async function wrongFindings(sql: postgres.Sql): Promise<object> {
   const [wrong] = await sql`
     WITH due AS (
       SELECT h.entity_id, i.item, unnest(range_agg(h.vclock)) AS vclock, unnest(range_agg(h.effective)) AS effective
-        FROM clocktick.property_history h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
+        FROM clocktick.property_range h CROSS JOIN LATERAL clocktick.items_of(h.type, h.property, h.value) i (item)
        GROUP BY h.entity_id, i.item
-    ), has AS (SELECT entity_id, item, vclock, effective FROM clocktick.item_history)
+    ), has AS (SELECT entity_id, item, vclock, effective FROM clocktick.item_history),
+    open AS (
+      SELECT clocktick.value_key(r.type, r.property, r.value), r.entity_id, lower(r.effective) FROM clocktick.property_range r WHERE upper_inf(r.vclock)
+    )
     SELECT (SELECT count(*)::int FROM (SELECT * FROM due EXCEPT ALL SELECT * FROM has) d) AS missing,
            (SELECT count(*)::int FROM (SELECT * FROM has EXCEPT ALL SELECT * FROM due) h) AS spare,
-           (SELECT count(*)::int FROM clocktick.property_history h WHERE h.effective IS DISTINCT FROM tstzrange(
+           (SELECT count(*)::int FROM (SELECT * FROM open EXCEPT ALL SELECT * FROM clocktick.open_value) d) AS "missingOpen",
+           (SELECT count(*)::int FROM (SELECT * FROM clocktick.open_value EXCEPT ALL SELECT * FROM open) h) AS "spareOpen",
+           (SELECT count(*)::int FROM clocktick.property_range h WHERE h.effective IS DISTINCT FROM tstzrange(
               (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = h.entity_id AND t.tick = lower(h.vclock)),
               (SELECT t.at FROM clocktick.tick t WHERE t.entity_id = h.entity_id AND t.tick = upper(h.vclock)))) AS otherwise`;
   return wrong ?? {};
 }
-const NOTHING_WRONG = { missing: 0, spare: 0, otherwise: 0 };
+const NOTHING_WRONG = { missing: 0, spare: 0, missingOpen: 0, spareOpen: 0, otherwise: 0 };
 
 const item = fc.constantFrom<Json>('a', 'b', 1, 1.5, null, ['a'], { a: 1 }, {});
 const value: fc.Arbitrary<Json> = fc.oneof(
@@ -33,7 +38,7 @@ const value: fc.Arbitrary<Json> = fc.oneof(
   fc.constantFrom(0, 1).map((more) => Array.from({ length: 100 + more }, (_, n) => n)),
 );
 
-t.test('whatever becomes of arrays and objects, their items have the ranges that they are there for', async (t) => {
+t.test('whatever becomes of values, arrays and objects, their holders are those that have them', async (t) => {
   const { call, sql } = await testService(t);
   let writes = 0;
   await fc.assert(
@@ -105,4 +110,53 @@ t.test('a write looks at its own items only, by plans that were made while the t
   t.ok(buffers > 0 && buffers < 450, `${buffers} buffers`);
   t.match(await wrongFindings(sql), NOTHING_WRONG);
   await hand.end();
+});
+
+t.test('values are found, and ranges recorded, although all keys of values are the same', async (t) => {
+  const { call, sql } = await testService(t);
+  await sql`
+    CREATE OR REPLACE FUNCTION clocktick.value_key(type text, property text, value jsonb) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 7::bigint'`;
+  const instants: string[] = [];
+  const put = async (key: string, properties: JsonObject) => {
+    const { status, body } = await call('PUT', `/entities/thing:${key}`, { type: 'thing', properties });
+    t.ok(status === 200 || status === 201, `${status}`);
+    instants.push(String(body.updatedAt));
+  };
+  // Two of the same tick, one after the other; both at once; a value that another property had; and one set again.
+  await put('x', { a: 1, b: 1 });
+  await put('y', { a: 2, b: 1 });
+  await put('x', { a: 1, b: 2 });
+  await put('x', { a: 3, b: 2 });
+  await put('y', { a: 1, b: 2 });
+  await put('x', { b: 3 });
+  await put('x', { a: 1 });
+  t.match(await wrongFindings(sql), NOTHING_WRONG);
+
+  const history: JsonObject[] = [];
+  const state: Record<string, JsonObject> = {};
+  for (const instant of instants) {
+    for (const key of ['x', 'y']) {
+      const { status, body } = await call('GET', `/entities/thing:${key}?asOf=${instant}`);
+      if (status === 200) state[key] = object(body.properties);
+    }
+    history.push(structuredClone(state));
+  }
+  const keysOf = async (query: string) =>
+    list((await call('GET', `/entities?type=thing&${query}`)).body.items).map((item) => object(item).key);
+  for (const [n, instant] of instants.entries()) {
+    for (const property of ['a', 'b']) {
+      for (const wanted of [1, 2, 3]) {
+        const where = encodeURIComponent(JSON.stringify({ [property]: wanted }));
+        const had = (states: JsonObject) =>
+          Object.entries(states).flatMap(([key, has]) => (object(has)[property] === wanted ? [key] : []));
+        t.same(await keysOf(`where=${where}&asOf=${instant}`), had(history[n] ?? {}), `${property} ${wanted} at ${n}`);
+        t.same(
+          await keysOf(`everHad=${where}&asOf=${instant}`),
+          [...new Set(history.slice(0, n + 1).flatMap(had))].sort(),
+          `${property} ${wanted} ever by ${n}`,
+        );
+      }
+    }
+  }
 });

@@ -280,7 +280,7 @@ t.test('the write path', async (t) => {
   await t.test('a change that is refused leaves no trace, not even its activity', async (t) => {
     const { id } = (await make(storage, { a: 1 })).row;
     const traces = () => sql`
-      SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.property_history) AS ranges,
+      SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.property_range) AS ranges,
              (SELECT count(*) FROM clocktick.activity) AS activities`;
     const [before] = await traces();
     const stale = aPatch(
@@ -366,6 +366,26 @@ t.test('the write path', async (t) => {
     ]);
     const [one, two, three] = outcomes.map(({ row }) => Date.parse(row.updatedAt) - Date.now() > 60_000);
     t.same([one, two, three], [true, false, false]);
+  });
+
+  await t.test('values of any length are recorded when they end, and a backup of them can be restored', async (t) => {
+    const lengths = [...Array.from({ length: 90 }, (_, n) => n), 1_000, 3_000, 100_000];
+    const values = Object.fromEntries(
+      lengths.map((length) => [`p${length}`, 'é'.repeat(length / 2) + 'x'.repeat(length % 2)]),
+    );
+    const { id } = (await make(storage, values)).row;
+    await change(storage, id, Object.fromEntries(lengths.map((length) => [`p${length}`, null])));
+    const past = await asOf(storage, id, { tick: 1 });
+    t.same(JSON.parse(past && 'properties' in past ? past.properties : ''), values);
+    const [kept] = await sql`
+      SELECT count(short_value)::int > 40 AS short, count(long_value)::int > 30 AS long FROM clocktick.property_history WHERE entity_id = ${id}`;
+    t.same(kept, { short: true, long: true });
+    // As COPY reads them: from their text.
+    await sql`CREATE TABLE restored (LIKE clocktick.property_history INCLUDING CONSTRAINTS)`;
+    await sql`
+      INSERT INTO restored (entity_id, type, property, vclock, short_value, long_value, effective)
+      SELECT entity_id, type, property, vclock, short_value::text::jsonb, long_value::text::jsonb, effective FROM clocktick.property_history`;
+    await sql`DROP TABLE restored`;
   });
 
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {

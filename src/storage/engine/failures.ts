@@ -50,7 +50,7 @@ export function brokeUnderWay(error: unknown): boolean {
 }
 
 /** The constraints that two writers of one entity violate when neither has seen the other. */
-const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'property_history_one_open_range']);
+const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key']);
 
 /**
  * Whether another writer came first and the server rolled this write back: two creates of one id, a deadlock, a serialization

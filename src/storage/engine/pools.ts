@@ -65,13 +65,14 @@ const WAITING = 1_000;
  */
 export const IN_ORDER = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_sort: 'off' };
 
-/** A plan that was made while the tables were small would scan them, or gather a bitmap for the row of one key. */
-const BY_INDEX = {
-  enable_seqscan: 'off',
-  enable_bitmapscan: 'off',
-  enable_hashjoin: 'off',
-  enable_mergejoin: 'off',
-};
+/**
+ * A plan that was made while the tables were small would scan them, or gather a bitmap for the row of one key, or for a page of a
+ * history, of which it reads all.
+ */
+const BY_INDEX = { enable_seqscan: 'off', enable_bitmapscan: 'off' };
+
+/** … or join by going through the whole of another. */
+const BY_INDEX_ONE_BY_ONE = { ...BY_INDEX, enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 /** A page takes milliseconds; more at once would only hold up what takes microseconds. */
 const PAGES = 4;
@@ -122,12 +123,17 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
     },
     ...(debug ? { debug } : {}),
   };
-  const sql = postgres(url, { ...options, max: 10 });
+  const sql = postgres(url, {
+    ...options,
+    max: 10,
+    // What an entity has is kept in memory while its history is walked: written to a file, it would be read anew for each property.
+    connection: { ...options.connection, ...BY_INDEX, work_mem: '32MB' },
+  });
   const db = drizzleOver(sql);
   const sharedReads = postgres(url, {
     ...options,
     max: READ_KINDS * MOST_FLIGHTS.reads,
-    connection: { ...options.connection, ...BY_INDEX },
+    connection: { ...options.connection, ...BY_INDEX_ONE_BY_ONE },
   });
   const sharedWrites = postgres(url, {
     ...options,

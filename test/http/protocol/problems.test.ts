@@ -117,7 +117,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
 
   const everything = () => sql`
     SELECT (SELECT count(*) FROM clocktick.entity) AS entities, (SELECT count(*) FROM clocktick.tick) AS ticks,
-           (SELECT count(*) FROM clocktick.property_history) AS ranges, (SELECT count(*) FROM clocktick.activity) AS activities`;
+           (SELECT count(*) FROM clocktick.property_range) AS ranges, (SELECT count(*) FROM clocktick.activity) AS activities`;
   const [before] = await everything();
 
   await t.test('bodies', async (t) => {

@@ -102,7 +102,7 @@ t.test('entities', async (t) => {
     const id = await create({ a: { x: 1, y: [1, 2] }, n: 1, z: 0 });
     const counts = () => sql`
       SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, (SELECT count(*) FROM clocktick.activity) AS activities,
-             (SELECT count(*) FROM clocktick.property_history) AS ranges`;
+             (SELECT count(*) FROM clocktick.property_range) AS ranges`;
     const [before] = await counts();
     const same: [string, string][] = [
       ['equal values', '{"properties": {"n": 1}}'],

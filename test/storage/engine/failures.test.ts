@@ -76,7 +76,6 @@ t.test('which losses are only races', async (t) => {
     [failure('40001'), true],
     [failure('40P01'), true],
     [failure('23505', 'entity_pkey'), true],
-    [failure('23505', 'property_history_one_open_range'), true],
     [failure('23505', 'tick_activity_id_entity_id_key'), false],
     [failure('23001', 'range_opens_now'), false],
     [failure('57P01'), false],
