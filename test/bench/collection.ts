@@ -2,12 +2,13 @@ import type postgres from 'postgres';
 import { idOfKey } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { type RawChange, writeChanges } from '../helper/write.js';
+import { copyCollection } from './copied.js';
 import { ROWS } from './rows.js';
 
 /*
  * A collection that looks like data: many entities of ten properties, created in random order, and then each property of
  * each entity changed once, one property a tick, in random order; a few hundred others had one property changed fifty times.
- * All of it is written by the write function, and the same into tables that keep whole rows (rows.ts).
+ * All of it is written by the write function, and the same into tables that keep whole rows (rows.ts). A larger one is copied (copied.ts).
  */
 
 /** Which properties an entity has. `version` 0 is how it was created; of no property two versions are the same. */
@@ -28,6 +29,8 @@ const NAMES = Object.keys(VALUES);
 export const SHARING = 100;
 /** How often `place` of the others changed. */
 const MOVES = 50;
+/** Of how many entities on the collection is copied instead of written. */
+const COPIED = 200_000;
 /** How many changes are written in one statement, as the service would share one. */
 const TOGETHER = 100;
 const WRITERS = 2;
@@ -43,8 +46,8 @@ export type Collection = {
   created: string;
   /** Random instants of the time in which things changed. */
   instants: string[];
-  /** Bytes on disk, indexes included and vacuumed: of a new entity, and of a change. */
-  bytes: Record<'entity' | 'change', Record<Home, number>>;
+  /** Bytes on disk, indexes included and vacuumed: of a new entity, and of a change. Null where all of it was copied. */
+  bytes: Record<'entity' | 'change', Record<Home, number>> | null;
 };
 
 /** The schemas that hold the same: the service's, and that of whole rows. */
@@ -60,7 +63,7 @@ export async function writeCollection(sql: postgres.Sql, things: number): Promis
   const places = Math.max(things / SHARING, 1);
   const keys = Array.from({ length: things }, (_, n) => hash(n, 99));
   const ids = keys.map((key) => idOfKey('thing', key));
-  const moverCount = Math.max(things / 200, 10);
+  const moverCount = Math.min(Math.max(things / 200, 10), 500);
   const moverKeys = Array.from({ length: moverCount }, (_, n) => hash(n, 98));
   const movers = moverKeys.map((key) => idOfKey('mover', key));
   const random = randomFrom(2017);
@@ -82,13 +85,26 @@ export async function writeCollection(sql: postgres.Sql, things: number): Promis
         })),
       ),
     );
+  const copied =
+    things >= COPIED
+      ? await copyCollection(sql, {
+          type: 'thing',
+          ids,
+          keys,
+          created: shuffled(things, random),
+          changes: shuffled(things * NAMES.length, random),
+          names: NAMES,
+          value: (name, n, version) => valueAt(name, n, version, places),
+        })
+      : null;
   const before = await sizes(sql);
-  await create('thing', ids, keys);
+  if (!copied) await create('thing', ids, keys);
   await create('mover', movers, moverKeys);
   const born = await sizes(sql);
-  const created = await instant(sql);
+  const created = copied?.created ?? (await instant(sql));
   const ticks = new Uint8Array(things).fill(1);
-  await inTurn('changes', things, shuffled(things * NAMES.length, random), async (numbers) =>
+  const changes = copied ? new Uint32Array() : shuffled(things * NAMES.length, random);
+  await inTurn('changes', things, changes, async (numbers) =>
     both(
       numbers.map((number) => {
         const [n, name] = [number % things, NAMES[Math.floor(number / things)] ?? ''];
@@ -99,7 +115,7 @@ export async function writeCollection(sql: postgres.Sql, things: number): Promis
       }),
     ),
   );
-  const ended = await instant(sql);
+  const ended = copied?.ended ?? (await instant(sql));
   const moves = new Uint8Array(moverCount).fill(1);
   await inTurn('moves', moverCount, shuffled(moverCount * MOVES, random), async (numbers) =>
     both(
@@ -122,10 +138,12 @@ export async function writeCollection(sql: postgres.Sql, things: number): Promis
     instants: Array.from({ length: 1_000 }, () =>
       new Date(from + random() * (to - from)).toISOString().replace('Z', '000Z'),
     ),
-    bytes: {
-      entity: perOne(before, born, things + moverCount),
-      change: perOne(born, await sizes(sql), things * NAMES.length + moverCount * MOVES),
-    },
+    bytes: copied
+      ? null
+      : {
+          entity: perOne(before, born, things + moverCount),
+          change: perOne(born, await sizes(sql), things * NAMES.length + moverCount * MOVES),
+        },
   };
 }
 

@@ -12,6 +12,7 @@ import { readVersion } from '../../src/storage/schema-files.js';
 import { withOwnServers } from '../helper/own-servers.js';
 import { figuresPage } from './figures.js';
 import type { Load, Measured } from './load.js';
+import { plansTable } from './plans.js';
 import { type Seeded, type Subject, seed, subjectsOf } from './seed.js';
 
 /*
@@ -28,7 +29,7 @@ const HELP = `npm run bench -- [options]
   --entities N      entities of the collection that is asked (100000); it is kept for the next run
   --quick           in two minutes: 10000 entities, 2 rounds of 1 second each
   --only WORD       only comparisons whose name holds the word (guards: only what they cost; bytes: only
-                    those of disk and WAL)
+                    those of disk and WAL; plans: only what reads touch in the server)
   --json FILE       the figures of every round, too
   --record          the tables into src/guide/figures.md, too, with date, machine and command
   --profile FOLDER  a CPU profile of the service into FOLDER (for Chrome's developer tools)
@@ -133,8 +134,9 @@ const LAG = { name: 'stable lag at 32 writers, p99 (ms)', writers: 32, subject: 
 /** What PostgreSQL comes with, so that the data is larger than the cache and figures can be compared with those of others. */
 const STOCK = { shared_buffers: '128MB', max_wal_size: '1GB', checkpoint_timeout: '5min' };
 
-/** Another table. */
+/** Other tables. */
 const BYTES = 'bytes';
+const PLANS = 'plans';
 
 const refuse = (reason: string): never => {
   process.stderr.write(`${reason}\n`);
@@ -144,7 +146,11 @@ if (options.record && options.only) refuse('--record takes all tables, so no --o
 for (const name of ['rounds', 'seconds', 'connections', 'entities'] as const) {
   if (!/^[1-9]\d*$/.test(options[name])) refuse(`--${name} ${options[name]} is no whole number from 1 on`);
 }
-if (!['guards', BYTES, LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only))) {
+if (
+  !['guards', BYTES, PLANS, LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) =>
+    name.includes(options.only),
+  )
+) {
   refuse(`no comparison has ${options.only} in its name`);
 }
 
@@ -154,7 +160,7 @@ const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.pro
 /** Of the servers, as the first of them says. */
 let version = '';
 const tables: string[] = [];
-if ([BYTES, LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only)))
+if ([BYTES, PLANS, LAG.name, ...COMPARISONS.map(({ name }) => name)].some((name) => name.includes(options.only)))
   tables.push(await requests());
 if ('guards'.includes(options.only)) tables.push(await guards());
 process.stdout.write(tables.join('\n'));
@@ -215,7 +221,8 @@ async function measure(urls: Record<'service' | 'rivals', string>, seeded: Seede
     const all = { rate, loads: Object.fromEntries(loads), tails: Object.fromEntries(tails), lags, bytes, wals };
     await writeFile(options.json, JSON.stringify(all, null, 1));
   }
-  return [table(wanted, { loads, tails }) + lagRow(lags), bytesTable(seeded, wals)]
+  const plans = PLANS.includes(options.only) ? await plansTable(seeded) : '';
+  return [table(wanted, { loads, tails }) + lagRow(lags), bytesTable(seeded, wals), plans]
     .filter((text) => text !== '')
     .join('\n');
 }
@@ -228,7 +235,8 @@ async function walOf(urls: Record<'service' | 'rivals', string>, seeded: Seeded)
   const wals: Record<string, Wal> = {};
   if (!BYTES.includes(options.only)) return wals;
   const sql = postgres(seeded.url, { max: 1, onnotice: () => {} });
-  await sql`CREATE EXTENSION IF NOT EXISTS pg_walinspect`;
+  await sql`DROP EXTENSION IF EXISTS pg_walinspect`;
+  await sql`CREATE EXTENSION pg_walinspect SCHEMA bench`;
   for (const name of ['PATCH', 'rows: PATCH', 'POST', 'rows: POST']) {
     const subject = subjectsOf(seeded)[name];
     if (!subject) throw new Error(`there is no ${name}`);
@@ -237,7 +245,7 @@ async function walOf(urls: Record<'service' | 'rivals', string>, seeded: Seeded)
     const { perSecond } = await run(urls, subject, { seconds: 2, rate: null });
     const [wal] = await sql<Wal[]>`
       SELECT sum(record_size)::float8 AS records, sum(fpi_size)::float8 AS images
-        FROM pg_get_wal_stats(${before?.at ?? ''}::pg_lsn, pg_current_wal_lsn())`;
+        FROM bench.pg_get_wal_stats(${before?.at ?? ''}::pg_lsn, pg_current_wal_lsn())`;
     const each = (bytes = 0) => Math.round(bytes / (perSecond * 2));
     wals[name] = { records: each(wal?.records), images: each(wal?.images) };
   }
@@ -246,7 +254,7 @@ async function walOf(urls: Record<'service' | 'rivals', string>, seeded: Seeded)
 }
 
 function bytesTable({ collection: { bytes } }: Seeded, wals: Record<string, Wal>): string {
-  if (!BYTES.includes(options.only)) return '';
+  if (!bytes || !BYTES.includes(options.only)) return '';
   const row = (what: string, own: number, other: number, aim = '') =>
     `| ${what} | ${[own, other].map((n) => n.toLocaleString('en')).join(' | ')} | ${(own / other).toFixed(2)} | ${aim} |`;
   const wal = (what: string, name: string, aim: string) => {

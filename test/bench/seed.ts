@@ -2,6 +2,7 @@ import { finished } from 'node:stream/promises';
 import postgres from 'postgres';
 import { newId } from '../../src/temporal/identity.js';
 import { writeDeep } from '../helper/deep-entity.js';
+import { vacuum } from '../helper/in-bulk.js';
 import { type Collection, newThing, writeCollection } from './collection.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
@@ -54,7 +55,7 @@ export async function seed(url: string, things: number): Promise<Seeded> {
     };
     const rows = await sql<{ id: string }[]>`SELECT id FROM textbook.entity`;
     const inTextbook = rows.map(({ id }) => id);
-    await sql`VACUUM ANALYZE`;
+    await vacuum(sql);
     await sql`INSERT INTO bench.seeded VALUES (${JSON.stringify({ collection, depths, inTextbook })}::text::jsonb)`;
     return { url, collection, depths, inTextbook };
   } finally {
