@@ -47,11 +47,15 @@ export async function readNested(
     const rows = await sql<Line[]>`
       WITH RECURSIVE state AS MATERIALIZED (
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
-               whole.properties, e.properties || '{}' AS open, e.since || '{}' AS since, e.tick AS now_tick, e.updated_at AS now_since
+               -- Unfolded once, here and below: each look into a stored one would decompress it anew.
+               whole.properties || '{}' AS properties
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
          CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) whole
+      ), now AS MATERIALIZED (
+        SELECT e.id, e.tick, e.created_at, e.updated_at, e.properties || '{}' AS properties, e.since || '{}' AS since
+          FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), ${of ? givenNames(sql, of) : allNames(sql, id)}, list AS MATERIALIZED (
         SELECT array_agg(names.name ORDER BY names.n) AS names FROM names
       ), walk (n, before, taken, total, bytes, shown, "from", "to", "fromAt", "toAt", value, activity) AS (
@@ -73,10 +77,11 @@ export async function readNested(
          ) named
          CROSS JOIN LATERAL (
            WITH range AS MATERIALIZED (
-             (SELECT held.began AS "from", NULL::int4 AS "to", tstzrange(began.at, NULL) AS effective, held.value
-                FROM (SELECT state.*, state.open -> named.name AS value, coalesce((state.since ->> named.name)::int4, 1) AS began
-                        FROM state OFFSET 0) held
-               CROSS JOIN LATERAL clocktick.at_of(held.id, held.now_tick, held."createdAt", held.now_since, held.began) began
+             (SELECT held.began AS "from", NULL::int4 AS "to", tstzrange(at.at, NULL) AS effective, held.value
+                FROM (SELECT now.id, now.tick, now.created_at, now.updated_at, now.properties -> named.name AS value,
+                             coalesce((now.since ->> named.name)::int4, 1) AS began
+                        FROM now OFFSET 0) held
+               CROSS JOIN LATERAL clocktick.at_of(held.id, held.tick, held.created_at, held.updated_at, held.began) at
                WHERE held.value IS NOT NULL AND held.began < coalesce(walk.before, ${tick} + 1))
              UNION ALL
              (SELECT lower(h.vclock), CASE WHEN upper(h.vclock) <= ${tick} THEN upper(h.vclock) END, h.effective, h.value
@@ -120,7 +125,7 @@ export async function readNested(
                CASE WHEN kept.count >= ${MOST_RANGES.ofOne} OR named.n >= (SELECT max(walk.n) - 1 FROM walk)
                     THEN coalesce(
                       (SELECT true FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, edge.last) h ORDER BY h.vclock LIMIT 1),
-                      (SELECT state.open ? named.name AND coalesce((state.since ->> named.name)::int4, 1) <= edge.last FROM state))
+                      (SELECT now.properties ? named.name AND coalesce((now.since ->> named.name)::int4, 1) <= edge.last FROM now))
                     ELSE false END AS truncated
           FROM names named
           LEFT JOIN (SELECT shown.n, count(*) AS count, min(shown."from") AS oldest FROM shown GROUP BY shown.n) kept
