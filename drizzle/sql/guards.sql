@@ -119,7 +119,8 @@ BEGIN
               AND (now.property IS NOT NULL AND (since.now -> now.property)::text IS DISTINCT FROM n.tick::text
                    OR was.property IS NOT NULL AND (
                         SELECT true FROM clocktick.property_history h
-                         WHERE h.entity_id = n.id AND h.property = was.property AND ROW(coalesce(h.short_value, h.long_value))::record *= ROW(was.value)::record
+                         WHERE h.entity_id = n.id AND h.property = was.property
+                           AND ROW(coalesce(h.short_value, h.long_value))::record *= ROW(was.value)::record
                            AND h.vclock = int4range(coalesce((since.was ->> was.property)::int4, 1), n.tick) LIMIT 1) IS NULL))
       OR NOT n.properties ?& ARRAY(SELECT jsonb_object_keys(n.since))
    LIMIT 1;

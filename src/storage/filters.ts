@@ -41,7 +41,8 @@ const relation = (sql: Sql, predicates: readonly Predicate[]): Fragment => sql`
  * changed).
  *
  * Where a page ends depends on that choice, so the choice follows from the snapshot alone. What was imported into the time before
- * the pin after the pin was fixed (`late`) has cut ranges short since: those entities are looked at one by one.
+ * the pin after the pin was fixed (`late`) has cut ranges short since: those entities are looked at one by one. (IS NOT TRUE keeps the
+ * planner from joining them, which it did one way round or the other.)
  */
 export const findings = (sql: Sql, { where, everHad, changedAfter }: Filter, pin: Pin): Fragment => {
   const at = sql`${pin.asOf}::timestamptz`;

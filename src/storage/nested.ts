@@ -54,7 +54,7 @@ export async function readNested(
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
          CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) whole
       ), now AS MATERIALIZED (
-        SELECT e.id, e.tick, e.created_at, e.updated_at, e.properties || '{}' AS properties, e.since || '{}' AS since
+        SELECT e.id, e.type, e.tick, e.created_at, e.updated_at, e.properties || '{}' AS properties, e.since || '{}' AS since
           FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), ${of ? givenNames(sql, of) : allNames(sql, id)}, list AS MATERIALIZED (
         SELECT array_agg(names.name ORDER BY names.n) AS names FROM names
@@ -77,12 +77,9 @@ export async function readNested(
          ) named
          CROSS JOIN LATERAL (
            WITH range AS MATERIALIZED (
-             (SELECT held.began AS "from", NULL::int4 AS "to", tstzrange(at.at, NULL) AS effective, held.value
-                FROM (SELECT now.id, now.tick, now.created_at, now.updated_at, now.properties -> named.name AS value,
-                             coalesce((now.since ->> named.name)::int4, 1) AS began
-                        FROM now OFFSET 0) held
-               CROSS JOIN LATERAL clocktick.at_of(held.id, held.tick, held.created_at, held.updated_at, held.began) at
-               WHERE held.value IS NOT NULL AND held.began < coalesce(walk.before, ${tick} + 1))
+             (SELECT lower(h.vclock) AS "from", NULL::int4 AS "to", h.effective, h.value
+                FROM now CROSS JOIN LATERAL clocktick.open_range_of(
+                  now.id, now.type, now.tick, now.created_at, now.updated_at, now.properties, now.since, named.name, named.last) h)
              UNION ALL
              (SELECT lower(h.vclock), CASE WHEN upper(h.vclock) <= ${tick} THEN upper(h.vclock) END, h.effective, h.value
                 FROM clocktick.closed_ranges(${id}::uuid, named.name, 1, named.last) h

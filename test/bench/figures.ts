@@ -35,3 +35,7 @@ function keptOf(page: string): string {
   const start = page.indexOf(`\n${KEPT}\n`);
   return start === -1 ? '' : page.slice(start + 1);
 }
+
+export function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+}

@@ -7,21 +7,25 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
+import { median } from './figures.js';
 
 /*
  * How reads and writes go on as a collection grows, and as a history deepens: `npm run bench:growth`. The bench runs once for each size
- * (run.ts keeps the data), and what it measured is drawn into growth.svg beside this file, the service beside whole rows.
+ * (run.ts keeps the data). What it measured stands in growth.json beside this file, and growth.svg is drawn from it, the service beside
+ * whole rows.
  */
 const HELP = `npm run bench:growth -- [options]
 
   --sizes N,N,…     entities of the collections (10000,100000,1000000); each has ten changes an entity
   --rounds N        rounds of each (3)
+  --draw            measures nothing: draws growth.json anew
   --help            this
 `;
 const { values: options } = parseArgs({
   options: {
     sizes: { type: 'string', default: '10000,100000,1000000' },
     rounds: { type: 'string', default: '3' },
+    draw: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -52,35 +56,47 @@ const DEPTHS: Record<string, Record<number, string>> = {
 type Point = { panel: string; who: 'service' | 'rows'; n: number; perSecond: number };
 type Loads = Record<string, number[]>;
 
+/** What was measured, over the number of entities and over the depth of a history. */
+type Growth = { bySize: Point[]; byDepth: Point[] };
+
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const folder = await mkdtemp(join(tmpdir(), 'clocktick-growth-'));
-try {
-  const sizes = options.sizes.split(',').map(Number);
-  const bySize: Point[] = [];
-  for (const n of sizes) {
-    const loads = await bench(n, 'to rows');
-    for (const [panel, subjects] of Object.entries(PANELS)) {
-      bySize.push({ panel, who: 'service', n, perSecond: median(loads[subjects.service]) });
-      bySize.push({ panel, who: 'rows', n, perSecond: median(loads[subjects.rows]) });
-    }
-  }
-  const byDepth: Point[] = [];
-  for (const only of ['versions', 'history, depth']) {
-    const loads = await bench(Math.min(...sizes), only);
-    for (const [panel, subjects] of Object.entries(DEPTHS)) {
-      for (const [n, subject] of Object.entries(subjects)) {
-        if (loads[subject]) byDepth.push({ panel, who: 'service', n: Number(n), perSecond: median(loads[subject]) });
+const JSON_FILE = join(HERE, 'growth.json');
+
+if (!options.draw) await writeFile(JSON_FILE, `${JSON.stringify(await measured(), null, 1)}\n`);
+const growth: Growth = JSON.parse(await readFile(JSON_FILE, 'utf8'));
+await writeFile(join(HERE, 'growth.svg'), await drawn(growth));
+process.stdout.write(tableOf([...growth.bySize, ...growth.byDepth]));
+
+async function measured(): Promise<Growth> {
+  const folder = await mkdtemp(join(tmpdir(), 'clocktick-growth-'));
+  try {
+    const sizes = options.sizes.split(',').map(Number);
+    const bySize: Point[] = [];
+    for (const n of sizes) {
+      const loads = await bench(folder, n, 'to rows');
+      for (const [panel, { service, rows }] of Object.entries(PANELS)) {
+        bySize.push({ panel, who: 'service', n, perSecond: Math.round(median(loads[service] ?? [])) });
+        bySize.push({ panel, who: 'rows', n, perSecond: Math.round(median(loads[rows] ?? [])) });
       }
     }
+    const byDepth: Point[] = [];
+    for (const only of ['versions', 'history, depth']) {
+      const loads = await bench(folder, Math.min(...sizes), only);
+      for (const [panel, subjects] of Object.entries(DEPTHS)) {
+        for (const [n, subject] of Object.entries(subjects)) {
+          const rounds = loads[subject];
+          if (rounds) byDepth.push({ panel, who: 'service', n: Number(n), perSecond: Math.round(median(rounds)) });
+        }
+      }
+    }
+    return { bySize, byDepth };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  await writeFile(join(HERE, 'growth.svg'), await drawn(bySize, byDepth));
-  process.stdout.write(tableOf([...bySize, ...byDepth]));
-} finally {
-  await rm(folder, { recursive: true, force: true });
 }
 
 /** Runs the bench on a collection, and gives what each subject did a second, by round. */
-async function bench(entities: number, only: string): Promise<Loads> {
+async function bench(folder: string, entities: number, only: string): Promise<Loads> {
   const json = join(folder, `${entities}-${only.replace(/\W/g, '')}.json`);
   const given = ['--entities', String(entities), '--rounds', options.rounds, '--only', only, '--json', json];
   const child = spawn(process.execPath, ['--import', 'tsx', join(HERE, 'run.ts'), ...given], {
@@ -91,17 +107,13 @@ async function bench(entities: number, only: string): Promise<Loads> {
   return JSON.parse(await readFile(json, 'utf8')).loads;
 }
 
-function median(figures: readonly number[] = []): number {
-  return Math.round(figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN);
-}
-
-async function drawn(bySize: readonly Point[], byDepth: readonly Point[]): Promise<string> {
+async function drawn({ bySize, byDepth }: Growth): Promise<string> {
   const panels = (title: string, points: readonly Point[]) => ({
     data: { values: [...points] },
+    columns: 4,
     facet: {
       field: 'panel',
       type: 'nominal' as const,
-      columns: 4,
       title: null,
       sort: [...new Set(points.map(({ panel }) => panel))],
     },
@@ -144,5 +156,5 @@ function tableOf(points: readonly Point[]): string {
         .map(({ perSecond }) => perSecond.toLocaleString('en'));
     return `| ${panel} | ${of('service').join(', ')} | ${of('rows').join(', ')} |\n`;
   });
-  return `| a second, by ${options.sizes} entities | the service | rows |\n|---|---|---|\n${lines.join('')}`;
+  return `| a second | the service | rows |\n|---|---|---|\n${lines.join('')}`;
 }

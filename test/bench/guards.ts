@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { startEmbedded } from '../../src/embedded/start.js';
 import { migrateDatabase } from '../../src/storage/migrate.js';
+import { median } from './figures.js';
 
 /*
  * What each guard and constraint costs: microseconds per change inside the server, by the write function, one change a
@@ -111,8 +112,6 @@ const patches = (size: number, calls: number) => `
            'set', jsonb_build_object('name', random())))::text
     FROM generate_series(0, ${size * calls - 1}) n
     JOIN clocktick.entity e ON e.id = md5(n::text)::uuid GROUP BY n / ${size}`;
-
-const median = (numbers: number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
 await chmod(folder, 0o755);

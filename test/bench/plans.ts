@@ -2,7 +2,8 @@ import postgres from 'postgres';
 import { readPage } from '../../src/storage/collections.js';
 import { readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
-import { literal, type SentByPool, watchedStorage } from '../helper/plans.js';
+import { explain, type Plan, watchedStorage } from '../helper/plans.js';
+import { median } from './figures.js';
 import type { Seeded } from './seed.js';
 
 /*
@@ -13,35 +14,30 @@ import type { Seeded } from './seed.js';
 /** How often each is asked, of other entities each time; the table has medians. */
 const TIMES = 25;
 
-type Touched = { hit: number; read: number; ms: number };
-
 /** A table of all reads. */
 export async function plansTable({ url, collection }: Seeded): Promise<string> {
-  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  const sql = postgres(url, { max: 2, onnotice: () => {} });
   const watched = await watchedStorage(url);
   try {
     await sql`DROP EXTENSION IF EXISTS pg_buffercache`;
     await sql`CREATE EXTENSION pg_buffercache SCHEMA bench`;
-    const lines = [];
+    const emptyCache = () => sql`SELECT bench.pg_buffercache_evict_all()`;
+    const lines = ['| plan | buffers | ms, warm | read, cold | ms, cold |', '|---|---|---|---|---|'];
     for (const [name, ask] of Object.entries(readsOf(collection))) {
-      const cold: Touched[] = [];
-      const warm: Touched[] = [];
+      const cold: Plan[] = [];
+      const warm: Plan[] = [];
       for (let n = 0; n < TIMES; n++) {
         const [statement] = (await watched.sentBy((storage) => ask(storage, n))).slice(-1);
         if (!statement) throw new Error(`${name} sent no statement`);
-        const run = await prepared(sql, statement);
-        await run(); // the plan, and what the server looks up for it
-        await sql`SELECT bench.pg_buffercache_evict_all()`;
-        cold.push(await run());
-        warm.push(await run());
-        await sql.unsafe('DEALLOCATE ALL; RESET ALL');
+        cold.push(await explain(sql, statement, 'force_generic_plan', statement.settings, emptyCache));
+        warm.push(await explain(sql, statement, 'force_generic_plan', statement.settings));
       }
-      const [first, second] = [medians(cold), medians(warm)];
+      const of = (plans: readonly Plan[], what: 'buffers' | 'read' | 'ms') => median(plans.map((plan) => plan[what]));
       lines.push(
-        `| ${name} | ${second.hit + second.read} | ${second.ms.toFixed(2)} | ${first.read} | ${first.ms.toFixed(2)} |`,
+        `| ${name} | ${of(warm, 'buffers')} | ${of(warm, 'ms').toFixed(2)} | ${of(cold, 'read')} | ${of(cold, 'ms').toFixed(2)} |`,
       );
     }
-    return `${['| plan | buffers | ms, warm | read, cold | ms, cold |', '|---|---|---|---|---|', ...lines].join('\n')}\n`;
+    return `${lines.join('\n')}\n`;
   } finally {
     await watched.close();
     await sql.end();
@@ -86,28 +82,4 @@ function readsOf({ ids, prefixes, places, movers, created }: Seeded['collection'
         { until: null, after: null, order: 'asc', limit: 50 },
       ),
   };
-}
-
-/** Prepares a statement as its pool would, and gives what runs it and says what it touched. */
-async function prepared(
-  sql: postgres.Sql,
-  { text, parameters, settings }: SentByPool,
-): Promise<() => Promise<Touched>> {
-  for (const [name, value] of Object.entries(settings)) await sql.unsafe(`SET ${name} = ${value}`);
-  await sql.unsafe(`PREPARE statement AS ${text}`);
-  const values = parameters.map(literal).join(', ');
-  return async () => {
-    const [row] = await sql.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number>; 'Execution Time': number }] }[]>(
-      `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement(${values})`,
-    );
-    if (!row) throw new Error('EXPLAIN gave nothing');
-    const { Plan: plan, 'Execution Time': ms } = row['QUERY PLAN'][0];
-    return { hit: plan['Shared Hit Blocks'] ?? 0, read: plan['Shared Read Blocks'] ?? 0, ms };
-  };
-}
-
-function medians(all: readonly Touched[]): Touched {
-  const of = (pick: (one: Touched) => number) =>
-    all.map(pick).toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? 0;
-  return { hit: of(({ hit }) => hit), read: of(({ read }) => read), ms: of(({ ms }) => ms) };
 }

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { readVersion } from '../../src/storage/schema-files.js';
 import { withOwnServers } from '../helper/own-servers.js';
-import { figuresPage } from './figures.js';
+import { figuresPage, median } from './figures.js';
 import type { Load, Measured } from './load.js';
 import { plansTable } from './plans.js';
 import { type Seeded, type Subject, seed, subjectsOf } from './seed.js';
@@ -393,8 +393,4 @@ async function record(): Promise<void> {
     await readFile(file, 'utf8'),
   );
   await writeFile(file, page);
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 }

@@ -51,3 +51,13 @@ export async function vacuum(sql: postgres.Sql): Promise<void> {
   await own`RESET synchronous_commit`;
   own.release();
 }
+
+/** Takes all ranges as a restored backup does: from their text, by the same constraints. @throws where it could not be restored */
+export async function restoreRanges(sql: postgres.Sql): Promise<void> {
+  await sql`CREATE TABLE restored (LIKE clocktick.property_history INCLUDING CONSTRAINTS)`;
+  await sql`
+    INSERT INTO restored (entity_id, type, property, vclock, short_value, long_value, effective)
+    SELECT entity_id, type, property, vclock, short_value::text::jsonb, long_value::text::jsonb, effective
+      FROM clocktick.property_history`;
+  await sql`DROP TABLE restored`;
+}

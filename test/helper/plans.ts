@@ -21,10 +21,10 @@ type PlanNode = {
 };
 
 /**
- * How a statement ran: every way it took to a table, and the 8 kB buffers it touched, all of them; `nodes` is the whole plan, a
- * line a node, without what varies.
+ * How a statement ran: every way it took to a table, and the 8 kB buffers it touched, all of them; `read` are those that were not in
+ * the server's cache, and `ms` the time it took there. `nodes` is the whole plan, a line a node, without what varies.
  */
-export type Plan = { scans: string[]; nodes: string[]; buffers: number };
+export type Plan = { scans: string[]; nodes: string[]; buffers: number; read: number; ms: number };
 
 const isRead = (text: string) => /^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text);
 
@@ -80,12 +80,16 @@ export async function watchedStorage(url: string): Promise<Watched> {
   };
 }
 
-/** EXPLAIN (ANALYZE, BUFFERS) of a statement, prepared as the driver prepares it, with the plan mode and settings asked for. */
+/**
+ * EXPLAIN (ANALYZE, BUFFERS) of a statement, prepared as the driver prepares it, with the plan mode and settings asked for: of its second
+ * run, before which `meanwhile` happens.
+ */
 export async function explain(
   sql: postgres.Sql,
   { text, parameters }: Sent,
   mode: 'force_generic_plan' | 'force_custom_plan',
   settings: object = {},
+  meanwhile: () => Promise<unknown> = async () => {},
 ): Promise<Plan> {
   const own = await sql.reserve();
   const values = parameters.map(literal).join(', ');
@@ -93,9 +97,9 @@ export async function explain(
     await own.unsafe('BEGIN');
     for (const [name, value] of Object.entries(settings)) await own.unsafe(`SET LOCAL ${name} = ${value}`);
     await own.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
-    const rows = await own.unsafe<{ 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number> }] }[]>(
-      `EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`,
-    );
+    const rows = await own.unsafe<
+      { 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number>; 'Execution Time': number }] }[]
+    >(`EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE statement${values ? `(${values})` : ''}`);
     // What a statement writes is not kept, so that it finds the same each time.
     await own.unsafe('ROLLBACK');
     return rows;
@@ -103,15 +107,19 @@ export async function explain(
   try {
     await own.unsafe(`PREPARE statement AS ${text}`);
     await run(); // the catalogue and the plan come into the caches
+    await meanwhile();
     const [row] = await run();
     if (!row) throw new Error('EXPLAIN gave nothing');
     await own.unsafe('DEALLOCATE statement');
-    const { Plan: plan } = row['QUERY PLAN'][0];
+    const { Plan: plan, 'Execution Time': ms } = row['QUERY PLAN'][0];
+    const read = plan['Shared Read Blocks'] ?? 0;
     if (process.env.SHOW_PLANS) process.stderr.write(`${text}\n${JSON.stringify(plan, null, 1)}\n`);
     return {
       scans: scansOf(plan),
       nodes: nodesOf(plan),
-      buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+      buffers: (plan['Shared Hit Blocks'] ?? 0) + read,
+      read,
+      ms,
     };
   } finally {
     await own.unsafe('ROLLBACK'); // where one has failed

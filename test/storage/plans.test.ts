@@ -9,6 +9,7 @@ import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { newId } from '../../src/temporal/identity.js';
+import type { Json } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { writeDeep } from '../helper/deep-entity.js';
 import { vacuum } from '../helper/in-bulk.js';
@@ -245,12 +246,6 @@ t.test('a write takes no longer for plans that were made when the tables had bee
     ids.map((id) => ({ ...thing, id, key: id, expected: 0, op: 'created' as const }));
   const changed = (ids: readonly string[], expected: number) =>
     ids.map((id) => ({ ...thing, id, expected, op: 'updated' as const, set: { a: expected + 1, tags: ['y', 'z'] } }));
-  const buffersOf = async (changes: readonly RawChange[]): Promise<number> => {
-    const [row] = await hand.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }[]>(
-      `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM clocktick.write_changes('${JSON.stringify(changes)}', true)`,
-    );
-    return row?.['QUERY PLAN'][0].Plan['Shared Hit Blocks'] ?? 0;
-  };
   // Until the plans of the connection are settled, by which it writes all that follow.
   for (let n = 0; n < 8; n++) {
     const few = [newId()];
@@ -258,13 +253,60 @@ t.test('a write takes no longer for plans that were made when the tables had bee
     await writeChanges(hand, changed(few, 1));
   }
   const few = [newId()];
-  const most = { made: 2 * (await buffersOf(made(few))), changed: 2 * (await buffersOf(changed(few, 1))) };
+  const most = {
+    made: 2 * (await buffersOfWrite(hand, made(few))),
+    changed: 2 * (await buffersOfWrite(hand, changed(few, 1))),
+  };
   const ids = Array.from({ length: 4_000 }, newId);
   await writeMany(hand, made(ids));
   await writeMany(hand, changed(ids, 1));
   const one = [newId()];
-  const create = await buffersOf(made(one));
+  const create = await buffersOfWrite(hand, made(one));
   t.ok(create > 10 && create < most.made, `${create} buffers to create one, ${most.made / 2} when there were few`);
-  const patch = await buffersOf(changed(one, 1));
+  const patch = await buffersOfWrite(hand, changed(one, 1));
   t.ok(patch > 10 && patch < most.changed, `${patch} buffers to change one, ${most.changed / 2} when there were few`);
+
+  // One entity with a long past, in a database that is small otherwise.
+  const deep = newId();
+  await writeDeep(hand, [{ id: deep, of: { place: `generate_series(1, ${DEPTH})` } }]);
+  const change = { id: deep, type: 'deep', op: 'updated', set: { place: 'elsewhere' } } as const;
+  await writeChanges(hand, [{ ...change, expected: DEPTH }]);
+  const last = await buffersOfWrite(hand, [{ ...change, expected: DEPTH + 1 }]);
+  t.ok(last > 10 && last < most.changed, `${last} buffers to change one that has changed ${DEPTH} times`);
 });
+
+t.test(
+  'what a large entity has is unfolded a few times, however many of its properties are asked for or change',
+  async (t) => {
+    const { url, sql } = await testDatabase(t);
+    const watched = await watchedStorage(url);
+    t.teardown(watched.close);
+    /** Buffers to read the whole history of a large entity, and to change its lists, by how many lists it has. */
+    const buffersOf = async (lists: number) => {
+      const change = { id: newId(), type: 'large' };
+      // What does not compress, so that it is kept elsewhere, and reading it shows.
+      const large = Array.from({ length: 20_000 }, newId).join('');
+      const named = (value: Json) => Object.fromEntries(Array.from({ length: lists }, (_, n) => [`list ${n}`, value]));
+      await writeChanges(sql, [{ ...change, expected: 0, op: 'created', set: { large, ...named(['a']) } }]);
+      const write = await buffersOfWrite(sql, [{ ...change, expected: 1, op: 'updated', set: named(['b']) }]);
+      const [clear] = [Object.keys(named(null))];
+      await writeChanges(sql, [{ ...change, expected: 2, op: 'updated', set: {}, clear }]);
+      const [read] = await watched.sentBy((db) => readNested(db, { id: change.id, fields: null, of: null }, null));
+      if (!read) throw new Error('nothing was read');
+      return { read: (await explain(sql, read, 'force_generic_plan', read.settings)).buffers, write };
+    };
+    const [few, many] = [await buffersOf(5), await buffersOf(60)];
+    t.ok(few.read > 90 && few.write > 200, `${few.read} buffers to read, ${few.write} to write: it is large`);
+    const each = { read: (many.read - few.read) / 55, write: (many.write - few.write) / 55 };
+    t.ok(each.read < 40, `${each.read} buffers more for each property that it had`);
+    t.ok(each.write < 60, `${each.write} buffers more for each property that changes`);
+  },
+);
+
+/** The buffers that a write touches. */
+async function buffersOfWrite(sql: postgres.Sql, changes: readonly RawChange[]): Promise<number> {
+  const [row] = await sql.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }[]>(
+    `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM clocktick.write_changes('${JSON.stringify(changes)}', true)`,
+  );
+  return row?.['QUERY PLAN'][0].Plan['Shared Hit Blocks'] ?? 0;
+}

@@ -17,6 +17,7 @@ import { dumpCatalogue } from '../helper/catalogue.js';
 import { runCommand } from '../helper/command.js';
 import { type TestDatabase, testDatabase } from '../helper/database.js';
 import { definedBy, definedIn, objectsOf } from '../helper/definitions.js';
+import { restoreRanges } from '../helper/in-bulk.js';
 import { list, object, ranges, serve } from '../helper/service.js';
 import { writeChanges } from '../helper/write.js';
 
@@ -233,6 +234,7 @@ t.test('a database of each release is brought up to date, with all that is recor
             FROM clocktick.property_range r WHERE upper_inf(r.vclock)
           EXCEPT ALL SELECT v.value_key, v.entity_id, v.since FROM clocktick.open_value v) missing`;
       t.same(open, { wrong: 0 });
+      await restoreRanges(sql);
 
       const { call } = await serve(t, storage);
       t.same(await ranges(call, 'friend:rachel', 'location'), [

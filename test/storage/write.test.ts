@@ -7,6 +7,7 @@ import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
 import { jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
+import { restoreRanges } from '../helper/in-bulk.js';
 import { aPatch, asOf, change, make, now, writeChanges } from '../helper/write.js';
 
 t.test('the write path', async (t) => {
@@ -380,12 +381,7 @@ t.test('the write path', async (t) => {
     const [kept] = await sql`
       SELECT count(short_value)::int > 40 AS short, count(long_value)::int > 30 AS long FROM clocktick.property_history WHERE entity_id = ${id}`;
     t.same(kept, { short: true, long: true });
-    // As COPY reads them: from their text.
-    await sql`CREATE TABLE restored (LIKE clocktick.property_history INCLUDING CONSTRAINTS)`;
-    await sql`
-      INSERT INTO restored (entity_id, type, property, vclock, short_value, long_value, effective)
-      SELECT entity_id, type, property, vclock, short_value::text::jsonb, long_value::text::jsonb, effective FROM clocktick.property_history`;
-    await sql`DROP TABLE restored`;
+    await restoreRanges(sql);
   });
 
   await t.test('many changes are one transaction with one instant; one that comes late is left out', async (t) => {

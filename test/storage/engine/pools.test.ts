@@ -10,13 +10,14 @@ t.test('what a pool tells the planner reaches the server', async (t) => {
   const settingsOf = async (sql: Sql) => {
     const rows = await sql<{ name: string; setting: string }[]>`
       SELECT name, setting FROM pg_settings
-       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode)$'`;
+       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode|work_mem)$'`;
     return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
   };
   const inOrder = { enable_bitmapscan: 'off', enable_seqscan: 'off', enable_sort: 'off' };
   const byIndex = { enable_bitmapscan: 'off', enable_seqscan: 'off' };
-  t.same(await pools.reading(settingsOf), { ...everywhere, ...byIndex });
-  t.same(await pools.recording(settingsOf), { ...everywhere, ...byIndex });
+  const roomy = { work_mem: '32768' };
+  t.same(await pools.reading(settingsOf), { ...everywhere, ...byIndex, ...roomy });
+  t.same(await pools.recording(settingsOf), { ...everywhere, ...byIndex, ...roomy });
   t.same(await pools.probe(settingsOf), everywhere);
   t.same(await pools.paging(settingsOf), { ...everywhere, ...inOrder });
   t.same(await pools.searching(settingsOf), { ...everywhere, ...inOrder });
