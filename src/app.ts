@@ -3,8 +3,9 @@ import { validatorCompiler } from 'fastify-zod-openapi';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
+import { clientErrorHandler, connectionOptions, watchConnections } from './http/protocol/connections.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
-import { answerWithProblems, clientErrorHandler, frameworkErrors, refuseBadQueries } from './http/protocol/problems.js';
+import { answerWithProblems, frameworkErrors, refuseBadQueries } from './http/protocol/problems.js';
 import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
@@ -17,16 +18,13 @@ import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
 import type { Storage } from './storage/storage.js';
-import { MAX_KEY_LENGTH } from './temporal/limits.js';
+import { MAX_BODY_BYTES, MAX_KEY_LENGTH } from './temporal/limits.js';
 
 /**
  * How long one part of a path may be; a longer one gets 414. It leaves room for `type:key` with a key of the longest four-byte
  * characters, each percent-encoded as twelve.
  */
 const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
-
-/** How long a body may be, in bytes; a longer one gets 413. The bound on the work of a JSON Patch counts on it (MAX_SHIFTED). */
-const MAX_BODY_BYTES = 2 ** 20;
 
 /** What the app is made of. It reads no configuration; the caller hands it everything it uses. */
 type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
@@ -42,6 +40,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     // While the app closes, it still serves what arrives on a connection that was kept alive, and then closes the connection.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    http: connectionOptions,
     frameworkErrors,
     clientErrorHandler,
   }).withTypeProvider<RequestTypes>();
@@ -49,6 +48,7 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
   closePromptly(app);
+  watchConnections(app);
   answerWithProblems(app);
   refuseBadQueries(app);
   refuseOtherAnswers(app);

@@ -127,7 +127,7 @@ export function mergePatchOf(intent: Intent, properties: JsonObject): Patch {
 
 /**
  * A patch from the body of a JSON Patch (RFC 6902).
- * @throws Refusal `invalid_body`, `unknown_field`, `invalid_property_name`
+ * @throws Refusal `invalid_body`, `invalid_property_name`
  */
 export function jsonPatchOf(intent: Intent, body: Json): Patch {
   const operations = operationsOf(body);

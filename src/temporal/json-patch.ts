@@ -38,9 +38,9 @@ type Operation =
 export const MAX_COPIED = MAX_ENTITY_BYTES;
 
 /**
- * How many items of arrays all operations of one patch may shift. An insertion shifts the items behind it; without a bound, a
- * body of the largest size (MAX_BODY_BYTES of app.ts) would take seconds on the largest array that an entity can hold. In arrays
- * of up to 30,000 items no body reaches the bound.
+ * How many items of arrays all operations of one patch may shift. An insertion shifts the items behind it; without a bound, a body of
+ * 1 MiB would take seconds on the largest array that an entity can hold. In arrays of up to 2,000 items no body reaches the bound
+ * (MAX_BODY_BYTES).
  */
 export const MAX_SHIFTED = 2 ** 30;
 
@@ -48,17 +48,16 @@ export const MAX_SHIFTED = 2 ** 30;
 const LEVELS_AROUND = 2;
 
 /** What can be wrong with a body. When there are faults of several kinds, the caller is told of the first kind here. */
-const FAULT_CODES = ['unknown_field', 'invalid_body', 'invalid_property_name'] as const;
+const FAULT_CODES = ['invalid_body', 'invalid_property_name'] as const;
 type FaultCode = (typeof FAULT_CODES)[number];
 type Faults = Record<FaultCode, Fault[]>;
 
 /**
- * Reads the body of a JSON Patch. RFC 6902 would ignore unknown members; they are refused here, because most are slips of the
- * pen.
- * @throws Refusal `unknown_field`, `invalid_body`, `invalid_property_name`
+ * Reads the body of a JSON Patch. Members that an operation does not know are ignored (RFC 6902 section 4).
+ * @throws Refusal `invalid_body`, `invalid_property_name`
  */
 export function operationsOf(body: Json): Operation[] {
-  const faults: Faults = { unknown_field: [], invalid_body: [], invalid_property_name: [] };
+  const faults: Faults = { invalid_body: [], invalid_property_name: [] };
   const operations: Operation[] = [];
   if (Array.isArray(body)) {
     for (const [index, item] of body.entries()) {
@@ -82,10 +81,8 @@ function operationOf(item: Json, index: number, faults: Faults): Operation | und
     refuse('invalid_body', [], 'must be an object');
     return undefined;
   }
-  const members = new Map(Object.entries(item));
   const take = (member: string): Json | undefined => {
-    const value = members.get(member);
-    members.delete(member);
+    const value = Object.hasOwn(item, member) ? item[member] : undefined;
     if (value === undefined) refuse('invalid_body', [member], 'is missing');
     return value;
   };
@@ -119,12 +116,9 @@ function operationOf(item: Json, index: number, faults: Faults): Operation | und
       break;
     }
     default:
-      // Which members an unknown operation takes is unknown, too: so none of them is a fault.
-      members.clear();
       if (op !== undefined) refuse('invalid_body', ['op'], 'must be add, remove, replace, move, copy or test');
       return undefined;
   }
-  for (const unknown of members.keys()) refuse('unknown_field', [unknown], 'is not known here');
   if (path?.within.length === 0 && op !== 'remove' && op !== 'test') {
     const message = faultOfName(path.name);
     if (message !== null) refuse('invalid_property_name', ['path'], message);
@@ -152,7 +146,7 @@ type Draft = Json | Holder;
  *
  * Only own members count, so `__proto__` and `constructor` are data and `toString` does not exist. The depth of a value is
  * checked where the value comes in; of what was moved, at the end. A value that is too deep only in between does no harm.
- * @throws Refusal `patch_test_failed`, `patch_not_applicable`, `nested_too_deep`, `entity_too_large`
+ * @throws Refusal `patch_test_failed`, `patch_not_applicable`, `nested_too_deep`, `patch_too_much_work`
  */
 export function applyJsonPatch(properties: JsonObject, operations: readonly Operation[]): JsonObject {
   // Objects are maps until the end: a map takes any name, and every change of it takes the same time. V8 keeps an object of many
@@ -201,7 +195,8 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
     };
     const shift = (items: number) => {
       shifted += items;
-      if (shifted > MAX_SHIFTED) throw refuse('entity_too_large', 'shifts more items of large arrays than a patch may');
+      if (shifted > MAX_SHIFTED)
+        throw refuse('patch_too_much_work', 'shifts more items of large arrays than a patch may');
     };
     const add = (location: Location, value: Draft) => {
       const holder = holderOf(location);
@@ -268,7 +263,7 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
         checkDepth(value);
         const copy = settle(value);
         copied += JSON.stringify(copy).length;
-        if (copied > MAX_COPIED) throw refuse('entity_too_large', 'copies more than an entity may hold');
+        if (copied > MAX_COPIED) throw refuse('patch_too_much_work', 'copies more than an entity may hold');
         add(operation.path, copy);
         break;
       }

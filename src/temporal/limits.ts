@@ -27,6 +27,12 @@ export const OPS = ['created', 'updated', 'deleted', 'restored'] as const;
 /** How long all properties of an entity may be together, in bytes of JSON text. Only the database checks it (`entity_size`). */
 export const MAX_ENTITY_BYTES = 8 * MIB;
 
+/**
+ * How long the body of a request may be, in bytes: twice as long as an entity, so that what was read can be put back, however a client
+ * writes its characters out.
+ */
+export const MAX_BODY_BYTES = 2 * MAX_ENTITY_BYTES;
+
 /** How long the metadata of an activity may be, in bytes of JSON text. Only the database checks it (`activity_size`). */
 export const MAX_METADATA_BYTES = MIB;
 

@@ -35,6 +35,7 @@ export type RefusalCode =
   | 'patch_not_applicable'
   | 'precondition_failed'
   | 'precondition_required'
+  | 'patch_too_much_work'
   | 'entity_too_large'
   | 'activity_too_large'
   | 'too_many_writers'

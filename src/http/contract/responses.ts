@@ -16,10 +16,14 @@ const ANY_PROBLEMS: readonly ProblemCode[] = [
   'bad_request',
   'invalid_url',
   'unknown_parameter',
+  'invalid_body',
   'not_acceptable',
   'request_timeout',
+  'url_too_long',
+  'expectation_failed',
   'headers_too_large',
   'internal_error',
+  'not_implemented',
 ];
 /** What may be wrong with a point in the past. */
 export const AS_OF_PROBLEMS = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
@@ -34,7 +38,6 @@ export const BODY_PROBLEMS: readonly ProblemCode[] = [
   'text_not_storable',
   'duplicate_name',
   'nested_too_deep',
-  'invalid_body',
   'unknown_field',
   'body_too_large',
   'unsupported_media_type',
@@ -59,7 +62,6 @@ export const WRITE_PROBLEMS: readonly ProblemCode[] = [
 /** What may go wrong with a write that addresses its entity, and can be conditional. */
 export const ADDRESSED_WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_id',
-  'url_too_long',
   'invalid_condition',
   'precondition_failed',
   'precondition_required',

@@ -250,7 +250,8 @@ const jsonPointer = {
 
 /** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
 export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
-  description: 'A JSON Patch (RFC 6902); its paths begin with /properties/',
+  description:
+    'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
   override: {
     type: 'array',
     items: {
@@ -262,7 +263,6 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
         value: { description: 'Of add, replace and test' },
       },
       required: ['op', 'path'],
-      additionalProperties: false,
     },
   },
   example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],

@@ -1,8 +1,10 @@
+import type { IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { readJson } from '../../temporal/json.js';
+import { MAX_BODY_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { problem, sendProblem } from './problems.js';
+import { bodyTooLarge, type Problem, problem, sendProblem } from './problems.js';
 
 /** Throws on bytes that are not UTF-8, because the service would keep something else than the caller sent. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
@@ -16,64 +18,114 @@ export function readBodiesExactly(app: FastifyInstance): void {
   app.addContentTypeParser<Buffer>(
     ['application/json', 'application/merge-patch+json', 'application/json-patch+json'],
     { parseAs: 'buffer' },
-    async (request: FastifyRequest, body: Buffer) => {
-      // A client may leave a body out by sending it in chunks, and none of them.
-      if (body.length === 0 && !needsBody(request)) return {};
+    async (_request: FastifyRequest, body: Buffer) => {
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
       const { code, path, detail } = read.fault;
       throw Refusal.at(code, path, detail);
     },
   );
-  refuseOtherMedia(app);
-  app.addHook('preValidation', async (request) => {
-    if (request.body !== undefined || !needsBody(request)) return;
-    throw refuseBody('this call needs a body');
+  refuseOtherBodies(app);
+}
+
+function decode(body: Buffer): string {
+  try {
+    return utf8.decode(body);
+  } catch (cause) {
+    throw new Refusal('text_not_storable', 'The body is not UTF-8.', { cause });
+  }
+}
+
+/**
+ * Refuses a body that the route does not take, as soon as it can be known: by the headers, before the caller is told to go on
+ * (`Expect: 100-continue`). Fastify knows media types only for all routes together: it would let a type that one route takes through to
+ * every other, and check its body by no schema.
+ *
+ * Some proxies send every request in chunks. So whether there is a body is told by the first chunk, not by the headers.
+ */
+function refuseOtherBodies(app: FastifyInstance): void {
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    const taken = takenBy(request);
+    if (!taken) return done(null, payload);
+    const { headers, raw } = request;
+    const isFit = (hasBody: boolean): boolean => {
+      const fault = hasBody ? faultOfBody(request, reply, taken) : faultOfNone(taken);
+      if (fault) sendProblem(reply, fault);
+      else if (!hasBody) forgetBody(raw);
+      return fault === null;
+    };
+    const go = () => {
+      if (headers.expect !== undefined) reply.raw.writeContinue();
+    };
+    if (headers['transfer-encoding'] === undefined) {
+      const hasBody = Number(headers['content-length'] ?? 0) > 0;
+      if (!isFit(hasBody)) return;
+      if (hasBody) go();
+      return done(null, payload);
+    }
+    if (taken.isRequired && !isFit(true)) return;
+    go();
+    isBody(raw).then((hasBody) => isFit(hasBody) && done(null, payload), done);
   });
 }
 
-const refuseBody = (message: string) => Refusal.at('invalid_body', '', message);
+/** What a call takes: the media types of its body, none where it takes no body, and whether there must be one. */
+type Taken = { types: string[]; isRequired: boolean };
+
+/** What the route of a request takes; null of a route that the OpenAPI document does not show, where no body is read. */
+function takenBy({ routeOptions: { schema } }: FastifyRequest): Taken | null {
+  if (!schema?.response) return null;
+  return isBodySchema(schema.body)
+    ? { types: Object.keys(schema.body.content), isRequired: schema.body.required }
+    : { types: [], isRequired: false };
+}
 
 /** The body in a route's schema, as `jsonBody` of contract/schemas.ts makes it. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
 
-function bodySchema(request: FastifyRequest): BodySchema | undefined {
-  const schema = request.routeOptions.schema?.body;
-  return isBodySchema(schema) ? schema : undefined;
-}
-
 const isBodySchema = (schema: unknown): schema is BodySchema =>
   typeof schema === 'object' && schema !== null && 'content' in schema && 'required' in schema;
 
-const needsBody = (request: FastifyRequest): boolean => bodySchema(request)?.required ?? false;
-
-/**
- * Refuses a body of another media type than the route takes, before it is read. The answer says which types the route takes
- * (RFC 9110 section 15.5.16, RFC 5789 section 3.1). Fastify knows media types only for all routes together: it would let a type
- * that one route takes through to every other, and check its body by no schema.
- */
-function refuseOtherMedia(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const { schema } = request.routeOptions;
-    if (!schema?.response) return; // not one of the documented calls
-    const taken = Object.keys(bodySchema(request)?.content ?? {});
-    const { 'content-type': type, 'content-encoding': encoding, 'content-length': length } = request.headers;
-    const isEmpty = request.headers['transfer-encoding'] === undefined && Number(length ?? 0) === 0;
-    if (taken.length === 0 && !isEmpty) throw refuseBody('this call takes no body');
-    if (taken.length === 0 || (isEmpty && !needsBody(request))) {
-      // Many clients name a type on every request. Without a body it means nothing, and Fastify must not look for a parser.
-      delete request.raw.headers['content-type'];
-      return;
-    }
-    if (type === undefined && isEmpty) return;
-    const wrong = faultOfMedia(type, encoding, taken);
-    if (wrong === null) return;
-    const types = taken.join(', ');
-    if (encoding !== undefined) reply.header('accept-encoding', 'identity');
-    reply.header('accept', types);
-    if (request.method !== 'PUT') reply.header(`accept-${request.method.toLowerCase()}`, types);
-    return sendProblem(reply, problem('unsupported_media_type', `${wrong} This call takes ${types}, in UTF-8.`));
+/** Whether a body in chunks has any content. What this has read of it can be read again. */
+const isBody = (raw: IncomingMessage): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    const end = (settle: () => void) => {
+      raw.off('data', onData).off('end', onEnd).off('error', onError);
+      settle();
+    };
+    const onData = (chunk: Buffer) => {
+      raw.pause();
+      raw.unshift(chunk);
+      end(() => resolve(true));
+    };
+    const onEnd = () => end(() => resolve(false));
+    const onError = (error: Error) => end(() => reject(error));
+    raw.on('data', onData).on('end', onEnd).on('error', onError);
   });
+
+/** Many clients name a type on every request. Without a body it means nothing, and Fastify must not look for a parser. */
+function forgetBody({ headers }: IncomingMessage): void {
+  delete headers['content-type'];
+  delete headers['transfer-encoding'];
+}
+
+const faultOfNone = ({ isRequired }: Taken): Problem | null =>
+  isRequired ? refusedBody('this call needs a body') : null;
+
+const refusedBody = (message: string): Problem =>
+  problem('invalid_body', `${message}.`, { errors: [{ path: '', message }] });
+
+/** What is wrong with a body by its headers. The answer says which types the route takes (RFC 9110 section 15.5.16, RFC 5789 section 3.1). */
+function faultOfBody({ headers, method }: FastifyRequest, reply: FastifyReply, { types }: Taken): Problem | null {
+  if (types.length === 0) return refusedBody('this call takes no body');
+  const { 'content-type': type, 'content-encoding': encoding } = headers;
+  const wrong = faultOfMedia(type, encoding, types);
+  if (wrong === null) return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES ? bodyTooLarge() : null;
+  const list = types.join(', ');
+  if (encoding !== undefined) reply.header('accept-encoding', 'identity');
+  reply.header('accept', list);
+  if (method !== 'PUT') reply.header(`accept-${method.toLowerCase()}`, list);
+  return problem('unsupported_media_type', `${wrong} This call takes ${list}, in UTF-8.`);
 }
 
 function faultOfMedia(type: string | undefined, encoding: string | undefined, taken: string[]): string | null {
@@ -91,13 +143,5 @@ function mediaOf(type: string): MIMEType | null {
     return new MIMEType(type);
   } catch {
     return null;
-  }
-}
-
-function decode(body: Buffer): string {
-  try {
-    return utf8.decode(body);
-  } catch (cause) {
-    throw new Refusal('text_not_storable', 'The body is not UTF-8.', { cause });
   }
 }

@@ -1,8 +1,8 @@
-import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { RequestValidationError } from 'fastify-zod-openapi';
 import type { core } from 'zod';
 import { pointer } from '../../temporal/json.js';
+import { inMiB, MAX_BODY_BYTES } from '../../temporal/limits.js';
 import { type Fault, Refusal, type RefusalCode } from '../../temporal/refusal.js';
 
 /** Refusals that only HTTP knows. */
@@ -17,6 +17,8 @@ type HttpCode =
   | 'headers_too_large'
   | 'unsupported_media_type'
   | 'not_acceptable'
+  | 'expectation_failed'
+  | 'not_implemented'
   | 'internal_error';
 
 export type ProblemCode = RefusalCode | HttpCode;
@@ -67,9 +69,12 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   activity_too_large: { status: 413, title: 'The activity is too large' },
   url_too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
+  expectation_failed: { status: 417, title: 'The service does not do what Expect asks for' },
+  patch_too_much_work: { status: 422, title: 'The JSON Patch asks for more work than one may' },
   precondition_required: { status: 428, title: 'This service takes no unconditional change' },
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
+  not_implemented: { status: 501, title: 'The service does not know this way of sending a request' },
   as_of_not_stable_yet: { status: 503, title: 'What was written by that instant is not settled yet' },
   clock_stepped_back: { status: 503, title: "The database's clock is behind what was promised" },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
@@ -88,7 +93,7 @@ const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
 ]);
 
 /** An RFC 9457 problem. */
-type Problem = {
+export type Problem = {
   type: string;
   title: string;
   status: number;
@@ -115,6 +120,10 @@ export function problem(code: ProblemCode, detail: string, notes: Refusal['notes
   };
 }
 
+/** The refusal of a body that is too large. */
+export const bodyTooLarge = (): Problem =>
+  problem('body_too_large', `The body has more than ${inMiB(MAX_BODY_BYTES)}, the most that this service takes.`);
+
 /** Cuts a text: a caller may send a name of a megabyte, which must not come back in every answer about it. */
 const shorten = (text: string) =>
   text.length > MAX_REPEATED_TEXT ? `${text.slice(0, MAX_REPEATED_TEXT).toWellFormed()}…` : text;
@@ -137,7 +146,7 @@ function problemOf(error: FastifyError | Error, request: FastifyRequest): Proble
   const code = 'code' in error ? error.code : undefined;
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return problem('body_too_large', 'The body is larger than this service takes.');
+      return bodyTooLarge();
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return problem('unsupported_media_type', 'This call takes no body of this media type.');
     case 'FST_ERR_BAD_URL':
@@ -187,7 +196,7 @@ function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
 
 /**
  * Makes every error a problem+json. Fastify has four places for that: the error handler and the not-found handler, which are
- * set here, and the options `frameworkErrors` and `clientErrorHandler`.
+ * set here, and the options `frameworkErrors` and `clientErrorHandler` (connections.ts).
  */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
@@ -216,27 +225,4 @@ export function refuseBadQueries(app: FastifyInstance): void {
 /** Answers errors that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. */
 export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   sendProblem(reply, problemOf(error, request));
-}
-
-/** Answers what is not HTTP at all. There is no reply for it, so the answer goes to the socket, which then closes. */
-export function clientErrorHandler(error: Error & { code?: string }, socket: import('node:net').Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
-  // An answer is still due on this connection, perhaps that of a write, and the caller would take this one for it. A lost
-  // connection says the truth: nobody knows what became of the write.
-  if ('_httpMessage' in socket && socket._httpMessage) {
-    socket.destroy();
-    return;
-  }
-  const code: ProblemCode =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? 'headers_too_large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? 'request_timeout'
-        : 'bad_request';
-  const body = JSON.stringify(problem(code, PROBLEMS[code].title));
-  const { status } = PROBLEMS[code];
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
 }

@@ -57,7 +57,7 @@ export function activityRoutes(app: App, storage: Storage): void {
         querystring: z.strictObject(pageParameters),
         response: responsesOf(
           { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: linkHeader } } },
-          ['invalid_activity_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
+          ['invalid_activity_id', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
           READ_PROBLEMS,
         ),
       },

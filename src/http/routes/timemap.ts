@@ -35,7 +35,7 @@ export function timemapRoutes(app: App, storage: Storage): void {
               headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
             },
           },
-          ['invalid_id', 'url_too_long', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
+          ['invalid_id', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
           READ_PROBLEMS,
         ),
       },

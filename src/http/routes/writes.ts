@@ -158,6 +158,7 @@ const PATCH = {
     'entity_deleted',
     'patch_test_failed',
     'patch_not_applicable',
+    'patch_too_much_work',
   ]),
 };
 

@@ -184,13 +184,14 @@ t.test('no body gets a 5xx, or leaves anything behind', async (t) => {
       for (const name of names) {
         const sound = taker.body.replace('$', '1');
         const member = `${JSON.stringify(name)}:{"type":"t"}`;
-        const [body, path] = sound.startsWith('[')
-          ? [sound.replace('{', `{${member},`), `/0/${name}`]
-          : [sound.replace('{', `{${member},`), `/${name}`];
-        const answer = await send(taker, body);
-        t.match(answer, { status: 400, body: { code: 'unknown_field' } }, `${taker.url} ${name}`);
-        t.equal(placeOf(answer.body), path);
+        const answer = await send(taker, sound.replace('{', `{${member},`));
         inputs++;
+        if (sound.startsWith('[')) {
+          t.not(answer.body.code, 'unknown_field', 'RFC 6902 section 4 has an operation ignore it');
+          continue;
+        }
+        t.match(answer, { status: 400, body: { code: 'unknown_field' } }, `${taker.url} ${name}`);
+        t.equal(placeOf(answer.body), `/${name}`);
       }
     }
   });

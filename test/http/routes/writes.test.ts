@@ -317,6 +317,29 @@ t.test('writes', async (t) => {
     t.match(other, problem(409, 'type_mismatch', { errors: [{ path: '/type' }] }));
   });
 
+  await t.test('what was read can be put back, however large it has grown', async (t) => {
+    const text = 'ä'.repeat(500_000);
+    await call('PUT', '/entities/thing:grown', state({ p0: text }));
+    for (let n = 1; n < 8; n++)
+      t.match(await call('PATCH', '/entities/thing:grown', { properties: { [`p${n}`]: text } }), { status: 200 });
+    const grown = await call('GET', '/entities/thing:grown');
+    t.ok(Buffer.byteLength(grown.text) > 7.5 * 2 ** 20);
+    t.match(
+      await call('PATCH', '/entities/thing:grown', { properties: { p8: text } }),
+      problem(413, 'entity_too_large'),
+      'and no larger',
+    );
+    const { properties } = grown.body;
+    const back = await call('PUT', '/entities/thing:copied', { type: 'thing', properties: object(properties) });
+    t.match(back, { status: 201 });
+    const put = await call(
+      'PUT',
+      '/entities/thing:grown',
+      grown.text.replace(/^.*?"properties"/, '{"type": "thing", "properties"'),
+    );
+    t.match(put, { status: 200, body: { tick: 8 } }, 'and is the same');
+  });
+
   await t.test('bounds of what can be kept', async (t) => {
     const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`p${n}`, n]));
     const tooLarge = problem(413, 'entity_too_large');
