@@ -47,8 +47,10 @@ export type Collection = {
   /** Random instants of the time in which things changed. */
   instants: string[];
   /** Bytes on disk, indexes included and vacuumed: of a new entity, and of a change. Null where all of it was copied. */
-  bytes: Record<'entity' | 'change', Record<Home, number>> | null;
+  bytes: Bytes | null;
 };
+
+export type Bytes = Record<'entity' | 'change', Record<Home, number>>;
 
 /** The schemas that hold the same: the service's, and that of whole rows. */
 type Home = 'clocktick' | 'rows';

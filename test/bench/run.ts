@@ -1,19 +1,22 @@
-import { fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { readVersion } from '../../src/storage/schema-files.js';
 import { withOwnServers } from '../helper/own-servers.js';
+import { BYTES, COMPARISONS, LAG, PLANS } from './comparisons.js';
 import { figuresPage, median } from './figures.js';
-import type { Load, Measured } from './load.js';
+import { inRounds, measureLoad, type Urls } from './loads.js';
+import { withMariaDb } from './mariadb.js';
 import { plansTable } from './plans.js';
-import { type Seeded, type Subject, seed, subjectsOf } from './seed.js';
+import { before, readSeeded, type Seeded, type Subject, seed, subjectsBefore, subjectsOf } from './seed.js';
+import { beforeTable, bytesTable, comparisonsTable, lagRow } from './tables.js';
+import { type Wal, walOf } from './wal.js';
 
 /*
  * How many requests a second the service answers, against what the same stack does at its best and at its plainest:
@@ -30,6 +33,8 @@ const HELP = `npm run bench -- [options]
   --quick           in two minutes: 10000 entities, 2 rounds of 1 second each
   --only WORD       only comparisons whose name holds the word (guards: only what they cost; bytes: only
                     those of disk and WAL; plans: only what reads touch in the server)
+  --before FOLDER   another version of the service beside this one: a checkout of it, in which npm run bench has
+                    measured as many entities, so that its data is there
   --json FILE       the figures of every round, too
   --record          the tables into src/guide/figures.md, too, with date, machine and command
   --profile FOLDER  a CPU profile of the service into FOLDER (for Chrome's developer tools)
@@ -43,6 +48,7 @@ const { values } = parseArgs({
     entities: { type: 'string' },
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    before: { type: 'string' },
     json: { type: 'string' },
     record: { type: 'boolean', default: false },
     profile: { type: 'string' },
@@ -60,83 +66,8 @@ if (options.help) {
   process.exit(0);
 }
 
-/** A figure against its rival's, and what the ratio should reach; of tails, what it may come to. */
-type Comparison = { name: string; subject: string; rival: string; reach?: number; of?: 'tails' };
-
-const COMPARISONS: Comparison[] = [
-  { name: 'GET now, to a constant answer', subject: 'GET now', rival: 'a constant answer', reach: 0.7 },
-  { name: 'GET now, to one SELECT a request', subject: 'GET now', rival: 'one SELECT a request', reach: 1.6 },
-  { name: 'as of, unchanged since, to now', subject: 'GET as of, unchanged since', rival: 'GET now', reach: 0.9 },
-  { name: 'an older state, to rows', subject: 'an older state', rival: 'rows: an older state', reach: 1 },
-  { name: 'the first state, to rows', subject: 'its first state', rival: 'rows: its first state' },
-  { name: 'page of 100 now, to rows', subject: 'page now', rival: 'rows: page now' },
-  {
-    name: 'page of 100 of a snapshot, all changed since, to rows',
-    subject: 'page of a snapshot',
-    rival: 'rows: page of a snapshot',
-    reach: 0.7,
-  },
-  {
-    name: 'page of 100 of a snapshot, all changed since, to the page now',
-    subject: 'page of a snapshot',
-    rival: 'page now',
-    reach: 0.7,
-  },
-  {
-    name: 'history of one property, 50 ranges, to rows',
-    subject: 'history of 50 ranges',
-    rival: 'rows: history of 50 ranges',
-    reach: 1,
-  },
-  { name: 'page of 100 found by a value, to the page now', subject: 'found now', rival: 'page now' },
-  {
-    name: 'page of 100 found by a past value, to rows indexed on it',
-    subject: 'found by a past value',
-    rival: 'rows: found by a past value',
-    reach: 0.7,
-  },
-  { name: 'PATCH, to rows', subject: 'PATCH', rival: 'rows: PATCH', reach: 0.9 },
-  { name: 'PATCH, to a plain UPDATE', subject: 'PATCH', rival: 'plain UPDATE', reach: 0.4 },
-  { name: 'PATCH, to the textbook', subject: 'PATCH', rival: 'textbook PATCH', reach: 2.5 },
-  { name: 'POST of ten properties, to rows', subject: 'POST', rival: 'rows: POST', reach: 0.9 },
-  { name: 'POST, to the textbook', subject: 'POST', rival: 'textbook POST', reach: 2.5 },
-  { name: 'POST, to a plain COPY of as many rows', subject: 'POST', rival: 'plain COPY' },
-  {
-    name: 'as of a tick, 20,000 versions to 10',
-    subject: 'by tick, at 20,000 versions',
-    rival: 'by tick, at 10',
-    reach: 0.9,
-  },
-  {
-    name: 'as of an instant, 20,000 versions to 10',
-    subject: 'by instant, at 20,000 versions',
-    rival: 'by instant, at 10',
-    reach: 0.9,
-  },
-  {
-    name: 'a page of history, depth 20,000 to 100',
-    subject: 'history page of 50, at 20,000',
-    rival: 'history page of 50, at 100',
-    reach: 0.9,
-  },
-  {
-    name: 'p99 of GET now at half of the load, to one SELECT (µs)',
-    subject: 'GET now',
-    rival: 'one SELECT a request',
-    reach: 2,
-    of: 'tails',
-  },
-];
-
-/** What is no figure of a load: how far the newest stable instant lies behind the clock, in milliseconds, while many write. */
-const LAG = { name: 'stable lag at 32 writers, p99 (ms)', writers: 32, subject: 'PATCH', reach: 50 };
-
 /** What PostgreSQL comes with, so that the data is larger than the cache and figures can be compared with those of others. */
 const STOCK = { shared_buffers: '128MB', max_wal_size: '1GB', checkpoint_timeout: '5min' };
-
-/** Other tables. */
-const BYTES = 'bytes';
-const PLANS = 'plans';
 
 const refuse = (reason: string): never => {
   process.stderr.write(`${reason}\n`);
@@ -154,6 +85,13 @@ if (
   refuse(`no comparison has ${options.only} in its name`);
 }
 
+const numbers = {
+  rounds: Number(options.rounds),
+  seconds: Number(options.seconds),
+  connections: Number(options.connections),
+  entities: Number(options.entities),
+};
+const CACHE = 'node_modules/.cache/clocktick-bench';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const profiling = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${options.profile}`] : [];
 
@@ -171,117 +109,115 @@ process.exit(0);
 async function requests(): Promise<string> {
   // A schema of another version gets data of its own.
   const kept = `${options.entities}-${(await readVersion()).version}`;
-  const dataDir = join(root, 'node_modules/.cache/clocktick-bench', kept);
+  const dataDir = join(root, CACHE, kept);
   // What a run that was interrupted has left is half of the data.
   const whole = join(dataDir, 'whole');
   if (!existsSync(whole)) await rm(dataDir, { recursive: true, force: true });
   return withOwnServers({ dataDir, settings: STOCK }, async ({ databaseUrl, start }) => {
     version = await versionOf(databaseUrl);
-    const seeded = await seed(databaseUrl, Number(options.entities));
+    const seeded = await seed(databaseUrl, numbers.entities);
     await writeFile(whole, '');
-    const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };
-    const urls = {
-      service: await start([...profiling, 'dist/main.js'], env),
+    const urls: Urls = {
+      service: await start([...profiling, 'dist/main.js'], environment(databaseUrl)),
       rivals: await start(['--import', 'tsx', 'test/bench/rivals.ts', databaseUrl]),
     };
-    return measure(urls, seeded);
+    return withMariaDb({ dataDir: `${dataDir}-mariadb`, databaseUrl }, async (socket) => {
+      if (socket) urls.mariadb = await start(['--import', 'tsx', 'test/bench/mariadb-rival.ts', socket]);
+      else process.stderr.write('MariaDB is not installed, so nothing is compared with it\n');
+      if (options.before === undefined) return measure(urls, seeded, null);
+      return withBefore(resolve(options.before), async (url, old) => measure({ ...urls, before: url }, seeded, old));
+    });
   });
 }
 
-/** Figures by subject, one a round. */
-type Figures = Map<string, number[]>;
+function environment(databaseUrl: string): Record<string, string> {
+  return { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'warn' };
+}
 
-async function measure(urls: Record<'service' | 'rivals', string>, seeded: Seeded): Promise<string> {
-  const wanted = COMPARISONS.filter(({ name }) => name.includes(options.only));
-  const names = new Set(wanted.flatMap(({ subject, rival }) => [rival, subject]));
-  const subjects = Object.entries(subjectsOf(seeded)).filter(([name]) => names.has(name));
-  const seconds = Number(options.seconds);
+/** Does work with another version of the service, over the data that its own bench has written. */
+async function withBefore<Result>(
+  folder: string,
+  work: (url: string, seeded: Seeded) => Promise<Result>,
+): Promise<Result> {
+  const cache = join(folder, CACHE);
+  const names = existsSync(cache) ? await readdir(cache) : [];
+  const kept = names.find((name) => new RegExp(`^${options.entities}(-\\d+)?$`).test(name));
+  if (!kept) return refuse(`${cache} has no data of ${options.entities} entities: run its bench first`);
+  const own = { dataDir: join(cache, kept), settings: STOCK, migrated: false };
+  return withOwnServers(own, async ({ databaseUrl, start }) => {
+    const url = await start([join(folder, 'dist/main.js')], environment(databaseUrl));
+    return work(url, await readSeeded(databaseUrl));
+  });
+}
+
+async function measure(urls: Urls, seeded: Seeded, old: Seeded | null): Promise<string> {
+  const { rounds, connections, seconds } = numbers;
+  const all: Record<string, Subject> = { ...subjectsOf(seeded), ...(old && subjectsBefore(old)) };
+  const isThere = (name: string) => all[name]?.of !== 'mariadb' || urls.mariadb !== undefined;
+  const wanted = COMPARISONS.filter(({ name, rival }) => name.includes(options.only) && isThere(rival));
+  const names = new Set(
+    wanted.flatMap(({ subject, rival }) => [rival, subject].flatMap((name) => [name, before(name)])),
+  );
+  const subjects = Object.entries(all).filter(([name]) => names.has(name));
   // The round before the first warms everything up and does not count.
-  await inRounds('warming up', 1, subjects, (subject) => perSecond(urls, subject, 1));
-  const loads = await inRounds('loads', Number(options.rounds), subjects, (subject) =>
-    perSecond(urls, subject, seconds),
+  await inRounds(
+    'warming up',
+    1,
+    subjects,
+    async (subject) => (await measureLoad(urls, subject, { seconds: 1, connections })).perSecond,
+  );
+  const loads = await inRounds(
+    'loads',
+    rounds,
+    subjects,
+    async (subject) => (await measureLoad(urls, subject, { seconds, connections })).perSecond,
   );
   // At a rate that either can keep up with: how long it takes then is not how long the queue is.
   const inTails = new Set(wanted.flatMap(({ of, subject, rival }) => (of === 'tails' ? [subject, rival] : [])));
   const rate = Math.round(Math.min(...[...inTails].map((name) => median(loads.get(name) ?? []))) / 2);
-  const wals = await walOf(urls, seeded);
+  const wals = BYTES.includes(options.only) ? await bytesOfWal(urls, seeded, old) : {};
   const lags: number[] = [];
-  for (let round = 1; LAG.name.includes(options.only) && round <= Number(options.rounds); round++) {
+  for (let round = 1; LAG.name.includes(options.only) && round <= rounds; round++) {
     lags.push(await lagUnder(urls, seeded, seconds));
-    process.stderr.write(`lags: ${round} of ${options.rounds}\n`);
+    process.stderr.write(`lags: ${round} of ${rounds}\n`);
   }
   const tails = await inRounds(
     'tails',
-    inTails.size > 0 ? Number(options.rounds) : 0,
+    inTails.size > 0 ? rounds : 0,
     subjects.filter(([name]) => inTails.has(name)),
-    async (subject) => (await run(urls, subject, { seconds, rate })).p99,
+    async (subject) => (await measureLoad(urls, subject, { seconds, rate, connections })).p99,
   );
+  const { bytes } = seeded.collection;
   if (options.json) {
-    const { bytes } = seeded.collection;
-    const all = { rate, loads: Object.fromEntries(loads), tails: Object.fromEntries(tails), lags, bytes, wals };
-    await writeFile(options.json, JSON.stringify(all, null, 1));
+    const figures = { rate, loads: Object.fromEntries(loads), tails: Object.fromEntries(tails), lags, bytes, wals };
+    await writeFile(options.json, JSON.stringify(figures, null, 1));
   }
-  const plans = PLANS.includes(options.only) ? await plansTable(seeded) : '';
-  return [table(wanted, { loads, tails }) + lagRow(lags), bytesTable(seeded, wals), plans]
+  return [
+    comparisonsTable(wanted, { loads, tails }) + lagRow(lags),
+    beforeTable(wanted, loads),
+    BYTES.includes(options.only) ? bytesTable({ own: bytes, before: old?.collection.bytes ?? null }, wals) : '',
+    PLANS.includes(options.only) ? await plansTable(seeded) : '',
+  ]
     .filter((text) => text !== '')
     .join('\n');
 }
 
-/** Bytes of WAL a write: of its records, and of the images of pages that a checkpoint asks for. */
-type Wal = { records: number; images: number };
-
-/** What the writes of two seconds leave in the WAL after a checkpoint, by subject. */
-async function walOf(urls: Record<'service' | 'rivals', string>, seeded: Seeded): Promise<Record<string, Wal>> {
-  const wals: Record<string, Wal> = {};
-  if (!BYTES.includes(options.only)) return wals;
-  const sql = postgres(seeded.url, { max: 1, onnotice: () => {} });
-  await sql`DROP EXTENSION IF EXISTS pg_walinspect`;
-  await sql`CREATE EXTENSION pg_walinspect SCHEMA bench`;
-  for (const name of ['PATCH', 'rows: PATCH', 'POST', 'rows: POST']) {
-    const subject = subjectsOf(seeded)[name];
-    if (!subject) throw new Error(`there is no ${name}`);
-    await sql`CHECKPOINT`;
-    const [before] = await sql<{ at: string }[]>`SELECT pg_current_wal_lsn() AS at`;
-    const { perSecond } = await run(urls, subject, { seconds: 2, rate: null });
-    const [wal] = await sql<Wal[]>`
-      SELECT sum(record_size)::float8 AS records, sum(fpi_size)::float8 AS images
-        FROM bench.pg_get_wal_stats(${before?.at ?? ''}::pg_lsn, pg_current_wal_lsn())`;
-    const each = (bytes = 0) => Math.round(bytes / (perSecond * 2));
-    wals[name] = { records: each(wal?.records), images: each(wal?.images) };
-  }
-  await sql.end();
-  return wals;
-}
-
-function bytesTable({ collection: { bytes } }: Seeded, wals: Record<string, Wal>): string {
-  if (!bytes || !BYTES.includes(options.only)) return '';
-  const row = (what: string, own: number, other: number, aim = '') =>
-    `| ${what} | ${[own, other].map((n) => n.toLocaleString('en')).join(' | ')} | ${(own / other).toFixed(2)} | ${aim} |`;
-  const wal = (what: string, name: string, aim: string) => {
-    const [own, other] = [wals[name], wals[`rows: ${name}`]];
-    if (!own || !other) throw new Error(`no WAL of ${name}`);
-    return [
-      row(`WAL records, ${what}`, own.records, other.records, aim),
-      row(`WAL page images, ${what}, after a checkpoint`, own.images, other.images),
-    ];
+/** Of the service, of whole rows, and of another version of the service where there is one. */
+async function bytesOfWal(urls: Urls, seeded: Seeded, old: Seeded | null): Promise<Record<string, Wal>> {
+  const writing = (subjects: Record<string, Subject>) =>
+    Object.entries(subjects).filter(([name]) => /^((rows|before): )?(PATCH|POST)$/.test(name));
+  return {
+    ...(await walOf(seeded.url, urls, writing(subjectsOf(seeded)), numbers.connections)),
+    ...(old && (await walOf(old.url, urls, writing(subjectsBefore(old)), numbers.connections))),
   };
-  return [
-    `| ${BYTES} | the service | rows | ratio | aim |`,
-    '|---|---|---|---|---|',
-    row('disk, a new entity of ten properties', bytes.entity.clocktick, bytes.entity.rows, '≤ 1,400'),
-    row('disk, a change of one property', bytes.change.clocktick, bytes.change.rows, '≤ 400'),
-    ...wal('a PATCH', 'PATCH', '≤ 1,200'),
-    ...wal('a POST', 'POST', ''),
-    '',
-  ].join('\n');
 }
 
 /** The 99th of 100 lags, asked for one after the other while writers write. */
-async function lagUnder(urls: Record<'service' | 'rivals', string>, seeded: Seeded, seconds: number): Promise<number> {
+async function lagUnder(urls: Urls, seeded: Seeded, seconds: number): Promise<number> {
   const subject = subjectsOf(seeded)[LAG.subject];
   if (!subject) throw new Error(`there is no ${LAG.subject}`);
   let isOver = false;
-  const load = run(urls, subject, { seconds, rate: null, connections: LAG.writers }).finally(() => {
+  const load = measureLoad(urls, subject, { seconds, connections: LAG.writers }).finally(() => {
     isOver = true;
   });
   const lags: number[] = [];
@@ -291,72 +227,6 @@ async function lagUnder(urls: Record<'service' | 'rivals', string>, seeded: Seed
   }
   await load;
   return lags.toSorted((a, b) => a - b)[Math.floor(lags.length * 0.99)] ?? Number.NaN;
-}
-
-function lagRow(lags: readonly number[]): string {
-  if (lags.length === 0) return '';
-  const spread = `${Math.min(...lags).toFixed(1)}–${Math.max(...lags).toFixed(1)}`;
-  return `| ${LAG.name} | ${median(lags).toFixed(1)} (${spread}) | | | ≤ ${LAG.reach} |\n`;
-}
-
-async function inRounds(
-  what: string,
-  rounds: number,
-  subjects: readonly (readonly [string, Subject])[],
-  take: (subject: Subject) => Promise<number>,
-): Promise<Figures> {
-  const figures: Figures = new Map();
-  for (let round = 1; round <= rounds; round++) {
-    for (const [name, subject] of subjects) figures.set(name, [...(figures.get(name) ?? []), await take(subject)]);
-    process.stderr.write(`${what}: ${round} of ${rounds}\n`);
-  }
-  return figures;
-}
-
-async function perSecond(urls: Record<'service' | 'rivals', string>, subject: Subject, seconds: number) {
-  if (subject.of === 'database') return subject.perSecond();
-  return (await run(urls, subject, { seconds, rate: null })).perSecond;
-}
-
-/** Sends requests from a process of its own. */
-async function run(
-  urls: Record<'service' | 'rivals', string>,
-  subject: Subject,
-  { seconds, rate, connections = Number(options.connections) }: Pick<Load, 'seconds' | 'rate'> & Partial<Load>,
-): Promise<Measured> {
-  if (subject.of === 'database') throw new Error('the database takes no requests');
-  const { of, method, paths, body } = subject;
-  const load: Load = {
-    url: urls[of],
-    method,
-    paths,
-    body: body ? JSON.stringify(body) : null,
-    connections,
-    seconds,
-    rate,
-  };
-  const child = fork(join(root, 'test/bench/load.ts'), { cwd: root, execArgv: ['--import', 'tsx'] });
-  child.send(load);
-  const [measured]: Measured[] = await Promise.race([
-    once(child, 'message'),
-    once(child, 'exit').then(() => Promise.reject(new Error('the load gave no answer'))),
-  ]);
-  if (!measured) throw new Error('the load gave no answer');
-  if (measured.failed > 0) throw new Error(`${method} ${paths[0]}: ${measured.failed} requests failed`);
-  return measured;
-}
-
-function table(wanted: readonly Comparison[], figures: { loads: Figures; tails: Figures }): string {
-  if (wanted.length === 0) return '';
-  const rows = wanted.map(({ name, subject, rival, reach, of }) => {
-    const [own, others] = [figures[of ?? 'loads'].get(subject) ?? [], figures[of ?? 'loads'].get(rival) ?? []];
-    const ratios = own.map((figure, round) => figure / (others[round] ?? Number.NaN));
-    const spread = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`;
-    const [a, b] = [median(own), median(others)].map((figure) => Math.round(figure).toLocaleString('en'));
-    const aim = reach === undefined ? '' : `${of === 'tails' ? '≤' : '≥'} ${reach}`;
-    return `| ${name} | ${a} | ${b} | ${median(ratios).toFixed(2)} (${spread}) | ${aim} |`;
-  });
-  return ['| what | a second | the other | ratio (spread) | aim |', '|---|---|---|---|---|', ...rows, ''].join('\n');
 }
 
 /** Throughput without each guard and constraint, by the command that measures it alone. */

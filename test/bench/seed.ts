@@ -14,9 +14,12 @@ const DEPTHS = { deep: 20_000, middling: 100, shallow: 10 };
 /** Of so many paths each load takes one after the other, in random order. */
 const PATHS = 5_000;
 
+/** Who is asked: the service, another version of it, or what a user would pick instead. */
+export type Of = 'service' | 'before' | 'rivals' | 'mariadb';
+
 /** What is asked, and of whom; or what the database does by itself, with how much of it a second. */
 export type Subject =
-  | { of: 'service' | 'rivals'; method: Load['method']; paths: string[]; body?: object }
+  | { of: Of; method: Load['method']; paths: string[]; body?: object }
   | { of: 'database'; perSecond: () => Promise<number> };
 
 /** An entity of many versions of its place, and some instants in its past. */
@@ -87,8 +90,8 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
   const found = (path: (place: string) => string) =>
     sample(Array.from({ length: places }, (_, n) => `place ${n}`)).map(path);
   const where = (place: string) => `/entities?type=thing&where=${encodeURIComponent(JSON.stringify({ place }))}`;
-  const read = (of: 'service' | 'rivals', paths: string[]): Subject => ({ of, method: 'GET', paths });
-  const write = (of: 'service' | 'rivals', method: 'PATCH' | 'POST', paths: string[], body: object): Subject => ({
+  const read = (of: Of, paths: string[]): Subject => ({ of, method: 'GET', paths });
+  const write = (of: Of, method: 'PATCH' | 'POST', paths: string[], body: object): Subject => ({
     of,
     method,
     paths,
@@ -122,6 +125,14 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
       'rivals',
       each((id, instant) => `/rows/${id}?asOf=${instant}`),
     ),
+    'MariaDB: GET now': read(
+      'mariadb',
+      each((id) => `/mariadb/${id}`),
+    ),
+    'MariaDB: an older state': read(
+      'mariadb',
+      each((id, instant) => `/mariadb/${id}?asOf=${instant}`),
+    ),
     'its first state': read(
       'service',
       each((id) => `/entities/${id}?asOf=${created}`),
@@ -129,6 +140,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
     'rows: its first state': read(
       'rivals',
       each((id) => `/rows/${id}?asOf=${created}`),
+    ),
+    'MariaDB: its first state': read(
+      'mariadb',
+      each((id) => `/mariadb/${id}?asOf=${created}`),
     ),
     'page now': read(
       'service',
@@ -138,6 +153,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
       'rivals',
       prefixes.map((prefix) => `/rows?keyPrefix=${prefix}`),
     ),
+    'MariaDB: page now': read(
+      'mariadb',
+      prefixes.map((prefix) => `/mariadb?keyPrefix=${prefix}`),
+    ),
     'page of a snapshot': read(
       'service',
       prefixes.map((prefix) => `/entities?type=thing&keyPrefix=${prefix}&asOf=${created}`),
@@ -146,6 +165,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
       'rivals',
       prefixes.map((prefix) => `/rows?keyPrefix=${prefix}&asOf=${created}`),
     ),
+    'MariaDB: page of a snapshot': read(
+      'mariadb',
+      prefixes.map((prefix) => `/mariadb?keyPrefix=${prefix}&asOf=${created}`),
+    ),
     'history of 50 ranges': read(
       'service',
       movers.map((id) => `/entities/${id}/history/place?limit=50`),
@@ -153,6 +176,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
     'rows: history of 50 ranges': read(
       'rivals',
       movers.map((id) => `/rows/${id}/history`),
+    ),
+    'MariaDB: history of 50 ranges': read(
+      'mariadb',
+      movers.map((id) => `/mariadb/${id}/history`),
     ),
     'found now': read('service', found(where)),
     'found by a past value': read(
@@ -163,6 +190,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
       'rivals',
       found((place) => `/rows/found?asOf=${created}&place=${encodeURIComponent(place)}`),
     ),
+    'MariaDB: found by a past value': read(
+      'mariadb',
+      found((place) => `/mariadb/found?asOf=${created}&place=${encodeURIComponent(place)}`),
+    ),
     'by tick, at 20,000 versions': read('service', asOf(deep, ticks(DEPTHS.deep))),
     'by tick, at 10': read('service', asOf(shallow, ticks(DEPTHS.shallow))),
     'by instant, at 20,000 versions': read('service', asOf(deep, deep.instants)),
@@ -172,6 +203,7 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
     'plain UPDATE': write('rivals', 'PATCH', written('/plain'), patch),
     PATCH: write('service', 'PATCH', written('/entities'), patch),
     'rows: PATCH': write('rivals', 'PATCH', written('/rows'), patch),
+    'MariaDB: PATCH': write('mariadb', 'PATCH', written('/mariadb'), patch),
     'textbook PATCH': write(
       'rivals',
       'PATCH',
@@ -180,9 +212,30 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
     ),
     POST: write('service', 'POST', ['/entities'], create),
     'rows: POST': write('rivals', 'POST', ['/rows'], create),
+    'MariaDB: POST': write('mariadb', 'POST', ['/mariadb'], create),
     'textbook POST': write('rivals', 'POST', ['/textbook'], create),
     'plain COPY': { of: 'database', perSecond: () => copied(url) },
   };
+}
+
+/** What a subject is called where another version of the service is asked. */
+export const before = (subject: string) => `before: ${subject}`;
+
+/** What is asked of another version of the service, which has written a collection of its own. */
+export const subjectsBefore = (seeded: Seeded): Record<string, Subject> =>
+  Object.fromEntries(
+    Object.entries(subjectsOf(seeded)).flatMap(([name, subject]) =>
+      subject.of === 'service' ? [[before(name), { ...subject, of: 'before' as const }]] : [],
+    ),
+  );
+
+/** What a database of the bench holds. */
+export async function readSeeded(url: string): Promise<Seeded> {
+  const sql = postgres(url, { max: 1 });
+  const [kept] = await sql<{ seeded: Omit<Seeded, 'url'> }[]>`SELECT seeded FROM bench.seeded`;
+  await sql.end();
+  if (!kept) throw new Error('the database holds no data of the bench');
+  return { url, ...kept.seeded };
 }
 
 /** PATHS of them, spread over all. */

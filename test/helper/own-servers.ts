@@ -18,10 +18,15 @@ type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 /**
  * Does work with servers that are processes of their own, over a migrated database that syncs as in production. Afterwards it
  * stops all of them, and removes the database.
- * @param options `dataDir`: a folder of the caller's, in which the database stays; `settings` of its server
+ * @param options `dataDir`: a folder of the caller's, in which the database stays; `settings` of its server; `migrated: false` leaves the
+ *   schema as it is, for another version of the service
  */
 export async function withOwnServers<Result>(
-  { dataDir, settings = {} }: { dataDir?: string; settings?: Record<string, string> },
+  {
+    dataDir,
+    settings = {},
+    migrated = true,
+  }: { dataDir?: string; settings?: Record<string, string>; migrated?: boolean },
   work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'clocktick-own-'));
@@ -56,7 +61,7 @@ export async function withOwnServers<Result>(
   const interrupted = () => stop().finally(() => process.exit(INTERRUPTED));
   process.once('SIGINT', interrupted);
   try {
-    await migrateDatabase(server.url);
+    if (migrated) await migrateDatabase(server.url);
     return await work({ databaseUrl: server.url, start });
   } finally {
     process.off('SIGINT', interrupted);

@@ -1,0 +1,57 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Load, Measured } from './load.js';
+import type { Of, Subject } from './seed.js';
+
+/* Loads, each a process of its own (load.ts), in rounds. */
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Where who is asked listens. */
+export type Urls = Partial<Record<Of, string>>;
+
+/** Figures by subject, one a round. */
+export type Figures = Map<string, number[]>;
+
+export async function inRounds(
+  what: string,
+  rounds: number,
+  subjects: readonly (readonly [string, Subject])[],
+  take: (subject: Subject) => Promise<number>,
+): Promise<Figures> {
+  const figures: Figures = new Map();
+  for (let round = 1; round <= rounds; round++) {
+    for (const [name, subject] of subjects) figures.set(name, [...(figures.get(name) ?? []), await take(subject)]);
+    process.stderr.write(`${what}: ${round} of ${rounds}\n`);
+  }
+  return figures;
+}
+
+/** Sends requests from a process of its own, or lets the database do by itself what it is measured by. */
+export async function measureLoad(
+  urls: Urls,
+  subject: Subject,
+  { seconds, rate = null, connections }: Pick<Load, 'seconds' | 'connections'> & { rate?: number | null },
+): Promise<Measured> {
+  if (subject.of === 'database') return { perSecond: await subject.perSecond(), failed: 0, p99: Number.NaN };
+  const { of, method, paths, body } = subject;
+  const load: Load = {
+    url: urls[of] ?? '',
+    method,
+    paths,
+    body: body ? JSON.stringify(body) : null,
+    connections,
+    seconds,
+    rate,
+  };
+  const child = fork(fileURLToPath(new URL('load.ts', import.meta.url)), { cwd: ROOT, execArgv: ['--import', 'tsx'] });
+  child.send(load);
+  const [measured]: Measured[] = await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => Promise.reject(new Error('the load gave no answer'))),
+  ]);
+  if (!measured) throw new Error('the load gave no answer');
+  if (measured.failed > 0) throw new Error(`${method} ${paths[0]}: ${measured.failed} requests failed`);
+  return measured;
+}
