@@ -3,9 +3,11 @@ import { validatorCompiler } from 'fastify-zod-openapi';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
-import { clientErrorHandler, connectionOptions, watchConnections } from './http/protocol/connections.js';
+import { clientErrors, connectionOptions, watchConnections } from './http/protocol/connections.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
 import { answerWithProblems, frameworkErrors, refuseBadQueries } from './http/protocol/problems.js';
+import { makeUrlsAbsolute } from './http/protocol/public-url.js';
+import { parseQuery } from './http/protocol/query.js';
 import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
@@ -14,6 +16,7 @@ import { guideRoutes } from './http/routes/guides.js';
 import { healthRoutes } from './http/routes/health.js';
 import { historyRoutes } from './http/routes/history.js';
 import { metricRoutes } from './http/routes/metrics.js';
+import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
@@ -27,10 +30,16 @@ import { MAX_BODY_BYTES, MAX_KEY_LENGTH } from './temporal/limits.js';
 const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
 
 /** What the app is made of. It reads no configuration; the caller hands it everything it uses. */
-type AppParts = { storage: Storage; rules: WriteRules; logger: FastifyServerOptions['logger'] };
+type AppParts = {
+  storage: Storage;
+  rules: WriteRules;
+  logger: FastifyServerOptions['logger'];
+  /** Where callers reach the service, as `https://example.org/clocktick`; without it, URLs in answers have no scheme and host. */
+  publicUrl?: string | undefined;
+};
 
 /** Builds the HTTP service. The caller makes it listen, and closes it. */
-export async function buildApp({ storage, rules, logger }: AppParts): Promise<App> {
+export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppParts): Promise<App> {
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -39,22 +48,24 @@ export async function buildApp({ storage, rules, logger }: AppParts): Promise<Ap
     requestTimeout: 30_000,
     // While the app closes, it still serves what arrives on a connection that was kept alive, and then closes the connection.
     return503OnClosing: false,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: parseQuery },
     http: connectionOptions,
-    frameworkErrors,
-    clientErrorHandler,
+    frameworkErrors: frameworkErrors(publicUrl),
+    clientErrorHandler: clientErrors(publicUrl),
   }).withTypeProvider<RequestTypes>();
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
   closePromptly(app);
-  watchConnections(app);
+  watchConnections(app, publicUrl);
+  if (publicUrl !== '') makeUrlsAbsolute(app, publicUrl);
   answerWithProblems(app);
   refuseBadQueries(app);
   refuseOtherAnswers(app);
   readBodiesExactly(app);
-  await describeRoutes(app);
+  await describeRoutes(app, publicUrl);
   withOtherMethodsRefused(app, () => {
+    rootRoute(app);
     entityRoutes(app, storage);
     collectionRoutes(app, storage);
     writeRoutes(app, storage, rules);

@@ -6,6 +6,8 @@ export type Config = Readonly<{
   databaseUrl: string | undefined;
   dataDir: string;
   logLevel: string;
+  /** Where callers reach the service, without a slash at the end; absent: URLs in answers have no scheme and host. */
+  publicUrl: string | undefined;
   /** Whether every change of an entity needs If-Match or If-None-Match. */
   requireCondition: boolean;
 }>;
@@ -38,6 +40,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     throw new BadSetting('DATABASE_URL must be a URL such as postgres://user:password@host:5432/database.');
   }
 
+  const publicUrl = read('PUBLIC_URL');
+  if (publicUrl !== undefined && !isPublicUrl(publicUrl))
+    throw new BadSetting('PUBLIC_URL must be a URL such as https://example.org/clocktick, without query and fragment.');
+
   const requireCondition = read('REQUIRE_CONDITION') ?? 'false';
   if (!['true', 'false'].includes(requireCondition)) throw new BadSetting('REQUIRE_CONDITION must be true or false.');
 
@@ -47,6 +53,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     databaseUrl,
     dataDir: read('DATA_DIR') ?? '.clocktick',
     logLevel,
+    publicUrl: publicUrl?.replace(/\/+$/, ''),
     requireCondition: requireCondition === 'true',
   });
+}
+
+function isPublicUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, search, hash, username, password } = new URL(text);
+  return /^https?:$/.test(protocol) && `${search}${hash}${username}${password}` === '' && !/[\s<>"?#]/.test(text);
 }

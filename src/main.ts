@@ -51,6 +51,7 @@ async function start(config: Config, started: Started): Promise<void> {
     storage,
     rules: { requireCondition: config.requireCondition },
     logger: { level: config.logLevel },
+    publicUrl: config.publicUrl,
   });
   started.push({
     name: 'the service',

@@ -60,12 +60,7 @@ t.test('links lead somewhere, as served', async (t) => {
       if (anchor) t.match(answer.body, ` id="${anchor}"`, `${page}: ${href}`);
     }
   }
-  t.match(
-    (await app.inject('/docs/json')).body,
-    '"externalDocs":{"description":',
-    'the OpenAPI document links to them',
-  );
-  t.match(app.swagger(), { externalDocs: { url: '/docs/guide/' }, info: { description: /\]\(\/docs\/guide\/\)/ } });
+  t.match(app.swagger(), { info: { description: /\]\(\/docs\/guide\/\)/ } }, 'the OpenAPI document links to them');
 });
 
 t.test('calling.md names every problem code under its status, and no other', async (t) => {
@@ -76,6 +71,19 @@ t.test('calling.md names every problem code under its status, and no other', asy
   t.same(told.map(({ code }) => code).toSorted(), Object.keys(PROBLEMS).toSorted());
   const statusOf = new Map<string, number>(Object.entries(PROBLEMS).map(([code, { status }]) => [code, status]));
   for (const { code, statuses } of told) t.match(statuses, String(statusOf.get(code)), code);
+});
+
+t.test('problems.md says of every code what it means and what to do, and no other', async (t) => {
+  const sections = (await guide('problems.md')).split('\n## ').slice(1);
+  const told = sections.map((section) => {
+    const [, code, status, means, doing] =
+      /^`(\w+)`\n\n(\d{3})\. (.+)\n\n\*What to do:\* (.+)\n*$/s.exec(section) ?? [];
+    return { code, status: Number(status), isTold: (means?.length ?? 0) > 15 && (doing?.length ?? 0) > 10 };
+  });
+  t.same(
+    told,
+    Object.entries(PROBLEMS).map(([code, { status }]) => ({ code, status, isTold: true })),
+  );
 });
 
 t.test('calling.md has every call of openapi.yaml in its tables', async (t) => {
@@ -96,7 +104,7 @@ t.test('calling.md has every call of openapi.yaml in its tables', async (t) => {
   );
   t.same(
     told.filter((call = '') => !calls.includes(call)),
-    ['GET /docs', 'GET /openapi.yaml', 'GET /docs/guide/'],
+    ['GET /', 'GET /docs', 'GET /openapi.yaml', 'GET /docs/guide/'],
     'and no other, but for what shows the API',
   );
 });

@@ -63,15 +63,46 @@ t.test('openapi.yaml', async (t) => {
       t.type(operation.summary, 'string', name);
       t.type(operation.operationId, 'string', name);
       for (const parameter of listOf(operation.parameters)) {
-        t.type(at(parameter, 'description'), 'string', `${name} ${at(parameter, 'name')}`);
+        const shared = String(at(parameter, '$ref')).replace('#/components/parameters/', '');
+        const whole = at(objectOf(at(objectOf(at(document, 'components')), 'parameters')), shared) ?? parameter;
+        t.type(at(whole, 'description'), 'string', `${name} ${at(whole, 'name')}`);
       }
     }
   });
 
+  await t.test(
+    'is read by tools that know no YAML aliases, and every answer, parameter and header has one name',
+    async (t) => {
+      t.notMatch(written, /[:-] [&*]\w/);
+      const { components } = objectOf(document);
+      for (const kind of ['schemas', 'parameters', 'headers', 'responses'])
+        t.ok(Object.keys(objectOf(at(components, kind))).length > 5, kind);
+      for (const name of [
+        'Change',
+        'ActivityRef',
+        'SnapshotItem',
+        'EntityToCreate',
+        'EntityToPut',
+        'MergePatch',
+        'JsonPatch',
+      ])
+        t.ok(at(at(components, 'schemas'), name), name);
+      const types = ['Limit', 'DryRun', 'AsOf', 'Fields'].map((name) =>
+        at(at(at(components, 'parameters'), name), 'schema'),
+      );
+      t.match(types, [
+        { type: 'integer', minimum: 1, maximum: 1000 },
+        { type: 'boolean' },
+        { oneOf: [{ type: 'integer', minimum: 1 }, { format: 'date-time' }] },
+        { type: 'array' },
+      ]);
+    },
+  );
+
   await t.test('describes the headers of answers without a body, and which bodies may be left out', async (t) => {
     const operation = (name: string) => operations.find((one) => one.name === name)?.operation;
     const minimal = at(at(operation('PUT /entities/{id}'), 'responses'), '204');
-    t.same(Object.keys(objectOf(at(minimal, 'headers'))), ['ETag', 'Tick-At', 'Preference-Applied']);
+    t.same(Object.keys(objectOf(at(minimal, 'headers'))), ['ETag', 'Tick-At', 'Preference-Applied', 'Location']);
     const bodies = operations.flatMap(({ name, operation: { requestBody } }) =>
       requestBody === undefined ? [] : [[name, at(requestBody, 'required')]],
     );
@@ -85,10 +116,14 @@ t.test('openapi.yaml', async (t) => {
     const documented = new Set<string>();
     for (const { operation } of operations) {
       for (const [status, response] of Object.entries(objectOf(operation.responses))) {
-        const content = objectOf(at(response, 'content') ?? {});
-        for (const code of Object.keys(objectOf(at(content['application/problem+json'], 'examples') ?? {}))) {
+        if (Number(status) < 400) continue;
+        for (const [, code] of String(at(response, 'description')).matchAll(/`(\w+)`/g))
           documented.add(`${status} ${code}`);
-        }
+        const name = String(at(response, '$ref')).replace('#/components/responses/', '');
+        const shared = at(objectOf(at(at(document, 'components'), 'responses')), name);
+        const content = objectOf(at(objectOf(at(shared, 'content')), 'application/problem+json'));
+        for (const [code, example] of Object.entries(objectOf(content.examples)))
+          t.match(at(example, 'value'), { code, status: Number(status), type: `/docs/problems/${code}` });
       }
     }
     const known = Object.entries(PROBLEMS)

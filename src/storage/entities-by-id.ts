@@ -10,7 +10,8 @@ export type ListedRow = Past<Omit<EntityRow, 'properties'> & { properties: strin
 
 /**
  * Many entities at one moment, tombstones included, in the order in which they were asked for, up to ANSWER_BYTES of
- * properties; ids that were never created are left out.
+ * properties; ids that were never created are left out. A date before the first of them was created means the moment when it was
+ * (RFC 7089 section 4.5.3).
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
 export async function listEntities(
@@ -19,8 +20,22 @@ export async function listEntities(
   moment: InstantMoment,
   fields: readonly string[] | null,
 ): Promise<ListedRow[]> {
-  const { reading, stableInstant } = storage[engine];
   const instant = await instantOfMoment(storage, moment);
+  const rows = await listAsOf(storage, ids, instant, fields);
+  if (!moment || !('date' in moment) || rows.length === 0 || rows.some(({ tick }) => tick !== null)) return rows;
+  const now = await listAsOf(storage, ids, null, []);
+  const [first = null] = now.flatMap((row) => (row.tick === null ? [] : [row.createdAt])).sort();
+  return listAsOf(storage, ids, first, fields);
+}
+
+/** @param instant null: now */
+async function listAsOf(
+  storage: Storage,
+  ids: readonly string[],
+  instant: string | null,
+  fields: readonly string[] | null,
+): Promise<ListedRow[]> {
+  const { reading, stableInstant } = storage[engine];
   if (instant !== null) await stableInstant.waitFor(instant);
   return reading((sql) => {
     const question = sql`

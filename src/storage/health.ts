@@ -3,6 +3,8 @@ import { Refusal } from '../temporal/refusal.js';
 import { engine, type Storage } from './storage.js';
 
 const PATIENCE_MS = 2000;
+/** The id of no entity. */
+const NIL = '00000000-0000-0000-0000-000000000000';
 
 /**
  * That the database answers, migrated, and lets it be told what is stable.
@@ -18,7 +20,7 @@ export async function checkReady(storage: Storage): Promise<void> {
 /** Whether it does so within two seconds. */
 async function answers(storage: Storage): Promise<boolean> {
   const answer = storage[engine]
-    .reading((sql) => sql`SELECT FROM clocktick.entity LIMIT 1`)
+    .reading((sql) => sql`SELECT FROM clocktick.entity WHERE id = ${NIL}::uuid`)
     .then(
       () => true,
       () => false,

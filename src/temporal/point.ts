@@ -1,10 +1,11 @@
 import { Refusal } from './refusal.js';
 
 /** A point in an entity's past: one of its ticks, or an instant. The instant stays RFC 3339 text, so that no digit is lost. */
-export type Point = { tick: number } | { instant: string };
+export type Point = { tick: number; written?: string } | { instant: string };
 
-/** A point as answers show it. */
-export const pointText = (point: Point): string => ('tick' in point ? String(point.tick) : point.instant);
+/** A point as answers show it: of a tick that no clock reaches, as the caller wrote it. */
+export const pointText = (point: Point): string =>
+  'tick' in point ? (point.written ?? String(point.tick)) : point.instant;
 
 /** The last tick that a clock can reach: PostgreSQL keeps ticks as `integer`. */
 export const LAST_TICK = 2 ** 31 - 1;
@@ -23,7 +24,7 @@ export function parsePoint(text: string, parameter: string): Point {
   if (/^\d+$/.test(text)) {
     const tick = Number(text);
     if (tick < 1) throw refuse('is no tick: ticks count from 1');
-    return { tick: Math.min(tick, LAST_TICK) };
+    return tick > LAST_TICK ? { tick: LAST_TICK, written: text } : { tick };
   }
   // A `+` that was not percent-encoded arrives as a space.
   const whole = text.replace(' ', '+');
@@ -33,7 +34,8 @@ export function parsePoint(text: string, parameter: string): Point {
   }
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1, 7).map(Number);
   const [fraction, offsetHour, offsetMinute] = match.slice(7);
-  if ((fraction ?? '').length > 6) throw refuse('has more than six fractional digits; instants are microseconds');
+  if (/[1-9]/.test((fraction ?? '').slice(6)))
+    throw refuse('has more than six fractional digits; instants are microseconds');
   if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) {
     throw refuse('names a day that no calendar has');
   }
@@ -41,7 +43,8 @@ export function parsePoint(text: string, parameter: string): Point {
   // PostgreSQL knows displacements up to 15:59; no place on Earth is further than 14:00.
   if (Number(offsetHour ?? 0) > 15 || Number(offsetMinute ?? 0) > 59)
     throw refuse('has an offset that no zone has: hours go to 15, minutes to 59');
-  return { instant: whole.toUpperCase() };
+  // What .NET and Go print: seven or nine digits, of which those after the sixth may be zeros.
+  return { instant: whole.toUpperCase().replace(/(\.\d{6})0+/, '$1') };
 }
 
 /** Whether a text is an instant that a caller may write. */

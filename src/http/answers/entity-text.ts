@@ -26,6 +26,10 @@ export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): s
   return `${openText(row)}, ${members.join(', ')}}`;
 }
 
+/** An entity as a dry run would leave it, with what that would be. */
+export const previewText = (row: EntityRow, op: string | null, changes: readonly ChangeRow[]): string =>
+  `${openText(row)}, "preview": {"op": ${scalarText(op)}, "changes": ${changesText(changes)}}}`;
+
 /**
  * A range of a property as JSON text. It is written out member by member for the same reason as an entity, and a history has the same
  * text from PostgreSQL (`range_text`).

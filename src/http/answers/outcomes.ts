@@ -1,5 +1,4 @@
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
 import type { ChangeRow, EntityRow } from '../../storage/rows.js';
 import type { Outcome } from '../../storage/write.js';
 import { changesOf, type PropertyChange } from '../../temporal/patch.js';
@@ -7,8 +6,7 @@ import { etagHeader, locationHeader, preferenceAppliedHeader, tickAtHeader } fro
 import { sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { etagOf } from '../protocol/conditions.js';
-import { objectText, scalarText } from '../protocol/json-text.js';
-import { changesText, entityText } from './entity-text.js';
+import { entityText, previewText } from './entity-text.js';
 
 /* The answers to writes, and what the OpenAPI document says of them. */
 
@@ -20,43 +18,49 @@ export const writeAnswerHeaders = {
 export const CREATED = {
   201: {
     description: 'The entity, created or revived',
-    body: schemas.entity,
+    content: { 'application/json': schemas.writtenEntity },
     headers: { ...writeAnswerHeaders, Location: locationHeader },
   },
 };
+const MINIMAL = {
+  description: 'The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived',
+  headers: { ...writeAnswerHeaders, Location: locationHeader },
+};
+export const CREATED_MINIMAL = { 204: MINIMAL };
 export const CHANGED = {
   200: {
     description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
-    body: z.union([schemas.entity, schemas.preview]),
+    content: { 'application/json': schemas.writtenEntity },
     headers: writeAnswerHeaders,
   },
-  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: writeAnswerHeaders },
+  204: MINIMAL,
 };
-export const PREVIEWED = { 200: { description: 'Of a dry run, what it would do', body: schemas.preview } };
+export const PREVIEWED = {
+  200: { description: 'Of a dry run, what it would do', content: { 'application/json': schemas.writtenEntity } },
+};
 
 /** Answers a write that was not a dry run. `prefer` is the header Prefer. */
 export type SendOutcome = (reply: FastifyReply, outcome: Outcome, prefer: string | undefined) => FastifyReply;
 
 /** Answers 200 with the entity as it now stands, or 204 without it when the caller prefers `return=minimal`. */
 export const sendOutcome: SendOutcome = (reply, { row }, prefer) => {
-  const minimal = isMinimal(prefer);
-  stamp(reply, row).code(minimal ? 204 : 200);
-  return minimal ? sendMinimal(reply) : sendJson(reply, entityText(row));
+  stamp(reply, row);
+  return isMinimal(prefer) ? sendMinimal(reply) : sendJson(reply, entityText(row));
 };
 
 /** Answers a call that may create or revive its entity: 201 and Location if it did, otherwise as `sendOutcome`. */
 export const sendBegun: SendOutcome = (reply, outcome, prefer) => {
   const { row, change } = outcome;
   if (change?.op !== 'created' && change?.op !== 'restored') return sendOutcome(reply, outcome, prefer);
-  stamp(reply, row).code(201).header('location', `/entities/${row.id}`);
-  return isMinimal(prefer) ? sendMinimal(reply) : sendJson(reply, entityText(row));
+  stamp(reply, row).header('location', `/entities/${row.id}`);
+  return isMinimal(prefer) ? sendMinimal(reply) : sendJson(reply.code(201), entityText(row));
 };
 
 /** Answers a deletion: 204. */
 export const sendTombstone: SendOutcome = (reply, { row }) => stamp(reply.code(204), row).send(undefined);
 
 const sendMinimal = (reply: FastifyReply): FastifyReply =>
-  reply.header('preference-applied', 'return=minimal').send(undefined);
+  reply.code(204).header('preference-applied', 'return=minimal').send(undefined);
 
 /** Sets the headers that name the tick at which a write leaves its entity, and the instant of that tick. */
 const stamp = (reply: FastifyReply, row: EntityRow): FastifyReply =>
@@ -72,16 +76,10 @@ function isMinimal(prefer: string | undefined): boolean {
   return /^"?minimal"?$/i.test(first?.[2] ?? '');
 }
 
-/** Answers a dry run: 200 with what the write would do. */
+/** Answers a dry run: 200 with the entity as it would be, and what would change. */
 export function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
-  return sendJson(
-    reply,
-    objectText([
-      ['op', scalarText(change?.op ?? null)],
-      ['changes', changesText(change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [])],
-      ['entity', entityText(row)],
-    ]),
-  );
+  const changes = change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [];
+  return sendJson(reply, previewText(row, change?.op ?? null, changes));
 }
 
 const changeRow = ({ property, from, to }: PropertyChange): ChangeRow => ({

@@ -1,11 +1,12 @@
+import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { contentLocationHeader, etagHeader } from '../contract/headers.js';
+import { contentLocationHeader, etagHeader, mementoHeaders } from '../contract/headers.js';
 import { optional } from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, sendJson } from '../contract/responses.js';
-import { isNotModified } from '../protocol/conditions.js';
+import { isNotModified, type ReadConditions } from '../protocol/conditions.js';
 
 /* What the calls that read entities have in common, and what the OpenAPI document says of it. */
 
@@ -14,15 +15,19 @@ export const IMMUTABLE = 'max-age=31536000, immutable';
 /** Cache-Control of an answer that may change: a cache may keep it, but must ask before it gives it out again. */
 export const REVALIDATE = 'no-cache';
 
+/** Cache-Control of an answer that tells of this moment. */
+export const NEVER_KEPT = 'no-store';
+
 /** The headers of a request to read. */
 export const readHeaders = z.looseObject({
-  'if-none-match': optional('Answers 304 when the entity tag is one of these', '"2"'),
+  'if-match': optional('Answers 412 unless the entity tag is one of these', '"2"', 'ReadIfMatch'),
+  'if-none-match': optional('Answers 304 when the entity tag is one of these', '"2"', 'ReadIfNoneMatch'),
 });
 
 export const NOT_MODIFIED = {
   304: {
     description: 'The entity tag is one of If-None-Match',
-    headers: { ETag: etagHeader, 'Content-Location': contentLocationHeader },
+    headers: { ETag: etagHeader, 'Content-Location': contentLocationHeader, ...mementoHeaders },
   },
 };
 
@@ -33,23 +38,34 @@ export const ENTITY_READ_PROBLEMS = [
   'invalid_property_name',
   'invalid_parameter',
   'invalid_condition',
+  'precondition_failed',
 ] as const;
+
+/** What may be wrong with the conditions of a read. */
+export const CONDITION_PROBLEMS = ['invalid_condition', 'precondition_failed'] as const;
 
 /**
  * Sends JSON text under its entity tag, or 304 when If-None-Match names that tag.
  * @param text makes the text; it is not called for a 304
- * @throws Refusal `invalid_condition`
+ * @throws Refusal `invalid_condition`, `precondition_failed`
  */
 export function sendOrNotModified(
   reply: FastifyReply,
   etag: string,
-  headers: { 'if-none-match'?: string | undefined },
+  headers: ReadConditions,
   text: () => string,
 ): FastifyReply {
-  const notModified = isNotModified(etag, headers['if-none-match']);
   reply.header('etag', etag);
-  return notModified ? reply.code(304).send(undefined) : sendJson(reply, text());
+  return isNotModified(etag, headers) ? sendNotModified(reply) : sendJson(reply, text());
 }
+
+/** Answers 304. It has no links: that to the next page only the page itself can tell. */
+export const sendNotModified = (reply: FastifyReply): FastifyReply =>
+  reply.removeHeader('link').code(304).send(undefined);
+
+/** The entity tag of an answer that nothing shorter than its text tells from others. */
+export const tagOfText = (text: string): string =>
+  `"${createHash('sha1').update(text).digest('base64url').slice(0, 22)}"`;
 
 /** Reads a parameter that must be an instant: many entities have no tick in common. @throws Refusal `invalid_as_of` */
 export function parseInstant(text: string, parameter: string): string {

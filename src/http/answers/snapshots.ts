@@ -7,11 +7,11 @@ import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
 import { callerSignal } from '../protocol/caller.js';
-import { isNotModified } from '../protocol/conditions.js';
+import { isConditional, isNotModified, type ReadConditions } from '../protocol/conditions.js';
 import { objectText, scalarText } from '../protocol/json-text.js';
-import { dateOf, httpDate } from '../protocol/memento.js';
+import { dateOf, httpDate, originalLinks } from '../protocol/memento.js';
 import { fitsInHeaders, linkNext, readSnapshotCursor, snapshotCursor, targetOf } from '../protocol/pages.js';
-import { IMMUTABLE, parseInstant, REVALIDATE } from './reads.js';
+import { IMMUTABLE, parseInstant, REVALIDATE, sendNotModified } from './reads.js';
 
 /* Pages of many entities as of one instant: how such a page is pinned, tagged and answered. */
 
@@ -26,12 +26,12 @@ export const snapshotHeaders = (url: string, etag = 'What the page can show') =>
     'Of a first page: the same for ever',
     `${url}&asOf=${EXAMPLE_INSTANT}&recordedAsOf=${EXAMPLE_INSTANT}`,
   ),
-  Link: header('Its `original`, which is its `timegate`, and the next page', `<${url}>; rel="original timegate"`),
+  Link: header('Its `original`, which is its `timegate`, and the next page', originalLinks(url)),
 });
 
 type SnapshotRequest = FastifyRequest & {
   query: { recordedAsOf?: string | undefined; cursor?: string | undefined };
-  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+  headers: ReadConditions & { 'accept-datetime'?: string | undefined };
 };
 
 /** A walk: one question that the caller reads page by page. */
@@ -68,18 +68,22 @@ export async function sendSnapshot(
 ): Promise<FastifyReply> {
   const { headers, raw } = request;
   const name = JSON.stringify(walk.name);
+  const url = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
+  // Also of a refusal: who asks by a date has to learn whom he has asked (RFC 7089 section 4.5.3).
+  if (fitsInHeaders(request)) reply.header('link', originalLinks(url));
+  const isUrlOfMemento = walk.asOf !== undefined || request.query.cursor !== undefined;
+  if (!isUrlOfMemento) reply.header('vary', 'accept-datetime');
   const { question, place, isMemento } = positionOf(request, walk, name);
-  const ifNoneMatch = headers['if-none-match'];
   const { newest, isFixed, page } = await readSnapshot(
     storage,
     walk.type,
     question,
-    ifNoneMatch === undefined ? null : (newest) => isNotModified(snapshotTag(newest), ifNoneMatch),
+    isConditional(headers) ? (newest) => isNotModified(snapshotTag(newest), headers) : null,
     (pin) => read(pin, place),
     callerSignal(raw),
   );
   stampPage(request, reply, newest, { isFixed, isMemento, takesAsOf: walk.takesAsOf });
-  if (!page) return reply.code(304).send(undefined);
+  if (!page) return sendNotModified(reply);
   const cursor = page.next === null || newest.asOf === null ? null : snapshotCursor(name, newest, page.next);
   const text = objectText([
     ['asOf', scalarText(newest.asOf)],
@@ -97,16 +101,10 @@ function stampPage(
   newest: Newest,
   { isFixed, isMemento, takesAsOf }: { isFixed: boolean; isMemento: boolean; takesAsOf: boolean },
 ): FastifyReply {
-  const original = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
-  reply
-    .header('etag', snapshotTag(newest))
-    .header('cache-control', isFixed ? IMMUTABLE : REVALIDATE)
-    .header('vary', 'accept-datetime');
-  const fits = fitsInHeaders(request);
-  if (fits) reply.header('link', `<${original}>; rel="original timegate"`);
+  reply.header('etag', snapshotTag(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
   if (newest.asOf === null) return reply;
   const { asOf, recordedAsOf } = newest;
-  if (!isFixed && fits)
+  if (!isFixed && fitsInHeaders(request))
     reply.header('content-location', targetOf(request, takesAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }

@@ -4,27 +4,9 @@ import { Refusal } from '../../temporal/refusal.js';
 /** How many entities, properties or instants one parameter may name: as many as surely fit into a URL of 16 KiB. */
 export const MAX_ITEMS = 100;
 
-/**
- * The items of a parameter that takes many. The caller separates them by commas, repeats the parameter, or does both. Keys and
- * names of properties may hold commas: the caller writes `\,` for a comma inside an item, and `\\` for a backslash.
- *
- * Percent-encoding cannot tell the two commas apart, because clients encode all commas of a parameter (URLSearchParams, Python's
- * requests) or none.
- */
-export function itemsOf(parameter: string | readonly string[]): string[] {
-  const lists = typeof parameter === 'string' ? [parameter] : parameter;
-  return lists.flatMap((list) => {
-    const items: string[] = [];
-    let item = '';
-    for (const [token] of list.matchAll(/\\[\\,]|,|\\|[^\\,]+/g)) {
-      if (token === ',') {
-        items.push(item);
-        item = '';
-      } else item += token.length > 1 && token.startsWith('\\') ? token.slice(1) : token;
-    }
-    return [...items, item];
-  });
-}
+/** The items of a parameter that takes many. */
+export const itemsOf = (parameter: string | readonly string[]): string[] =>
+  typeof parameter === 'string' ? [parameter] : [...parameter];
 
 /** The names in `fields`; null: it was not given. @throws Refusal `invalid_property_name`, `invalid_parameter` */
 export const fieldsOf = (parameter: string | string[] | undefined): string[] | null => namesOf(parameter, 'fields');

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { PROBLEMS, type ProblemCode } from '../protocol/problems.js';
+import { PROBLEMS, type ProblemCode, typeOf } from '../protocol/problems.js';
 import { type Header, header } from './headers.js';
 
 /*
@@ -8,8 +8,8 @@ import { type Header, header } from './headers.js';
  * answers as text, and they do not pass through these schemas. The tests check every answer by them.
  */
 
-/** A success: what it means, its headers, the schema of its body (absent: no body), and its media type if that is not JSON. */
-type Success = { description: string; body?: z.ZodType; media?: string; headers?: Record<string, Header> };
+/** A success: what it means, its headers, and the schemas of its body by media type (absent: no body). */
+type Success = { description: string; content?: Record<string, z.ZodType>; headers?: Record<string, Header> };
 
 /** What may go wrong with any request. */
 const ANY_PROBLEMS: readonly ProblemCode[] = [
@@ -71,12 +71,12 @@ export const ADDRESSED_WRITE_PROBLEMS: readonly ProblemCode[] = [
 const Problem = z
   .looseObject({
     type: z.string().meta({
-      description: '`urn:clocktick:problem:` and the code',
-      example: 'urn:clocktick:problem:entity_not_found',
+      description: 'The URL of what the code means, and of what to do',
+      example: typeOf('entity_not_found'),
     }),
     title: z.string().meta({ description: 'The same for every problem of this code' }),
     status: z.int(),
-    code: z.string().meta({ description: 'Stable: to branch on' }),
+    code: z.enum(Object.keys(PROBLEMS)).meta({ id: 'ProblemCode', description: 'Stable: to branch on' }),
     detail: z.string().meta({ description: 'What and where, in a sentence for people' }),
     id: z.string().optional().meta({ description: 'Of `entity_exists`: the entity that has the key' }),
     tick: z
@@ -105,10 +105,12 @@ export function responsesOf(successes: Record<number, Success>, ...codes: readon
   ]);
 }
 
-const successOf = ({ description, body, media = 'application/json', headers }: Success) => ({
+const successOf = ({ description, content, headers }: Success) => ({
   description,
   ...(headers ? { headers } : {}),
-  ...(body ? { content: { [media]: { schema: body } } } : {}),
+  ...(content
+    ? { content: Object.fromEntries(Object.entries(content).map(([media, schema]) => [media, { schema }])) }
+    : {}),
 });
 
 /** The headers of problems, by status. */
@@ -118,28 +120,14 @@ const PROBLEM_HEADERS: Readonly<Record<number, Record<string, Header>>> = {
 };
 
 const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
-  description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}`).join('. '),
+  description: codes.map((code) => `\`${code}\``).join(', '),
   ...(PROBLEM_HEADERS[status] ? { headers: PROBLEM_HEADERS[status] } : {}),
   content: {
     'application/problem+json': {
       schema: z.intersection(Problem, z.looseObject({ code: z.enum(codes) })),
-      examples: Object.fromEntries(codes.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
     },
   },
 });
-
-/** The problems that no route answers: they say that there is none. */
-const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
-
-/** An example of every problem; the responses refer to them. */
-export const PROBLEM_EXAMPLES = Object.fromEntries(
-  Object.entries(PROBLEMS)
-    .filter(([code]) => !OF_NO_ROUTE.includes(code))
-    .map(([code, { status, title }]) => [
-      code,
-      { summary: title, value: { type: `urn:clocktick:problem:${code}`, title, status, code, detail: `${title}.` } },
-    ]),
-);
 
 /** Sends JSON text, as `application/json`. */
 export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

@@ -13,6 +13,7 @@ import {
   TYPE_PATTERN,
   TYPE_RULE,
 } from '../../temporal/limits.js';
+import { LAST_TICK } from '../../temporal/point.js';
 
 /*
  * What calls take and give. Of objects that hold data (properties, metadata) zod checks only that they are objects, and passes
@@ -46,7 +47,13 @@ export const properties = dataObject('The properties: any JSON values by name').
   example: { name: 'Rachel', location: 'New York' },
 });
 
-const op = z.enum(OPS);
+const op = z.enum(OPS).meta({ id: 'Op', description: 'What a tick did to its entity' });
+
+const tick = z
+  .int()
+  .min(1)
+  .max(LAST_TICK)
+  .meta({ description: 'The number of a change of one entity: 1, 2, 3 …', example: 2 });
 
 /** An activity as a caller gives it. */
 export const givenActivity = z
@@ -58,7 +65,11 @@ export const givenActivity = z
   .refine((activity) => Object.values(activity).some((value) => value !== undefined), {
     error: 'must say at least one of actor, reason and metadata',
   })
-  .meta({ description: 'Who makes the change, and why', example: { actor: 'monica', reason: 'moved' } });
+  .meta({
+    id: 'GivenActivity',
+    description: 'Who makes the change, and why: at least one of the three',
+    example: { actor: 'monica', reason: 'moved' },
+  });
 
 const activityFields = {
   id: z.uuid(),
@@ -68,14 +79,14 @@ const activityFields = {
 };
 
 /** The activity of a tick, or of the tick at which a range begins. */
-const activity = z.strictObject(activityFields);
+const activity = z.strictObject(activityFields).meta({ id: 'ActivityRef', description: 'Who made a tick, and why' });
 
-export const entity = z
+const entity = z
   .strictObject({
     id: z.uuid().meta({ example: EXAMPLE_ID }),
     type: entityType,
     key: entityKey.optional(),
-    tick: z.int().min(1).meta({ description: 'The number of its last change', example: 2 }),
+    tick: tick.meta({ description: 'The number of its last change', example: 2 }),
     deleted: z.boolean(),
     createdAt: instant,
     updatedAt: instant,
@@ -83,8 +94,13 @@ export const entity = z
   })
   .meta({ id: 'Entity', description: 'An entity, now or as it was' });
 
-const ticks = z.strictObject({ from: z.int(), to: z.int().nullable() });
-const instants = z.strictObject({ from: instant, to: instant.nullable() });
+const ticks = z.strictObject({ from: tick, to: tick.nullable() }).meta({
+  id: 'TickRange',
+  description: 'The half-open range of ticks over which the value held; `to` null: still holds',
+});
+const instants = z
+  .strictObject({ from: instant, to: instant.nullable() })
+  .meta({ id: 'InstantRange', description: 'The same range as instants' });
 
 const next = z.string().nullable().meta({ description: 'The cursor of the next page; null on the last' });
 
@@ -93,31 +109,20 @@ const page = <Item extends z.ZodType>(item: Item) => z.strictObject({ items: z.a
 const range = z
   .strictObject({
     value: z.unknown(),
-    vclock: ticks.meta({ description: 'The half-open range of ticks over which the value held; to null: still holds' }),
-    effective: instants.meta({ description: 'The same range as instants' }),
+    vclock: ticks,
+    effective: instants,
     activity: activity.nullable(),
   })
   .meta({ id: 'Range', description: 'Which value a property had from when to when' });
 
-export const rangePage = page(range).meta({ id: 'RangePage' });
-
-const ranges = z.array(range);
+export const rangePage = page(range).meta({ id: 'RangePage', description: 'A page of the ranges of a property' });
 
 export const nestedEntity = entity
   .extend({
     history: z
-      .custom<JsonObject>(
-        (value) => isObject(value) && Object.values(value).every((of) => ranges.safeParse(of).success),
-        { error: 'must be ranges by property' },
-      )
-      .meta({
-        description: 'Only with `include`: by property its ranges, oldest first',
-        override: {
-          type: 'object',
-          additionalProperties: { type: 'array', items: { $ref: '#/components/schemas/Range' } },
-        },
-      })
-      .optional(),
+      .record(z.string(), z.array(range))
+      .optional()
+      .meta({ description: 'Only with `include`: by property its ranges, oldest first' }),
     historyTruncated: z.array(z.string()).optional().meta({
       description: 'The properties of which older ranges are left out: `/entities/{id}/history/{property}` has them',
     }),
@@ -131,21 +136,29 @@ export const nestedEntity = entity
     description: 'An entity, now or as it was; with `include`, and ranges of its properties',
   });
 
-const changes = dataObject('By property: from, to; the side on which it is not set is left out').meta({
+const change = z.strictObject({ from: z.unknown().optional(), to: z.unknown().optional() }).meta({
+  id: 'Change',
+  description: 'The values before and after; a side on which the property is not set is left out',
+});
+
+const changes = z.record(z.string(), change).meta({
+  description: 'What changed, by property',
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });
 
 export const tickPage = page(
-  z.strictObject({
-    tick: z.int(),
-    at: instant,
-    recordedAt: instant.optional(),
-    imported: z.literal(true).optional(),
-    op,
-    activity: activity.nullable(),
-    changes,
-  }),
-).meta({ id: 'TickPage' });
+  z
+    .strictObject({
+      tick,
+      at: instant,
+      recordedAt: instant.optional(),
+      imported: z.literal(true).optional(),
+      op,
+      activity: activity.nullable(),
+      changes,
+    })
+    .meta({ id: 'Tick', description: 'One recorded change of an entity' }),
+).meta({ id: 'TickPage', description: 'A page of the ticks of an entity' });
 
 export const recordedActivity = z
   .strictObject({ ...activityFields, recordedAt: instant })
@@ -157,44 +170,57 @@ export const activityPage = z
     recordedAt: instant,
     ticks: z
       .array(
-        z.strictObject({ id: z.uuid(), type: entityType, key: entityKey.optional(), tick: z.int(), at: instant, op }),
+        z
+          .strictObject({ id: z.uuid(), type: entityType, key: entityKey.optional(), tick, at: instant, op })
+          .meta({ id: 'ActivityTick', description: 'A tick that the activity made' }),
       )
       .meta({ description: 'The ticks it made, at most one of each entity, in the order of their ids' }),
     next,
   })
-  .meta({ id: 'ActivityPage' });
+  .meta({ id: 'ActivityPage', description: 'An activity, with a page of the ticks it made' });
 
-const diffEnd = z.strictObject({
-  tick: z.int(),
-  at: instant,
-  deleted: z.literal(true).optional().meta({ description: 'The entity was deleted then' }),
-});
+const diffEnd = z
+  .strictObject({
+    tick,
+    at: instant,
+    deleted: z.literal(true).optional().meta({ description: 'The entity was deleted then' }),
+  })
+  .meta({ id: 'DiffEnd', description: 'One of the two states: its tick, and the instant of that' });
 
 export const diff = z
   .strictObject({ from: diffEnd, to: diffEnd, changes })
   .meta({ id: 'Diff', description: 'What differs between two states of an entity' });
 
-export const preview = z
-  .strictObject({
-    op: op.nullable().meta({ description: 'What the tick would record; null: nothing would change' }),
-    changes,
-    entity,
+export const writtenEntity = entity
+  .extend({
+    preview: z
+      .strictObject({
+        op: op.nullable().meta({ description: 'What the tick would record; null: nothing would change' }),
+        changes,
+      })
+      .optional()
+      .meta({
+        id: 'Preview',
+        description:
+          'Only of a dry run: nothing was written, and the entity is as it would be; its instants are of this moment',
+      }),
   })
-  .meta({
-    id: 'Preview',
-    description: 'What a write would do, as its answer to `dryRun=true`; the instants are of this moment',
-  });
+  .meta({ id: 'WrittenEntity', description: 'An entity as a write leaves it, or as a dry run says that it would' });
 
 export const entityList = z
   .strictObject({
     items: z.array(entity).meta({ description: 'In the order in which they were asked for, each once' }),
     missing: z
-      .array(z.strictObject({ id: z.string(), code: z.enum(['entity_not_found', 'entity_deleted', 'answer_full']) }))
+      .array(
+        z
+          .strictObject({ id: z.string(), code: z.enum(['entity_not_found', 'entity_deleted', 'answer_full']) })
+          .meta({ id: 'MissingEntity', description: 'An entity that was asked for, and why it is not there' }),
+      )
       .meta({
         description: `Those that are not in \`items\`, and why; \`answer_full\`: the answer has no more room (${inMiB(ANSWER_BYTES)} of properties), ask again`,
       }),
   })
-  .meta({ id: 'EntityList' });
+  .meta({ id: 'EntityList', description: 'Entities that were named by `ids`' });
 
 /** A page of a snapshot: its items, and the two instants that fix what it shows. */
 const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
@@ -213,30 +239,44 @@ const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
 export const snapshotPage = pinned(
   z
     .array(
-      entity.extend({
-        changes: changes.optional().meta({ description: 'With `include=changes`: what differs between both instants' }),
-      }),
+      entity
+        .extend({
+          changes: changes
+            .optional()
+            .meta({ description: 'With `include=changes`: what differs between both instants' }),
+        })
+        .meta({ id: 'SnapshotItem', description: 'An entity as of the instant of the page' }),
     )
     .meta({ description: 'In the order of their keys (those without first), then of their ids' }),
 ).meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
 
 export const typeRangePage = pinned(
   z
-    .array(z.strictObject({ id: z.uuid(), key: entityKey.optional(), ...range.shape }))
+    .array(
+      z
+        .strictObject({ id: z.uuid(), key: entityKey.optional(), ...range.shape })
+        .meta({ id: 'TypeRange', description: 'Which value a property of an entity had from when to when' }),
+    )
     .meta({ description: 'In the order of the entities, as in collections; those of one oldest first' }),
 ).meta({ id: 'TypeRangePage', description: 'A page of the ranges of one property of all entities of a type' });
 
 export const valueCounts = z
   .strictObject({
     items: z.array(
-      z.strictObject({
-        at: instant,
-        entities: z.int().meta({ description: 'How many had the property then' }),
-        values: z
-          .array(z.strictObject({ value: z.unknown(), entities: z.int() }))
-          .meta({ description: 'The most frequent values, and how many entities held each' }),
-        others: z.int().meta({ description: 'How many held other values' }),
-      }),
+      z
+        .strictObject({
+          at: instant,
+          entities: z.int().min(0).meta({ description: 'How many had the property then' }),
+          values: z
+            .array(
+              z
+                .strictObject({ value: z.unknown(), entities: z.int().min(1) })
+                .meta({ id: 'ValueCount', description: 'How many entities held a value' }),
+            )
+            .meta({ description: 'The most frequent values' }),
+          others: z.int().min(0).meta({ description: 'How many held other values' }),
+        })
+        .meta({ id: 'CountsAt', description: 'How many entities held what at an instant' }),
     ),
   })
   .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
@@ -250,6 +290,7 @@ const jsonPointer = {
 
 /** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
 export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
+  id: 'JsonPatch',
   description:
     'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
   override: {

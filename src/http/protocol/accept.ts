@@ -10,7 +10,7 @@ export function refuseOtherAnswers(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     const { accept } = request.headers;
     // A deletion answers without a body, unless it is a dry run.
-    if (accept === undefined || accept === '*/*' || request.method === 'DELETE') return;
+    if (accept === undefined || accept.trim() === '' || accept === '*/*' || request.method === 'DELETE') return;
     const given = mediaGiven(request);
     if (given.length === 0 || new Negotiator({ headers: { accept: plain(accept) } }).mediaType(given)) return;
     return sendProblem(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));

@@ -60,7 +60,7 @@ function refuseOtherBodies(app: FastifyInstance): void {
     if (headers['transfer-encoding'] === undefined) {
       const hasBody = Number(headers['content-length'] ?? 0) > 0;
       if (!isFit(hasBody)) return;
-      if (hasBody) go();
+      go();
       return done(null, payload);
     }
     if (taken.isRequired && !isFit(true)) return;
@@ -83,7 +83,7 @@ function takenBy({ routeOptions: { schema } }: FastifyRequest): Taken | null {
 /** The body in a route's schema, as `jsonBody` of contract/schemas.ts makes it. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
 
-const isBodySchema = (schema: unknown): schema is BodySchema =>
+export const isBodySchema = (schema: unknown): schema is BodySchema =>
   typeof schema === 'object' && schema !== null && 'content' in schema && 'required' in schema;
 
 /** Whether a body in chunks has any content. What this has read of it can be read again. */

@@ -38,12 +38,23 @@ export const ifMatchOf = (header: string | undefined): TickCondition | null => t
 export const ifNoneMatchOf = (header: string | undefined): TickCondition | null =>
   ticksOf('If-None-Match', header, 'weakly');
 
+/** The conditional headers of a read. */
+export type ReadConditions = { 'if-match'?: string | undefined; 'if-none-match'?: string | undefined };
+
+/** Whether a read is conditional. */
+export const isConditional = (headers: ReadConditions): boolean =>
+  headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
+
 /**
- * Whether the If-None-Match of a read names the tag of the answer: the caller has the answer already, and gets 304.
- * @throws Refusal `invalid_condition`
+ * Whether the If-None-Match of a read names the tag of the answer: the caller has the answer already, and gets 304. Before that the
+ * tag must be one of If-Match, where the caller sends it (RFC 9110 section 13.2.2).
+ * @throws Refusal `invalid_condition`, `precondition_failed`
  */
-export function isNotModified(etag: string, ifNoneMatch: string | undefined): boolean {
-  if (ifNoneMatch === undefined) return false;
-  const tags = tagsOf('If-None-Match', ifNoneMatch);
-  return tags === null || tags.some(({ tag }) => tag === etag);
+export function isNotModified(etag: string, headers: ReadConditions): boolean {
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
+  const wanted = ifMatch === undefined ? null : tagsOf('If-Match', ifMatch);
+  const known = ifNoneMatch === undefined ? [] : tagsOf('If-None-Match', ifNoneMatch);
+  if (wanted && !wanted.some(({ tag, weak }) => tag === etag && !weak))
+    throw new Refusal('precondition_failed', `The answer has the tag ${etag}, which If-Match does not name.`);
+  return known === null || known.some(({ tag }) => tag === etag);
 }

@@ -2,6 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { PROBLEMS, type ProblemCode, problem, sendProblem } from './problems.js';
+import { withAbsoluteType } from './public-url.js';
 
 /*
  * What HTTP/1.1 asks of a connection (RFC 9112): requests take effect in their order, a request whose framing is broken is answered,
@@ -34,14 +35,14 @@ const lines = new WeakMap<Socket, Line>();
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
 /** Adds what a connection needs. It must come before all that answers. */
-export function watchConnections(app: FastifyInstance): void {
+export function watchConnections(app: FastifyInstance, publicUrl: string): void {
   keepOrder(app);
   refuseFaultyRequests(app);
   drainRefusedBodies(app);
   // Both are requests like any other: whether they are refused is decided by their content.
   app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
-  app.server.on('connect', (_request, socket: Socket) => endWith(socket, 'not_implemented'));
+  app.server.on('connect', (_request, socket: Socket) => endWith(socket, 'not_implemented', publicUrl));
 }
 
 /**
@@ -143,30 +144,32 @@ function cutAfterAll(socket: Socket, isDone: () => boolean): void {
 const broken = new WeakSet<Socket>();
 
 /**
- * Answers a request that Node cannot read to its end, or not at all, and ends its connection. Requests that came before it on the
+ * What answers a request that Node cannot read to its end, or not at all, and ends its connection. Requests that came before it on the
  * connection get their own answers first: one of them may be a write, and its caller must not take this answer for that of the write.
+ * @param publicUrl what URLs of answers begin with; empty: nothing
  */
-export function clientErrorHandler(error: Error & { code?: unknown }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || broken.has(socket)) return;
-  broken.add(socket);
-  const code = CODES.get(error.code) ?? 'bad_request';
-  const last = lines.get(socket)?.last;
-  const raw = last?.request.raw;
-  if (!last || !raw || (isOver(last) && raw.complete)) endWith(socket, code);
-  else if (raw.complete) {
-    last.raw.once('close', () => endWith(socket, code));
-  } else if (answered.has(last)) {
-    // It is the body of a request that has been refused already.
-    if (isOver(last)) linger(socket);
-    else last.raw.once('close', () => linger(socket));
-  } else {
-    // Nobody may take what has arrived for the body, and the connection is over after the answer.
-    for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
-    raw.on('error', () => {});
-    sendProblem(last, problem(code, PROBLEMS[code].title));
-    last.raw.once('close', () => linger(socket));
-  }
-}
+export const clientErrors =
+  (publicUrl: string) =>
+  (error: Error & { code?: unknown }, socket: Socket): void => {
+    if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || broken.has(socket)) return;
+    broken.add(socket);
+    const code = CODES.get(error.code) ?? 'bad_request';
+    const last = lines.get(socket)?.last;
+    const raw = last?.request.raw;
+    if (!last || !raw || (isOver(last) && raw.complete)) endWith(socket, code, publicUrl);
+    else if (raw.complete) last.raw.once('close', () => endWith(socket, code, publicUrl));
+    else if (answered.has(last)) {
+      // It is the body of a request that has been refused already.
+      if (isOver(last)) linger(socket);
+      else last.raw.once('close', () => linger(socket));
+    } else {
+      // Nobody may take what has arrived for the body, and the connection is over after the answer.
+      for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
+      raw.on('error', () => {});
+      sendProblem(last, problem(code, `${PROBLEMS[code].title}.`));
+      last.raw.once('close', () => linger(socket));
+    }
+  };
 
 const CODES: ReadonlyMap<unknown, ProblemCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers_too_large'],
@@ -174,10 +177,10 @@ const CODES: ReadonlyMap<unknown, ProblemCode> = new Map([
 ]);
 
 /** Ends a connection with a problem for which there is no reply. */
-function endWith(socket: Socket, code: ProblemCode): void {
+function endWith(socket: Socket, code: ProblemCode, publicUrl: string): void {
   if (!socket.writable) return;
   const { status, title } = PROBLEMS[code];
-  const body = JSON.stringify(problem(code, `${title}.`));
+  const body = withAbsoluteType(JSON.stringify(problem(code, `${title}.`)), publicUrl);
   socket.write(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
       `Date: ${new Date().toUTCString()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

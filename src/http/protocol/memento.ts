@@ -22,11 +22,11 @@ const FORM = 'an HTTP date such as Fri, 08 Jan 2016 00:00:00 GMT';
  * @throws Refusal `invalid_as_of`
  */
 export function dateOf(header: string): string {
-  const [, day, month = '', year, time] =
-    /^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d:\d\d:\d\d) GMT$/.exec(header.trim()) ?? [];
+  const [, rest, day, month = '', year, time] =
+    /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(, (\d\d) (\w{3}) (\d{4}) (\d\d:\d\d:\d\d) GMT)$/.exec(header.trim()) ?? [];
   const date = new Date(`${year}-${String(MONTHS.indexOf(month) + 1).padStart(2, '0')}-${day}T${time}Z`);
-  // Its day must be one that the calendar has, and the weekday that of the day.
-  if (Number.isNaN(date.getTime()) || date.toUTCString() !== header.trim() || year === '0000') {
+  // Its day must be one that the calendar has. The weekday says nothing more: RFC 7089 itself has a wrong one (figure 8).
+  if (Number.isNaN(date.getTime()) || date.toUTCString().slice(3) !== rest || year === '0000') {
     throw Refusal.at('invalid_as_of', 'Accept-Datetime', `is not ${FORM}`);
   }
   return `${date.toISOString().slice(0, 19)}.999999Z`;
@@ -35,35 +35,45 @@ export function dateOf(header: string): string {
 /** An instant as an HTTP date, which drops the fraction of the second. */
 export const httpDate = (instant: string): string => new Date(instant).toUTCString();
 
+/** Which entity an answer shows, and by which parameters it shows a part of it, or more: as a query without `asOf`, perhaps empty. */
+export type Shown = { id: string; selection: string };
+
 const pathOf = (id: string) => `/entities/${id}`;
-const mementoPath = (id: string, tick: number) => `${pathOf(id)}?asOf=${tick}`;
+const targetOf = ({ id, selection }: Shown) => (selection === '' ? pathOf(id) : `${pathOf(id)}?${selection}`);
+const mementoTarget = ({ id, selection }: Shown, tick: number) =>
+  `${pathOf(id)}?asOf=${tick}${selection === '' ? '' : `&${selection}`}`;
 
 /* Links of the link format (RFC 6690), and of the header Link (RFC 8288): to the entity, its TimeMap, and a memento of it. */
 
-export const originalLink = (id: string) => `<${pathOf(id)}>; rel="original timegate"`;
+/** Links to what is its own TimeGate. One for each relation: not every client takes two in one. */
+export const originalLinks = (target: string) => `<${target}>; rel="original", <${target}>; rel="timegate"`;
+/** The same of an entity. */
+export const linksToEntity = (id: string) => originalLinks(pathOf(id));
 export const timemapLink = (target: string, rel: string, dates: Record<string, Memento | undefined>) =>
   [
     `<${target}>; rel="${rel}"; type="${LINK_FORMAT}"`,
     ...Object.entries(dates).flatMap(([name, memento]) => (memento ? [`${name}="${httpDate(memento.at)}"`] : [])),
   ].join('; ');
-export const mementoLink = (id: string, { tick, at }: Memento, rel: string) =>
-  `<${mementoPath(id, tick)}>; rel="${rel}memento"; datetime="${httpDate(at)}"`;
+export const mementoLink = (shown: Shown, { tick, at }: Memento, rel: string) =>
+  `<${mementoTarget(shown, tick)}>; rel="${rel}memento"; datetime="${httpDate(at)}"`;
 
-/** Sets the headers that say which state an answer shows, and under which URL that state stays the same for ever. */
-export const stampMemento = (reply: FastifyReply, { id, tick, updatedAt }: EntityRow): FastifyReply =>
-  reply.header('content-location', mementoPath(id, tick)).header('memento-datetime', httpDate(updatedAt));
+/** Sets the headers that say which state an answer shows, and under which URL that answer stays the same for ever. */
+export const stampMemento = (reply: FastifyReply, shown: Shown, { tick, updatedAt }: EntityRow): FastifyReply =>
+  reply.header('content-location', mementoTarget(shown, tick)).header('memento-datetime', httpDate(updatedAt));
 
-/** The links that every answer of an entity has: to its original resource, its TimeGate and its TimeMap. */
-export const ownLinks = (id: string): string =>
-  `${originalLink(id)}, <${pathOf(id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`;
+/** The links that every answer of an entity has: to its original resource, its TimeGate and its TimeMap, which lists whole states. */
+export const ownLinks = (shown: Shown): string =>
+  shown.selection === ''
+    ? `${originalLinks(targetOf(shown))}, <${pathOf(shown.id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`
+    : originalLinks(targetOf(shown));
 
 /**
  * Links to the first and last memento, and to those before and after a state. They take one more statement, which would slow
- * every read as of a point (src/guide/figures.md). So only a caller who sends Accept-Datetime gets them, also beside `asOf`,
- * where the date selects nothing (RFC 7089 section 4.5.3).
+ * every read as of a point (src/guide/figures.md). So only a caller who asks by Accept-Datetime gets them. Beside `asOf` the date selects
+ * nothing, and the answer does not depend on it (RFC 7089 section 4.1.1).
  */
-export function mementoLinks(id: string, related: readonly RelatedMemento[]): string[] {
+export function mementoLinks(shown: Shown, related: readonly RelatedMemento[]): string[] {
   const rels = new Map<number, { at: string; rel: string }>();
   for (const { rel, tick, at } of related) rels.set(tick, { at, rel: `${rels.get(tick)?.rel ?? ''}${rel} ` });
-  return [...rels].map(([tick, { at, rel }]) => mementoLink(id, { tick, at }, rel));
+  return [...rels].map(([tick, { at, rel }]) => mementoLink(shown, { tick, at }, rel));
 }

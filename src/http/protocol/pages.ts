@@ -6,6 +6,7 @@ import { isKey } from '../../temporal/identity.js';
 import { isInstant, LAST_TICK } from '../../temporal/point.js';
 import { invalidCursor } from '../../temporal/refusal.js';
 import { scalarText } from './json-text.js';
+import { withItemsApart } from './query.js';
 
 /**
  * A keyset cursor: a fingerprint of the walk that it belongs to, and the position where the next page begins. It holds nothing
@@ -92,14 +93,16 @@ export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; pl
   return { pin: pinOf(asOf, recordedAsOf), place };
 }
 
-/** How long a URL may be for headers to repeat it, in characters. */
-const MAX_REPEATED_URL = 2_000;
+/** How often an answer may repeat the URL of its request, and how much that may come to, in characters. */
+const MOST_REPEATED = 4;
+const MAX_REPEATED = 8_000;
 
 /**
- * Whether headers can repeat the URL of a request. Node takes 16 KiB of headers, some proxies take less, and a page repeats the
- * URL three times. Of a longer URL the headers are left out; a client can make what they say from the body.
+ * Whether headers can repeat the URL of a request so many times. Node takes 16 KiB of headers, some proxies take less. Of a longer URL the
+ * headers are left out; a client can make what they say from the body.
  */
-export const fitsInHeaders = ({ url }: FastifyRequest): boolean => url.length <= MAX_REPEATED_URL;
+export const fitsInHeaders = ({ url }: FastifyRequest, times = MOST_REPEATED): boolean =>
+  url.length * times <= MAX_REPEATED;
 
 /**
  * The `next` of a page as JSON text: the cursor, or null on the last page. Also links to the next page (RFC 8288, `rel="next"`).
@@ -117,9 +120,9 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
  * @param parameters the parameters to set; null leaves one out
  */
 export function targetOf(request: FastifyRequest, parameters: Record<string, string | null>): string {
-  const [, target = '', query] = /^([^?]*)\??(.*)$/s.exec(request.url) ?? [];
+  const [, target = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(request.url) ?? [];
   const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
-  const all = new URLSearchParams(query);
+  const all = new URLSearchParams(withItemsApart(query));
   for (const [name, value] of Object.entries(parameters)) {
     if (value === null) all.delete(name);
     else all.set(name, value);

@@ -63,7 +63,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   activity_already_ticked: { status: 409, title: 'The activity has already ticked the entity' },
   history_conflict: { status: 409, title: 'The write contradicts the recorded history' },
   entity_deleted: { status: 410, title: 'The entity is deleted' },
-  precondition_failed: { status: 412, title: 'The entity is not at the expected tick' },
+  precondition_failed: { status: 412, title: 'The condition of the request does not hold' },
   body_too_large: { status: 413, title: 'The body is too large' },
   entity_too_large: { status: 413, title: 'The entity is too large' },
   activity_too_large: { status: 413, title: 'The activity is too large' },
@@ -82,6 +82,9 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   outcome_unknown: { status: 503, title: 'Nobody knows whether the write is kept' },
   database_unavailable: { status: 503, title: 'The database is not available' },
 };
+
+/** The methods that some path has. */
+const ALL_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /** Codes after which the caller may send the same request again as it is. */
 const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
@@ -103,6 +106,9 @@ export type Problem = {
   [member: string]: unknown;
 };
 
+/** The URL of what a code means, and of what to do (src/guide/problems.md). */
+export const typeOf = (code: string): string => `/docs/problems/${code}`;
+
 /** How many places a problem names, and how much it repeats of one text, in UTF-16 code units. */
 const MAX_FAULTS = 20;
 const MAX_REPEATED_TEXT = 300;
@@ -111,7 +117,7 @@ const MAX_REPEATED_TEXT = 300;
 export function problem(code: ProblemCode, detail: string, notes: Refusal['notes'] = {}): Problem {
   const errors = notes.errors?.slice(0, MAX_FAULTS).map(({ path, message }) => ({ path: shorten(path), message }));
   return {
-    type: `urn:clocktick:problem:${code}`,
+    type: typeOf(code),
     ...PROBLEMS[code],
     code,
     detail: shorten(detail),
@@ -134,6 +140,8 @@ const shorten = (text: string) =>
  */
 export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
   if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
+  // A problem is no state of what was asked for.
+  for (const header of ['content-location', 'memento-datetime', 'last-modified']) reply.removeHeader(header);
   // Otherwise a cache could keep a 404 or 410 (RFC 9110 section 15.1), but what is missing may come.
   reply.header('cache-control', 'no-store');
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
@@ -202,9 +210,13 @@ export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
     sendProblem(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
   );
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, problem('route_not_found', `There is no ${request.method} ${request.url}.`)),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const { method, url } = request;
+    // Of the service as a whole (RFC 9110 section 9.3.7).
+    if (method === 'OPTIONS' && url === '*') return reply.header('allow', ALL_METHODS).code(204).send();
+    const hint = /.\/(?:\?|$)/.test(url) ? ' Its path ends in a slash: leave that out.' : '';
+    return sendProblem(reply, problem('route_not_found', `There is no ${method} ${url}.${hint}`));
+  });
 }
 
 /**
@@ -222,7 +234,13 @@ export function refuseBadQueries(app: FastifyInstance): void {
   });
 }
 
-/** Answers errors that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. */
-export function frameworkErrors(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  sendProblem(reply, problemOf(error, request));
-}
+/**
+ * Answers errors that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. No hook sees these answers.
+ * @param publicUrl what URLs of answers begin with; empty: nothing
+ */
+export const frameworkErrors =
+  (publicUrl: string) =>
+  (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const { type, ...body } = problemOf(error, request);
+    sendProblem(reply, { type: `${publicUrl}${type}`, ...body });
+  };

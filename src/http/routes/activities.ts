@@ -3,10 +3,17 @@ import { type ActivityRow, type ActivityTick, readActivity, recordActivity } fro
 import type { Storage } from '../../storage/storage.js';
 import { isUuid, newId } from '../../temporal/identity.js';
 import { invalidCursor, Refusal } from '../../temporal/refusal.js';
-import { REVALIDATE } from '../answers/reads.js';
+import {
+  CONDITION_PROBLEMS,
+  NOT_MODIFIED,
+  REVALIDATE,
+  readHeaders,
+  sendOrNotModified,
+  tagOfText,
+} from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
-import { linkHeader, locationHeader } from '../contract/headers.js';
+import { cacheControlHeader, etagHeader, linkHeader, locationHeader } from '../contract/headers.js';
 import { noParameters, pageParameters } from '../contract/parameters.js';
 import { BODY_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
@@ -22,13 +29,14 @@ export function activityRoutes(app: App, storage: Storage): void {
         operationId: 'recordActivity',
         tags: ['activities'],
         summary: 'Record an activity, for writes to name by Activity-Id',
+        description: 'One activity may make ticks of many entities, at most one of each.',
         querystring: noParameters,
         body: schemas.jsonBody(schemas.givenActivity),
         response: responsesOf(
           {
             201: {
               description: 'Recorded',
-              body: schemas.recordedActivity,
+              content: { 'application/json': schemas.recordedActivity },
               headers: { Location: locationHeader },
             },
           },
@@ -51,12 +59,26 @@ export function activityRoutes(app: App, storage: Storage): void {
         operationId: 'readActivity',
         tags: ['activities'],
         summary: 'An activity, and the ticks it made',
+        description: 'Page by page, in the order of the entities.',
         params: z.strictObject({
           id: z.string().meta({ description: "The activity's UUID", example: EXAMPLE_ACTIVITY }),
         }),
         querystring: z.strictObject(pageParameters),
+        headers: readHeaders,
         response: responsesOf(
-          { 200: { description: 'The activity', body: schemas.activityPage, headers: { Link: linkHeader } } },
+          {
+            200: {
+              description: 'The activity',
+              content: { 'application/json': schemas.activityPage },
+              headers: {
+                ETag: { ...etagHeader, description: 'Over what the page shows' },
+                Link: linkHeader,
+                'Cache-Control': cacheControlHeader,
+              },
+            },
+            ...NOT_MODIFIED,
+          },
+          CONDITION_PROBLEMS,
           ['invalid_activity_id', 'invalid_parameter', 'invalid_cursor', 'activity_not_found'],
           READ_PROBLEMS,
         ),
@@ -69,10 +91,13 @@ export function activityRoutes(app: App, storage: Storage): void {
       if (!page) throw new Refusal('activity_not_found', `There is no activity ${id}.`);
       const last = page.more ? page.ticks.at(-1) : undefined;
       const next = linkNext(request, reply, last ? writeCursor(`activity ${id}`, [last.id]) : null);
-      return sendJson(
-        reply.header('cache-control', REVALIDATE),
-        objectText([...membersOf(page.activity), ['ticks', arrayText(page.ticks.map(tickText))], ['next', next]]),
-      );
+      const text = objectText([
+        ...membersOf(page.activity),
+        ['ticks', arrayText(page.ticks.map(tickText))],
+        ['next', next],
+      ]);
+      reply.header('cache-control', REVALIDATE);
+      return sendOrNotModified(reply, tagOfText(text), request.headers, () => text);
     },
   );
 }

@@ -26,6 +26,7 @@ import {
 import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
+import type { ReadConditions } from '../protocol/conditions.js';
 import { isPlaceKey } from '../protocol/pages.js';
 import { sendNamed } from './entities-by-id.js';
 
@@ -45,7 +46,11 @@ const OF_COLLECTIONS = [
 
 const collectionQuery = z
   .strictObject({
-    ids: optionalList(`These entities: up to ${MAX_ITEMS} UUIDs or type:key`, 'friend:rachel,friend:will'),
+    ids: optionalList(
+      'Ids',
+      `These entities: up to ${MAX_ITEMS} UUIDs or type:key`,
+      'ids=friend:rachel&ids=friend:will',
+    ),
     type: schemas.entityType
       .optional()
       .meta({ description: 'Those of a type, such as `friend`; without, those of all' }),
@@ -95,13 +100,15 @@ export function collectionRoutes(app: App, storage: Storage): void {
         operationId: 'readEntities',
         tags: ['entities'],
         summary: 'Read many entities, by their ids or page by page, as of an instant',
+        description:
+          'With `ids` those that are named, and which of them are missing. Otherwise a page of a collection: all pages of a walk show it as of one instant, whatever is written meanwhile. `asOf` of the answer is that of the newest change that it can show.',
         querystring: collectionQuery,
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: responsesOf(
           {
             200: {
               description: 'The entities that are there, and which are not; or, without `ids`, a page of a collection',
-              body: z.union([schemas.snapshotPage, schemas.entityList]),
+              content: { 'application/json': z.union([schemas.snapshotPage, schemas.entityList]) },
               headers: snapshotHeaders(
                 '/entities?type=friend',
                 'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
@@ -124,7 +131,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
 
 type CollectionRequest = FastifyRequest & {
   query: CollectionQuery;
-  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+  headers: ReadConditions & { 'accept-datetime'?: string | undefined };
 };
 
 /** Answers with a page of a collection. */

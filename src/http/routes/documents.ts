@@ -5,9 +5,11 @@ import {
   fastifyZodOpenApiTransform,
   fastifyZodOpenApiTransformObject,
 } from 'fastify-zod-openapi';
+import { REVALIDATE, sendNotModified, tagOfText } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { withComponents } from '../contract/components.js';
 import { noParameters } from '../contract/parameters.js';
-import { PROBLEM_EXAMPLES } from '../contract/responses.js';
+import { isNotModified } from '../protocol/conditions.js';
 
 const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
@@ -17,8 +19,11 @@ ignored. A method that a path does not have is answered 405 with \`Allow\`.
 
 The [guides](/docs/guide/) show how to use it: a tour with its answers, conditions and retries, time, filters, operation.`;
 
-/** Collects the schemas of the routes for the OpenAPI document. It sees only routes that are added after it. */
-export async function describeRoutes(app: App): Promise<void> {
+/**
+ * Collects the schemas of the routes for the OpenAPI document. It sees only routes that are added after it.
+ * @param publicUrl where callers reach the service; empty: where they have the document from
+ */
+export async function describeRoutes(app: App, publicUrl: string): Promise<void> {
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, {
     openapi: {
@@ -28,18 +33,15 @@ export async function describeRoutes(app: App): Promise<void> {
         version: '1',
         summary: 'Entities that remember',
         description: DESCRIPTION,
-        license: { name: 'Not licensed for use by others', identifier: 'UNLICENSED' },
       },
-      externalDocs: { description: 'Guides: a tour, and how to call and operate the service', url: '/docs/guide/' },
-      servers: [{ url: '/', description: 'This service' }],
+      servers: [{ url: publicUrl || '/', description: 'This service' }],
       security: [],
-      components: { examples: PROBLEM_EXAMPLES },
       tags: [
+        { name: 'activities', description: 'Who made changes, and why' },
         { name: 'entities', description: 'Entities, now and as they were' },
         { name: 'history', description: 'Ticks of entities, ranges of properties' },
-        { name: 'types', description: 'All entities of a type at once' },
-        { name: 'activities', description: 'Who made changes, and why' },
         { name: 'operations', description: 'For those who run the service' },
+        { name: 'types', description: 'All entities of a type at once' },
       ],
     },
     transform: withAllHeaders,
@@ -65,7 +67,7 @@ const withOptionalBodies: typeof fastifyZodOpenApiTransformObject = (given) => {
   const document = fastifyZodOpenApiTransformObject(given);
   const body = within(document, ['paths', '/entities/{id}/restore', 'post', 'requestBody']);
   if (isRecord(body)) body.required = false;
-  return document;
+  return isRecord(document) ? withComponents(document) : document;
 };
 
 const within = (value: unknown, [name, ...rest]: readonly string[]): unknown =>
@@ -76,9 +78,16 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 /** Serves the OpenAPI document, at /openapi.yaml. */
 export function documentRoutes(app: App): void {
   const schema = { hide: true, querystring: noParameters };
-  app.get('/openapi.yaml', { schema }, async (_request, reply) =>
-    reply.type('application/yaml').send(app.swagger({ yaml: true })),
-  );
+  let document: { text: string; etag: string } | undefined;
+  app.get('/openapi.yaml', { schema }, async (request, reply) => {
+    if (!document) {
+      const text = app.swagger({ yaml: true });
+      document = { text, etag: tagOfText(text) };
+    }
+    const { text, etag } = document;
+    reply.headers({ etag, 'cache-control': REVALIDATE });
+    return isNotModified(etag, request.headers) ? sendNotModified(reply) : reply.type('application/yaml').send(text);
+  });
 }
 
 /**

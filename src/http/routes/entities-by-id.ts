@@ -1,27 +1,33 @@
 import { createHash } from 'node:crypto';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
 import { parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
+import type { ReadConditions } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
-import { dateOf } from '../protocol/memento.js';
+import { dateOf, httpDate, originalLinks } from '../protocol/memento.js';
+import { fitsInHeaders, targetOf } from '../protocol/pages.js';
 
-type ByIdRequest = {
+type ByIdRequest = FastifyRequest & {
   query: { asOf?: string | undefined; fields?: string | string[] | undefined };
-  headers: { 'if-none-match'?: string | undefined; 'accept-datetime'?: string | undefined };
+  headers: ReadConditions & { 'accept-datetime'?: string | undefined };
 };
 
 /** Answers with the entities that `ids` names, now or as of an instant. */
 export async function sendNamed(
   storage: Storage,
-  { query, headers }: ByIdRequest,
+  request: ByIdRequest,
   reply: FastifyReply,
   ids: string | string[],
 ): Promise<FastifyReply> {
+  const { query, headers } = request;
   const addresses = addressesOf(ids);
+  const fits = fitsInHeaders(request);
+  if (fits) reply.header('link', originalLinks(targetOf(request, { asOf: null })));
+  if (query.asOf === undefined) reply.header('vary', 'accept-datetime');
   const date = headers['accept-datetime'];
   const moment =
     query.asOf !== undefined
@@ -32,7 +38,15 @@ export async function sendNamed(
   const rows = await listEntities(storage, [...addresses.keys()], moment, fieldsOf(query.fields));
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
-  reply.header('cache-control', REVALIDATE).header('vary', 'accept-datetime');
+  const newest = [...found.values()]
+    .map(({ updatedAt }) => updatedAt)
+    .sort()
+    .at(-1);
+  if (moment && newest !== undefined) {
+    reply.header('memento-datetime', httpDate(newest));
+    if (fits) reply.header('content-location', targetOf(request, { asOf: newest }));
+  }
+  reply.header('cache-control', REVALIDATE);
   return sendOrNotModified(reply, etag, headers, () => listText(addresses, found));
 }
 

@@ -7,6 +7,7 @@ import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { changesText, entityText, nestedText } from '../answers/entity-text.js';
 import {
+  CONDITION_PROBLEMS,
   ENTITY_READ_PROBLEMS,
   IMMUTABLE,
   NOT_MODIFIED,
@@ -18,13 +19,21 @@ import type { App } from '../app-type.js';
 import { EXAMPLE_ID } from '../contract/examples.js';
 import { contentLocationHeader, etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { fieldsOf, includeOf } from '../contract/lists.js';
-import { acceptDatetime, entityParameters, fields, optional, optionalList, point } from '../contract/parameters.js';
+import {
+  acceptDatetime,
+  entityParameters,
+  fields,
+  optionalList,
+  optionalPoint,
+  point,
+} from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { callerSignal } from '../protocol/caller.js';
 import { etagOf } from '../protocol/conditions.js';
 import { objectText, scalarText } from '../protocol/json-text.js';
-import { dateOf, mementoLinks, ownLinks, stampMemento } from '../protocol/memento.js';
+import { dateOf, linksToEntity, mementoLinks, ownLinks, stampMemento } from '../protocol/memento.js';
+import { fitsInHeaders } from '../protocol/pages.js';
 
 const entityHeaders = {
   ETag: etagHeader,
@@ -32,9 +41,12 @@ const entityHeaders = {
   ...mementoHeaders,
   Link: header(
     'Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento',
-    `</entities/${EXAMPLE_ID}>; rel="original timegate"`,
+    linksToEntity(EXAMPLE_ID),
   ),
 };
+
+/** How often the headers of an answer may repeat its URL. */
+const LINKS = 8;
 
 /** The calls that read an entity: one of its states, and what differs between two. */
 export function entityRoutes(app: App, storage: Storage): void {
@@ -45,20 +57,27 @@ export function entityRoutes(app: App, storage: Storage): void {
         operationId: 'readEntity',
         tags: ['entities'],
         summary: 'Read an entity, now or as of a tick or an instant',
+        description:
+          'As it is now; with `asOf` or `Accept-Datetime` as it was then. What is deleted, now or then, is 410, and what was not created by then is 404.',
         params: entityParameters,
         querystring: z.strictObject({
-          asOf: optional('The entity as it was at a tick, or at an RFC 3339 instant', '1'),
+          asOf: optionalPoint('AsOf', 'As it was at a tick, or at an RFC 3339 instant'),
           fields,
           include: optionalList(
+            'IncludeHistory',
             'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
-            'history.location,history.name',
+            'include=history.location&include=history.name',
           ),
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
         response: responsesOf(
           {
-            200: { description: 'The entity', body: schemas.nestedEntity, headers: entityHeaders },
-            304: { ...NOT_MODIFIED[304], headers: entityHeaders },
+            200: {
+              description: 'The entity',
+              content: { 'application/json': schemas.nestedEntity },
+              headers: entityHeaders,
+            },
+            ...NOT_MODIFIED,
           },
           ENTITY_READ_PROBLEMS,
           ['entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
@@ -66,10 +85,16 @@ export function entityRoutes(app: App, storage: Storage): void {
         ),
       },
     },
-    async ({ params, query, headers, raw }, reply) => {
+    async (request, reply) => {
+      const { params, query, headers, raw } = request;
       const { id, label } = parseAddress(params.id);
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
-      const date = headers['accept-datetime'];
+      const date = point ? undefined : headers['accept-datetime'];
+      const shown = { id, selection: selectionOf(query) };
+      const fits = shown.selection === '' || fitsInHeaders(request, LINKS);
+      // Also of a refusal: who asks by a date has to learn whom he has asked (RFC 7089 sections 4.5.2 and 4.5.3).
+      if (fits) reply.header('link', ownLinks(shown));
+      if (!point) reply.header('vary', 'accept-datetime');
       const { entity: state, related } = await readState(
         storage,
         {
@@ -82,12 +107,12 @@ export function entityRoutes(app: App, storage: Storage): void {
         callerSignal(raw),
       );
       const entity = living(point ? begun(state, label, point) : shownNow(state), label);
-      // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it. With
-      // Accept-Datetime it can change, too: the links to other mementos do.
-      const isFixed = point !== null && 'tick' in point && date === undefined;
-      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE).header('vary', 'accept-datetime');
-      if (point || date !== undefined) stampMemento(reply, entity);
-      reply.header('link', [ownLinks(id), ...mementoLinks(id, related)].join(', '));
+      // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it.
+      const isFixed = point !== null && 'tick' in point;
+      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
+      if (fits && (point || date !== undefined)) stampMemento(reply, shown, entity);
+      if (fits && related.length > 0)
+        reply.header('link', [ownLinks(shown), ...mementoLinks(shown, related)].join(', '));
       return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
         entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
       );
@@ -101,22 +126,23 @@ export function entityRoutes(app: App, storage: Storage): void {
         operationId: 'diffEntity',
         tags: ['entities'],
         summary: 'What differs between two states of an entity',
+        description: 'By property the values on both sides. Both states may be tombstones.',
         params: entityParameters,
         querystring: z.strictObject({
-          from: point('The one state: a tick, or an RFC 3339 instant', '1'),
-          to: optional('The other; without it, now', '2'),
+          from: point('DiffFrom', 'The one state: a tick, or an RFC 3339 instant'),
+          to: optionalPoint('DiffTo', 'The other; without it, now'),
         }),
         headers: readHeaders,
         response: responsesOf(
           {
             200: {
               description: 'The difference',
-              body: schemas.diff,
+              content: { 'application/json': schemas.diff },
               headers: { ETag: { ...etagHeader, description: 'Over both ticks', example: '"1-2"' } },
             },
             ...NOT_MODIFIED,
           },
-          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_condition'],
+          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_parameter', ...CONDITION_PROBLEMS],
           ['entity_not_found', 'tick_not_found'],
           READ_PROBLEMS,
         ),
@@ -129,7 +155,8 @@ export function entityRoutes(app: App, storage: Storage): void {
       const diff = existing(await readDiff(storage, id, from, to), label);
       const was = begun(diff.from ?? NOT_YET, label, from);
       const becomes = begun(diff.to ?? NOT_YET, label, to ?? from);
-      reply.header('cache-control', REVALIDATE);
+      const isFixed = 'tick' in from && to !== null && 'tick' in to;
+      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
         objectText([
           ['from', endText(was)],
@@ -139,6 +166,20 @@ export function entityRoutes(app: App, storage: Storage): void {
       );
     },
   );
+}
+
+/** The parameters that choose a part of an entity, or add to it, as a query. */
+function selectionOf({
+  fields,
+  include,
+}: {
+  fields?: string | string[] | undefined;
+  include?: string | string[] | undefined;
+}): string {
+  const given = Object.entries({ fields, include }).flatMap(([name, values = []]) =>
+    [values].flat().map((value): [string, string] => [name, value]),
+  );
+  return new URLSearchParams(given).toString();
 }
 
 /** The state of an entity read now, or by a date: it has one, or it was never created. */

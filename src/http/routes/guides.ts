@@ -5,6 +5,7 @@ import { REVALIDATE } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
 import { isNotModified } from '../protocol/conditions.js';
+import { PROBLEMS } from '../protocol/problems.js';
 
 /** The guides. They are for people, so the OpenAPI document does not list them, but links to them. */
 export function guideRoutes(app: App): void {
@@ -21,6 +22,19 @@ export function guideRoutes(app: App): void {
   app.get('/docs/guide', { schema }, async (_request, reply) => reply.redirect('guide/', 308));
 
   app.get('/docs/guide/', { schema }, (request, reply) => guide(request, reply, ''));
+
+  app.get('/docs/problems', { schema }, async (_request, reply) => reply.redirect('guide/problems', 308));
+
+  // What the `type` of a problem names.
+  app.get(
+    '/docs/problems/:code',
+    { schema: { ...schema, params: z.strictObject({ code: z.string() }) } },
+    async ({ params: { code } }, reply) => {
+      if (Object.hasOwn(PROBLEMS, code)) return reply.redirect(`../guide/problems#${code}`, 303);
+      reply.callNotFound();
+      return reply;
+    },
+  );
 
   app.get(
     '/docs/guide/:name',
@@ -42,7 +56,7 @@ async function sendGuide(
     return reply;
   }
   reply.headers({ etag: page.etag, 'cache-control': REVALIDATE });
-  if (isNotModified(page.etag, request.headers['if-none-match'])) return reply.code(304).send();
+  if (isNotModified(page.etag, request.headers)) return reply.code(304).send();
   reply.headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff' });
   return reply.type('text/html; charset=utf-8').send(page.html);
 }

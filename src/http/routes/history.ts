@@ -6,36 +6,52 @@ import { type Address, parseAddress } from '../../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { changesText } from '../answers/entity-text.js';
-import { REVALIDATE } from '../answers/reads.js';
+import {
+  CONDITION_PROBLEMS,
+  IMMUTABLE,
+  NOT_MODIFIED,
+  REVALIDATE,
+  readHeaders,
+  sendOrNotModified,
+} from '../answers/reads.js';
 import type { App } from '../app-type.js';
-import { cacheControlHeader, linkHeader } from '../contract/headers.js';
+import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.js';
 import { namesOf, propertyOf } from '../contract/lists.js';
-import { entityParameters, optional, optionalList, order, pageParameters } from '../contract/parameters.js';
-import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
+import {
+  entityParameters,
+  optionalList,
+  optionalPoint,
+  order,
+  pageParameters,
+  propertyParameter,
+} from '../contract/parameters.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
+import { etagOf } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { historyCursor, historyPosition, linkNext } from '../protocol/pages.js';
 
 const propertyParameters = entityParameters.extend({
-  property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+  property: propertyParameter,
 });
 
 const tickQuery = z.strictObject({
   property: optionalList(
+    'TouchedProperties',
     'Only ticks that set, changed or removed one of these properties, and of their changes only those',
-    'location',
+    'property=location',
   ),
-  from: optional('Only ticks in [from, to): a tick or an instant', '1'),
-  to: optional('The end of that window, itself not included', '3'),
+  from: optionalPoint('From', 'Only what falls into [from, to): a tick or an instant'),
+  to: optionalPoint('To', 'The end of that window, itself not included'),
   order,
   ...pageParameters,
 });
 
 const rangeQuery = z
   .strictObject({
-    asOf: optional('The one range that contains this tick or instant, as it was then', '1'),
-    from: optional('Only ranges that overlap [from, to): a tick or an instant', '1'),
-    to: optional('The end of that window, itself not included', '3'),
+    asOf: optionalPoint('AsOfOfRange', 'The one range that contains this tick or instant, as it was then'),
+    from: optionalPoint('From', 'Only what falls into [from, to): a tick or an instant'),
+    to: optionalPoint('To', 'The end of that window, itself not included'),
     order,
     ...pageParameters,
   })
@@ -43,6 +59,12 @@ const rangeQuery = z
     path: ['asOf'],
     error: 'stands alone: it cannot be combined with from, to or cursor',
   });
+
+const pageHeaders = {
+  ETag: { ...etagHeader, description: 'The newest tick of the entity that the page may know of' },
+  Link: linkHeader,
+  'Cache-Control': cacheControlHeader,
+};
 
 /** The calls on the past of one entity: its ticks, and the ranges of one property. */
 export function historyRoutes(app: App, storage: Storage): void {
@@ -53,24 +75,28 @@ export function historyRoutes(app: App, storage: Storage): void {
         operationId: 'readHistory',
         tags: ['history'],
         summary: 'The ticks of an entity, and what each changed',
+        description: 'Page by page, oldest first or newest first. A walk shows what its first page knew.',
         params: entityParameters,
         querystring: tickQuery,
+        headers: readHeaders,
         response: responsesOf(
           {
             200: {
               description: 'A page of ticks',
-              body: schemas.tickPage,
-              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
+              content: { 'application/json': schemas.tickPage },
+              headers: pageHeaders,
             },
+            ...NOT_MODIFIED,
           },
           ['invalid_id', 'invalid_as_of', 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
           ['entity_not_found', 'property_not_found'],
+          CONDITION_PROBLEMS,
           READ_PROBLEMS,
         ),
       },
     },
     async (request, reply) => {
-      const { params, query } = request;
+      const { params, query, headers } = request;
       const address = parseAddress(params.id);
       const question = {
         id: address.id,
@@ -85,8 +111,9 @@ export function historyRoutes(app: App, storage: Storage): void {
       if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
-      return sendJson(
-        reply.header('cache-control', REVALIDATE),
+      // The tick that the page is pinned to fixes what it shows.
+      reply.header('cache-control', query.cursor === undefined ? REVALIDATE : IMMUTABLE);
+      return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
           ['items', arrayText(history.ticks.map(tickText))],
           ['next', linkNext(request, reply, cursor)],
@@ -102,24 +129,29 @@ export function historyRoutes(app: App, storage: Storage): void {
         operationId: 'readPropertyHistory',
         tags: ['history'],
         summary: 'The ranges of one property: which value held from when to when',
+        description:
+          'Page by page, oldest first or newest first. With `asOf` the one range that contains that point, as it was then.',
         params: propertyParameters,
         querystring: rangeQuery,
+        headers: readHeaders,
         response: responsesOf(
           {
             200: {
               description: 'A page of ranges',
-              body: schemas.rangePage,
-              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
+              content: { 'application/json': schemas.rangePage },
+              headers: pageHeaders,
             },
+            ...NOT_MODIFIED,
           },
           ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
           ['entity_not_found', 'tick_not_found', 'property_not_found'],
+          CONDITION_PROBLEMS,
           READ_PROBLEMS,
         ),
       },
     },
     async (request, reply) => {
-      const { query, params } = request;
+      const { query, params, headers } = request;
       const address = parseAddress(params.id);
       const property = propertyOf(params.property);
       const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
@@ -132,8 +164,9 @@ export function historyRoutes(app: App, storage: Storage): void {
       if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
       const { items, last } = history;
       const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
-      return sendJson(
-        reply.header('cache-control', REVALIDATE),
+      const isFixed = query.cursor !== undefined || (asOf !== null && 'tick' in asOf);
+      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
+      return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
           ['items', `[${items}]`],
           ['next', linkNext(request, reply, cursor)],

@@ -2,7 +2,9 @@ import { Gauge, Registry } from 'prom-client';
 import { z } from 'zod';
 import { stableLag } from '../../storage/health.js';
 import type { Storage } from '../../storage/storage.js';
+import { NEVER_KEPT } from '../answers/reads.js';
 import type { App } from '../app-type.js';
+import { cacheControlHeader } from '../contract/headers.js';
 import { noParameters } from '../contract/parameters.js';
 import { responsesOf } from '../contract/responses.js';
 
@@ -25,16 +27,21 @@ export function metricRoutes(app: App, storage: Storage): void {
         operationId: 'readMetrics',
         tags: ['operations'],
         summary: 'Figures for Prometheus',
+        description: 'By how much the newest stable instant lies behind the clock, for one.',
         querystring: noParameters,
         response: responsesOf({
           200: {
             description: 'In the text format of Prometheus',
-            body: z.string().meta({ example: 'clocktick_stable_lag_seconds 0.002' }),
-            media: 'text/plain',
+            content: { 'text/plain': z.string().meta({ example: 'clocktick_stable_lag_seconds 0.002' }) },
+            headers: { 'Cache-Control': cacheControlHeader },
           },
         }),
       },
     },
-    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    async (_request, reply) =>
+      reply
+        .type(registry.contentType)
+        .header('cache-control', NEVER_KEPT)
+        .send(await registry.metrics()),
   );
 }

@@ -4,13 +4,21 @@ import type { Memento } from '../../storage/rows.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { REVALIDATE } from '../answers/reads.js';
+import {
+  CONDITION_PROBLEMS,
+  NOT_MODIFIED,
+  REVALIDATE,
+  readHeaders,
+  sendNotModified,
+  tagOfText,
+} from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from '../contract/examples.js';
-import { cacheControlHeader, linkHeader } from '../contract/headers.js';
+import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.js';
 import { entityParameters, pageParameters } from '../contract/parameters.js';
 import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
-import { LINK_FORMAT, mementoLink, originalLink, timemapLink } from '../protocol/memento.js';
+import { isNotModified } from '../protocol/conditions.js';
+import { LINK_FORMAT, linksToEntity, mementoLink, timemapLink } from '../protocol/memento.js';
 import { linkNext, mementoCursor, mementoPosition, targetOf } from '../protocol/pages.js';
 
 /** The call that lists the mementos of an entity. */
@@ -22,19 +30,28 @@ export function timemapRoutes(app: App, storage: Storage): void {
         operationId: 'readTimeMap',
         tags: ['history'],
         summary: 'The TimeMap of an entity (RFC 7089): each of its states, and when it began',
+        description: 'As links (RFC 6690), page by page. A tombstone is no state.',
         params: entityParameters,
         querystring: z.strictObject(pageParameters),
+        headers: readHeaders,
         response: responsesOf(
           {
             200: {
               description: 'A page of links',
-              body: z.string().meta({
-                example: `${originalLink(EXAMPLE_ID)},\n${mementoLink(EXAMPLE_ID, { tick: 1, at: EXAMPLE_INSTANT }, 'first last ')}`,
-              }),
-              media: LINK_FORMAT,
-              headers: { Link: linkHeader, 'Cache-Control': cacheControlHeader },
+              content: {
+                [LINK_FORMAT]: z.string().meta({
+                  example: `${linksToEntity(EXAMPLE_ID)},\n${mementoLink({ id: EXAMPLE_ID, selection: '' }, { tick: 1, at: EXAMPLE_INSTANT }, 'first last ')}`,
+                }),
+              },
+              headers: {
+                ETag: { ...etagHeader, description: 'Over what the page shows' },
+                Link: linkHeader,
+                'Cache-Control': cacheControlHeader,
+              },
             },
+            ...NOT_MODIFIED,
           },
+          CONDITION_PROBLEMS,
           ['invalid_id', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
           READ_PROBLEMS,
         ),
@@ -49,14 +66,17 @@ export function timemapRoutes(app: App, storage: Storage): void {
       const cursor = page.next && last ? mementoCursor(walk, last.tick) : null;
       linkNext(request, reply, cursor);
       const links = [
-        originalLink(id),
+        linksToEntity(id),
         timemapLink(targetOf(request, {}), 'self', { from: page.mementos[0], until: last }),
-        ...page.mementos.map((memento) => mementoLink(id, memento, placesOf(memento, page))),
+        ...page.mementos.map((memento) => mementoLink({ id, selection: '' }, memento, placesOf(memento, page))),
         ...(cursor !== null && page.next
           ? [timemapLink(targetOf(request, { cursor }), 'timemap', { from: page.next })]
           : []),
       ];
-      return reply.type(LINK_FORMAT).header('cache-control', REVALIDATE).send(links.join(',\n'));
+      const text = links.join(',\n');
+      reply.headers({ etag: tagOfText(text), 'cache-control': REVALIDATE });
+      if (isNotModified(tagOfText(text), request.headers)) return sendNotModified(reply);
+      return reply.type(LINK_FORMAT).send(text);
     },
   );
 }

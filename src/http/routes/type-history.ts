@@ -7,10 +7,17 @@ import { readTypeRanges, type TypeRangeRow } from '../../storage/type-history.js
 import { isUuid } from '../../temporal/identity.js';
 import { isBefore } from '../../temporal/point.js';
 import { rangeMembersText } from '../answers/entity-text.js';
-import { IMMUTABLE, NOT_MODIFIED, parseInstant, REVALIDATE, readHeaders } from '../answers/reads.js';
+import {
+  CONDITION_PROBLEMS,
+  IMMUTABLE,
+  NOT_MODIFIED,
+  parseInstant,
+  REVALIDATE,
+  readHeaders,
+  sendNotModified,
+} from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders, snapshotTag } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
-import { EXAMPLE_INSTANT } from '../contract/examples.js';
 import { filterOf } from '../contract/filters.js';
 import { cacheControlHeader, etagHeader } from '../contract/headers.js';
 import { itemsOf, MAX_ITEMS, propertyOf, tooMany } from '../contract/lists.js';
@@ -19,9 +26,11 @@ import {
   asOfParameters,
   filters,
   LIMIT_RULE,
-  optional,
+  limitOf,
+  optionalInstant,
   optionalList,
   pageParameters,
+  propertyParameter,
 } from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
@@ -32,7 +41,7 @@ import { isPlaceKey, isTick } from '../protocol/pages.js';
 
 const parameters = z.strictObject({
   type: schemas.entityType,
-  property: z.string().meta({ description: "The property's name, percent-encoded", example: 'location' }),
+  property: propertyParameter,
 });
 
 /** The calls on all entities of a type at once: the history of one property, and who held what of it when. */
@@ -44,10 +53,11 @@ export function typeRoutes(app: App, storage: Storage): void {
         operationId: 'readTypeHistory',
         tags: ['types'],
         summary: 'The ranges of one property of all entities of a type: who had which value from when to when',
+        description: 'Page by page, in the order of the entities; all pages as of one instant.',
         params: parameters,
         querystring: z.strictObject({
-          from: optional('Only ranges that overlap [from, to): an RFC 3339 instant', EXAMPLE_INSTANT),
-          to: optional('The end of that window, itself not included', EXAMPLE_INSTANT),
+          from: optionalInstant('FromInstant', 'Only ranges that overlap [from, to): an RFC 3339 instant'),
+          to: optionalInstant('ToInstant', 'The end of that window, itself not included'),
           ...filters,
           ...asOfParameters,
           ...pageParameters,
@@ -57,13 +67,13 @@ export function typeRoutes(app: App, storage: Storage): void {
           {
             200: {
               description: 'A page of ranges, in the order of the entities, those of one oldest first',
-              body: schemas.typeRangePage,
+              content: { 'application/json': schemas.typeRangePage },
               headers: snapshotHeaders('/types/friend/history/location?limit=100'),
             },
             ...NOT_MODIFIED,
           },
           [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
-          ['invalid_condition', 'too_much_to_read', 'overloaded'],
+          [...CONDITION_PROBLEMS, 'too_much_to_read', 'overloaded'],
           READ_PROBLEMS,
         ),
       },
@@ -103,23 +113,24 @@ export function typeRoutes(app: App, storage: Storage): void {
         operationId: 'countValues',
         tags: ['types'],
         summary: 'How many entities of a type held each value of a property, at each of some instants',
+        description: 'With the most frequent values of each instant, and how many entities held others.',
         params: parameters,
         querystring: z.strictObject({
           at: optionalList(
+            'Instants',
             `When: up to ${MAX_ITEMS} RFC 3339 instants; without, that of the newest change`,
-            '2016-01-08T00:00:00Z,2017-01-08T00:00:00Z',
+            'at=2016-01-08T00:00:00Z&at=2017-01-08T00:00:00Z',
+            { type: 'string', format: 'date-time' },
           ),
           recordedAsOf: asOfParameters.recordedAsOf,
-          limit: pageParameters.limit.meta({
-            description: `How many values of each instant at most, the most frequent ones, ${LIMIT_RULE}`,
-          }),
+          limit: limitOf(`How many values of each instant at most, the most frequent ones, ${LIMIT_RULE}`),
         }),
         headers: readHeaders,
         response: responsesOf(
           {
             200: {
               description: 'The counts, oldest instant first',
-              body: schemas.valueCounts,
+              content: { 'application/json': schemas.valueCounts },
               headers: {
                 ETag: { ...etagHeader, description: 'What the instants can show' },
                 'Cache-Control': cacheControlHeader,
@@ -127,7 +138,7 @@ export function typeRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', 'invalid_condition', 'too_much_to_read'],
+          [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', ...CONDITION_PROBLEMS, 'too_much_to_read'],
           ['overloaded'],
           READ_PROBLEMS,
         ),
@@ -138,10 +149,10 @@ export function typeRoutes(app: App, storage: Storage): void {
       const property = propertyOf(params.property);
       const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
       const question = { type: params.type, property, at: parseInstants(query.at), recordedAsOf, most: query.limit };
-      const isOld = (newest: Newest) => isNotModified(snapshotTag(newest), headers['if-none-match']);
+      const isOld = (newest: Newest) => isNotModified(snapshotTag(newest), headers);
       const { newest, isFixed, rows } = await readCounts(storage, question, isOld, callerSignal(raw));
       reply.header('etag', snapshotTag(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
-      return rows ? sendJson(reply, countsText(rows)) : reply.code(304).send(undefined);
+      return rows ? sendJson(reply, countsText(rows)) : sendNotModified(reply);
     },
   );
 }

@@ -28,6 +28,7 @@ import { Refusal } from '../../temporal/refusal.js';
 import {
   CHANGED,
   CREATED,
+  CREATED_MINIMAL,
   PREVIEWED,
   type SendOutcome,
   sendBegun,
@@ -38,7 +39,7 @@ import {
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
-import { entityParameters, optional } from '../contract/parameters.js';
+import { described, entityParameters, optional } from '../contract/parameters.js';
 import {
   ADDRESSED_WRITE_PROBLEMS,
   AS_OF_PROBLEMS,
@@ -53,52 +54,83 @@ import { activityId } from './activities.js';
 
 const activity = schemas.givenActivity.optional();
 
-const toCreate = z.strictObject({
-  type: schemas.entityType,
-  key: schemas.entityKey.optional(),
-  properties: schemas.properties,
-  activity,
-});
-const toPut = z.strictObject({ type: schemas.entityType, properties: schemas.properties, activity });
-const toPatch = z.strictObject({
-  properties: schemas.properties.meta({ description: 'A merge patch (RFC 7396): null removes, objects merge' }),
-  activity,
-});
-const toRestore = z.strictObject({ activity });
+const toCreate = z
+  .strictObject({
+    type: schemas.entityType,
+    key: schemas.entityKey.optional(),
+    properties: schemas.properties,
+    activity,
+  })
+  .meta({ id: 'EntityToCreate', description: 'A new entity' });
+const toPut = z
+  .strictObject({ type: schemas.entityType, properties: schemas.properties, activity })
+  .meta({ id: 'EntityToPut', description: 'The whole new state of an entity' });
+const toPatch = z
+  .strictObject({
+    properties: schemas.properties.meta({ description: 'A merge patch (RFC 7396): null removes, objects merge' }),
+    activity,
+  })
+  .meta({ id: 'MergePatch', description: 'The properties to change' });
+const toRestore = z.strictObject({ activity }).meta({ id: 'Restoration', description: 'Who restores it, and why' });
+
+/** Either patch, as `application/json`: clients that are generated send every body under that type. */
+const eitherPatch = z
+  .custom<z.output<typeof toPatch> | z.output<typeof schemas.jsonPatch>>()
+  .meta({
+    override: {
+      oneOf: [{ $ref: '#/components/schemas/MergePatch' }, { $ref: '#/components/schemas/JsonPatch' }],
+    },
+  })
+  .superRefine((body, { issues }) => {
+    const { error } = (Array.isArray(body) ? schemas.jsonPatch : toPatch).safeParse(body);
+    for (const { path, message, ...issue } of error?.issues ?? []) {
+      if (issue.code === 'unrecognized_keys') issues.push({ ...issue, path, message, input: undefined });
+      else issues.push({ code: 'custom', path, message, input: undefined });
+    }
+  });
+
 /** Whether a value is a list of names. z.array would report every wrong item, however many a caller sends. */
 function isNames(value: unknown): boolean {
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_PROPERTIES) return false;
   return value.every((name) => typeof name === 'string');
 }
 
-const toRevert = z.strictObject({
-  to: z
-    .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
-    .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
-  properties: z
-    .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
-    .meta({
-      description: 'The names of the properties to revert; without them, the whole entity',
-      override: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: MAX_PROPERTIES },
-      example: ['location'],
-    })
-    .optional(),
-  activity,
-});
+const toRevert = z
+  .strictObject({
+    to: z
+      .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
+      .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
+    properties: z
+      .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
+      .meta({
+        description: 'The names of the properties to revert; without them, the whole entity',
+        override: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: MAX_PROPERTIES },
+        example: ['location'],
+      })
+      .optional(),
+    activity,
+  })
+  .meta({ id: 'Reversion', description: 'What to bring back' });
 
 const writeParameters = z.strictObject({
   dryRun: z
     .enum(['true', 'false'], { error: 'must be true or false' })
     .default('false')
     .transform((text) => text === 'true')
-    .meta({ description: 'Answers what would be written, and writes nothing' }),
+    .meta(
+      described('DryRun', 'Answers what would be written, and writes nothing', { type: 'boolean', default: false }),
+    ),
 });
 
 const writeHeaders = z.looseObject({
-  'if-match': optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"'),
-  'if-none-match': optional('Writes only at none of these ticks, or `*`: only if it is not there', '*'),
-  'activity-id': optional('The activity of the write, recorded before', EXAMPLE_ACTIVITY),
-  prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal'),
+  'if-match': optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"', 'WriteIfMatch'),
+  'if-none-match': optional(
+    'Writes only at none of these ticks, or `*`: only if it is not there',
+    '*',
+    'WriteIfNoneMatch',
+  ),
+  'activity-id': optional('The activity of the write, recorded before', EXAMPLE_ACTIVITY, 'ActivityId'),
+  prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal', 'Prefer'),
 });
 
 const CREATE = {
@@ -109,7 +141,7 @@ const CREATE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toCreate),
-  response: responsesOf({ ...PREVIEWED, ...CREATED }, BODY_PROBLEMS, WRITE_PROBLEMS, [
+  response: responsesOf({ ...PREVIEWED, ...CREATED, ...CREATED_MINIMAL }, BODY_PROBLEMS, WRITE_PROBLEMS, [
     'invalid_condition',
     'precondition_failed',
     'invalid_property_name',
@@ -139,14 +171,15 @@ const PATCH = {
   operationId: 'patchEntity',
   tags: ['entities'],
   summary: 'Change some properties of an entity',
-  description: 'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/.',
+  description:
+    'By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/. As `application/json` the body may be either.',
   params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,
   body: {
     required: true as const,
     content: {
-      'application/json': { schema: toPatch },
+      'application/json': { schema: eitherPatch },
       'application/merge-patch+json': { schema: toPatch },
       'application/json-patch+json': { schema: schemas.jsonPatch },
     },
@@ -166,6 +199,7 @@ const DELETE = {
   operationId: 'deleteEntity',
   tags: ['entities'],
   summary: 'Delete an entity; its history stays',
+  description: 'A tombstone: a tick at which it has no properties. Again: the same answer, and no tick.',
   params: entityParameters,
   querystring: writeParameters,
   headers: writeHeaders,

@@ -1,8 +1,16 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { etagOf, ifMatchOf, ifNoneMatchOf, isNotModified } from '../../../src/http/protocol/conditions.js';
+import {
+  etagOf,
+  ifMatchOf,
+  ifNoneMatchOf,
+  isNotModified as isConditionMet,
+} from '../../../src/http/protocol/conditions.js';
 import { Refusal } from '../../../src/temporal/refusal.js';
 import { refused } from '../../helper/refused.js';
+
+const isNotModified = (etag: string, ifNoneMatch: string | undefined) =>
+  isConditionMet(etag, { 'if-none-match': ifNoneMatch });
 
 t.test('the tag of a tick is strong, and both conditions read it back', async (t) => {
   const rows: [tick: number, etag: string][] = [
@@ -138,6 +146,28 @@ t.test("a read's If-None-Match knows the tag if the list names it, weak or stron
     ['in other case', list, list.toLowerCase(), false],
   ];
   for (const [why, etag, header, known] of rows) t.equal(isNotModified(etag, header), known, why);
+});
+
+t.test("a read's If-Match comes first, and compares strongly", async (t) => {
+  const rows: [why: string, ifMatch: string, ifNoneMatch: string | undefined, outcome: boolean | string][] = [
+    ['the same', '"3"', undefined, false],
+    ['one of a list', '"1", "3"', undefined, false],
+    ['any', '*', undefined, false],
+    ['any, and known', '*', '"3"', true],
+    ['the same, and known', '"3"', '"3"', true],
+    ['another', '"4"', undefined, 'precondition_failed'],
+    ['another, and known', '"4"', '"3"', 'precondition_failed'],
+    ['weakly the same', 'W/"3"', undefined, 'precondition_failed'],
+    ['no tag', '3', undefined, 'invalid_condition'],
+    ['empty', '', undefined, 'invalid_condition'],
+    ['the same, and no tag', '"3"', '3', 'invalid_condition'],
+    ['another, and no tag', '"4"', '3', 'invalid_condition'],
+  ];
+  for (const [why, ifMatch, ifNoneMatch, outcome] of rows) {
+    const ask = () => isConditionMet('"3"', { 'if-match': ifMatch, 'if-none-match': ifNoneMatch });
+    if (typeof outcome === 'string') t.equal(refused(ask).code, outcome, why);
+    else t.equal(ask(), outcome, why);
+  }
 });
 
 t.test('property: any list of tags is read, and any text is read or refused', async (t) => {

@@ -128,6 +128,8 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ] as const) {
         // A patch has neither type nor key; every other fault is one there too.
         if (path === '/type') continue;
+        // That is a JSON Patch of no operation.
+        if (method === 'PATCH' && body === '[]') continue;
         if (method === 'PATCH' && /"type"|"key"/.test(String(body).slice(0, 40))) continue;
         const answer = await call(method, url, body);
         t.match(answer, { status: PROBLEMS[code].status, body: { code } }, `${method}: ${name}`);
@@ -284,7 +286,9 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       [`/entities/friend:rachel/history/${'n'.repeat(6000)}`, 404, 'property_not_found'],
       ['/entities/friend:rachel/history/a/b', 404, 'route_not_found'],
       ['/nothing', 404, 'route_not_found'],
-      ['/', 404, 'route_not_found'],
+      ['/entities/', 400, 'invalid_parameter', 'id'],
+      ['/entities/?type=friend', 400, 'invalid_parameter', 'id'],
+      ['/nothing/', 404, 'route_not_found'],
     ];
     for (const [url, status, code, path] of cases) {
       const answer = await call('GET', url);
@@ -293,6 +297,17 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       if (path !== undefined)
         t.equal(object(list(answer.body.errors)[0]).path, path, `${url.slice(0, 80)}: says where`);
     }
+  });
+
+  await t.test('what was asked is told', async (t) => {
+    const cases: [url: string, says: RegExp][] = [
+      ['/entities/friend:rachel?asOf=1577836800000', /no tick 1577836800000 yet/],
+      ['/entities/friend:rachel/history/a?asOf=1577836800000', /no tick 1577836800000 yet/],
+      ['/entities/friend:rachel/diff?from=1&to=1577836800000', /no tick 1577836800000 yet/],
+      ['/entities/?type=friend', /slash/],
+      ['/health/live/', /slash: leave that out/],
+    ];
+    for (const [url, says] of cases) t.match((await call('GET', url)).body.detail, says, url);
   });
 
   await t.test('what a call does not know is refused, not ignored', async (t) => {

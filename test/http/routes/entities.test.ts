@@ -383,10 +383,10 @@ t.test('reads of entities', async (t) => {
           ['constructor', 5],
         ],
       ],
-      ['fields=b%5C,c', [], [['b,c', 2]]],
+      ['fields=b%2Cc', [], [['b,c', 2]]],
       ['fields=b,c', [], []],
       [
-        'fields=d%5C%5C,a',
+        'fields=d%5C,a',
         [
           ['a', 9],
           ['d\\', 3],
@@ -438,7 +438,7 @@ t.test('reads of entities', async (t) => {
     });
     t.equal(list(body.items).length, 2);
     t.equal(JSON.stringify(list(body.items)[1]), JSON.stringify((await call('GET', '/entities/many:one')).body));
-    const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a\\,b')},many:one,many:one`);
+    const escaped = await call('GET', `/entities?ids=${encodeURIComponent('many:a,b')},many:one,many:one`);
     t.same(
       list(escaped.body.items).map((item) => object(item).key),
       ['a,b', 'one'],
@@ -493,7 +493,7 @@ t.test('reads of entities', async (t) => {
   });
 
   await t.test('a list’s tag is over all it shows, what is missing included', async (t) => {
-    const url = '/entities?ids=many:one,many:a\\,b,many:unborn';
+    const url = '/entities?ids=many:one,many:a%2Cb,many:unborn';
     const tags = new Set([(await call('GET', url)).headers.etag]);
     await call('POST', '/entities', { type: 'many', key: 'unborn', properties: {} });
     tags.add((await call('GET', url)).headers.etag);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
 import { readGuides } from '../../../src/http/answers/guide-pages.js';
+import { PROBLEMS, typeOf } from '../../../src/http/protocol/problems.js';
 import { problem, testService } from '../../helper/service.js';
 
 t.test('the guides are served as pages', async (t) => {
@@ -20,7 +21,7 @@ t.test('the guides are served as pages', async (t) => {
     t.match(text, '<h2 id="retrying"><a href="#retrying">Retrying</a></h2>');
     t.match(text, '<a href="time#collections-as-of-an-instant">', 'links between guides lead to pages');
     t.match(text, '<a href="calling" aria-current="page">Calling the service</a>');
-    t.match(text, /<a rel="prev" href="tour">.*<a rel="next" href="time">/);
+    t.match(text, /<a rel="prev" href="tour">.*<a rel="next" href="problems">/);
     t.match((await call('GET', '/docs/guide/')).text, '<h1>clocktick</h1>');
   });
 
@@ -49,6 +50,19 @@ t.test('the guides are served as pages', async (t) => {
     }
     t.match(await call('GET', '/docs/guide/tour?page=2'), problem(400, 'unknown_parameter'));
     t.match(await call('GET', '/docs/guide'), { status: 308, headers: { location: 'guide/' } });
+  });
+
+  await t.test('the type of every problem leads to what it means', async (t) => {
+    const page = (await call('GET', '/docs/guide/problems')).text;
+    for (const code of Object.keys(PROBLEMS)) {
+      t.match(await call('GET', typeOf(code)), { status: 303, headers: { location: `../guide/problems#${code}` } });
+      t.match(page, ` id="${code}"`);
+    }
+    const { body } = await call('GET', '/entities/friend:nobody');
+    t.equal(body.type, '/docs/problems/entity_not_found');
+    for (const code of ['nothing', 'toString', '__proto__'])
+      t.match(await call('GET', typeOf(code)), problem(404, 'route_not_found'));
+    t.match(await call('GET', '/docs/problems'), { status: 308, headers: { location: 'guide/problems' } });
     t.equal((await app.inject('/docs/')).statusCode, 200, 'the pages of the OpenAPI document are still there');
   });
 });

@@ -310,10 +310,10 @@ t.test('ticks by property, and in a window', async (t) => {
     [['b'], '&property=b'],
     [['c'], '&property=c'],
     [['d'], '&property=d'],
-    [['x,y'], '&property=x%5C,y'],
+    [['x,y'], '&property=x%2Cy'],
     [['d', 'a'], '&property=d,a'],
-    [['b', 'x,y'], '&property=b&property=x%5C%2Cy'],
-    [['a', 'b', 'c', 'd', 'x,y'], '&property=a,b,c,d,x%5C,y'],
+    [['b', 'x,y'], '&property=b&property=x%2Cy'],
+    [['a', 'b', 'c', 'd', 'x,y'], '&property=a,b,c,d,x%2Cy'],
   ];
 
   await t.test('only the ticks that touched a property, and of them only that', async (t) => {

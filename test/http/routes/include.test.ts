@@ -11,7 +11,7 @@ const url = '/entities/thing:told';
 
 /** A property in `include`, escaped and encoded. */
 const including = (...names: string[]) =>
-  `include=${names.map((name) => encodeURIComponent(`history.${name.replace(/[\\,]/g, '\\$&')}`)).join()}`;
+  `include=${names.map((name) => encodeURIComponent(`history.${name}`)).join()}`;
 
 /** In the order in which jsonb keeps names: shorter ones first. */
 const inOrder = (names: string[]) =>
@@ -80,7 +80,7 @@ t.test('an entity with the ranges of its properties', async (t) => {
           const { history: _, ...entity } = answer.body;
           t.same(entity, plain.body, said);
           t.same(historyOf(answer), expected(names, tick), said);
-          for (const header of ['etag', 'cache-control', 'vary', 'link', 'content-location', 'memento-datetime'])
+          for (const header of ['etag', 'cache-control', 'vary', 'memento-datetime'])
             t.equal(answer.headers[header], plain.headers[header], `${said}: ${header}`);
         }
       }
@@ -99,7 +99,7 @@ t.test('an entity with the ranges of its properties', async (t) => {
       ['include=history.a,history.a', ['a']],
       ['include=history.never,history.history', ['never', 'history']],
       ['include=history.a.b', ['a.b']],
-      ['include=history.x%5C,y', ['x,y']],
+      ['include=history.x%2Cy', ['x,y']],
     ];
     for (const [query, names] of cases)
       t.same(historyOf(await call('GET', `${url}?${query}`)), expected(names, last), query);
