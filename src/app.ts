@@ -44,8 +44,8 @@ export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppPa
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
-    // Milliseconds. A body that stops arriving ends with 408; by default Fastify waits for it without end.
-    requestTimeout: 30_000,
+    // Milliseconds, for the whole request; by default Fastify waits for it without end. A body of 16 MiB has to come at 2.3 Mbit/s.
+    requestTimeout: 60_000,
     // While the app closes, it still serves what arrives on a connection that was kept alive, and then closes the connection.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: parseQuery },

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { buildApp } from './app.js';
+import { documentText } from './http/routes/documents.js';
 import { openStorage } from './storage/open.js';
 
 /*
@@ -11,7 +12,7 @@ const FILE = new URL('../openapi.yaml', import.meta.url);
 const storage = openStorage('postgres://nowhere');
 const app = await buildApp({ storage, rules: { requireCondition: false }, logger: false });
 await app.ready();
-const document = app.swagger({ yaml: true });
+const document = documentText(app);
 await app.close();
 await storage.close();
 

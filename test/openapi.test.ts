@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { compileErrors, parse, validate } from '@readme/openapi-parser';
 import t from 'tap';
 import { PROBLEMS } from '../src/http/protocol/problems.js';
+import { documentText } from '../src/http/routes/documents.js';
 import { isObject, type Json, type JsonObject } from '../src/temporal/json.js';
 import { testService } from './helper/service.js';
 
@@ -13,7 +14,7 @@ t.test('openapi.yaml', async (t) => {
   const written = await readFile(FILE, 'utf8');
 
   await t.test('is what the routes say, and what the service serves', async (t) => {
-    t.ok(app.swagger({ yaml: true }) === written, 'up to date; otherwise: npm run openapi');
+    t.ok(documentText(app) === written, 'up to date; otherwise: npm run openapi');
     const served = await app.inject('/openapi.yaml');
     t.equal(served.statusCode, 200);
     t.match(served.headers['content-type'], /^application\/yaml/);
@@ -74,6 +75,7 @@ t.test('openapi.yaml', async (t) => {
     'is read by tools that know no YAML aliases, and every answer, parameter and header has one name',
     async (t) => {
       t.notMatch(written, /[:-] [&*]\w/);
+      t.notMatch(written, /: \d{4}-\d\d-\d\d/, 'what looks like a date stands in quotes');
       const { components } = objectOf(document);
       for (const kind of ['schemas', 'parameters', 'headers', 'responses'])
         t.ok(Object.keys(objectOf(at(components, kind))).length > 5, kind);
@@ -93,8 +95,8 @@ t.test('openapi.yaml', async (t) => {
       t.match(types, [
         { type: 'integer', minimum: 1, maximum: 1000 },
         { type: 'boolean' },
-        { oneOf: [{ type: 'integer', minimum: 1 }, { format: 'date-time' }] },
-        { type: 'array' },
+        { $ref: '#/components/schemas/Point' },
+        { type: 'array', items: { type: 'string' } },
       ]);
     },
   );

@@ -9,7 +9,7 @@ export const pointText = (point: Point): string =>
 
 /** The last tick that a clock can reach: PostgreSQL keeps ticks as `integer`. */
 export const LAST_TICK = 2 ** 31 - 1;
-const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):(\d\d))$/i;
+const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|[+-](\d\d):?(\d\d))$/i;
 const FORM = 'a tick (digits only) or an RFC 3339 instant with its offset, such as 2016-08-19T00:00:00.000000Z';
 
 /**
@@ -43,8 +43,12 @@ export function parsePoint(text: string, parameter: string): Point {
   // PostgreSQL knows displacements up to 15:59; no place on Earth is further than 14:00.
   if (Number(offsetHour ?? 0) > 15 || Number(offsetMinute ?? 0) > 59)
     throw refuse('has an offset that no zone has: hours go to 15, minutes to 59');
-  // What .NET and Go print: seven or nine digits, of which those after the sixth may be zeros.
-  return { instant: whole.toUpperCase().replace(/(\.\d{6})0+/, '$1') };
+  // .NET and Go print seven or nine digits, of which those after the sixth may be zeros; Python's %z prints no colon.
+  const instant = whole
+    .toUpperCase()
+    .replace(/(\.\d{6})0+/, '$1')
+    .replace(/([+-]\d\d)(\d\d)$/, '$1:$2');
+  return { instant };
 }
 
 /** Whether a text is an instant that a caller may write. */

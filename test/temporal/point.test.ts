@@ -86,6 +86,7 @@ t.test('an instant is a whole RFC 3339 text, of which no digit is lost', async (
     ['a + that was not percent-encoded', '2016-08-19T00:00:00 02:00', '2016-08-19T00:00:00+02:00'],
     ['the same after a fraction', '2016-08-19T00:00:00.123456 02:00', '2016-08-19T00:00:00.123456+02:00'],
     ['both', '2016-08-19t00:00:00 00:00', '2016-08-19T00:00:00+00:00'],
+    ['what Python prints by %z', '2016-08-19T00:00:00.123456+0200', '2016-08-19T00:00:00.123456+02:00'],
     ['what .NET prints', '2016-08-19T00:00:00.1234560Z', '2016-08-19T00:00:00.123456Z'],
     ['what .NET prints of a whole second', '2016-08-19T00:00:00.0000000+02:00', '2016-08-19T00:00:00.000000+02:00'],
     ['what Go prints', '2016-08-19T00:00:00.123456000Z', '2016-08-19T00:00:00.123456Z'],
@@ -155,7 +156,6 @@ t.test('anything else is refused before the database sees it', async (t) => {
     ['2016-08-19T00:00:00ZZ', form],
     ['2016-08-19T00:00:00Z+00:00', form],
     ['2016-08-19T00:00:00+02', form],
-    ['2016-08-19T00:00:00+0200', form],
     ['2016-08-19T00:00:00+2:00', form],
     ['2016-08-19T00:00:00+02:00:00', form],
     ['2016-08-19T00:00:00  02:00', form],
@@ -332,7 +332,7 @@ t.test('property: any text is a point or a refusal, and a point holds nothing bu
             return /^[0-9]+$/.test(text) && Number.isInteger(point.tick) && point.tick >= 1 && point.tick < 2 ** 31;
           }
           seen.instants += 1;
-          return /^[-+0-9T:.Z]{20,32}$/.test(point.instant) && point.instant.length <= text.length;
+          return /^[-+0-9T:.Z]{20,32}$/.test(point.instant) && point.instant.length <= text.length + 1;
         } catch (error) {
           seen.refused += 1;
           return error instanceof Refusal && error.code === 'invalid_as_of' && error.message.length < 160;

@@ -10,11 +10,8 @@ import { entityText, previewText } from './entity-text.js';
 
 /* The answers to writes, and what the OpenAPI document says of them. */
 
-export const writeAnswerHeaders = {
-  ETag: etagHeader,
-  'Tick-At': tickAtHeader,
-  'Preference-Applied': preferenceAppliedHeader,
-};
+export const writeAnswerHeaders = { ETag: etagHeader, 'Tick-At': tickAtHeader };
+const minimalHeaders = { ...writeAnswerHeaders, 'Preference-Applied': preferenceAppliedHeader };
 export const CREATED = {
   201: {
     description: 'The entity, created or revived',
@@ -22,18 +19,20 @@ export const CREATED = {
     headers: { ...writeAnswerHeaders, Location: locationHeader },
   },
 };
-const MINIMAL = {
-  description: 'The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived',
-  headers: { ...writeAnswerHeaders, Location: locationHeader },
+/** Of a call that may create or revive its entity. */
+export const BEGUN_MINIMAL = {
+  204: {
+    description: 'The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived',
+    headers: { ...minimalHeaders, Location: locationHeader },
+  },
 };
-export const CREATED_MINIMAL = { 204: MINIMAL };
 export const CHANGED = {
   200: {
     description: 'The entity as it now stands, whether or not that took a tick; of a dry run, what it would do',
     content: { 'application/json': schemas.writtenEntity },
     headers: writeAnswerHeaders,
   },
-  204: MINIMAL,
+  204: { description: 'The same without a body, by `Prefer: return=minimal`', headers: minimalHeaders },
 };
 export const PREVIEWED = {
   200: { description: 'Of a dry run, what it would do', content: { 'application/json': schemas.writtenEntity } },

@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { contentLocationHeader, etagHeader, mementoHeaders } from '../contract/headers.js';
+import { cacheControlHeader, contentLocationHeader, etagHeader, mementoHeaders } from '../contract/headers.js';
 import { optional } from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, sendJson } from '../contract/responses.js';
 import { isNotModified, type ReadConditions } from '../protocol/conditions.js';
@@ -24,10 +24,18 @@ export const readHeaders = z.looseObject({
   'if-none-match': optional('Answers 304 when the entity tag is one of these', '"2"', 'ReadIfNoneMatch'),
 });
 
+const TAG = { ...etagHeader, description: 'That of the answer' };
 export const NOT_MODIFIED = {
   304: {
     description: 'The entity tag is one of If-None-Match',
-    headers: { ETag: etagHeader, 'Content-Location': contentLocationHeader, ...mementoHeaders },
+    headers: { ETag: TAG, 'Cache-Control': cacheControlHeader },
+  },
+};
+/** The same of an answer that Accept-Datetime may choose. */
+export const MEMENTO_NOT_MODIFIED = {
+  304: {
+    description: 'The entity tag is one of If-None-Match',
+    headers: { ETag: TAG, 'Content-Location': contentLocationHeader, ...mementoHeaders },
   },
 };
 

@@ -1,3 +1,4 @@
+import { LAST_TICK } from '../../temporal/point.js';
 import { PROBLEMS, typeOf } from '../protocol/problems.js';
 
 /*
@@ -33,8 +34,53 @@ const PROBLEM_RESPONSES: Readonly<Record<string, string>> = {
   503: 'ServiceUnavailable',
 };
 
+/** Schemas of what comes as text, or is passed on as it is: zod sees nothing of them. */
+const PLAIN_SCHEMAS: Record<string, Node> = {
+  Point: {
+    description: 'A tick, or an RFC 3339 instant with its offset',
+    oneOf: [
+      { type: 'integer', format: 'int32', minimum: 1, maximum: LAST_TICK },
+      { type: 'string', format: 'date-time' },
+    ],
+  },
+  JsonPatchOperation: {
+    type: 'object',
+    description: 'An operation of RFC 6902; members that it does not know are ignored',
+    properties: {
+      op: { type: 'string', enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] },
+      path: jsonPointer('A JSON Pointer (RFC 6901)'),
+      from: jsonPointer('Of move and copy'),
+      value: { description: 'Of add, replace and test' },
+    },
+    required: ['op', 'path'],
+  },
+  Patch: {
+    description: 'A merge patch, or a JSON Patch',
+    oneOf: [{ $ref: '#/components/schemas/MergePatch' }, { $ref: '#/components/schemas/JsonPatch' }],
+  },
+};
+
+/** What a request must not have more of than it knows. An answer may: what is added to it later must break no client. */
+const REQUESTS = ['EntityToCreate', 'EntityToPut', 'MergePatch', 'Restoration', 'Reversion', 'GivenActivity'];
+
 /** The problems that no route answers: they say that there is none. */
 const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
+
+function jsonPointer(description: string): Node {
+  return { type: 'string', description, pattern: '^/properties/', example: '/properties/location' };
+}
+
+/** A schema without patterns beside a format, which some generators check after they have read the text. */
+function plainly(schema: unknown, isRequest: boolean): unknown {
+  if (Array.isArray(schema)) return schema.map((one) => plainly(one, isRequest));
+  if (!isNode(schema)) return schema;
+  const isFormatted = schema.format === 'date-time' || schema.format === 'uuid';
+  const kept = Object.entries(schema).filter(
+    ([name, value]) =>
+      !(name === 'pattern' && isFormatted) && !(name === 'additionalProperties' && value === false && !isRequest),
+  );
+  return Object.fromEntries(kept.map(([name, value]) => [name, plainly(value, isRequest)]));
+}
 
 const exampleOf = (code: string, title: string, status: string): Node => ({
   summary: title,
@@ -85,7 +131,8 @@ export function withComponents(document: Node): Node {
       ...(headers ? { headers: headersOf(headers) } : {}),
       ...(content ? { content } : {}),
     };
-    if (status === '304') return refer('responses', 'NotModified', withHeaders);
+    if (status === '304')
+      return refer('responses', 'Vary' in nodeOf(headers) ? 'MementoNotModified' : 'NotModified', withHeaders);
     const name = PROBLEM_RESPONSES[status];
     if (!name || !('application/problem+json' in nodeOf(content))) return withHeaders;
     const problems = Object.entries(PROBLEMS).filter(
@@ -101,8 +148,16 @@ export function withComponents(document: Node): Node {
     return { ...refer('responses', name, whole), description };
   };
 
-  const operationOf = ({ parameters, responses, ...operation }: Node): Node => ({
+  const bodyOf = ({ content, ...body }: Node): Node => ({
+    ...body,
+    content: Object.fromEntries(
+      entriesOf(content).map(([media, { schema }]) => [media, { schema: nodeOf(schema)['x-schema'] ?? schema }]),
+    ),
+  });
+
+  const operationOf = ({ parameters, requestBody, responses, ...operation }: Node): Node => ({
     ...operation,
+    ...(isNode(requestBody) ? { requestBody: bodyOf(requestBody) } : {}),
     ...(Array.isArray(parameters) ? { parameters: parameters.map(parameterOf) } : {}),
     responses: Object.fromEntries(entriesOf(responses).map(([status, one]) => [status, responseOf(status, one)])),
   });
@@ -112,10 +167,13 @@ export function withComponents(document: Node): Node {
       Object.fromEntries(entriesOf(item).map(([method, operation]) => [method, operationOf(operation)])),
     ]),
   );
+  const { schemas, ...others } = nodeOf(components);
+  const plain = Object.entries(nodeOf(schemas)).map(([name, one]) => [name, plainly(one, REQUESTS.includes(name))]);
   const all = {
     ...rest,
     components: {
-      ...nodeOf(components),
+      ...others,
+      schemas: { ...Object.fromEntries(plain), ...PLAIN_SCHEMAS },
       ...Object.fromEntries(Object.entries(shared).map(([kind, nodes]) => [kind, Object.fromEntries(nodes)])),
     },
     paths: described,

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { LAST_TICK } from '../../temporal/point.js';
 import { MAX_ITEMS } from './lists.js';
 import './messages.js';
 
@@ -26,7 +25,7 @@ export const described = (name: string, description: string, type: Record<string
   'x-schema': type,
 });
 
-const wholeNumber = { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: Number(DEFAULT_LIMIT) };
+const wholeNumber = { type: 'integer', format: 'int32', minimum: 1, maximum: MAX_LIMIT };
 
 /** How long a cursor may be: the longest key, in UTF-8 and then base64url, with what stands beside it. */
 const MAX_CURSOR = 3_000;
@@ -56,13 +55,8 @@ export const order = z
   .default('asc')
   .meta(described('Order', 'Oldest or newest first', { type: 'string', enum: ['asc', 'desc'], default: 'asc' }));
 
-/** A tick, or an instant with its offset. */
-const POINT = {
-  oneOf: [
-    { type: 'integer', minimum: 1, maximum: LAST_TICK },
-    { type: 'string', format: 'date-time' },
-  ],
-};
+/** A tick, or an instant with its offset: a schema of components.ts. */
+const POINT = { $ref: '#/components/schemas/Point' };
 const INSTANT = { type: 'string', format: 'date-time' };
 
 /** A parameter that must be given, and names a point in the past: a tick or an instant. `parsePoint` reads it. */

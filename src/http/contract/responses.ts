@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { LAST_TICK } from '../../temporal/point.js';
 import { PROBLEMS, type ProblemCode, typeOf } from '../protocol/problems.js';
 import { type Header, header } from './headers.js';
 
@@ -26,7 +27,7 @@ const ANY_PROBLEMS: readonly ProblemCode[] = [
   'not_implemented',
 ];
 /** What may be wrong with a point in the past. */
-export const AS_OF_PROBLEMS = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet'] as const;
+export const AS_OF_PROBLEMS = ['invalid_as_of', 'as_of_in_future', 'as_of_not_stable_yet', 'overloaded'] as const;
 
 /** What may go wrong with any request that the database has to answer. */
 export const READ_PROBLEMS: readonly ProblemCode[] = ['database_unavailable'];
@@ -75,16 +76,22 @@ const Problem = z
       example: typeOf('entity_not_found'),
     }),
     title: z.string().meta({ description: 'The same for every problem of this code' }),
-    status: z.int(),
+    status: z.int().min(400).max(599),
     code: z.enum(Object.keys(PROBLEMS)).meta({ id: 'ProblemCode', description: 'Stable: to branch on' }),
     detail: z.string().meta({ description: 'What and where, in a sentence for people' }),
     id: z.string().optional().meta({ description: 'Of `entity_exists`: the entity that has the key' }),
     tick: z
       .int()
+      .min(1)
+      .max(LAST_TICK)
       .optional()
       .meta({ description: 'Where the refusal depends on it: the tick the entity is at, or was at' }),
     errors: z
-      .array(z.strictObject({ path: z.string(), message: z.string() }))
+      .array(
+        z
+          .strictObject({ path: z.string(), message: z.string() })
+          .meta({ id: 'Fault', description: 'A place, and what is wrong there' }),
+      )
       .optional()
       .meta({
         description: 'Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header',

@@ -41,7 +41,12 @@ export const entityType = z
 export const entityKey = z
   .string()
   .refine(isKey, { error: `must have 1 to ${MAX_KEY_LENGTH} characters` })
-  .meta({ description: "The owner's natural key, unique within the type; never changes", example: 'rachel' });
+  .meta({
+    description: "The owner's natural key, unique within the type; never changes",
+    example: 'rachel',
+    minLength: 1,
+    maxLength: MAX_KEY_LENGTH,
+  });
 
 export const properties = dataObject('The properties: any JSON values by name').meta({
   example: { name: 'Rachel', location: 'New York' },
@@ -68,6 +73,7 @@ export const givenActivity = z
   .meta({
     id: 'GivenActivity',
     description: 'Who makes the change, and why: at least one of the three',
+    minProperties: 1,
     example: { actor: 'monica', reason: 'moved' },
   });
 
@@ -247,7 +253,10 @@ export const snapshotPage = pinned(
         })
         .meta({ id: 'SnapshotItem', description: 'An entity as of the instant of the page' }),
     )
-    .meta({ description: 'In the order of their keys (those without first), then of their ids' }),
+    .meta({
+      description:
+        'Of a type in the order of their keys (those without first), then of their ids; of all types, type by type',
+    }),
 ).meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
 
 export const typeRangePage = pinned(
@@ -266,27 +275,20 @@ export const valueCounts = z
       z
         .strictObject({
           at: instant,
-          entities: z.int().min(0).meta({ description: 'How many had the property then' }),
+          entities: z.int().min(0).max(LAST_TICK).meta({ description: 'How many had the property then' }),
           values: z
             .array(
               z
-                .strictObject({ value: z.unknown(), entities: z.int().min(1) })
+                .strictObject({ value: z.unknown(), entities: z.int().min(1).max(LAST_TICK) })
                 .meta({ id: 'ValueCount', description: 'How many entities held a value' }),
             )
             .meta({ description: 'The most frequent values' }),
-          others: z.int().min(0).meta({ description: 'How many held other values' }),
+          others: z.int().min(0).max(LAST_TICK).meta({ description: 'How many held other values' }),
         })
         .meta({ id: 'CountsAt', description: 'How many entities held what at an instant' }),
     ),
   })
   .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
-
-const jsonPointer = {
-  type: 'string',
-  description: 'A JSON Pointer (RFC 6901)',
-  pattern: '^/properties/',
-  example: '/properties/location',
-} as const;
 
 /** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
 export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
@@ -295,16 +297,7 @@ export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an ar
     'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
   override: {
     type: 'array',
-    items: {
-      type: 'object',
-      properties: {
-        op: { type: 'string', enum: ['add', 'remove', 'replace', 'move', 'copy', 'test'] },
-        path: jsonPointer,
-        from: { ...jsonPointer, description: 'Of move and copy' },
-        value: { description: 'Of add, replace and test' },
-      },
-      required: ['op', 'path'],
-    },
+    items: { $ref: '#/components/schemas/JsonPatchOperation' },
   },
   example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
 });

@@ -37,7 +37,7 @@ export function activityRoutes(app: App, storage: Storage): void {
             201: {
               description: 'Recorded',
               content: { 'application/json': schemas.recordedActivity },
-              headers: { Location: locationHeader },
+              headers: { Location: { ...locationHeader, example: `/activities/${EXAMPLE_ACTIVITY}` } },
             },
           },
           BODY_PROBLEMS,

@@ -7,7 +7,7 @@ import { isKey, isUuid } from '../../temporal/identity.js';
 import { MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/limits.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { ENTITY_READ_PROBLEMS, NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
+import { ENTITY_READ_PROBLEMS, MEMENTO_NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
@@ -61,7 +61,7 @@ const collectionQuery = z
       .meta({ description: 'Those whose keys begin so; needs `type`' }),
     deleted: z.enum(['exclude', 'include', 'only']).optional().meta({
       description:
-        'Whether those that were deleted then are there, too, or only those; without, they are where it is asked for the past (everHad, changedBetween)',
+        'Whether those that were deleted then are there, too, or only those. Without it: `exclude`; with `everHad` or `changedBetween`: `include`',
     }),
     ...filters,
     changedBetween: optional(
@@ -114,7 +114,7 @@ export function collectionRoutes(app: App, storage: Storage): void {
                 'Of a page: what it can show. Of `ids`: over every id and tick that the answer shows',
               ),
             },
-            ...NOT_MODIFIED,
+            ...MEMENTO_NOT_MODIFIED,
           },
           ENTITY_READ_PROBLEMS,
           ['invalid_cursor', 'invalid_filter', 'too_much_to_read', 'overloaded'],

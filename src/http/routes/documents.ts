@@ -5,6 +5,7 @@ import {
   fastifyZodOpenApiTransform,
   fastifyZodOpenApiTransformObject,
 } from 'fastify-zod-openapi';
+import { Document, visit } from 'yaml';
 import { REVALIDATE, sendNotModified, tagOfText } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { withComponents } from '../contract/components.js';
@@ -62,11 +63,16 @@ const withAllHeaders: typeof fastifyZodOpenApiTransform = (route) => {
   return transformed;
 };
 
-/** Corrects @fastify/swagger 9.9, which calls every body required: that of a restore may be left out. */
+/**
+ * Corrects @fastify/swagger 9.9, which calls every body required: that of a restore may be left out. And it describes the body of a patch
+ * by its last schema.
+ */
 const withOptionalBodies: typeof fastifyZodOpenApiTransformObject = (given) => {
   const document = fastifyZodOpenApiTransformObject(given);
   const body = within(document, ['paths', '/entities/{id}/restore', 'post', 'requestBody']);
   if (isRecord(body)) body.required = false;
+  const patch = within(document, ['paths', '/entities/{id}', 'patch', 'requestBody']);
+  if (isRecord(patch)) patch.description = 'A merge patch, or a JSON Patch';
   return isRecord(document) ? withComponents(document) : document;
 };
 
@@ -75,13 +81,24 @@ const within = (value: unknown, [name, ...rest]: readonly string[]): unknown =>
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
+/** The OpenAPI document as YAML. What looks like a date stands in quotes: for tools of YAML 1.1 it would be one, and no text. */
+export function documentText(app: App): string {
+  const document = new Document(app.swagger());
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value === 'string' && /^\d{4}-\d\d-\d\d/.test(node.value)) node.type = 'QUOTE_DOUBLE';
+    },
+  });
+  return document.toString();
+}
+
 /** Serves the OpenAPI document, at /openapi.yaml. */
 export function documentRoutes(app: App): void {
   const schema = { hide: true, querystring: noParameters };
   let document: { text: string; etag: string } | undefined;
   app.get('/openapi.yaml', { schema }, async (request, reply) => {
     if (!document) {
-      const text = app.swagger({ yaml: true });
+      const text = documentText(app);
       document = { text, etag: tagOfText(text) };
     }
     const { text, etag } = document;

@@ -10,6 +10,7 @@ import {
   CONDITION_PROBLEMS,
   ENTITY_READ_PROBLEMS,
   IMMUTABLE,
+  MEMENTO_NOT_MODIFIED,
   NOT_MODIFIED,
   REVALIDATE,
   readHeaders,
@@ -17,7 +18,7 @@ import {
 } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ID } from '../contract/examples.js';
-import { contentLocationHeader, etagHeader, header, mementoHeaders } from '../contract/headers.js';
+import { cacheControlHeader, contentLocationHeader, etagHeader, header, mementoHeaders } from '../contract/headers.js';
 import { fieldsOf, includeOf } from '../contract/lists.js';
 import {
   acceptDatetime,
@@ -77,7 +78,7 @@ export function entityRoutes(app: App, storage: Storage): void {
               content: { 'application/json': schemas.nestedEntity },
               headers: entityHeaders,
             },
-            ...NOT_MODIFIED,
+            ...MEMENTO_NOT_MODIFIED,
           },
           ENTITY_READ_PROBLEMS,
           ['entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
@@ -138,7 +139,10 @@ export function entityRoutes(app: App, storage: Storage): void {
             200: {
               description: 'The difference',
               content: { 'application/json': schemas.diff },
-              headers: { ETag: { ...etagHeader, description: 'Over both ticks', example: '"1-2"' } },
+              headers: {
+                ETag: { ...etagHeader, description: 'Over both ticks', example: '"1-2"' },
+                'Cache-Control': cacheControlHeader,
+              },
             },
             ...NOT_MODIFIED,
           },

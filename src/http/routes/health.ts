@@ -39,7 +39,7 @@ export function healthRoutes(app: App, storage: Storage): void {
         description: 'Whether the database answers, and lets the service know what is stable.',
         tags: ['operations'],
         querystring: noParameters,
-        response: responsesOf({ 200: status('ready') }, ['as_of_not_stable_yet'], READ_PROBLEMS),
+        response: responsesOf({ 200: status('ready') }, ['as_of_not_stable_yet', 'overloaded'], READ_PROBLEMS),
       },
     },
     async (_request, reply) => {

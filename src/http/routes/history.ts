@@ -41,7 +41,7 @@ const tickQuery = z.strictObject({
     'Only ticks that set, changed or removed one of these properties, and of their changes only those',
     'property=location',
   ),
-  from: optionalPoint('From', 'Only what falls into [from, to): a tick or an instant'),
+  from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
   to: optionalPoint('To', 'The end of that window, itself not included'),
   order,
   ...pageParameters,
@@ -50,7 +50,7 @@ const tickQuery = z.strictObject({
 const rangeQuery = z
   .strictObject({
     asOf: optionalPoint('AsOfOfRange', 'The one range that contains this tick or instant, as it was then'),
-    from: optionalPoint('From', 'Only what falls into [from, to): a tick or an instant'),
+    from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
     to: optionalPoint('To', 'The end of that window, itself not included'),
     order,
     ...pageParameters,

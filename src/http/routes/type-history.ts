@@ -10,6 +10,7 @@ import { rangeMembersText } from '../answers/entity-text.js';
 import {
   CONDITION_PROBLEMS,
   IMMUTABLE,
+  MEMENTO_NOT_MODIFIED,
   NOT_MODIFIED,
   parseInstant,
   REVALIDATE,
@@ -70,7 +71,7 @@ export function typeRoutes(app: App, storage: Storage): void {
               content: { 'application/json': schemas.typeRangePage },
               headers: snapshotHeaders('/types/friend/history/location?limit=100'),
             },
-            ...NOT_MODIFIED,
+            ...MEMENTO_NOT_MODIFIED,
           },
           [...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_property_name', 'invalid_filter', 'invalid_cursor'],
           [...CONDITION_PROBLEMS, 'too_much_to_read', 'overloaded'],

@@ -23,12 +23,12 @@ import type { Conditions } from '../../temporal/conditions.js';
 import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { MAX_PROPERTIES } from '../../temporal/limits.js';
-import { parsePoint } from '../../temporal/point.js';
+import { LAST_TICK, parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import {
+  BEGUN_MINIMAL,
   CHANGED,
   CREATED,
-  CREATED_MINIMAL,
   PREVIEWED,
   type SendOutcome,
   sendBegun,
@@ -77,9 +77,7 @@ const toRestore = z.strictObject({ activity }).meta({ id: 'Restoration', descrip
 const eitherPatch = z
   .custom<z.output<typeof toPatch> | z.output<typeof schemas.jsonPatch>>()
   .meta({
-    override: {
-      oneOf: [{ $ref: '#/components/schemas/MergePatch' }, { $ref: '#/components/schemas/JsonPatch' }],
-    },
+    override: { 'x-schema': { $ref: '#/components/schemas/Patch' } },
   })
   .superRefine((body, { issues }) => {
     const { error } = (Array.isArray(body) ? schemas.jsonPatch : toPatch).safeParse(body);
@@ -98,7 +96,7 @@ function isNames(value: unknown): boolean {
 const toRevert = z
   .strictObject({
     to: z
-      .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
+      .union([z.string(), z.int().min(1).max(LAST_TICK)], { error: 'must be a tick or an RFC 3339 instant' })
       .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
     properties: z
       .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
@@ -122,7 +120,7 @@ const writeParameters = z.strictObject({
     ),
 });
 
-const writeHeaders = z.looseObject({
+const deletionHeaders = z.looseObject({
   'if-match': optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"', 'WriteIfMatch'),
   'if-none-match': optional(
     'Writes only at none of these ticks, or `*`: only if it is not there',
@@ -130,6 +128,8 @@ const writeHeaders = z.looseObject({
     'WriteIfNoneMatch',
   ),
   'activity-id': optional('The activity of the write, recorded before', EXAMPLE_ACTIVITY, 'ActivityId'),
+});
+const writeHeaders = deletionHeaders.extend({
   prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal', 'Prefer'),
 });
 
@@ -141,7 +141,7 @@ const CREATE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toCreate),
-  response: responsesOf({ ...PREVIEWED, ...CREATED, ...CREATED_MINIMAL }, BODY_PROBLEMS, WRITE_PROBLEMS, [
+  response: responsesOf({ ...PREVIEWED, ...CREATED, ...BEGUN_MINIMAL }, BODY_PROBLEMS, WRITE_PROBLEMS, [
     'invalid_condition',
     'precondition_failed',
     'invalid_property_name',
@@ -160,7 +160,7 @@ const PUT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toPut),
-  response: responsesOf({ ...CHANGED, ...CREATED }, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
+  response: responsesOf({ ...CHANGED, ...CREATED, ...BEGUN_MINIMAL }, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'type_mismatch',
@@ -202,7 +202,7 @@ const DELETE = {
   description: 'A tombstone: a tick at which it has no properties. Again: the same answer, and no tick.',
   params: entityParameters,
   querystring: writeParameters,
-  headers: writeHeaders,
+  headers: deletionHeaders,
   response: responsesOf(
     { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswerHeaders } },
     ADDRESSED_WRITE_PROBLEMS,
