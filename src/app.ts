@@ -3,9 +3,9 @@ import { validatorCompiler } from 'fastify-zod-openapi';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
-import { clientErrors, connectionOptions, watchConnections } from './http/protocol/connections.js';
+import { connectionsOf } from './http/protocol/connections.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
-import { answerWithProblems, frameworkErrors, refuseBadQueries } from './http/protocol/problems.js';
+import { answerWithProblems, refuseBadQueries, sendFrameworkError } from './http/protocol/problems.js';
 import { makeUrlsAbsolute } from './http/protocol/public-url.js';
 import { parseQuery } from './http/protocol/query.js';
 import { activityRoutes } from './http/routes/activities.js';
@@ -40,24 +40,26 @@ type AppParts = {
 
 /** Builds the HTTP service. The caller makes it listen, and closes it. */
 export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppParts): Promise<App> {
+  const connections = connectionsOf(publicUrl);
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
-    // Milliseconds, for the whole request; by default Fastify waits for it without end. A body of 16 MiB has to come at 2.3 Mbit/s.
-    requestTimeout: 60_000,
     // While the app closes, it still serves what arrives on a connection that was kept alive, and then closes the connection.
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, querystringParser: parseQuery },
-    http: connectionOptions,
-    frameworkErrors: frameworkErrors(publicUrl),
-    clientErrorHandler: clientErrors(publicUrl),
+    serverFactory: connections.serverFactory,
+    // The servers of the factory do that; Fastify would only set it for one of them.
+    clientErrorHandler: () => {},
+    frameworkErrors: (error, request, reply) => {
+      connections.take(request, reply);
+      sendFrameworkError(error, request, reply, publicUrl);
+    },
   }).withTypeProvider<RequestTypes>();
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
-  closePromptly(app);
-  watchConnections(app, publicUrl);
+  connections.watch(app);
   if (publicUrl !== '') makeUrlsAbsolute(app, publicUrl);
   answerWithProblems(app);
   refuseBadQueries(app);
@@ -80,17 +82,4 @@ export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppPa
   });
   await showDocument(app);
   return app;
-}
-
-/**
- * Closes connections as soon as they are idle. When a server closes, Node closes those that are idle at that moment. But it
- * keeps a connection whose request is in flight alive after the answer, until the client goes or Fastify's keepAliveTimeout
- * (72 s) is over, and the process would not end before.
- */
-function closePromptly(app: App): void {
-  app.addHook('preClose', async () => {
-    const sweep = setInterval(() => app.server.closeIdleConnections(), 50);
-    app.server.once('close', () => clearInterval(sweep));
-    sweep.unref();
-  });
 }

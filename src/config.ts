@@ -53,7 +53,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     databaseUrl,
     dataDir: read('DATA_DIR') ?? '.clocktick',
     logLevel,
-    publicUrl: publicUrl?.replace(/\/+$/, ''),
+    publicUrl: publicUrl && new URL(publicUrl).href.replace(/\/+$/, ''),
     requireCondition: requireCondition === 'true',
   });
 }

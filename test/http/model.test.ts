@@ -691,7 +691,7 @@ async function read(world: World, { asOf, fields, known, head, repeated, ...draw
   expectSame('ETag', answer.headers.etag, `"${found.tick}"`);
   // The state's own URL, with what chooses a part of it; where that is too long for headers, none.
   const chosen = new URLSearchParams(fields?.map((field): [string, string] => ['fields', field])).toString();
-  const isLong = fields !== null && url.length * 8 > 8_000;
+  const isLong = chosen.length * 8 > 8_000;
   const place =
     then && entity && !isLong ? `/entities/${entity.id}?asOf=${found.tick}${chosen && `&${chosen}`}` : undefined;
   expectSame('Content-Location', answer.headers['content-location'], place);

@@ -70,7 +70,8 @@ export async function sendSnapshot(
   const name = JSON.stringify(walk.name);
   const url = targetOf(request, { asOf: null, recordedAsOf: null, cursor: null });
   // Also of a refusal: who asks by a date has to learn whom he has asked (RFC 7089 section 4.5.3).
-  if (fitsInHeaders(request)) reply.header('link', originalLinks(url));
+  const fits = fitsInHeaders(url);
+  if (fits) reply.header('link', originalLinks(url));
   const isUrlOfMemento = walk.asOf !== undefined || request.query.cursor !== undefined;
   if (!isUrlOfMemento) reply.header('vary', 'accept-datetime');
   const { question, place, isMemento } = positionOf(request, walk, name);
@@ -82,7 +83,12 @@ export async function sendSnapshot(
     (pin) => read(pin, place),
     callerSignal(raw),
   );
-  stampPage(request, reply, newest, { isFixed, isMemento, takesAsOf: walk.takesAsOf });
+  stampPage(request, reply, newest, {
+    isFixed,
+    isMemento,
+    isPlaced: fits && !(isFixed && isUrlOfMemento),
+    takesAsOf: walk.takesAsOf,
+  });
   if (!page) return sendNotModified(reply);
   const cursor = page.next === null || newest.asOf === null ? null : snapshotCursor(name, newest, page.next);
   const text = objectText([
@@ -99,12 +105,17 @@ function stampPage(
   request: FastifyRequest,
   reply: FastifyReply,
   newest: Newest,
-  { isFixed, isMemento, takesAsOf }: { isFixed: boolean; isMemento: boolean; takesAsOf: boolean },
+  {
+    isFixed,
+    isMemento,
+    isPlaced,
+    takesAsOf,
+  }: { isFixed: boolean; isMemento: boolean; isPlaced: boolean; takesAsOf: boolean },
 ): FastifyReply {
   reply.header('etag', snapshotTag(newest)).header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
   if (newest.asOf === null) return reply;
   const { asOf, recordedAsOf } = newest;
-  if (!isFixed && fitsInHeaders(request))
+  if (isPlaced)
     reply.header('content-location', targetOf(request, takesAsOf ? { asOf, recordedAsOf } : { recordedAsOf }));
   return isMemento ? reply.header('memento-datetime', httpDate(newest.asOf)) : reply;
 }

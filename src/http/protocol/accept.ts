@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import Negotiator from 'negotiator';
 import { problem, sendProblem } from './problems.js';
 
@@ -7,13 +7,16 @@ import { problem, sendProblem } from './problems.js';
  * section 12.5.1). Problems are always problem+json.
  */
 export function refuseOtherAnswers(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const { accept } = request.headers;
+  app.addHook('onRoute', (route) => {
+    const given = mediaGiven(route.schema?.response);
     // A deletion answers without a body, unless it is a dry run.
-    if (accept === undefined || accept.trim() === '' || accept === '*/*' || request.method === 'DELETE') return;
-    const given = mediaGiven(request);
-    if (given.length === 0 || new Negotiator({ headers: { accept: plain(accept) } }).mediaType(given)) return;
-    return sendProblem(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
+    if (given.length === 0 || route.method === 'DELETE') return;
+    route.onRequest = (request, reply, done) => {
+      const { accept } = request.headers;
+      const isAny = accept === undefined || accept === '*/*' || given.includes(accept) || accept.trim() === '';
+      if (isAny || new Negotiator({ headers: { accept: plain(accept) } }).mediaType(given)) return done();
+      sendProblem(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
+    };
   });
 }
 
@@ -21,8 +24,7 @@ export function refuseOtherAnswers(app: FastifyInstance): void {
 const plain = (accept: string): string => accept.replace(/;(?!\s*q\s*=)[^;,]*/gi, '');
 
 /** The media types of a route's successes, as `responsesOf` documents them. */
-function mediaGiven(request: FastifyRequest): string[] {
-  const responses = request.routeOptions.schema?.response;
+function mediaGiven(responses: unknown): string[] {
   if (typeof responses !== 'object' || responses === null) return [];
   return Object.entries(responses).flatMap(([status, response]) =>
     status.startsWith('2') && hasContent(response) ? Object.keys(response.content) : [],

@@ -39,46 +39,46 @@ function decode(body: Buffer): string {
 /**
  * Refuses a body that the route does not take, as soon as it can be known: by the headers, before the caller is told to go on
  * (`Expect: 100-continue`). Fastify knows media types only for all routes together: it would let a type that one route takes through to
- * every other, and check its body by no schema.
+ * every other, and check its body by no schema. (Of a path that nobody has, connections.ts refuses the request before.)
  *
  * Some proxies send every request in chunks. So whether there is a body is told by the first chunk, not by the headers.
  */
 function refuseOtherBodies(app: FastifyInstance): void {
-  app.addHook('preParsing', (request, reply, payload, done) => {
-    const taken = takenBy(request);
-    if (!taken) return done(null, payload);
-    const { headers, raw } = request;
-    const isFit = (hasBody: boolean): boolean => {
-      const fault = hasBody ? faultOfBody(request, reply, taken) : faultOfNone(taken);
-      if (fault) sendProblem(reply, fault);
-      else if (!hasBody) forgetBody(raw);
-      return fault === null;
+  app.addHook('onRoute', (route) => {
+    if (!route.schema?.response) return; // not one of the documented calls, which take no body
+    const taken = takenBy(route.schema.body);
+    route.preParsing = (request, reply, payload, done) => {
+      const { headers, raw } = request;
+      /** Whether the request may go on: otherwise it has been answered. */
+      const admit = (hasBody: boolean): boolean => {
+        const fault = hasBody ? faultOfBody(request, reply, taken) : faultOfNone(taken);
+        if (fault) sendProblem(reply, fault);
+        else if (!hasBody) forgetBody(raw);
+        return fault === null;
+      };
+      const tellToGoOn = () => {
+        if (headers.expect !== undefined && raw.httpVersion === '1.1') reply.raw.writeContinue();
+      };
+      if (headers['transfer-encoding'] === undefined) {
+        if (!admit(Number(headers['content-length'] ?? 0) > 0)) return;
+        tellToGoOn();
+        return done(null, payload);
+      }
+      if (taken.isRequired && !admit(true)) return;
+      tellToGoOn();
+      // Meanwhile the request may have been answered: its framing was broken.
+      hasContent(raw).then((has) => !reply.sent && admit(has) && done(null, payload), done);
     };
-    const go = () => {
-      if (headers.expect !== undefined) reply.raw.writeContinue();
-    };
-    if (headers['transfer-encoding'] === undefined) {
-      const hasBody = Number(headers['content-length'] ?? 0) > 0;
-      if (!isFit(hasBody)) return;
-      go();
-      return done(null, payload);
-    }
-    if (taken.isRequired && !isFit(true)) return;
-    go();
-    isBody(raw).then((hasBody) => isFit(hasBody) && done(null, payload), done);
   });
 }
 
 /** What a call takes: the media types of its body, none where it takes no body, and whether there must be one. */
 type Taken = { types: string[]; isRequired: boolean };
 
-/** What the route of a request takes; null of a route that the OpenAPI document does not show, where no body is read. */
-function takenBy({ routeOptions: { schema } }: FastifyRequest): Taken | null {
-  if (!schema?.response) return null;
-  return isBodySchema(schema.body)
-    ? { types: Object.keys(schema.body.content), isRequired: schema.body.required }
+const takenBy = (body: unknown): Taken =>
+  isBodySchema(body)
+    ? { types: Object.keys(body.content), isRequired: body.required }
     : { types: [], isRequired: false };
-}
 
 /** The body in a route's schema, as `jsonBody` of contract/schemas.ts makes it. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
@@ -87,7 +87,7 @@ export const isBodySchema = (schema: unknown): schema is BodySchema =>
   typeof schema === 'object' && schema !== null && 'content' in schema && 'required' in schema;
 
 /** Whether a body in chunks has any content. What this has read of it can be read again. */
-const isBody = (raw: IncomingMessage): Promise<boolean> =>
+const hasContent = (raw: IncomingMessage): Promise<boolean> =>
   new Promise((resolve, reject) => {
     const end = (settle: () => void) => {
       raw.off('data', onData).off('end', onEnd).off('error', onError);
@@ -99,7 +99,8 @@ const isBody = (raw: IncomingMessage): Promise<boolean> =>
       end(() => resolve(true));
     };
     const onEnd = () => end(() => resolve(false));
-    const onError = (error: Error) => end(() => reject(error));
+    // The caller has gone, which is no fault of the service.
+    const onError = (error: Error) => end(() => reject(Object.assign(error, { statusCode: 400 })));
     raw.on('data', onData).on('end', onEnd).on('error', onError);
   });
 

@@ -1,7 +1,7 @@
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { PROBLEMS, type ProblemCode, problem, sendProblem } from './problems.js';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { PROBLEMS, type ProblemCode, problem, sendNotFound, sendProblem } from './problems.js';
 import { withAbsoluteType } from './public-url.js';
 
 /*
@@ -13,177 +13,289 @@ import { withAbsoluteType } from './public-url.js';
 const MAX_TARGET = 16_384;
 /** How long all headers of a request may be together, in characters. */
 const MAX_HEADERS = 16_384;
+/** Node leaves out the headers after the thousandth, without a word: one of them may be a condition. `rawHeaders` has two items for each. */
+const MAX_RAW_HEADERS = 2_000;
 
-/** How long a connection whose answer is given may go on sending, in milliseconds and bytes. All of it is thrown away. */
+/** Milliseconds, for a whole request; by default Fastify waits for it without end. A body of 16 MiB has to come at 2.3 Mbit/s. */
+const REQUEST_MS = 60_000;
+/** As Fastify has it: longer than the load balancers of today. */
+const KEEP_ALIVE_MS = 72_000;
+
+/** How long a connection whose answer is given may go on sending, in milliseconds and bytes, and how many may do so at a time. */
 const LINGER_MS = 30_000;
 const LINGER_BYTES = 64 * 2 ** 20;
-
-/** Options of Node's server. */
-export const connectionOptions = {
-  // More than the target and the headers may take, so that `faultOf` tells which of them is too long.
-  maxHeaderSize: 2 * (MAX_TARGET + MAX_HEADERS),
-  // Else a request that stopped arriving would be noticed only half a minute after its time was over.
-  connectionsCheckingInterval: 1_000,
-  // Node would refuse a request without Host by an answer without a body; `refuseFaultyRequests` tells what is wrong.
-  requireHostHeader: false,
-};
-
-/** The newest requests of each connection: the last one, and the last that may change something. */
-type Line = { last: FastifyReply; unsafe: FastifyReply | null };
-const lines = new WeakMap<Socket, Line>();
+const MOST_LINGERING = 1_000;
+const SWEEP_MS = 100;
 
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** Adds what a connection needs. It must come before all that answers. */
-export function watchConnections(app: FastifyInstance, publicUrl: string): void {
-  keepOrder(app);
-  refuseFaultyRequests(app);
-  drainRefusedBodies(app);
-  // Both are requests like any other: whether they are refused is decided by their content.
-  app.server.on('checkContinue', (request, response) => app.server.emit('request', request, response));
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
-  app.server.on('connect', (_request, socket: Socket) => endWith(socket, 'not_implemented', publicUrl));
-}
+/** The newest requests of a connection that may be without their answer, and whether the service has ended the connection. */
+type Line = { last: FastifyReply | null; unsafe: FastifyReply | null; isEnded: boolean };
 
-/**
- * Makes requests of one connection wait for those before them, if one of them may change something (RFC 9112 section 9.3.2). Node
- * hands over a request as soon as it has arrived, and keeps only the answers in order.
- */
-function keepOrder(app: FastifyInstance): void {
-  app.addHook('onRequest', (request, reply, done) => {
-    const { socket } = request.raw;
-    const line = lines.get(socket);
-    const isSafe = SAFE.has(request.method);
-    lines.set(socket, { last: reply, unsafe: isSafe ? (line?.unsafe ?? null) : reply });
-    const awaited = isSafe ? line?.unsafe : line?.last;
-    if (!awaited || isOver(awaited)) return done();
-    awaited.raw.once('close', () => {
-      // Nobody waits for the answer any more, and nothing may happen that nobody can be told of.
-      if (!socket.destroyed) done();
-    });
-  });
-}
+/** A connection that is read only to be thrown away, until it `isDone`. */
+type Lingering = { socket: Socket; until: number; most: number; isDone: () => boolean };
 
-const isOver = ({ raw }: FastifyReply): boolean => raw.writableFinished || raw.destroyed;
+/** What an app needs so that its connections are as they should be. */
+type Connections = {
+  /** Makes the servers of an app: one for each address that it listens on. */
+  serverFactory: (handler: RequestListener) => Server;
+  /** Adds what every request goes through. It must come before all that answers. */
+  watch: (app: FastifyInstance) => void;
+  /** Takes a reply that no hook sees: its request has no route. */
+  take: (request: FastifyRequest, reply: FastifyReply) => void;
+};
 
-/** Replies that have an answer, whether or not it has been sent. */
-const answered = new WeakSet<FastifyReply>();
+/** @param publicUrl what URLs of answers begin with; empty: nothing */
+export function connectionsOf(publicUrl: string): Connections {
+  const lines = new WeakMap<Socket, Line>();
+  const lineOf = (socket: Socket): Line => {
+    const known = lines.get(socket);
+    if (known) return known;
+    const line = { last: null, unsafe: null, isEnded: false };
+    lines.set(socket, line);
+    return line;
+  };
+  /** Replies that have an answer, whether or not it has been sent. */
+  const answered = new WeakSet<FastifyReply>();
+  /** Connections on which nothing more can be read: their framing is broken. */
+  const broken = new WeakSet<Socket>();
+  const waiting = new WeakMap<FastifyReply, (() => void)[]>();
+  const servers = new Set<Server>();
+  const lingering = new Set<Lingering>();
+  let sweep: NodeJS.Timeout | undefined;
 
-/** Refuses what Node lets pass, though RFC 9110 and RFC 9112 do not. */
-function refuseFaultyRequests(app: FastifyInstance): void {
-  app.addHook('onRequest', (request, reply, done) => {
-    const fault = faultOf(request.raw);
-    if (!fault) return done();
-    const [code, detail] = fault;
-    sendProblem(reply, problem(code, detail));
-  });
-}
-
-function faultOf({ httpVersion, headers, rawHeaders, url = '' }: IncomingMessage): [ProblemCode, string] | null {
-  if (!httpVersion.startsWith('1.')) return ['bad_request', 'The request is not one of HTTP/1.1.'];
-  if (url.length > MAX_TARGET)
-    return ['url_too_long', `The URL has ${url.length} characters, more than ${MAX_TARGET}.`];
-  if (rawHeaders.reduce((sum, { length }) => sum + length, 0) > MAX_HEADERS)
-    return ['headers_too_large', `The headers have more than ${MAX_HEADERS} characters.`];
-  const hosts = rawHeaders.filter((name, n) => n % 2 === 0 && name.toLowerCase() === 'host').length;
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
-    return ['bad_request', `The request has ${hosts === 0 ? 'no header Host' : 'more than one header Host'}.`];
-  const { 'transfer-encoding': coding, expect } = headers;
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
-    return ['not_implemented', 'The service knows no transfer coding but chunked.'];
-  if (expect !== undefined && expect.trim().toLowerCase() !== '100-continue')
-    return ['expectation_failed', 'The service meets no expectation but 100-continue.'];
-  return null;
-}
-
-/**
- * Reads and throws away what still arrives of a body when its request has been answered. Otherwise the connection would be reset, and a
- * caller that is still sending could not read the answer (RFC 9112 section 9.6).
- */
-function drainRefusedBodies(app: FastifyInstance): void {
-  app.addHook('onSend', (request, reply, payload, done) => {
-    const { raw } = request;
-    answered.add(reply);
-    if (raw.complete === false && hasBody(raw)) {
-      // Fastify asks for this after each body that it has not read to its end.
-      reply.removeHeader('connection');
-      const { socket } = raw;
-      // Node calls it after an answer that is the last one of its connection.
-      socket.destroySoon = () => linger(socket);
-      reply.raw.once('finish', () => {
-        raw.resume();
-        cutAfterAll(socket, () => raw.complete);
-      });
+  /** Calls when an answer has been sent, or nobody can be sent it any more. */
+  function whenOver(reply: FastifyReply, call: () => void): void {
+    const calls = waiting.get(reply);
+    if (calls) {
+      calls.push(call);
+      return;
     }
-    done(null, payload);
-  });
-}
+    const all = [call];
+    waiting.set(reply, all);
+    reply.raw.once('close', () => {
+      for (const one of all) one();
+    });
+  }
 
-/** Whether the headers of a request say that a body may follow. */
-const hasBody = ({ headers }: IncomingMessage): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  /** Throws away what still arrives on a connection. It cuts one that goes on for too long or too much, unless it is done before. */
+  function discard(socket: Socket, isDone: () => boolean): void {
+    if (lingering.size >= MOST_LINGERING) {
+      socket.destroy();
+      return;
+    }
+    lingering.add({ socket, until: Date.now() + LINGER_MS, most: socket.bytesRead + LINGER_BYTES, isDone });
+    sweep ??= setInterval(sweepAll, SWEEP_MS).unref();
+  }
 
-/** Ends a connection: it sends nothing more, and what the caller still sends is thrown away until the caller has ended, too. */
-function linger(socket: Socket): void {
-  socket.end();
-  cutAfterAll(socket, () => false);
-}
+  function sweepAll(): void {
+    const now = Date.now();
+    for (const one of lingering) {
+      const { socket, until, most, isDone } = one;
+      if (now > until || socket.bytesRead > most) socket.destroy();
+      if (socket.destroyed || isDone()) lingering.delete(one);
+    }
+    if (lingering.size > 0) return;
+    clearInterval(sweep);
+    sweep = undefined;
+  }
 
-/** Cuts a connection that goes on sending for too long or too much, unless it is `done` before. */
-function cutAfterAll(socket: Socket, isDone: () => boolean): void {
-  const until = Date.now() + LINGER_MS;
-  const most = socket.bytesRead + LINGER_BYTES;
-  const sweep = setInterval(() => {
-    if (isDone() || socket.destroyed) clearInterval(sweep);
-    else if (Date.now() > until || socket.bytesRead > most) socket.destroy();
-  }, 50);
-  sweep.unref();
-}
+  /** Ends a connection: it sends nothing more, and nothing that still arrives is done. */
+  function end(socket: Socket): void {
+    lineOf(socket).isEnded = true;
+    socket.end();
+    discard(socket, () => false);
+  }
 
-/** Connections on which nothing more can be read: their framing is broken. */
-const broken = new WeakSet<Socket>();
+  /** Ends a connection with a problem for which there is no reply. */
+  function endWith(socket: Socket, code: ProblemCode): void {
+    if (!socket.writable) return;
+    const { status, title } = PROBLEMS[code];
+    const body = withAbsoluteType(JSON.stringify(problem(code, `${title}.`)), publicUrl);
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
+        `Date: ${new Date().toUTCString()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    end(socket);
+  }
 
-/**
- * What answers a request that Node cannot read to its end, or not at all, and ends its connection. Requests that came before it on the
- * connection get their own answers first: one of them may be a write, and its caller must not take this answer for that of the write.
- * @param publicUrl what URLs of answers begin with; empty: nothing
- */
-export const clientErrors =
-  (publicUrl: string) =>
-  (error: Error & { code?: unknown }, socket: Socket): void => {
+  /**
+   * Answers a request that Node cannot read to its end, or not at all, and ends its connection. Requests that came before it on the
+   * connection get their own answers first: one of them may be a write, and its caller must not take this answer for that of the write.
+   */
+  function onClientError(error: Error & { code?: unknown }, socket: Socket): void {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || broken.has(socket)) return;
     broken.add(socket);
     const code = CODES.get(error.code) ?? 'bad_request';
-    const last = lines.get(socket)?.last;
+    const { last } = lineOf(socket);
     const raw = last?.request.raw;
-    if (!last || !raw || (isOver(last) && raw.complete)) endWith(socket, code, publicUrl);
-    else if (raw.complete) last.raw.once('close', () => endWith(socket, code, publicUrl));
+    if (!last || !raw || (isOver(last) && raw.complete)) endWith(socket, code);
+    else if (raw.complete) whenOver(last, () => endWith(socket, code));
     else if (answered.has(last)) {
       // It is the body of a request that has been refused already.
-      if (isOver(last)) linger(socket);
-      else last.raw.once('close', () => linger(socket));
+      if (isOver(last)) end(socket);
+      else whenOver(last, () => end(socket));
     } else {
       // Nobody may take what has arrived for the body, and the connection is over after the answer.
       for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
       raw.on('error', () => {});
       sendProblem(last, problem(code, `${PROBLEMS[code].title}.`));
-      last.raw.once('close', () => linger(socket));
+      whenOver(last, () => end(socket));
     }
+  }
+
+  /** Node takes its hands off the connection of a CONNECT. */
+  function onConnect(_request: IncomingMessage, socket: Socket): void {
+    socket.on('error', () => socket.destroy()).resume();
+    const { last } = lineOf(socket);
+    if (last && !isOver(last)) whenOver(last, () => endWith(socket, 'not_implemented'));
+    else endWith(socket, 'not_implemented');
+  }
+
+  /** Notes a request as the newest of its connection. Gives the reply that its turn comes after, if it has to wait. */
+  function note(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
+    const line = lineOf(request.raw.socket);
+    const isSafe = SAFE.has(request.method);
+    const awaited = isSafe ? line.unsafe : line.last;
+    line.last = reply;
+    if (isSafe) {
+      if (line.unsafe && isOver(line.unsafe)) line.unsafe = null;
+    } else {
+      line.unsafe = reply;
+      // Its request may have a body of megabytes, and the connection may be kept for hours.
+      whenOver(reply, () => {
+        if (line.unsafe === reply) line.unsafe = null;
+        if (line.last === reply && request.raw.complete) line.last = null;
+      });
+    }
+    return awaited && !isOver(awaited) ? awaited : null;
+  }
+
+  /**
+   * Reads and throws away what still arrives of a body when its request has been answered. Otherwise the connection would be reset, and a
+   * caller that is still sending could not read the answer (RFC 9112 section 9.6).
+   */
+  function drain({ raw }: FastifyRequest, reply: FastifyReply): void {
+    answered.add(reply);
+    if (raw.complete !== false || !hasBody(raw)) return;
+    const { socket } = raw;
+    // Fastify closes after each body that it has not read to its end; there is no need, unless somebody wants it.
+    const isLast =
+      broken.has(socket) ||
+      !reply.raw.shouldKeepAlive ||
+      raw.headers.expect !== undefined ||
+      reply.raw.getHeader('connection') === 'close';
+    reply.header('connection', isLast ? 'close' : 'keep-alive');
+    // Node calls it after an answer that is the last one of its connection.
+    const { destroySoon } = socket;
+    socket.destroySoon = () => end(socket);
+    reply.raw.once('finish', () => {
+      raw.resume();
+      discard(socket, () => {
+        if (raw.complete && !lineOf(socket).isEnded) socket.destroySoon = destroySoon;
+        return raw.complete;
+      });
+    });
+  }
+
+  return {
+    serverFactory(handler) {
+      const server = createServer(
+        {
+          // More than the target and the headers may take, so that `faultOf` tells which of them is too long.
+          maxHeaderSize: 2 * (MAX_TARGET + MAX_HEADERS),
+          // Else a request that stopped arriving would be noticed only half a minute after its time was over.
+          connectionsCheckingInterval: 1_000,
+          // Node would refuse a request without Host by an answer without a body; `faultOf` tells what is wrong.
+          requireHostHeader: false,
+          requestTimeout: REQUEST_MS,
+          keepAliveTimeout: KEEP_ALIVE_MS,
+        },
+        handler,
+      );
+      servers.add(server);
+      server.on('clientError', onClientError);
+      server.on('connect', onConnect);
+      // Both are requests like any other: whether they are refused is decided by their content.
+      server.on('checkContinue', handler);
+      server.on('checkExpectation', handler);
+      return server;
+    },
+
+    watch(app) {
+      app.addHook('onRequest', (request, reply, done) => {
+        const { socket } = request.raw;
+        // Nobody waits for an answer any more, and nothing may happen that nobody can be told of.
+        const go = () => {
+          if (!socket.destroyed && !lineOf(socket).isEnded && socket.writable !== false) done();
+        };
+        if (lineOf(socket).isEnded) return;
+        const awaited = note(request, reply);
+        if (awaited) whenOver(awaited, go);
+        else done();
+      });
+      app.addHook('onRequest', (request, reply, done) => {
+        const fault = faultOf(request.raw);
+        if (fault) sendProblem(reply, problem(...fault));
+        // Before its body is read: Fastify would parse that of any path.
+        else if (request.is404) sendNotFound(request, reply);
+        else done();
+      });
+      app.addHook('onSend', (request, reply, payload, done) => {
+        drain(request, reply);
+        done(null, payload);
+      });
+      // Node closes those that are idle when a server closes. But it keeps one whose request is in flight alive after the answer, until the
+      // client goes or its time is over, and the process would not end before.
+      app.addHook('preClose', async () => {
+        for (const { socket } of lingering) if (lineOf(socket).isEnded) socket.destroy();
+        const idle = setInterval(() => {
+          for (const server of servers) server.closeIdleConnections();
+        }, 50).unref();
+        app.server.once('close', () => clearInterval(idle));
+      });
+    },
+
+    take(request, reply) {
+      note(request, reply);
+      drain(request, reply);
+    },
   };
+}
 
 const CODES: ReadonlyMap<unknown, ProblemCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers_too_large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', 'request_timeout'],
 ]);
 
-/** Ends a connection with a problem for which there is no reply. */
-function endWith(socket: Socket, code: ProblemCode, publicUrl: string): void {
-  if (!socket.writable) return;
-  const { status, title } = PROBLEMS[code];
-  const body = withAbsoluteType(JSON.stringify(problem(code, `${title}.`)), publicUrl);
-  socket.write(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
-      `Date: ${new Date().toUTCString()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-  linger(socket);
+const isOver = ({ raw }: FastifyReply): boolean => raw.writableFinished || raw.destroyed;
+
+/** Whether the headers of a request say that a body may follow. */
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** What Node lets pass, though RFC 9110 and RFC 9112 do not; null: nothing. */
+function faultOf({ httpVersion, headers, rawHeaders, url = '' }: IncomingMessage): [ProblemCode, string] | null {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return ['bad_request', 'The request is not one of HTTP/1.1.'];
+  if (url.length > MAX_TARGET)
+    return ['url_too_long', `The URL has ${url.length} characters, more than ${MAX_TARGET}.`];
+  let [length, hosts] = [0, 0];
+  for (const [n, text] of rawHeaders.entries()) {
+    length += text.length;
+    if (n % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host') hosts++;
+  }
+  if (length > MAX_HEADERS || rawHeaders.length >= MAX_RAW_HEADERS)
+    return ['headers_too_large', `The headers have more than ${MAX_HEADERS} characters, or are too many.`];
+  if (hosts > 1) return ['bad_request', 'The request has more than one header Host.'];
+  const { 'transfer-encoding': coding, expect } = headers;
+  if (httpVersion === '1.0') {
+    // Who sent it cannot know how it is framed (RFC 9112 section 6.1).
+    return coding === undefined ? null : ['bad_request', 'A request of HTTP/1.0 has no Transfer-Encoding.'];
+  }
+  if (hosts === 0) return ['bad_request', 'The request has no header Host.'];
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
+    return ['not_implemented', 'The service knows no transfer coding but chunked.'];
+  if (expect !== undefined && expect.trim().toLowerCase() !== '100-continue')
+    return ['expectation_failed', 'The service meets no expectation but 100-continue.'];
+  return null;
 }

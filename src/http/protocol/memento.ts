@@ -57,11 +57,13 @@ export const timemapLink = (target: string, rel: string, dates: Record<string, M
 export const mementoLink = (shown: Shown, { tick, at }: Memento, rel: string) =>
   `<${mementoTarget(shown, tick)}>; rel="${rel}memento"; datetime="${httpDate(at)}"`;
 
-/** Sets the headers that say which state an answer shows, and under which URL that answer stays the same for ever. */
-export const stampMemento = (reply: FastifyReply, shown: Shown, { tick, updatedAt }: EntityRow): FastifyReply =>
-  reply.header('content-location', mementoTarget(shown, tick)).header('memento-datetime', httpDate(updatedAt));
+/** Says which state an answer shows, and where headers can hold it, under which URL that answer stays the same for ever. */
+export function stampMemento(reply: FastifyReply, shown: Shown, { tick, updatedAt }: EntityRow, fits: boolean): void {
+  reply.header('memento-datetime', httpDate(updatedAt));
+  if (fits) reply.header('content-location', mementoTarget(shown, tick));
+}
 
-/** The links that every answer of an entity has: to its original resource, its TimeGate and its TimeMap, which lists whole states. */
+/** The links of an answer of an entity: to its original resource and its TimeGate, and of a whole one to its TimeMap. */
 export const ownLinks = (shown: Shown): string =>
   shown.selection === ''
     ? `${originalLinks(targetOf(shown))}, <${pathOf(shown.id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`

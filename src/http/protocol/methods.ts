@@ -20,7 +20,7 @@ export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => v
     const path = paths.get(route.url) ?? { methods: new Set(), taken: {} };
     paths.set(route.url, path);
     for (const method of [route.method].flat()) path.methods.add(method);
-    Object.assign(path.taken, takenBy(route));
+    Object.assign(path.taken, acceptHeadersOf(route));
     if (route.method === 'HEAD') route.onSend = withoutBody;
   });
   addRoutes();
@@ -44,7 +44,7 @@ export function withOtherMethodsRefused(app: FastifyInstance, addRoutes: () => v
 /** The methods of a path, and the headers that say which media types it takes. */
 type Path = { methods: Set<string>; taken: Record<string, string> };
 
-function takenBy({ method, schema }: RouteOptions): Record<string, string> {
+function acceptHeadersOf({ method, schema }: RouteOptions): Record<string, string> {
   if ((method !== 'PATCH' && method !== 'POST') || !isBodySchema(schema?.body)) return {};
   return { [`accept-${method.toLowerCase()}`]: Object.keys(schema.body.content).join(', ') };
 }

@@ -98,19 +98,18 @@ const MOST_REPEATED = 4;
 const MAX_REPEATED = 8_000;
 
 /**
- * Whether headers can repeat the URL of a request so many times. Node takes 16 KiB of headers, some proxies take less. Of a longer URL the
- * headers are left out; a client can make what they say from the body.
+ * Whether headers can repeat a target so many times. Node takes 16 KiB of headers, some proxies take less. Of a longer one the headers are
+ * left out; a client can make what they say from the body.
  */
-export const fitsInHeaders = ({ url }: FastifyRequest, times = MOST_REPEATED): boolean =>
-  url.length * times <= MAX_REPEATED;
+export const fitsInHeaders = (target: string, times = MOST_REPEATED): boolean => target.length * times <= MAX_REPEATED;
 
 /**
  * The `next` of a page as JSON text: the cursor, or null on the last page. Also links to the next page (RFC 8288, `rel="next"`).
  */
 export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string | null): string {
-  if (cursor !== null && fitsInHeaders(request)) {
-    reply.header('link', linked(reply.getHeader('link'), `<${targetOf(request, { cursor })}>; rel="next"`));
-  }
+  const next = cursor === null ? null : targetOf(request, { cursor });
+  if (next !== null && fitsInHeaders(next))
+    reply.header('link', linked(reply.getHeader('link'), `<${next}>; rel="next"`));
   return scalarText(cursor);
 }
 
@@ -121,7 +120,7 @@ export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: s
  */
 export function targetOf(request: FastifyRequest, parameters: Record<string, string | null>): string {
   const [, target = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(request.url) ?? [];
-  const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]/g, encodeURIComponent);
+  const path = target.replace(/^https?:\/\/[^/]*/i, '').replace(/[\\<>"{}|^`]|[^\x21-\x7e]/g, encodeURIComponent);
   const all = new URLSearchParams(withItemsApart(query));
   for (const [name, value] of Object.entries(parameters)) {
     if (value === null) all.delete(name);

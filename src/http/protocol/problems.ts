@@ -204,43 +204,54 @@ function faultsOf(issue: core.$ZodIssue, inBody: boolean): Fault[] {
 
 /**
  * Makes every error a problem+json. Fastify has four places for that: the error handler and the not-found handler, which are
- * set here, and the options `frameworkErrors` and `clientErrorHandler` (connections.ts).
+ * set here, the option `frameworkErrors`, and errors of a connection (connections.ts).
  */
 export function answerWithProblems(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError | Error>((error, request, reply) =>
     sendProblem(reply, problemOf(error, request), error instanceof Refusal ? error.notes.retryAfter : undefined),
   );
-  app.setNotFoundHandler((request, reply) => {
-    const { method, url } = request;
-    // Of the service as a whole (RFC 9110 section 9.3.7).
-    if (method === 'OPTIONS' && url === '*') return reply.header('allow', ALL_METHODS).code(204).send();
-    const hint = /.\/(?:\?|$)/.test(url) ? ' Its path ends in a slash: leave that out.' : '';
-    return sendProblem(reply, problem('route_not_found', `There is no ${method} ${url}.${hint}`));
-  });
+  app.setNotFoundHandler(sendNotFound);
+}
+
+/** Answers a request for a path that nobody has. */
+export function sendNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { method, url } = request;
+  // Of the service as a whole (RFC 9110 section 9.3.7).
+  if (method === 'OPTIONS' && url === '*') return reply.header('allow', ALL_METHODS).code(204).send();
+  const hint = /.\/(?:\?|$)/.test(url) ? ' Its path ends in a slash: leave that out.' : '';
+  return sendProblem(reply, problem('route_not_found', `There is no ${method} ${url}.${hint}`));
 }
 
 /**
  * Refuses a query that is not percent-encoded UTF-8. Fastify refuses such a path, but would take such a query as it stands.
  */
 export function refuseBadQueries(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const query = request.url.slice(request.url.indexOf('?') + 1 || request.url.length);
-    if (!query.includes('%')) return;
-    try {
-      decodeURIComponent(query);
-    } catch {
-      return sendProblem(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
-    }
+  app.addHook('onRequest', (request, reply, done) => {
+    const { url } = request;
+    if (!url.includes('%') || isWellFormed(url.slice(url.indexOf('?') + 1 || url.length))) return done();
+    sendProblem(reply, problem('invalid_url', 'The query is not well-formed percent-encoded UTF-8.'));
   });
 }
 
+function isWellFormed(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Answers errors that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. No hook sees these answers.
+ * Answers an error that Fastify finds before it has a route: a malformed URL, or a part of it that is too long. No hook sees the answer.
  * @param publicUrl what URLs of answers begin with; empty: nothing
  */
-export const frameworkErrors =
-  (publicUrl: string) =>
-  (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
-    const { type, ...body } = problemOf(error, request);
-    sendProblem(reply, { type: `${publicUrl}${type}`, ...body });
-  };
+export function sendFrameworkError(
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  publicUrl: string,
+): void {
+  const { type, ...body } = problemOf(error, request);
+  sendProblem(reply, { type: `${publicUrl}${type}`, ...body });
+}

@@ -25,8 +25,9 @@ export async function sendNamed(
 ): Promise<FastifyReply> {
   const { query, headers } = request;
   const addresses = addressesOf(ids);
-  const fits = fitsInHeaders(request);
-  if (fits) reply.header('link', originalLinks(targetOf(request, { asOf: null })));
+  const url = targetOf(request, { asOf: null });
+  const fits = fitsInHeaders(url);
+  if (fits) reply.header('link', originalLinks(url));
   if (query.asOf === undefined) reply.header('vary', 'accept-datetime');
   const date = headers['accept-datetime'];
   const moment =

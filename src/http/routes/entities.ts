@@ -46,7 +46,7 @@ const entityHeaders = {
   ),
 };
 
-/** How often the headers of an answer may repeat its URL. */
+/** How often the headers of an answer may repeat what it shows. */
 const LINKS = 8;
 
 /** The calls that read an entity: one of its states, and what differs between two. */
@@ -92,7 +92,7 @@ export function entityRoutes(app: App, storage: Storage): void {
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const date = point ? undefined : headers['accept-datetime'];
       const shown = { id, selection: selectionOf(query) };
-      const fits = shown.selection === '' || fitsInHeaders(request, LINKS);
+      const fits = fitsInHeaders(shown.selection, LINKS);
       // Also of a refusal: who asks by a date has to learn whom he has asked (RFC 7089 sections 4.5.2 and 4.5.3).
       if (fits) reply.header('link', ownLinks(shown));
       if (!point) reply.header('vary', 'accept-datetime');
@@ -111,7 +111,7 @@ export function entityRoutes(app: App, storage: Storage): void {
       // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it.
       const isFixed = point !== null && 'tick' in point;
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
-      if (fits && (point || date !== undefined)) stampMemento(reply, shown, entity);
+      if (point || date !== undefined) stampMemento(reply, shown, entity, fits);
       if (fits && related.length > 0)
         reply.header('link', [ownLinks(shown), ...mementoLinks(shown, related)].join(', '));
       return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
@@ -180,6 +180,7 @@ function selectionOf({
   fields?: string | string[] | undefined;
   include?: string | string[] | undefined;
 }): string {
+  if (fields === undefined && include === undefined) return '';
   const given = Object.entries({ fields, include }).flatMap(([name, values = []]) =>
     [values].flat().map((value): [string, string] => [name, value]),
   );

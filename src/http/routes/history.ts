@@ -111,8 +111,8 @@ export function historyRoutes(app: App, storage: Storage): void {
       if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
-      // The tick that the page is pinned to fixes what it shows.
-      reply.header('cache-control', query.cursor === undefined ? REVALIDATE : IMMUTABLE);
+      // The tick that a cursor pins the page to fixes what it shows. (One that somebody has made up may name a tick to come.)
+      reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
           ['items', arrayText(history.ticks.map(tickText))],
@@ -164,7 +164,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
       const { items, last } = history;
       const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
-      const isFixed = query.cursor !== undefined || (asOf !== null && 'tick' in asOf);
+      const isFixed = history.until === page.until || (asOf !== null && 'tick' in asOf);
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([

@@ -74,8 +74,9 @@ export function timemapRoutes(app: App, storage: Storage): void {
           : []),
       ];
       const text = links.join(',\n');
-      reply.headers({ etag: tagOfText(text), 'cache-control': REVALIDATE });
-      if (isNotModified(tagOfText(text), request.headers)) return sendNotModified(reply);
+      const etag = tagOfText(text);
+      reply.headers({ etag, 'cache-control': REVALIDATE });
+      if (isNotModified(etag, request.headers)) return sendNotModified(reply);
       return reply.type(LINK_FORMAT).send(text);
     },
   );

@@ -23,7 +23,7 @@ import type { Conditions } from '../../temporal/conditions.js';
 import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { MAX_PROPERTIES } from '../../temporal/limits.js';
-import { LAST_TICK, parsePoint } from '../../temporal/point.js';
+import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import {
   BEGUN_MINIMAL,
@@ -96,7 +96,7 @@ function isNames(value: unknown): boolean {
 const toRevert = z
   .strictObject({
     to: z
-      .union([z.string(), z.int().min(1).max(LAST_TICK)], { error: 'must be a tick or an RFC 3339 instant' })
+      .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
       .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
     properties: z
       .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { MAX_BODY_BYTES } from '../../../src/temporal/limits.js';
@@ -32,6 +33,8 @@ const patched = (key: string, n: number) => {
   return `${head('PATCH', `/entities/wire:${key}`)}${JSON_TYPE}Content-Length: ${body.length}\r\n\r\n${body}`;
 };
 
+/** Whether there is a body is told by its content: the size of the first chunk is 0. */
+const EMPTY = '0\r\n\r\n';
 const FRAMING: Case[] = [
   ['a line of nonsense', ['hello\r\n\r\n'], [[400, 'bad_request']]],
   ['a method nobody knows', [`BREW / HTTP/1.1\r\nHost: x\r\n\r\n`], [[400, 'bad_request']]],
@@ -43,9 +46,29 @@ const FRAMING: Case[] = [
   ['U+0000 in a header', [`GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n`], [[400, 'bad_request']]],
   ['PROPFIND', [`${head('PROPFIND', '/entities')}${END}`], [[405, 'method_not_allowed']]],
   ['TRACE', [`${head('TRACE', '/entities')}${END}`], [[405, 'method_not_allowed']]],
+  [
+    'CONNECT behind a write',
+    [`${posted(GOOD)}CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n`],
+    [201, [501, 'not_implemented']],
+  ],
   ['CONNECT', ['CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n'], [[501, 'not_implemented']]],
   ['no Host', ['GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n'], [[400, 'bad_request']]],
   ['no Host in HTTP/1.0', ['GET /health/live HTTP/1.0\r\n\r\n'], [200]],
+  [
+    'chunks in HTTP/1.0',
+    [`POST /entities HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n${EMPTY}`],
+    [[400, 'bad_request']],
+  ],
+  [
+    'more headers than Node hands over',
+    [`${head('GET', '/', Array(1_100).fill('a: b'))}${END}`],
+    [[431, 'headers_too_large']],
+  ],
+  [
+    'a bad chunk of a URL that is refused',
+    [`${head('POST', '/entities/friend:%ff', ['Transfer-Encoding: chunked'])}\r\nzz\r\n`],
+    [[400, 'invalid_url']],
+  ],
   ['two Hosts', [`${head('GET', '/health/live', ['host: y'])}${END}`], [[400, 'bad_request']]],
   ['the same Host twice', [`${head('GET', '/health/live', ['Host: x'])}${END}`], [[400, 'bad_request']]],
   ['a URL of 20 kB', [`${head('GET', `/${'x'.repeat(20_000)}`)}${END}`], [[414, 'url_too_long']]],
@@ -105,8 +128,6 @@ const FRAMING: Case[] = [
   ],
 ];
 
-/** Whether there is a body is told by its content: the size of the first chunk is 0. */
-const EMPTY = '0\r\n\r\n';
 const NO_BODY: Case[] = [
   ...(
     ['/health/live', '/health/ready', '/entities', '/entities/wire:one', '/openapi.yaml', '/docs/guide/'] as const
@@ -156,7 +177,7 @@ const CONTINUE: Case[] = [
   ],
   [
     'no such path',
-    [`${head('POST', '/nothing', ['Content-Length: 9', 'Expect: 100-continue'])}${END}`],
+    [`${head('POST', '/nothing', ['Content-Length: 9', 'Expect: 100-continue'])}${JSON_TYPE}${END}`],
     [[404, 'route_not_found']],
   ],
   [
@@ -276,6 +297,65 @@ t.test('requests on the wire', async (t) => {
     }
   });
 
+  await t.test('a malformed body of a path that nobody has is not looked at', async (t) => {
+    const [answer] = await converse(port, [`${head('POST', '/nothing')}${JSON_TYPE}Content-Length: 1\r\n${END}{`], 1);
+    t.match(answer, { status: 404, body: { code: 'route_not_found' } });
+  });
+
+  await t.test('who speaks HTTP/1.0 is told nothing in between', async (t) => {
+    const request = `POST /entities HTTP/1.0\r\n${JSON_TYPE}Expect: 100-continue\r\nContent-Length: ${GOOD.length}\r\n\r\n${GOOD}`;
+    const socket = await open(port);
+    socket.write(request);
+    const got: Buffer[] = [];
+    socket.on('data', (part: Buffer) => got.push(part));
+    await once(socket, 'end');
+    socket.destroy();
+    t.same(
+      answersOf(Buffer.concat(got)).map(({ status }) => status),
+      [201],
+    );
+  });
+
+  await t.test('a CONNECT whose caller resets the connection harms nobody', async (t) => {
+    for (let n = 0; n < 5; n++) {
+      const socket = await open(port);
+      socket.on('error', () => {});
+      socket.write('CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n');
+      await sleep(n * 5);
+      socket.resetAndDestroy();
+    }
+    await sleep(50);
+    t.equal((await call('GET', '/health/live')).status, 200);
+  });
+
+  await t.test('many reads that wait for one write are all answered', async (t) => {
+    const warned: Error[] = [];
+    const note = (warning: Error) => warned.push(warning);
+    process.on('warning', note);
+    const reads = Array(30)
+      .fill(`${head('GET', '/entities/wire:one')}\r\n`)
+      .join('');
+    const answers = await converse(port, [patched('one', 100) + reads], 31);
+    t.same(new Set(answers.map(({ headers }) => headers.etag)).size, 1, 'and see it');
+    await sleep(10);
+    process.off('warning', note);
+    t.same(warned, []);
+  });
+
+  await t.test('a refusal says whether the connection goes on', async (t) => {
+    const body = Buffer.alloc(100_000);
+    const request = (more: string) =>
+      `${head('POST', '/entities')}Content-Type: text/plain\r\nContent-Length: 100000\r\n${more}`;
+    const [kept] = await converse(port, [request('\r\n'), body], 1);
+    t.match(kept, { status: 415, headers: { connection: 'keep-alive' } });
+    const [last] = await sendThenRead(port, [request(END), body]);
+    t.match(last, { status: 415, headers: { connection: 'close' } });
+    const [expecting] = await converse(port, [request('Expect: 100-continue\r\n\r\n')]);
+    t.match(expecting, { status: 415, headers: { connection: 'close' } });
+    const [cut] = await converse(port, [chunked('POST', '/entities', 'zz\r\n').replace(END, '\r\n')]);
+    t.match(cut, { status: 400, headers: { connection: 'close' } });
+  });
+
   await t.test('what is behind a write of a connection that broke does not happen', async (t) => {
     await sql.unsafe(`
       CREATE FUNCTION clocktick.test_slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
@@ -330,6 +410,35 @@ t.test('requests on the wire', async (t) => {
     }
     t.ok(sent < 300, `after ${sent} MiB`);
   });
+});
+
+t.test('nothing is done on a connection that the service has ended', async (t) => {
+  const { app, call } = await testService(t);
+  await call('PUT', '/entities/wire:kept', { type: 'wire', properties: {} });
+  await app.listen({ port: 0, host: '127.0.0.1' });
+  app.server.requestTimeout = 300;
+  app.server.headersTimeout = 300;
+  const socket = await open(portOf(app));
+  socket.write(`${head('DELETE', '/entities/wire:kept')}`);
+  const [told]: Buffer[] = await once(socket, 'data');
+  t.match(told?.toString(), /^HTTP\/1.1 408 /);
+  socket.write('\r\n');
+  await sleep(200);
+  socket.destroy();
+  t.equal((await call('GET', '/entities/wire:kept')).status, 200);
+});
+
+t.test('all addresses of a service keep to it', async (t) => {
+  const { app } = await testService(t);
+  await app.listen({ port: 0, host: 'localhost' });
+  for (const at of app.addresses()) {
+    const address = typeof at === 'string' ? at : at.address;
+    const socket = connect({ host: address, port: portOf(app) });
+    socket.write('nonsense\r\n\r\n');
+    const [answer]: Buffer[] = await once(socket, 'data');
+    t.match(answer?.toString(), 'application/problem+json', address);
+    socket.destroy();
+  }
 });
 
 t.test('what stops arriving is told so', async (t) => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { importHistory } from '../../helper/imported.js';
 import { type Answer, list, object, problem, testService, text } from '../../helper/service.js';
@@ -289,6 +290,14 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
       t.match(fixed.headers, { etag: answer.headers.etag, 'memento-datetime': datetime, vary: undefined });
       t.equal(linksOf(fixed.headers.link).get('original')?.target, ids);
     }
+    const byRecord = `/entities?type=friend&recordedAsOf=${new Date().toISOString()}`;
+    const pinned = await at('Thu, 01 Jan 2015 00:00:00 GMT', byRecord);
+    t.match(pinned.headers, { 'memento-datetime': /2015/, vary: 'accept-datetime' });
+    t.equal(
+      (await call('GET', text(pinned.headers['content-location']))).text,
+      pinned.text,
+      'which can change no more',
+    );
     t.match((await call('GET', ids)).headers, { 'memento-datetime': undefined, vary: 'accept-datetime' });
     t.match(await at('Sat, 01 Jan 2000 00:00:00 GMT', '/entities?ids=friend:nobody'), {
       status: 200,
@@ -343,7 +352,7 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
     const some = await at('Fri, 08 Jan 2016 00:00:00 GMT', `/entities/friend:rachel?${many}&fields=${'y'.repeat(250)}`);
     t.match(
       some,
-      { status: 200, headers: { link: undefined, 'content-location': undefined } },
+      { status: 200, headers: { link: undefined, 'content-location': undefined, 'memento-datetime': /2016/ } },
       'where headers can hold them',
     );
   });
@@ -398,6 +407,13 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
       await call('GET', '/entities/friend:nobody', undefined, { 'if-match': '*' }),
       problem(404, 'entity_not_found'),
     );
+    const walk = `history ${id} asc`;
+    const forged = createHash('sha256').update(walk).digest('base64url').slice(0, 8);
+    const tocome = Buffer.from(`${forged}.2000000000.1`).toString('base64url');
+    t.match(await call('GET', `/entities/friend:rachel/history?cursor=${tocome}`), {
+      status: 200,
+      headers: { 'cache-control': 'no-cache' },
+    });
     const page = await call('GET', '/entities/friend:rachel/history?limit=1');
     const next = linksOf(page.headers.link).get('next')?.target ?? '';
     t.match((await call('GET', next)).headers, {
