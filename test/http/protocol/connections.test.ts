@@ -51,6 +51,7 @@ const FRAMING: Case[] = [
     [`${posted(GOOD)}CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n`],
     [201, [501, 'not_implemented']],
   ],
+  ['OPTIONS of the service as a whole', [`${head('OPTIONS', '*')}${END}`], [204]],
   ['CONNECT', ['CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n'], [[501, 'not_implemented']]],
   ['no Host', ['GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n'], [[400, 'bad_request']]],
   ['no Host in HTTP/1.0', ['GET /health/live HTTP/1.0\r\n\r\n'], [200]],

@@ -357,6 +357,16 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['DELETE', `/activities/${EXAMPLE_ACTIVITY}`, 'GET, HEAD, OPTIONS'],
       ['POST', '/health/ready', 'GET, HEAD, OPTIONS'],
     ];
+    for (const [, url, allow] of cases)
+      t.match(await call('OPTIONS', url), { status: 204, text: '', headers: { allow } });
+    const taken: [url: string, headers: Record<string, string | undefined>][] = [
+      ['/entities', { 'accept-post': 'application/json', 'accept-patch': undefined }],
+      ['/entities/friend:rachel', { 'accept-post': undefined, 'accept-patch': TAKEN }],
+      ['/entities/friend:rachel/revert', { 'accept-post': 'application/json' }],
+      ['/activities', { 'accept-post': 'application/json' }],
+      ['/health/live', { 'accept-post': undefined, 'accept-patch': undefined }],
+    ];
+    for (const [url, headers] of taken) t.match((await call('OPTIONS', url)).headers, headers, `OPTIONS ${url}`);
     for (const [method, url, allow] of cases) {
       t.match(await call(method, url, '{', { 'content-type': 'nonsense' }), {
         status: 405,
