@@ -153,8 +153,7 @@ export function connectionsOf(publicUrl: string): Connections {
   }
 
   /** Notes a request as the newest of its connection. Gives the reply that its turn comes after, if it has to wait. */
-  function note(request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
-    const line = lineOf(request.raw.socket);
+  function note(line: Line, request: FastifyRequest, reply: FastifyReply): FastifyReply | null {
     const isSafe = SAFE.has(request.method);
     const awaited = isSafe ? line.unsafe : line.last;
     line.last = reply;
@@ -225,14 +224,14 @@ export function connectionsOf(publicUrl: string): Connections {
     watch(app) {
       app.addHook('onRequest', (request, reply, done) => {
         const { socket } = request.raw;
+        const line = lineOf(socket);
         // Nobody waits for an answer any more, and nothing may happen that nobody can be told of.
-        const go = () => {
-          if (!socket.destroyed && !lineOf(socket).isEnded && socket.writable !== false) done();
-        };
-        if (lineOf(socket).isEnded) return;
-        const awaited = note(request, reply);
-        if (awaited) whenOver(awaited, go);
-        else done();
+        if (line.isEnded) return;
+        const awaited = note(line, request, reply);
+        if (!awaited) return done();
+        whenOver(awaited, () => {
+          if (!socket.destroyed && !line.isEnded && socket.writable !== false) done();
+        });
       });
       app.addHook('onRequest', (request, reply, done) => {
         const fault = faultOf(request.raw);
@@ -257,7 +256,7 @@ export function connectionsOf(publicUrl: string): Connections {
     },
 
     take(request, reply) {
-      note(request, reply);
+      note(lineOf(request.raw.socket), request, reply);
       drain(request, reply);
     },
   };
@@ -280,9 +279,10 @@ function faultOf({ httpVersion, headers, rawHeaders, url = '' }: IncomingMessage
   if (url.length > MAX_TARGET)
     return ['url_too_long', `The URL has ${url.length} characters, more than ${MAX_TARGET}.`];
   let [length, hosts] = [0, 0];
-  for (const [n, text] of rawHeaders.entries()) {
-    length += text.length;
-    if (n % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host') hosts++;
+  for (let n = 0; n < rawHeaders.length; n += 2) {
+    const name = rawHeaders[n] ?? '';
+    length += name.length + (rawHeaders[n + 1] ?? '').length;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
   }
   if (length > MAX_HEADERS || rawHeaders.length >= MAX_RAW_HEADERS)
     return ['headers_too_large', `The headers have more than ${MAX_HEADERS} characters, or are too many.`];

@@ -20,4 +20,4 @@ export const withItemsApart = (query: string): string =>
 
 /** Reads a query. A name that stands more than once has the list of its values. */
 export const parseQuery = (query: string): Record<string, unknown> =>
-  parse(withItemsApart(query), '&', '=', { maxKeys: 0 });
+  query === '' ? {} : parse(query.includes(',') ? withItemsApart(query) : query, '&', '=', { maxKeys: 0 });
