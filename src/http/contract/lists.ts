@@ -59,12 +59,12 @@ export function tooMany(path: string, count: number): Refusal {
 }
 
 /**
- * The property that a path names. Only U+0000 is refused, because PostgreSQL takes no text with it. Under any other bad name no
- * property is found.
+ * The property that a path names. U+0000 is refused, because PostgreSQL takes no text with it, and no name, which is a slash too many.
+ * Under any other bad name no property is found.
  * @throws Refusal `invalid_property_name`
  */
 export function propertyOf(name: string): string {
-  if (!name.includes('\0')) return name;
-  const message = 'cannot hold U+0000';
+  if (name !== '' && !name.includes('\0')) return name;
+  const message = name === '' ? 'cannot be empty (a path does not end in a slash)' : 'cannot hold U+0000';
   throw Refusal.at('invalid_property_name', 'property', message, `A property's name ${message}.`);
 }

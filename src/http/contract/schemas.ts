@@ -23,7 +23,7 @@ import { LAST_TICK } from '../../temporal/point.js';
 
 const dataObject = (described: string) =>
   z
-    .custom<JsonObject>(isObject, { error: 'must be an object' })
+    .custom<JsonObject>(isObject, { error: ({ input }) => (input === undefined ? 'is missing' : 'must be an object') })
     .meta({ description: described, override: { type: 'object', additionalProperties: true } });
 
 const text = (most: number, described: string) => z.string().min(1).max(most).meta({ description: described });

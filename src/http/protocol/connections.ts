@@ -29,8 +29,11 @@ const SWEEP_MS = 100;
 
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-/** The newest requests of a connection that may be without their answer, and whether the service has ended the connection. */
-type Line = { last: FastifyReply | null; unsafe: FastifyReply | null; isEnded: boolean };
+/**
+ * The newest requests of a connection that may be without their answer; whether the newest is the last one that is done there; and whether
+ * the service has ended the connection.
+ */
+type Line = { last: FastifyReply | null; unsafe: FastifyReply | null; isLast: boolean; isEnded: boolean };
 
 /** A connection that is read only to be thrown away, until it `isDone`. */
 type Lingering = { socket: Socket; until: number; most: number; isDone: () => boolean };
@@ -51,7 +54,7 @@ export function connectionsOf(publicUrl: string): Connections {
   const lineOf = (socket: Socket): Line => {
     const known = lines.get(socket);
     if (known) return known;
-    const line = { last: null, unsafe: null, isEnded: false };
+    const line = { last: null, unsafe: null, isLast: false, isEnded: false };
     lines.set(socket, line);
     return line;
   };
@@ -113,7 +116,7 @@ export function connectionsOf(publicUrl: string): Connections {
     const { status, title } = PROBLEMS[code];
     const body = withAbsoluteType(JSON.stringify(problem(code, `${title}.`)), publicUrl);
     socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n` +
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json; charset=utf-8\r\nCache-Control: no-store\r\n` +
         `Date: ${new Date().toUTCString()}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     );
     end(socket);
@@ -127,14 +130,14 @@ export function connectionsOf(publicUrl: string): Connections {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || broken.has(socket)) return;
     broken.add(socket);
     const code = CODES.get(error.code) ?? 'bad_request';
-    const { last } = lineOf(socket);
+    const { last, isLast } = lineOf(socket);
     const raw = last?.request.raw;
-    if (!last || !raw || (isOver(last) && raw.complete)) endWith(socket, code);
-    else if (raw.complete) whenOver(last, () => endWith(socket, code));
-    else if (answered.has(last)) {
-      // It is the body of a request that has been refused already.
-      if (isOver(last)) end(socket);
-      else whenOver(last, () => end(socket));
+    if (!last || !raw) endWith(socket, code);
+    else if (raw.complete || answered.has(last)) {
+      // What is broken is the body of a request that has been refused already, or what stands behind the last request: no other answer.
+      const finish = () => (isLast || !raw.complete ? end(socket) : endWith(socket, code));
+      if (isOver(last)) finish();
+      else whenOver(last, finish);
     } else {
       // Nobody may take what has arrived for the body, and the connection is over after the answer.
       for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
@@ -157,6 +160,9 @@ export function connectionsOf(publicUrl: string): Connections {
     const isSafe = SAFE.has(request.method);
     const awaited = isSafe ? line.unsafe : line.last;
     line.last = reply;
+    // After an Upgrade that nobody takes Node loses what follows in the same packet, and reads the next one from anywhere.
+    if (request.headers.upgrade !== undefined) reply.raw.shouldKeepAlive = false;
+    if (!reply.raw.shouldKeepAlive) line.isLast = true;
     if (isSafe) {
       if (line.unsafe && isOver(line.unsafe)) line.unsafe = null;
     } else {
@@ -176,15 +182,17 @@ export function connectionsOf(publicUrl: string): Connections {
    */
   function drain({ raw }: FastifyRequest, reply: FastifyReply): void {
     answered.add(reply);
-    if (raw.complete !== false || !hasBody(raw)) return;
     const { socket } = raw;
-    // Fastify closes after each body that it has not read to its end; there is no need, unless somebody wants it.
+    const isRead = raw.complete !== false || !hasBody(raw);
+    // Fastify closes after each body that it cannot take; there is no need, unless somebody wants it.
     const isLast =
       broken.has(socket) ||
       !reply.raw.shouldKeepAlive ||
-      raw.headers.expect !== undefined ||
+      (!isRead && raw.headers.expect !== undefined) ||
       reply.raw.getHeader('connection') === 'close';
-    reply.header('connection', isLast ? 'close' : 'keep-alive');
+    if (!isRead || reply.getHeader('connection') !== undefined)
+      reply.header('connection', isLast ? 'close' : 'keep-alive');
+    if (isRead) return;
     // Node calls it after an answer that is the last one of its connection.
     const { destroySoon } = socket;
     socket.destroySoon = () => end(socket);
@@ -226,7 +234,7 @@ export function connectionsOf(publicUrl: string): Connections {
         const { socket } = request.raw;
         const line = lineOf(socket);
         // Nobody waits for an answer any more, and nothing may happen that nobody can be told of.
-        if (line.isEnded) return;
+        if (line.isEnded || line.isLast) return;
         const awaited = note(line, request, reply);
         if (!awaited) return done();
         whenOver(awaited, () => {
@@ -235,7 +243,13 @@ export function connectionsOf(publicUrl: string): Connections {
       });
       app.addHook('onRequest', (request, reply, done) => {
         const fault = faultOf(request.raw);
-        if (fault) sendProblem(reply, problem(...fault));
+        if (fault) {
+          const [code, detail, isUnframed] = fault;
+          // Nobody knows where the next request begins.
+          if (isUnframed) reply.raw.shouldKeepAlive = false;
+          if (isUnframed) lineOf(request.raw.socket).isLast = true;
+          sendProblem(reply, problem(code, detail));
+        }
         // Before its body is read: Fastify would parse that of any path.
         else if (request.is404) sendNotFound(request, reply);
         else done();
@@ -273,9 +287,19 @@ const isOver = ({ raw }: FastifyReply): boolean => raw.writableFinished || raw.d
 const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
+/** A host and perhaps a port (RFC 3986 section 3.2.2); it may be empty. */
+const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+
+/** What is wrong with a request, and whether that leaves unknown where it ends. */
+type Fault = [code: ProblemCode, detail: string, isUnframed?: true];
+
 /** What Node lets pass, though RFC 9110 and RFC 9112 do not; null: nothing. */
-function faultOf({ httpVersion, headers, rawHeaders, url = '' }: IncomingMessage): [ProblemCode, string] | null {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return ['bad_request', 'The request is not one of HTTP/1.1.'];
+function faultOf({ httpVersion, method, headers, rawHeaders, url = '' }: IncomingMessage): Fault | null {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0')
+    return ['bad_request', 'The request is not one of HTTP/1.1.', true];
+  if (!/^(?:\/|https?:\/\/)/i.test(url) && !(url === '*' && method === 'OPTIONS'))
+    return ['bad_request', 'The target of the request is no path.'];
+  if (url.includes('#')) return ['invalid_url', 'The URL has a fragment (#), which is never sent: encode it as %23.'];
   if (url.length > MAX_TARGET)
     return ['url_too_long', `The URL has ${url.length} characters, more than ${MAX_TARGET}.`];
   let [length, hosts] = [0, 0];
@@ -290,11 +314,12 @@ function faultOf({ httpVersion, headers, rawHeaders, url = '' }: IncomingMessage
   const { 'transfer-encoding': coding, expect } = headers;
   if (httpVersion === '1.0') {
     // Who sent it cannot know how it is framed (RFC 9112 section 6.1).
-    return coding === undefined ? null : ['bad_request', 'A request of HTTP/1.0 has no Transfer-Encoding.'];
+    return coding === undefined ? null : ['bad_request', 'A request of HTTP/1.0 has no Transfer-Encoding.', true];
   }
   if (hosts === 0) return ['bad_request', 'The request has no header Host.'];
+  if (!HOST.test(headers.host ?? '')) return ['bad_request', 'The header Host names no host.'];
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
-    return ['not_implemented', 'The service knows no transfer coding but chunked.'];
+    return ['not_implemented', 'The service knows no transfer coding but chunked.', true];
   if (expect !== undefined && expect.trim().toLowerCase() !== '100-continue')
     return ['expectation_failed', 'The service meets no expectation but 100-continue.'];
   return null;

@@ -51,6 +51,19 @@ const FRAMING: Case[] = [
     [`${posted(GOOD)}CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n`],
     [201, [501, 'not_implemented']],
   ],
+  ['an asterisk that is no OPTIONS', [`${head('GET', '*')}${END}`], [[400, 'bad_request']]],
+  ['a fragment', [`${head('GET', '/health/live#x')}${END}`], [[400, 'invalid_url']]],
+  ['a Host that is none', [`GET /health/live HTTP/1.1\r\nHost: a b/\r\n${END}`], [[400, 'bad_request']]],
+  ['a Host with a port', [`GET /health/live HTTP/1.1\r\nHost: [::1]:3000\r\n${END}`], [200]],
+  ['an absolute target', [`${head('GET', 'http://x/health/live')}${END}`], [200]],
+  ['HTTP/2 and a good request', [`GET /health/live HTTP/2.0\r\nHost: x\r\n\r\n${LIVE}`], [[400, 'bad_request']]],
+  [
+    'no coding at all',
+    [`${head('POST', '/entities', ['Transfer-Encoding: identity'])}${JSON_TYPE}\r\n${LIVE}`],
+    [[501, 'not_implemented']],
+  ],
+  ['what is behind the last request', [`${head('GET', '/health/live')}${END}${LIVE}GARBAGE\r\n\r\n`], [200]],
+  ['a body that is no JSON, and a good request', [`${posted('{x}')}${LIVE}`], [[400, 'malformed_json'], 200]],
   ['OPTIONS of the service as a whole', [`${head('OPTIONS', '*')}${END}`], [204]],
   ['CONNECT', ['CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n'], [[501, 'not_implemented']]],
   ['no Host', ['GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n'], [[400, 'bad_request']]],
@@ -315,6 +328,23 @@ t.test('requests on the wire', async (t) => {
       answersOf(Buffer.concat(got)).map(({ status }) => status),
       [201],
     );
+  });
+
+  await t.test('an Upgrade is the last request of its connection, and what follows is not done', async (t) => {
+    const upgrade = head('GET', '/entities/wire:one', ['Connection: Upgrade', 'Upgrade: h2c']);
+    const [answer, ...more] = await converse(port, [`${upgrade}\r\n${patched('gone', 5)}`, 100, patched('gone', 6)]);
+    t.match(answer, { status: 200, headers: { connection: 'close' } });
+    t.same(more, []);
+    // The service takes its time for the first: what comes meanwhile may be the body of something that Node has lost.
+    await call('PUT', '/entities/wire:slowly', { type: 'wire', properties: { n: 0 } });
+    const soon = new Date(Date.now() + 400).toISOString();
+    const slow = head('GET', `/entities/wire:slowly?asOf=${soon}`, ['Connection: Upgrade', 'Upgrade: h2c']);
+    const answers = await converse(port, [`${slow}\r\n`, 100, patched('slowly', 7)]);
+    t.same(
+      answers.map(({ status }) => status),
+      [200],
+    );
+    t.match((await call('GET', '/entities/wire:slowly')).body, { properties: { n: 0 } });
   });
 
   await t.test('a CONNECT whose caller resets the connection harms nobody', async (t) => {
