@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { compileErrors, parse, validate } from '@readme/openapi-parser';
 import t from 'tap';
 import { PROBLEMS } from '../src/http/protocol/problems.js';
+import { parseQuery } from '../src/http/protocol/query.js';
 import { documentText } from '../src/http/routes/documents.js';
 import { isObject, type Json, type JsonObject } from '../src/temporal/json.js';
 import { testService } from './helper/service.js';
@@ -92,6 +93,14 @@ t.test('openapi.yaml', async (t) => {
       const types = ['Limit', 'DryRun', 'AsOf', 'Fields'].map((name) =>
         at(at(at(components, 'parameters'), name), 'schema'),
       );
+      const lists = Object.values(objectOf(at(components, 'parameters'))).filter(
+        (one) => at(at(one, 'schema'), 'type') === 'array',
+      );
+      t.ok(lists.length >= 5);
+      for (const one of lists) {
+        const name = String(at(one, 'name'));
+        t.same(parseQuery(`${name}=a,b`)[name], ['a', 'b'], `${name} is read as the list that it is said to be`);
+      }
       t.match(types, [
         { type: 'integer', minimum: 1, maximum: 1000 },
         { type: 'boolean' },

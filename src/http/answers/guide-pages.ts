@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { Marked, type Token, type Tokens } from 'marked';
+import { tagOfText } from '../protocol/conditions.js';
 
 /*
  * The guides of src/guide as HTML pages. The first request for a page converts all of them, and the service keeps the result.
@@ -36,7 +37,7 @@ export async function readGuides(folder = FOLDER): Promise<Guides> {
   const guides = await Promise.all(files.map(async (file) => convert(file, await read(file))));
   const pages = guides.map((guide): [string, GuidePage] => {
     const html = pageOf(guide, guides, style);
-    return [nameOf(guide.file), { html, etag: `"${digest(html, 'base64url').slice(0, 22)}"` }];
+    return [nameOf(guide.file), { html, etag: tagOfText(html) }];
   });
   return {
     pages: new Map(pages),

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { cacheControlHeader, contentLocationHeader, etagHeader, mementoHeaders } from '../contract/headers.js';
 import { optional } from '../contract/parameters.js';
-import { AS_OF_PROBLEMS, sendJson } from '../contract/responses.js';
+import { AS_OF_PROBLEMS } from '../contract/responses.js';
 import { isNotModified, type ReadConditions } from '../protocol/conditions.js';
 
 /* What the calls that read entities have in common, and what the OpenAPI document says of it. */
@@ -53,8 +52,9 @@ export const ENTITY_READ_PROBLEMS = [
 export const CONDITION_PROBLEMS = ['invalid_condition', 'precondition_failed'] as const;
 
 /**
- * Sends JSON text under its entity tag, or 304 when If-None-Match names that tag.
+ * Sends a text under its entity tag, or 304 when If-None-Match names that tag.
  * @param text makes the text; it is not called for a 304
+ * @param media its media type
  * @throws Refusal `invalid_condition`, `precondition_failed`
  */
 export function sendOrNotModified(
@@ -62,18 +62,15 @@ export function sendOrNotModified(
   etag: string,
   headers: ReadConditions,
   text: () => string,
+  media = 'application/json',
 ): FastifyReply {
   reply.header('etag', etag);
-  return isNotModified(etag, headers) ? sendNotModified(reply) : sendJson(reply, text());
+  return isNotModified(etag, headers) ? sendNotModified(reply) : reply.type(media).send(text());
 }
 
 /** Answers 304. It has no links: that to the next page only the page itself can tell. */
 export const sendNotModified = (reply: FastifyReply): FastifyReply =>
   reply.removeHeader('link').code(304).send(undefined);
-
-/** The entity tag of an answer that nothing shorter than its text tells from others. */
-export const tagOfText = (text: string): string =>
-  `"${createHash('sha1').update(text).digest('base64url').slice(0, 22)}"`;
 
 /** Reads a parameter that must be an instant: many entities have no tick in common. @throws Refusal `invalid_as_of` */
 export function parseInstant(text: string, parameter: string): string {

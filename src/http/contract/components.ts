@@ -60,14 +60,21 @@ const PLAIN_SCHEMAS: Record<string, Node> = {
   },
 };
 
-/** What a request must not have more of than it knows. An answer may: what is added to it later must break no client. */
-const REQUESTS = ['EntityToCreate', 'EntityToPut', 'MergePatch', 'Restoration', 'Reversion', 'GivenActivity'];
-
 /** The problems that no route answers: they say that there is none. */
 const OF_NO_ROUTE = ['route_not_found', 'method_not_allowed'];
 
 function jsonPointer(description: string): Node {
   return { type: 'string', description, pattern: '^/properties/', example: '/properties/location' };
+}
+
+/** The names of the schemas that a part of the document refers to, and of those that they refer to. */
+function schemasIn(part: unknown, schemas: Node, found = new Set<string>()): Set<string> {
+  for (const [, name = ''] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+    if (found.has(name)) continue;
+    found.add(name);
+    schemasIn(schemas[name] ?? null, schemas, found);
+  }
+  return found;
 }
 
 /** A schema without patterns beside a format, which some generators check after they have read the text. */
@@ -168,12 +175,18 @@ export function withComponents(document: Node): Node {
     ]),
   );
   const { schemas, ...others } = nodeOf(components);
-  const plain = Object.entries(nodeOf(schemas)).map(([name, one]) => [name, plainly(one, REQUESTS.includes(name))]);
+  const every = { ...nodeOf(schemas), ...PLAIN_SCHEMAS };
+  // What a request has more than it should is refused. An answer may get more: what is added to it later must break no client.
+  const bodies = entriesOf(described).flatMap(([, item]) =>
+    entriesOf(item).map(([, { requestBody }]) => requestBody ?? null),
+  );
+  const requests = schemasIn(bodies, every);
+  const plain = Object.entries(every).map(([name, one]) => [name, plainly(one, requests.has(name))]);
   const all = {
     ...rest,
     components: {
       ...others,
-      schemas: { ...Object.fromEntries(plain), ...PLAIN_SCHEMAS },
+      schemas: Object.fromEntries(plain),
       ...Object.fromEntries(Object.entries(shared).map(([kind, nodes]) => [kind, Object.fromEntries(nodes)])),
     },
     paths: described,

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import Negotiator from 'negotiator';
 import { problem, sendProblem } from './problems.js';
 
@@ -11,12 +11,13 @@ export function refuseOtherAnswers(app: FastifyInstance): void {
     const given = mediaGiven(route.schema?.response);
     // A deletion answers without a body, unless it is a dry run.
     if (given.length === 0 || route.method === 'DELETE') return;
-    route.onRequest = (request, reply, done) => {
+    const refuse: onRequestHookHandler = (request, reply, done) => {
       const { accept } = request.headers;
       const isAny = accept === undefined || accept === '*/*' || given.includes(accept) || accept.trim() === '';
       if (isAny || new Negotiator({ headers: { accept: plain(accept) } }).mediaType(given)) return done();
       sendProblem(reply, problem('not_acceptable', `This call answers with ${given.join(', ')}.`));
     };
+    route.onRequest = [refuse, ...[route.onRequest ?? []].flat()];
   });
 }
 
@@ -27,11 +28,11 @@ const plain = (accept: string): string => accept.replace(/;(?!\s*q\s*=)[^;,]*/gi
 function mediaGiven(responses: unknown): string[] {
   if (typeof responses !== 'object' || responses === null) return [];
   return Object.entries(responses).flatMap(([status, response]) =>
-    status.startsWith('2') && hasContent(response) ? Object.keys(response.content) : [],
+    status.startsWith('2') && hasMedia(response) ? Object.keys(response.content) : [],
   );
 }
 
-const hasContent = (response: unknown): response is { content: object } =>
+const hasMedia = (response: unknown): response is { content: object } =>
   typeof response === 'object' &&
   response !== null &&
   'content' in response &&

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import { readJson } from '../../temporal/json.js';
 import { MAX_BODY_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
@@ -47,7 +47,7 @@ function refuseOtherBodies(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
     if (!route.schema?.response) return; // not one of the documented calls, which take no body
     const taken = takenBy(route.schema.body);
-    route.preParsing = (request, reply, payload, done) => {
+    const refuse: preParsingHookHandler = (request, reply, payload, done) => {
       const { headers, raw } = request;
       /** Whether the request may go on: otherwise it has been answered. */
       const admit = (hasBody: boolean): boolean => {
@@ -69,6 +69,7 @@ function refuseOtherBodies(app: FastifyInstance): void {
       // Meanwhile the request may have been answered: its framing was broken.
       hasContent(raw).then((has) => !reply.sent && admit(has) && done(null, payload), done);
     };
+    route.preParsing = [refuse, ...[route.preParsing ?? []].flat()];
   });
 }
 

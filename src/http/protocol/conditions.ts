@@ -1,8 +1,13 @@
+import { createHash } from 'node:crypto';
 import type { TickCondition } from '../../temporal/conditions.js';
 import { Refusal } from '../../temporal/refusal.js';
 
 /** The strong entity tag of a tick: the state at one tick of one entity has one representation. */
 export const etagOf = (tick: number): string => `"${tick}"`;
+
+/** The strong entity tag of an answer that nothing shorter than a text tells from others. */
+export const tagOfText = (text: string): string =>
+  `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
 
 /** A list of entity tags. Proxies that edit lists leave empty elements, which a server must accept (RFC 9110 section 5.6.1.2). */
 const LIST = /^[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"(?:\s*,[\s,]*(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")*[\s,]*$/;

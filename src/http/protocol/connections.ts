@@ -246,8 +246,10 @@ export function connectionsOf(publicUrl: string): Connections {
         if (fault) {
           const [code, detail, isUnframed] = fault;
           // Nobody knows where the next request begins.
-          if (isUnframed) reply.raw.shouldKeepAlive = false;
-          if (isUnframed) lineOf(request.raw.socket).isLast = true;
+          if (isUnframed) {
+            reply.raw.shouldKeepAlive = false;
+            lineOf(request.raw.socket).isLast = true;
+          }
           sendProblem(reply, problem(code, detail));
         }
         // Before its body is read: Fastify would parse that of any path.

@@ -39,7 +39,7 @@ export const httpDate = (instant: string): string => new Date(instant).toUTCStri
 export type Shown = { id: string; selection: string };
 
 const pathOf = (id: string) => `/entities/${id}`;
-const targetOf = ({ id, selection }: Shown) => (selection === '' ? pathOf(id) : `${pathOf(id)}?${selection}`);
+const entityTarget = ({ id, selection }: Shown) => (selection === '' ? pathOf(id) : `${pathOf(id)}?${selection}`);
 const mementoTarget = ({ id, selection }: Shown, tick: number) =>
   `${pathOf(id)}?asOf=${tick}${selection === '' ? '' : `&${selection}`}`;
 
@@ -66,8 +66,8 @@ export function stampMemento(reply: FastifyReply, shown: Shown, { tick, updatedA
 /** The links of an answer of an entity: to its original resource and its TimeGate, and of a whole one to its TimeMap. */
 export const ownLinks = (shown: Shown): string =>
   shown.selection === ''
-    ? `${originalLinks(targetOf(shown))}, <${pathOf(shown.id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`
-    : originalLinks(targetOf(shown));
+    ? `${originalLinks(entityTarget(shown))}, <${pathOf(shown.id)}/timemap>; rel="timemap"; type="${LINK_FORMAT}"`
+    : originalLinks(entityTarget(shown));
 
 /**
  * Links to the first and last memento, and to those before and after a state. They take one more statement, which would slow

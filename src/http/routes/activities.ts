@@ -3,20 +3,14 @@ import { type ActivityRow, type ActivityTick, readActivity, recordActivity } fro
 import type { Storage } from '../../storage/storage.js';
 import { isUuid, newId } from '../../temporal/identity.js';
 import { invalidCursor, Refusal } from '../../temporal/refusal.js';
-import {
-  CONDITION_PROBLEMS,
-  NOT_MODIFIED,
-  REVALIDATE,
-  readHeaders,
-  sendOrNotModified,
-  tagOfText,
-} from '../answers/reads.js';
+import { CONDITION_PROBLEMS, NOT_MODIFIED, REVALIDATE, readHeaders, sendOrNotModified } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { cacheControlHeader, etagHeader, linkHeader, locationHeader } from '../contract/headers.js';
 import { noParameters, pageParameters } from '../contract/parameters.js';
 import { BODY_PROBLEMS, READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
+import { tagOfText } from '../protocol/conditions.js';
 import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 import { linkNext, readCursor, writeCursor } from '../protocol/pages.js';
 

@@ -6,11 +6,11 @@ import {
   fastifyZodOpenApiTransformObject,
 } from 'fastify-zod-openapi';
 import { Document, visit } from 'yaml';
-import { REVALIDATE, sendNotModified, tagOfText } from '../answers/reads.js';
+import { REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { withComponents } from '../contract/components.js';
 import { noParameters } from '../contract/parameters.js';
-import { isNotModified } from '../protocol/conditions.js';
+import { tagOfText } from '../protocol/conditions.js';
 
 const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
@@ -102,8 +102,8 @@ export function documentRoutes(app: App): void {
       document = { text, etag: tagOfText(text) };
     }
     const { text, etag } = document;
-    reply.headers({ etag, 'cache-control': REVALIDATE });
-    return isNotModified(etag, request.headers) ? sendNotModified(reply) : reply.type('application/yaml').send(text);
+    reply.header('cache-control', REVALIDATE);
+    return sendOrNotModified(reply, etag, request.headers, () => text, 'application/yaml');
   });
 }
 

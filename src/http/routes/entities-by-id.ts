@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
@@ -6,7 +5,7 @@ import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
 import { parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
-import type { ReadConditions } from '../protocol/conditions.js';
+import { type ReadConditions, tagOfText } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { dateOf, httpDate, originalLinks } from '../protocol/memento.js';
 import { fitsInHeaders, targetOf } from '../protocol/pages.js';
@@ -38,7 +37,8 @@ export async function sendNamed(
         : null;
   const rows = await listEntities(storage, [...addresses.keys()], moment, fieldsOf(query.fields));
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
-  const etag = tagOver([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`));
+  // Over the id and the tick of each.
+  const etag = tagOfText([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`).join('\n'));
   const newest = [...found.values()]
     .map(({ updatedAt }) => updatedAt)
     .sort()
@@ -91,7 +91,3 @@ function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<str
 }
 
 type FoundRow = Extract<ListedRow, { tick: number }>;
-
-/** The entity tag of an answer that shows many entities: over the id and tick of each. */
-const tagOver = (states: readonly string[]): string =>
-  `"${createHash('sha256').update(states.join('\n')).digest('base64url').slice(0, 22)}"`;

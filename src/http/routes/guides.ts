@@ -1,10 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Guides, readGuides } from '../answers/guide-pages.js';
-import { REVALIDATE } from '../answers/reads.js';
+import { REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { noParameters } from '../contract/parameters.js';
-import { isNotModified } from '../protocol/conditions.js';
 import { PROBLEMS } from '../protocol/problems.js';
 
 /** The guides. They are for people, so the OpenAPI document does not list them, but links to them. */
@@ -55,8 +54,10 @@ async function sendGuide(
     reply.callNotFound();
     return reply;
   }
-  reply.headers({ etag: page.etag, 'cache-control': REVALIDATE });
-  if (isNotModified(page.etag, request.headers)) return reply.code(304).send();
-  reply.headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff' });
-  return reply.type('text/html; charset=utf-8').send(page.html);
+  reply.headers({
+    'cache-control': REVALIDATE,
+    'content-security-policy': policy,
+    'x-content-type-options': 'nosniff',
+  });
+  return sendOrNotModified(reply, page.etag, request.headers, () => page.html, 'text/html; charset=utf-8');
 }

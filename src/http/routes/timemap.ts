@@ -4,20 +4,13 @@ import type { Memento } from '../../storage/rows.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { Refusal } from '../../temporal/refusal.js';
-import {
-  CONDITION_PROBLEMS,
-  NOT_MODIFIED,
-  REVALIDATE,
-  readHeaders,
-  sendNotModified,
-  tagOfText,
-} from '../answers/reads.js';
+import { CONDITION_PROBLEMS, NOT_MODIFIED, REVALIDATE, readHeaders, sendOrNotModified } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from '../contract/examples.js';
 import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.js';
 import { entityParameters, pageParameters } from '../contract/parameters.js';
 import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
-import { isNotModified } from '../protocol/conditions.js';
+import { tagOfText } from '../protocol/conditions.js';
 import { LINK_FORMAT, linksToEntity, mementoLink, timemapLink } from '../protocol/memento.js';
 import { linkNext, mementoCursor, mementoPosition, targetOf } from '../protocol/pages.js';
 
@@ -74,10 +67,8 @@ export function timemapRoutes(app: App, storage: Storage): void {
           : []),
       ];
       const text = links.join(',\n');
-      const etag = tagOfText(text);
-      reply.headers({ etag, 'cache-control': REVALIDATE });
-      if (isNotModified(etag, request.headers)) return sendNotModified(reply);
-      return reply.type(LINK_FORMAT).send(text);
+      reply.header('cache-control', REVALIDATE);
+      return sendOrNotModified(reply, tagOfText(text), request.headers, () => text, LINK_FORMAT);
     },
   );
 }
