@@ -177,6 +177,32 @@ const NO_BODY: Case[] = [
   ['GET with a length of 0', [`${head('GET', '/health/live', ['Content-Length: 0'])}${END}`], [200]],
 ];
 
+/** Conditions are looked at in the order of RFC 9110 section 13.2.2, and only where there is something to compare. `fixed` is at tick 1. */
+const asked = (method: string, key: string, ...fields: string[]) => [
+  `${head(method, `/entities/wire:${key}`, fields)}${END}`,
+];
+const CONDITIONAL: Case[] = [
+  ['If-Match holds', asked('GET', 'fixed', 'If-Match: "1"'), [200]],
+  ['If-Match does not', asked('GET', 'fixed', 'If-Match: "2"'), [[412, 'precondition_failed']]],
+  ['If-None-Match names it', asked('GET', 'fixed', 'If-None-Match: "1"'), [304]],
+  ['both name it', asked('GET', 'fixed', 'If-None-Match: "1"', 'If-Match: "1"'), [304]],
+  [
+    'If-Match comes first',
+    asked('GET', 'fixed', 'If-None-Match: "1"', 'If-Match: "2"'),
+    [[412, 'precondition_failed']],
+  ],
+  ['two lines are one list', asked('GET', 'fixed', 'If-Match: "2"', 'If-Match: "1"'), [200]],
+  ['a list that is none', asked('GET', 'fixed', 'If-Match: 1'), [[400, 'invalid_condition']]],
+  ['what is not there has no tag', asked('GET', 'nobody', 'If-Match: "1"'), [[404, 'entity_not_found']]],
+  ['HEAD as GET', asked('HEAD', 'fixed', 'If-None-Match: "1"'), [304]],
+  ['a write of a stale tick', asked('DELETE', 'fixed', 'If-Match: "2"'), [[412, 'precondition_failed']]],
+  [
+    'a write that no tag may be there for',
+    asked('DELETE', 'fixed', 'If-None-Match: *'),
+    [[412, 'precondition_failed']],
+  ],
+];
+
 const HUGE = MAX_BODY_BYTES + 1;
 const CONTINUE: Case[] = [
   [
@@ -205,7 +231,8 @@ t.test('requests on the wire', async (t) => {
   const { app, call, sql } = await testService(t);
   await app.listen({ port: 0, host: '127.0.0.1' });
   const port = portOf(app);
-  for (const key of ['one', 'gone']) await call('PUT', `/entities/wire:${key}`, { type: 'wire', properties: { n: 0 } });
+  for (const key of ['one', 'gone', 'fixed'])
+    await call('PUT', `/entities/wire:${key}`, { type: 'wire', properties: { n: 0 } });
 
   const check = (t: Test, answers: readonly WireAnswer[], expected: readonly Expected[]) => {
     t.same(
@@ -227,6 +254,7 @@ t.test('requests on the wire', async (t) => {
     });
 
   await table('framing', FRAMING);
+  await table('conditions, in their order', CONDITIONAL);
   await table('whether there is a body', NO_BODY);
   await table('who expects to be told to go on is refused before anything of the body is sent', CONTINUE);
 
