@@ -10,14 +10,13 @@ export type Applied =
   | { end: 'stale'; row: EntityRow | undefined }
   | { end: 'locked' };
 
-/** A change, as JSON text, and the entity that it is of. */
-export type WrittenChange = { id: string; text: string };
+/** A change, as JSON text, and the entity that it is of; `weight`: about the bytes that go to the database and come back. */
+export type WrittenChange = { id: string; text: string; weight: number };
 
 /** What the write function is told of a change that was decided on a state. */
-export const written = (change: Change, row: EntityRow | undefined): WrittenChange => ({
-  id: change.id,
+export function written(change: Change, row: EntityRow | undefined): WrittenChange {
   // Named one by one, because a copy of the change without some of it takes three times as long.
-  text: JSON.stringify({
+  const text = JSON.stringify({
     id: change.id,
     expected: change.expected,
     seen: row?.updatedAt,
@@ -28,8 +27,9 @@ export const written = (change: Change, row: EntityRow | undefined): WrittenChan
     clear: change.clear.length > 0 ? change.clear : null,
     activity_id: change.activity?.id,
     activity: change.activity?.details,
-  }),
-});
+  });
+  return { id: change.id, text, weight: text.length + (row?.properties.length ?? 0) };
+}
 
 /** Applies one change, waiting for whoever has locked its entity. */
 export async function applyChange(sql: Sql, change: WrittenChange): Promise<Applied> {

@@ -2,35 +2,61 @@ import { isBefore, type Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import type { Shared } from './engine/sharing.js';
 import type { StableInstant } from './engine/stable-instant.js';
-import type { EntityLookup, EntityRow, PastEntityRow, PastLookup } from './rows.js';
+import {
+  type EntityLookup,
+  type EntityRow,
+  LARGE_BYTES,
+  type PastEntityRow,
+  type PastLookup,
+  type TooLarge,
+} from './rows.js';
 
-/** Each entity as it is now, tombstones included; undefined where it was never created. */
-export async function readEntitiesNow(
+/**
+ * Each entity as it is now, tombstones included; undefined where it was never created. For many at once: of a large one only that it is
+ * too large to be read with others, who would wait for it, and all of whom this process would have in memory together.
+ */
+export async function readSmallNow(
   sql: Sql,
   questions: readonly EntityLookup[],
-): Promise<(EntityRow | undefined)[]> {
+): Promise<(EntityRow | TooLarge | undefined)[]> {
   if (questions.some(({ fields }) => fields !== null)) {
-    return inPlace(questions, await sql<Placed<EntityRow>[]>`${entitiesNow(sql, lookups(sql, questions))}`);
+    return inPlace(
+      questions,
+      await sql<Placed<EntityRow | TooLarge>[]>`${entitiesNow(sql, lookups(sql, questions), LARGE_BYTES)}`,
+    );
   }
   // Nearly always; a fifth faster than the join.
-  const rows = await sql<EntityRow[]>`
+  const rows = await sql<(EntityRow | TooLarge)[]>`
     SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           e.properties::text AS properties
+           ${unlessLarge(sql, sql`e.properties`, sql`e.properties::text`)} AS properties
       FROM clocktick.entity e WHERE e.id = ANY (${arrayText(questions.map(({ id }) => id))}::text::uuid[])`;
   const found = new Map(rows.map((row) => [row.id, row]));
   return questions.map(({ id }) => found.get(id));
 }
 
-/**
- * Each entity as of its point, tombstones included; undefined where it was never created. Whether an instant has come already
- * is for the caller to know.
- */
+/** The same of few, whatever their size. */
+export async function readEntitiesNow(
+  sql: Sql,
+  questions: readonly EntityLookup[],
+): Promise<(EntityRow | undefined)[]> {
+  return inPlace(questions, await sql<Placed<EntityRow>[]>`${entitiesNow(sql, lookups(sql, questions))}`);
+}
+
+/** As \`readSmallNow\`, each as of its point. Whether an instant has come already is for the caller to know. */
+export async function readSmallThen(
+  sql: Sql,
+  questions: readonly PastLookup[],
+): Promise<(PastEntityRow | TooLarge | undefined)[]> {
+  const relation = lookups(sql, questions);
+  return inPlace(questions, await sql<Placed<PastEntityRow | TooLarge>[]>`${entitiesThen(sql, relation, LARGE_BYTES)}`);
+}
+
+/** The same of few, whatever their size. */
 export async function readEntitiesThen(
   sql: Sql,
   questions: readonly PastLookup[],
 ): Promise<(PastEntityRow | undefined)[]> {
-  const rows = await sql<Placed<PastEntityRow>[]>`${entitiesThen(sql, lookups(sql, questions))}`;
-  return inPlace(questions, rows);
+  return inPlace(questions, await sql<Placed<PastEntityRow>[]>`${entitiesThen(sql, lookups(sql, questions))}`);
 }
 
 /**
@@ -86,18 +112,30 @@ export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: 
          ${arrayText(questions.map(({ point }) => (point && 'instant' in point ? point.instant : null)))}::text::timestamptz[])
     WITH ORDINALITY AS q (id, fields, tick, instant, n)`;
 
-/** The entities of a relation q (n, id, fields) as they are now. */
-export const entitiesNow = (sql: Sql, relation: Fragment): Fragment => sql`
-  SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick, e.deleted,
-         e.created_at AS "createdAt", e.updated_at AS "updatedAt", shown.properties::text AS properties
+/**
+ * The entities of a relation q (n, id, fields) as they are now.
+ * @param most without the properties of those that have more bytes of JSON text; null: of none
+ */
+export const entitiesNow = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
+  SELECT q.n::int4, e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
+         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`e.properties`, sql`shown.properties::text`)} AS properties
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
    CROSS JOIN LATERAL clocktick.chosen(e.properties, q.fields) shown`;
 
-/** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. */
-export const entitiesThen = (sql: Sql, relation: Fragment): Fragment => sql`
-  SELECT q.n::int4, pg_column_size(e.properties) AS size, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted,
-         e.created_at AS "createdAt", past.at AS "updatedAt", shown.properties::text AS properties
+/** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. @param most as of \`entitiesNow\` */
+export const entitiesThen = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
+  SELECT q.n::int4, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
+         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`whole.properties`, sql`shown.properties::text`)} AS properties
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
     LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
-   CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) whole
+   CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, ${most}) whole
    CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown`;
+
+/** Stored in so few bytes, what was compressed has at most a hundred times as many. */
+const SURELY_SMALL = 2 ** 10;
+
+/** A text, or null where it, or what it was made of, is large. It is made once. */
+const unlessLarge = (sql: Sql, stored: Fragment, text: Fragment): Fragment => sql`
+  CASE WHEN pg_column_size(${stored}) <= ${SURELY_SMALL} THEN ${text}
+       WHEN pg_column_size(${stored}) <= ${LARGE_BYTES}
+       THEN (SELECT CASE WHEN octet_length(made.text) <= ${LARGE_BYTES} THEN made.text END FROM (SELECT ${text} AS text OFFSET 0) made) END`;

@@ -39,10 +39,10 @@ export async function readNested(
   point: Point | null,
   signal?: AbortSignal,
 ): Promise<Past<EntityRow & { nested: Nested }> | undefined> {
-  const { reading, stableInstant } = storage[engine];
+  const { readingLarge, stableInstant } = storage[engine];
   const { id } = question;
   if (point && 'instant' in point) await stableInstant.waitFor(point.instant, signal);
-  return reading(async (sql) => {
+  return readingLarge(async (sql) => {
     const tick = sql`(SELECT state.tick FROM state)`;
     const rows = await sql<Line[]>`
       WITH RECURSIVE state AS MATERIALIZED (
@@ -146,7 +146,7 @@ export async function readNested(
     const { type, key, tick: at, deleted, createdAt, updatedAt, properties, omitsRemoved } = top;
     const entity = { id, type, key, tick: at, deleted, createdAt, updatedAt, properties };
     return { ...entity, nested: { history: gather(rows), omitsRemoved } };
-  });
+  }, signal);
 }
 
 /** The names that were asked for, in that order; none of a tombstone. */

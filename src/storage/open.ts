@@ -1,21 +1,20 @@
 import { LRUCache } from 'lru-cache';
 import { applyChanges, type WrittenChange } from './changes.js';
 import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engine/failures.js';
-import { largeEntities } from './engine/large.js';
 import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
 import { share } from './engine/sharing.js';
 import { stableInstantOf } from './engine/stable-instant.js';
 import { turns } from './engine/turns.js';
-import { asOfReader, readEntitiesNow, readEntitiesThen } from './entities.js';
+import { asOfReader, readEntitiesNow, readEntitiesThen, readSmallNow, readSmallThen } from './entities.js';
 import { readMementosAround } from './mementos.js';
-import type { Around, EntityLookup, EntityRow, PastLookup } from './rows.js';
+import { type Around, type EntityLookup, type EntityRow, isTooLarge, LARGE_BYTES, type PastLookup } from './rows.js';
 import { type Engine, engine, type Storage } from './storage.js';
 
 /**
- * A statement holds its locks until it ends, so it must be short. Beside one that takes longer than `patience`, for a large
- * entity or a slow disk, others leave. The queue is as long as the last of it can wait for.
+ * A statement holds its locks until it ends, so it must be short. Beside one that takes longer than `patience`, for a slow disk,
+ * others leave. The queue is as long as the last of it can wait for.
  */
-const BOUNDS = { batch: 100, patience: 10, weight: 2 ** 20, waiting: 5_000 };
+const BOUNDS = { batch: 100, patience: 10, weight: 2 ** 20, waiting: 5_000, wait: LOCK_PATIENCE_MS };
 
 /** Two at a time keep the server busy; a third makes the batches of the others smaller. */
 const READING = { flights: 2, most: MOST_FLIGHTS.reads };
@@ -37,39 +36,65 @@ type OpenStorage = Storage & { close: () => Promise<void> };
 /** Opens the storage; it connects on first use. */
 export const openStorage = (url: string): OpenStorage => storageOf(openPools(url));
 
-/** About the bytes that a change takes in its statement. */
-const weigh = ({ text }: WrittenChange) => text.length;
+const weigh = ({ weight }: WrittenChange) => weight;
+
+/** Whether a change may take long, so that others must not wait for it: its statement, or the entity that it is of, is large. */
+const isLarge = ({ weight }: WrittenChange) => weight > LARGE_BYTES;
 
 /** Puts the engine together: what requests share over the pools; `bounds` are those of a statement. */
 export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stableInstantOf(pools) } = {}): OpenStorage {
-  const { sharedReads, sharedWrites } = pools;
-  const large = largeEntities();
+  const { sharedReads, sharedWrites, readingLarge, writingLarge } = pools;
   const reading = {
     bounds: { ...bounds, ...READING },
-    weigh: large.weigh,
+    weigh: () => 0,
     isForAll: concernsAllReads,
     failureOf: readFailure,
   };
   const writing = { bounds: { ...bounds, ...WRITING }, weigh, isForAll: concernsAll, failureOf: writeFailure };
-  const entityNow = share(
-    async (questions: readonly EntityLookup[]) => large.note(await readEntitiesNow(sharedReads, questions)),
+  const smallNow = share(
+    (questions: readonly EntityLookup[]) => sharedReads((sql) => readSmallNow(sql, questions)),
     reading,
   );
-  const entityThen = share(
-    async (questions: readonly PastLookup[]) => large.note(await readEntitiesThen(sharedReads, questions)),
+  const smallThen = share(
+    (questions: readonly PastLookup[]) => sharedReads((sql) => readSmallThen(sql, questions)),
     reading,
   );
+  const entityNow: Engine['entityNow'] = async (question, signal) => {
+    const row = await smallNow(question, signal);
+    if (!isTooLarge(row)) return row;
+    const [large] = await readingLarge((sql) => readEntitiesNow(sql, [question]), signal);
+    return large;
+  };
+  const entityThen: Engine['entityThen'] = async (question, signal) => {
+    const row = await smallThen(question, signal);
+    if (!isTooLarge(row)) return row;
+    const [large] = await readingLarge((sql) => readEntitiesThen(sql, [question]), signal);
+    return large;
+  };
+  const applySmall = share(
+    (changes: readonly WrittenChange[]) => sharedWrites((sql) => applyChanges(sql, changes, { patient: false })),
+    writing,
+  );
+  const applyLarge: Engine['applyChange'] = async (change, signal) => {
+    const [applied] = await writingLarge((sql) => applyChanges(sql, [change], { patient: false }), signal).catch(
+      (error) => {
+        throw writeFailure(error);
+      },
+    );
+    if (!applied) throw new Error('a change had no end');
+    return applied;
+  };
   const parts: Engine = {
     ...pools,
     stableInstant,
     entityNow,
     entityThen,
     entityAsOf: asOfReader({ stableInstant, entityNow, entityThen }),
-    mementosAround: share((states: readonly Around[]) => readMementosAround(sharedReads, states), {
-      ...reading,
-      weigh: () => 0,
-    }),
-    applyChange: share((changes) => applyChanges(sharedWrites, changes, { patient: false }), writing),
+    mementosAround: share(
+      (states: readonly Around[]) => sharedReads((sql) => readMementosAround(sql, states)),
+      reading,
+    ),
+    applyChange: (change, signal) => (isLarge(change) ? applyLarge : applySmall)(change, signal),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
   };

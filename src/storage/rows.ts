@@ -10,14 +10,20 @@ import type { Point } from '../temporal/point.js';
  */
 export const ANSWER_BYTES = 16 * 2 ** 20;
 
-/**
- * An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed;
- * `size` is that of all it has now, in bytes as stored, where it may show less.
- */
-export type EntityRow = Omit<Entity, 'properties'> & { properties: string; size?: number };
+/** From how many bytes of JSON text on an entity is large: it is read and written alone, apart from those that share statements. */
+export const LARGE_BYTES = 2 ** 16;
+
+/** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
+export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
 
 /** … as of a point; `latest` is the tick it is at now. */
 export type PastEntityRow = Past<EntityRow & { latest?: number }>;
+
+/** What a statement says of an entity that it would have to read alone, because it is large. */
+export type TooLarge = { id: string; tick: number; properties: null };
+
+export const isTooLarge = (row: PastEntityRow | TooLarge | undefined): row is TooLarge =>
+  row !== undefined && row.tick !== null && row.properties === null;
 
 /** Which entity to read, and which of its properties (null: all). */
 export type EntityLookup = { id: string; fields: readonly string[] | null };

@@ -59,11 +59,19 @@ export async function watchedStorage(url: string): Promise<Watched> {
     for (const { connection } of sent)
       known.set(connection, Object.fromEntries(settings.map(({ name, setting }) => [name, setting])));
   };
-  await pools.reading(ask);
-  await pools.paging(ask);
-  await pools.probe(ask);
-  await ask(pools.sharedReads);
-  await ask(pools.sharedWrites);
+  const { reading, readingLarge, sharedReads, sharedWrites, writingLarge, probe, paging, searching, counting } = pools;
+  for (const one of [
+    reading,
+    readingLarge,
+    sharedReads,
+    sharedWrites,
+    writingLarge,
+    probe,
+    paging,
+    searching,
+    counting,
+  ])
+    await one(ask);
   return {
     sentBy: async (call) => {
       sent = [];

@@ -20,6 +20,9 @@ export type DatabaseProxy = {
   breakNext: (next: Break) => void;
   /** Breaks all connections now; resolves when the client's side of each is gone. */
   breakAll: (way: Way) => Promise<void>;
+  /** From now on everything is swallowed, and nothing closed, as by a server that is stopped; `thaw` ends that. */
+  freeze: () => void;
+  thaw: () => void;
   /** Resolves when a statement with these words goes to the server. */
   sent: (words: string) => Promise<void>;
   /** Resolves when so many bytes more have come from the server. */
@@ -41,6 +44,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
   let next: Break | undefined;
   let watched: { words: string; resolve: () => void } | undefined;
   let awaited: { bytes: number; resolve: () => void } | undefined;
+  let isFrozen = false;
 
   const cut = async (client: Socket, way: Way) => {
     const upstream = links.get(client);
@@ -56,6 +60,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
     connections += 1;
     const upstream = connect(Number(target.port), target.hostname);
     links.set(client, upstream);
+    if (isFrozen) for (const socket of [client, upstream]) socket.pause();
     let breaking: Break | undefined;
     client
       .on('error', () => {})
@@ -97,6 +102,14 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
       next = wanted;
     },
     broken: () => next === undefined,
+    freeze: () => {
+      isFrozen = true;
+      for (const link of links) for (const socket of link) socket.pause();
+    },
+    thaw: () => {
+      isFrozen = false;
+      for (const link of links) for (const socket of link) socket.resume();
+    },
     breakAll: async (way) => {
       await Promise.all([...links.keys()].map((client) => cut(client, way)));
     },

@@ -207,7 +207,9 @@ t.test('requests that share statements', async (t) => {
   });
 
   await t.test('a table that somebody has locked fills the queue, which refuses; then all goes on', async (t) => {
-    const narrow = storageOf(openPools(url), { bounds: { batch: 2, weight: 1000, patience: 10, waiting: 3 } });
+    const narrow = storageOf(openPools(url), {
+      bounds: { batch: 2, weight: 1000, patience: 10, waiting: 3, wait: 3_000 },
+    });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);
     const ids = await Promise.all(Array.from({ length: 30 }, () => create()));
@@ -279,7 +281,7 @@ t.test('requests that share statements', async (t) => {
   });
 
   await t.test('a full queue is 503 overloaded with Retry-After, and leaves nothing', async (t) => {
-    const bounds = { batch: 2, weight: 1000, patience: 10, waiting: 3 };
+    const bounds = { batch: 2, weight: 1000, patience: 10, waiting: 3, wait: 3_000 };
     const narrow = storageOf(openPools(url), { bounds });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);

@@ -7,10 +7,19 @@ export type Drizzle = PgRemoteDatabase<Record<string, never>>;
 
 /**
  * Drizzle over a pool. It does not use Drizzle's own driver for postgres.js, which would replace the parsers of the pool (they keep
- * microseconds) and prepare no query.
+ * microseconds) and prepare no query. Made once a pool.
  */
-export const drizzleOver = (sql: postgres.Sql): Drizzle =>
-  drizzle(async (text, parameters) => ({ rows: await sql.unsafe(text, parameters, { prepare: true }).values() }));
+export function drizzleOver(sql: postgres.Sql): Drizzle {
+  const known = made.get(sql);
+  if (known) return known;
+  const db = drizzle(async (text, parameters) => ({
+    rows: await sql.unsafe(text, parameters, { prepare: true }).values(),
+  }));
+  made.set(sql, db);
+  return db;
+}
+
+const made = new WeakMap<postgres.Sql, Drizzle>();
 
 /** The error of the database itself, which Drizzle wraps. */
 export const causeOf = (error: unknown): unknown => (error instanceof DrizzleQueryError ? error.cause : error);

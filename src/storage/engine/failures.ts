@@ -88,7 +88,7 @@ export const concernsAllReads = (error: unknown): boolean => concernsAll(error) 
 export const isLocked = (error: unknown): boolean => codeOf(error) === LOCKED;
 
 /** Whether the statement took longer than it may, or somebody cancelled it. */
-const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
+export const wasCancelled = (error: unknown): boolean => codeOf(error) === '57014';
 
 /** What the error of a read means to a caller: a Refusal `database_unavailable`, or the error itself. */
 export function readFailure(error: unknown): unknown {

@@ -1,8 +1,9 @@
-import pLimit from 'p-limit';
 import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
-import { readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
+import { readFailure, searchFailure, wasCancelled, writeFailure } from './failures.js';
+import { lane } from './lanes.js';
+import { type Pool, replaceable } from './pool.js';
 import { connectOnce, type End, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
@@ -13,34 +14,46 @@ export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 /**
  * What the service keeps open to PostgreSQL: pools apart, because postgres.js queues a statement behind others on a busy
- * connection, and writers that wait for a locked row must not hold up readers or the health check.
+ * connection, and writers that wait for a locked row must not hold up readers or the health check. What may take long has a lane of
+ * its own (lanes.ts), so that it holds up nothing but its like.
  *
  * What goes wrong is translated here, once (failures.ts). Only the shared pools give the errors as they came: what shares a
  * statement must first find out whose fault it was (sharing.ts).
  */
 export type Pools = {
-  /** Runs a read that one request asks, each statement a transaction of its own. @throws Refusal `database_unavailable` */
-  reading: <T>(read: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
-  /** Runs a write of one statement that is no change of an entity. @throws Refusal as `writeFailure` says */
+  /**
+   * Runs a read that one request asks, each statement a transaction of its own.
+   * @throws Refusal `database_unavailable`; `overloaded` when too many wait, or for too long
+   */
+  reading: <T>(read: (sql: Sql, db: Drizzle) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Runs a read whose answer may be large: few at once, because each may take megabytes. @throws as `reading` */
+  readingLarge: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Runs a write of one statement that is no change of an entity. @throws Refusal as `writeFailure` says; `overloaded` */
   recording: <T>(write: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
   /** Reads that requests share (sharing.ts). Each goes by index whatever the statistics say. */
-  sharedReads: postgres.Sql;
+  sharedReads: Pool['ask'];
   /** Writes that requests share, and which wait for nobody's lock. */
-  sharedWrites: postgres.Sql;
+  sharedWrites: Pool['ask'];
+  /** Writes a change that may take long. It waits for nobody's lock, and gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
+  writingLarge: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
    * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
    * given up, and the next question gets another.
-   * @throws Refusal `database_unavailable` after PROBE_PATIENCE_MS
+   * @throws Refusal `database_unavailable` when there is no answer in time
    */
   probe: <T>(ask: (sql: Sql) => Promise<T>) => Promise<T>;
   /**
-   * Reads a page of a collection: PAGES at once, which find what they read in the order of an index.
+   * Reads a page of a collection, which finds what it reads in the order of an index.
    * @throws Refusal `overloaded` when too many wait, or for too long, or nobody does; `database_unavailable`
    */
   paging: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** Reads a page that may have to look through too much to be read in time. @throws Refusal as `paging`; `too_much_to_read` */
+  /**
+   * Reads a page that may have to look through too much to be read in time. What takes longer than `quick` begins again among its like,
+   * so that it holds up no quick one.
+   * @throws Refusal as `paging`; `too_much_to_read`
+   */
   searching: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** Counts, COUNTS at once in the place of pages, so that pages are not held up by what takes seconds. @throws as `searching` */
+  /** Counts, which go through whole types. @throws as `searching` */
   counting: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** A client of one connection, to be ended after use. It connects anew when that has closed: `transaction` does not. */
   connect: () => postgres.Sql;
@@ -57,7 +70,6 @@ export type Pools = {
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
-const WAITING = 1_000;
 
 /**
  * A plan that was made while a type had ten entities would sort all of them for each page when it has a million. (`'off'`, not
@@ -74,17 +86,33 @@ const BY_INDEX = { enable_seqscan: 'off', enable_bitmapscan: 'off' };
 /** … or join by going through the whole of another. */
 const BY_INDEX_ONE_BY_ONE = { ...BY_INDEX, enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
-/** A page takes milliseconds; more at once would only hold up what takes microseconds. */
-const PAGES = 4;
-const COUNTS = 2;
+/** What a read has in memory while the history of an entity is walked: written to a file, it would be read anew for each property. */
+const WALKED_IN_MEMORY = { work_mem: '32MB' };
+
+/** How many of a kind run at once. A page takes milliseconds; more at once would only hold up what takes microseconds. */
+const AT_ONCE = { reads: 10, largeReads: 4, largeWrites: 1, pages: 4, searches: 3, slowSearches: 1, counts: 2 };
+
+/** How many of each kind may wait. Of what is large, each keeps megabytes while it waits. */
+const WAITING = 1_000;
+const LARGE_WAITING = 50;
 
 /** Hundreds of writers of one entity pass in less; a row held longer is held by something else. */
 export const LOCK_PATIENCE_MS = 3_000;
 /** In a shared write, what waits is a creation of an id that somebody else is just creating, or for a locked table. */
 const SHARED_LOCK_PATIENCE_MS = 50;
-const STATEMENT_PATIENCE_MS = 15_000;
-/** It takes a millisecond. */
-const PROBE_PATIENCE_MS = 2_000;
+/**
+ * How long things may take, in milliseconds. A statement that takes longer the server ends; a shared one takes milliseconds, and so
+ * does what \`probe\` asks. A search of a page that takes longer than \`quick\` is a slow one. This process gives a statement up \`margin\` later
+ * than the server would: it may have to connect before.
+ */
+export const DEADLINES = {
+  statement: 15_000,
+  shared: 8_000,
+  quick: 1_000,
+  probe: 2_000,
+  connect: 3_000,
+  margin: 4_000,
+};
 
 /** How many statements of a kind that requests share may be under way at once, at most. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
@@ -95,10 +123,14 @@ const READ_KINDS = 3;
  * Opens the pools on `url`. They connect on first use; `checkServer` (server-check.ts) says whether the server will do.
  * @param debug sees every statement as it is sent, with its parameters
  */
-export function openPools(url: string, debug?: postgres.Options<Record<string, never>>['debug']): Pools {
+export function openPools(
+  url: string,
+  debug?: postgres.Options<Record<string, never>>['debug'],
+  deadlines = DEADLINES,
+): Pools {
   const options = {
     onnotice: () => {},
-    connect_timeout: 10,
+    connect_timeout: deadlines.connect / 1000,
     // Seconds before connecting again. The driver's own default goes up to 20, in which requests would hang.
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
     // Else postgres.js 3.4.9 asks each new connection for array types, and when that one dies meanwhile the rejection has
@@ -118,66 +150,95 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
       plan_cache_mode: 'force_generic_plan',
       // Nobody waits without end, for a row that somebody else holds or for a server that is stuck.
       lock_timeout: LOCK_PATIENCE_MS,
-      statement_timeout: STATEMENT_PATIENCE_MS,
-      idle_in_transaction_session_timeout: STATEMENT_PATIENCE_MS,
+      statement_timeout: deadlines.statement,
+      idle_in_transaction_session_timeout: deadlines.statement,
     },
     ...(debug ? { debug } : {}),
   };
-  const sql = postgres(url, {
-    ...options,
-    max: 10,
-    // What an entity has is kept in memory while its history is walked: written to a file, it would be read anew for each property.
-    connection: { ...options.connection, ...BY_INDEX, work_mem: '32MB' },
-  });
-  const db = drizzleOver(sql);
-  const sharedReads = postgres(url, {
-    ...options,
-    max: READ_KINDS * MOST_FLIGHTS.reads,
-    connection: { ...options.connection, ...BY_INDEX_ONE_BY_ONE },
-  });
-  const sharedWrites = postgres(url, {
-    ...options,
-    max: MOST_FLIGHTS.writes,
-    connection: { ...options.connection, lock_timeout: SHARED_LOCK_PATIENCE_MS },
-  });
-  const connectProbe = () =>
-    postgres(url, { ...options, max: 1, connection: { ...options.connection, lock_timeout: PROBE_PATIENCE_MS / 2 } });
-  let probes = connectProbe();
-  const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
-  const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
-  const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
-  const inPages = <T>(read: (sql: Sql) => Promise<T>, failureOf: (error: unknown) => unknown, signal?: AbortSignal) =>
-    forPages(() => translated(read(pages), failureOf), signal);
-  const connect = () => postgres(url, { ...options, max: 1 });
-  const ends = { full: tooMany, late: tooLong };
-  const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
+  const pools: Pool[] = [];
+  const pool = (
+    max: number,
+    settings: Record<string, string | number> = {},
+    patience = deadlines.statement + deadlines.margin,
+  ): Pool => {
+    const connection = { ...options.connection, ...settings };
+    const opened = replaceable(() => postgres(url, { ...options, max, connection }), patience);
+    pools.push(opened);
+    return opened;
+  };
+  const reads = pool(AT_ONCE.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
+  const largeReads = pool(AT_ONCE.largeReads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
+  const sharedPatience = deadlines.shared + deadlines.margin;
+  const sharedReads = pool(
+    READ_KINDS * MOST_FLIGHTS.reads,
+    { ...BY_INDEX_ONE_BY_ONE, statement_timeout: deadlines.shared },
+    sharedPatience,
+  );
+  const sharedWrites = pool(
+    MOST_FLIGHTS.writes,
+    { lock_timeout: SHARED_LOCK_PATIENCE_MS, statement_timeout: deadlines.shared },
+    sharedPatience,
+  );
+  const largeWrites = pool(AT_ONCE.largeWrites, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
+  const probes = pool(1, { lock_timeout: deadlines.probe / 2 }, deadlines.probe);
+  const pages = pool(AT_ONCE.pages, IN_ORDER);
+  const searches = pool(AT_ONCE.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
+  const slowSearches = pool(AT_ONCE.slowSearches, IN_ORDER);
+  const counts = pool(AT_ONCE.counts, IN_ORDER);
+
+  const forReads = readLane(AT_ONCE.reads);
+  const forLargeReads = readLane(AT_ONCE.largeReads, LARGE_WAITING);
+  const forLargeWrites = writeLane(AT_ONCE.largeWrites, LARGE_WAITING);
+  const forPages = readLane(AT_ONCE.pages);
+  const forSearches = readLane(AT_ONCE.searches);
+  const forSlowSearches = readLane(AT_ONCE.slowSearches);
+  const forCounts = readLane(AT_ONCE.counts);
+  const forClients = { COMMIT: writeLane(OWN_CLIENTS.COMMIT), ROLLBACK: writeLane(OWN_CLIENTS.ROLLBACK) };
+
   return {
-    reading: (read) => translated(read(sql, db), readFailure),
-    recording: (write) => translated(write(sql, db), writeFailure),
-    sharedReads,
-    sharedWrites,
-    probe: async (ask) => {
-      const asked = probes;
-      let patience: NodeJS.Timeout | undefined;
-      const givenUp = new Promise<never>((_, reject) => {
-        patience = setTimeout(() => {
-          if (probes === asked) probes = connectProbe();
-          void asked.end({ timeout: 0 }).catch(() => {});
-          reject(unavailable(new Error('the database does not say what is stable')));
-        }, PROBE_PATIENCE_MS);
-      });
-      return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
+    reading: (read, signal) =>
+      forReads(
+        () =>
+          translated(
+            reads.ask((sql) => read(sql, drizzleOver(sql))),
+            readFailure,
+          ),
+        signal,
+      ),
+    readingLarge: (read, signal) => forLargeReads(() => translated(largeReads.ask(read), readFailure), signal),
+    recording: (write) =>
+      forReads(() =>
+        translated(
+          reads.ask((sql) => write(sql, drizzleOver(sql))),
+          writeFailure,
+        ),
+      ),
+    sharedReads: sharedReads.ask,
+    sharedWrites: sharedWrites.ask,
+    writingLarge: (write, signal) => forLargeWrites(() => largeWrites.ask(write), signal),
+    probe: (ask) => translated(probes.ask(ask), readFailure),
+    connect: () => postgres(url, { ...options, max: 1 }),
+    paging: (read, signal) => forPages(() => translated(pages.ask(read), readFailure), signal),
+    searching: async (read, signal) => {
+      try {
+        return await forSearches(() => searches.ask(read), signal);
+      } catch (error) {
+        if (!wasCancelled(error)) throw searchFailure(error);
+        return forSlowSearches(() => translated(slowSearches.ask(read), searchFailure), signal);
+      }
     },
-    connect,
-    paging: (read, signal) => inPages(read, readFailure, signal),
-    searching: (read, signal) => inPages(read, searchFailure, signal),
-    counting: (read, signal) => forCounts(() => inPages(read, searchFailure, signal), signal),
+    counting: (read, signal) => forCounts(() => translated(counts.ask(read), searchFailure), signal),
     transaction: (end, work, signal) =>
-      forClients[end](() => translated(transact(connectOnce(url, options), end, work), writeFailure), signal),
+      forClients[end](
+        () =>
+          translated(
+            transact(connectOnce(url, options, deadlines.statement + deadlines.margin), end, work),
+            writeFailure,
+          ),
+        signal,
+      ),
     close: async () => {
-      // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
-      // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
-      await Promise.all([sql, sharedReads, sharedWrites, probes, pages].map((pool) => pool.end({ timeout: 1 })));
+      await Promise.all(pools.map((one) => one.end()));
     },
   };
 }
@@ -188,22 +249,13 @@ const translated = <T>(work: Promise<T>, failureOf: (error: unknown) => unknown)
     throw failureOf(causeOf(error));
   });
 
-/** Lets so many run at once; WAITING others wait for their turn, LOCK_PATIENCE_MS at most. */
-function queue(atOnce: number, { full, late }: Record<'full' | 'late', () => Refusal>) {
-  const limit = pLimit(atOnce);
-  return async <T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> => {
-    if (limit.pendingCount >= WAITING) throw full();
-    const since = performance.now();
-    return limit(() => {
-      if (signal?.aborted) throw full();
-      if (performance.now() - since > LOCK_PATIENCE_MS) throw late();
-      return work();
-    });
-  };
-}
+const readLane = (atOnce: number, waiting = WAITING) =>
+  lane({ atOnce, waiting, patience: LOCK_PATIENCE_MS }, { full: tooManyReads, late: tooManyReads });
+const writeLane = (atOnce: number, waiting = WAITING) =>
+  lane({ atOnce, waiting, patience: LOCK_PATIENCE_MS }, { full: tooMany, late: tooLong });
 
-const tooManyPages = () => new Refusal('overloaded', 'More pages are asked for than this service can read.');
-const tooMany = () => new Refusal('overloaded', 'Too many writes wait for locked entities. Nothing was written.');
+const tooManyReads = () => new Refusal('overloaded', 'More is asked for than this service can read.');
+const tooMany = () => new Refusal('overloaded', 'More writes wait than this service can keep. Nothing was written.');
 const tooLong = () => new Refusal('too_many_writers', 'Other writers took too long. Nothing was written.');
 
 /** An array as PostgreSQL reads one: `${arrayText(ids)}::text::uuid[]`. */

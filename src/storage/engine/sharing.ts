@@ -12,21 +12,23 @@ export type Bounds = {
   most: number;
   /** How long the last flight may take before it is late, in milliseconds. */
   patience: number;
-  /** How many questions may wait. */
+  /** How many questions may wait, and how long each may, in milliseconds. */
   waiting: number;
+  wait: number;
 };
 
 /**
  * Asks a question. When `signal` is aborted, nobody waits for the answer any more: then the question is dropped, unless it is
  * under way already.
- * @throws Refusal `overloaded` when too many questions wait already, or when the question is dropped
+ * @throws Refusal `overloaded` when too many questions wait already, when this one has waited for too long, or when it is dropped
  */
 export type Shared<Question, Answer> = (question: Question, signal?: AbortSignal) => Promise<Answer>;
 
-/** A question that waits or is under way, and how its caller is told. `alone`: it shares no statement any more. */
+/** A question that waits or is under way, until when it may wait, and how its caller is told. `alone`: it shares no statement any more. */
 type Member<Question, Answer> = {
   question: Question;
   signal: AbortSignal | undefined;
+  until: number;
   alone: boolean;
   resolve: (answer: Answer) => void;
   reject: (error: unknown) => void;
@@ -61,6 +63,7 @@ export function share<Question, Answer>(
   /** Whether the last flight has taken longer than `patience`. */
   let isLate = false;
   let hurrying: NodeJS.Timeout | undefined;
+  let expiring: NodeJS.Timeout | undefined;
 
   return (question, signal) =>
     new Promise((resolve, reject) => {
@@ -68,7 +71,8 @@ export function share<Question, Answer>(
         reject(new Refusal('overloaded', 'More requests wait than this service can keep. Nothing was done.'));
         return;
       }
-      waiting.push({ question, signal, alone: false, resolve, reject });
+      waiting.push({ question, signal, until: performance.now() + bounds.wait, alone: false, resolve, reject });
+      if (expiring === undefined) expiring = setTimeout(expire, bounds.wait).unref();
       if (isDue || !mayDepart()) return;
       // Not at once, but when Node has read everything that has arrived by now: those questions share the statement.
       isDue = true;
@@ -91,6 +95,17 @@ export function share<Question, Answer>(
   function hurry(): void {
     isLate = true;
     depart();
+  }
+
+  /** Refuses those that have waited for too long, the oldest of whom is the first, and looks again when the next one has. */
+  function expire(): void {
+    const now = performance.now();
+    for (let [first] = waiting; first && first.until <= now; [first] = waiting) {
+      waiting.shift();
+      first.reject(new Refusal('overloaded', 'The database takes too long for what came before. Nothing was done.'));
+    }
+    const [next] = waiting;
+    expiring = next && setTimeout(expire, next.until - now).unref();
   }
 
   /** Takes as many questions from the queue as fit into one statement. Drops those for which nobody waits. */

@@ -92,7 +92,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
       return questions.map(() => found);
     },
     {
-      bounds: { batch: 100_000, weight: 1, flights: 1, most: 1, patience: 60_000, waiting: 100_000 },
+      bounds: { batch: 100_000, weight: 1, flights: 1, most: 1, patience: 60_000, waiting: 100_000, wait: 10_000 },
       weigh: () => 0,
       isForAll: () => true,
       failureOf: readFailure,

@@ -10,7 +10,8 @@ type ClientOptions = postgres.Options<Record<string, postgres.PostgresType>>;
 export type OneConnection = {
   /**
    * Does work that needs this one connection: a transaction, or a lock of its session.
-   * @throws an error that `brokeUnderWay` knows as soon as the connection has closed; what the work asks then is not sent
+   * @throws an error that `brokeUnderWay` knows as soon as the connection has closed, or the work has taken longer than the patience; what
+   * the work asks then is not sent
    */
   during: <T>(work: (sql: postgres.Sql) => Promise<T>) => Promise<T>;
   end: () => Promise<void>;
@@ -23,8 +24,9 @@ export type OneConnection = {
  * The driver calls `onclose` before it can connect again, and asks for a socket whenever it connects: from then on it gets
  * none. What it still holds waits for that socket, and is refused by `end`. A check before each statement would not do:
  * the connection may close between the check and the statement.
+ * @param patience how long each work may take, in milliseconds: a server that is stopped keeps its connections open and says nothing
  */
-export function connectOnce(url: string, options: ClientOptions = {}): OneConnection {
+export function connectOnce(url: string, options: ClientOptions = {}, patience?: number): OneConnection {
   let isLost = false;
   let lose: (error: Error) => void = () => {};
   const lost = new Promise<never>((_, reject) => {
@@ -37,14 +39,20 @@ export function connectOnce(url: string, options: ClientOptions = {}): OneConnec
     // The driver itself must not end it either, which a URL might ask for.
     idle_timeout: 0,
     max_lifetime: null,
-    onclose: () => {
-      isLost = true;
-      Object.assign(sql.options, { socket: () => new Promise(() => {}) });
-      lose(Object.assign(new Error('The connection has closed.'), { code: 'CONNECTION_CLOSED' }));
-    },
+    onclose: () => giveUp('The connection has closed.', 'CONNECTION_CLOSED'),
   });
+  const giveUp = (message: string, code: string) => {
+    isLost = true;
+    Object.assign(sql.options, { socket: () => new Promise(() => {}) });
+    lose(Object.assign(new Error(message), { code }));
+  };
   return {
-    during: async (work) => (isLost ? lost : Promise.race([work(sql), lost])),
+    during: async (work) => {
+      if (isLost) return lost;
+      if (patience === undefined) return Promise.race([work(sql), lost]);
+      const timer = setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
+      return Promise.race([work(sql), lost]).finally(() => clearTimeout(timer));
+    },
     // Ends a transaction that was not ended, too.
     end: () => sql.end({ timeout: 0 }),
   };

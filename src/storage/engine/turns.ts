@@ -23,23 +23,28 @@ export function turns({ waiting, patience }: Patience): InTurn {
       throw new Refusal('overloaded', 'More writes wait than this service can keep. Nothing was written.');
     }
     const turn = before ? wait(before, signal).then(work) : work();
-    const settled = turn.catch(() => undefined);
+    // Who gave up before its turn came lets nobody past what it waited for.
+    const settled = Promise.allSettled([before, turn]);
     last.set(id, settled);
     try {
       return await turn;
     } finally {
-      if (last.get(id) === settled) last.delete(id);
+      void settled.then(() => last.get(id) === settled && last.delete(id));
     }
   };
 
+  /** Waits for the turn. Who has waited for too long is told then: what is before it may take much longer. */
   async function wait(before: Promise<unknown>, signal?: AbortSignal): Promise<void> {
-    const since = performance.now();
     count++;
-    await before;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, patience, 'late');
+    });
+    const isLate = (await Promise.race([before, late])) === 'late';
+    clearTimeout(timer);
     count--;
-    if (performance.now() - since > patience) {
+    if (isLate)
       throw new Refusal('too_many_writers', 'Other writers of this entity took too long. Nothing was written.');
-    }
     if (signal?.aborted)
       throw new Refusal('overloaded', 'Whoever asked went away before it was done. Nothing was written.');
   }

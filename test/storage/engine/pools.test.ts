@@ -17,17 +17,19 @@ t.test('what a pool tells the planner reaches the server', async (t) => {
   const byIndex = { enable_bitmapscan: 'off', enable_seqscan: 'off' };
   const roomy = { work_mem: '32768' };
   t.same(await pools.reading(settingsOf), { ...everywhere, ...byIndex, ...roomy });
+  t.same(await pools.readingLarge(settingsOf), { ...everywhere, ...byIndex, ...roomy });
   t.same(await pools.recording(settingsOf), { ...everywhere, ...byIndex, ...roomy });
+  t.same(await pools.writingLarge(settingsOf), everywhere);
   t.same(await pools.probe(settingsOf), everywhere);
   t.same(await pools.paging(settingsOf), { ...everywhere, ...inOrder });
   t.same(await pools.searching(settingsOf), { ...everywhere, ...inOrder });
   t.same(await pools.counting(settingsOf), { ...everywhere, ...inOrder });
-  t.same(await settingsOf(pools.sharedReads), {
+  t.same(await pools.sharedReads(settingsOf), {
     ...everywhere,
     ...byIndex,
     enable_hashjoin: 'off',
     enable_mergejoin: 'off',
   });
-  t.same(await settingsOf(pools.sharedWrites), everywhere);
+  t.same(await pools.sharedWrites(settingsOf), everywhere);
   t.same(await pools.transaction('ROLLBACK', settingsOf), everywhere);
 });

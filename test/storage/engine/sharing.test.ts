@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type Bounds, share } from '../../../src/storage/engine/sharing.js';
 
-const BOUNDS: Bounds = { batch: 100, weight: 1000, flights: 1, most: 1, patience: 10, waiting: 1000 };
+const BOUNDS: Bounds = { batch: 100, weight: 1000, flights: 1, most: 1, patience: 10, waiting: 1000, wait: 60_000 };
 
 /** A coalescer whose statements answer when they are told to, in the order in which they left. */
 function held(bounds: Partial<Bounds> = {}) {

@@ -44,14 +44,20 @@ t.test('who cannot wait any more is refused, and those behind keep their order',
   const first = inTurn('x', work('first', 5));
   const gone = new AbortController();
   const left = inTurn('x', work('gone', 0), gone.signal);
-  const slow = inTurn('x', work('slow', 600));
+  const slow = inTurn('x', work('slow', 450));
   const late = inTurn('x', work('late', 0));
   await t.rejects(inTurn('x', work('too many', 0)), { code: 'overloaded' });
   gone.abort();
   t.equal(await first, 'first');
   await t.rejects(left, { code: 'overloaded' });
-  t.equal(await slow, 'slow');
+  let isSlowOver = false;
+  void slow.then(() => {
+    isSlowOver = true;
+  });
   await t.rejects(late, { code: 'too_many_writers' });
+  t.notOk(isSlowOver, 'who has waited for too long is told then, not when its turn comes');
+  const again = inTurn('x', async () => isSlowOver);
+  t.equal(await slow, 'slow');
   t.same(running, ['first', 'slow'], 'what is refused is not begun');
-  t.equal(await inTurn('x', work('again', 0)), 'again');
+  t.ok(await again, 'who comes later still waits for what is under way');
 });

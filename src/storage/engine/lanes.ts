@@ -1,0 +1,43 @@
+import pLimit from 'p-limit';
+import type { Refusal } from '../../temporal/refusal.js';
+
+/** How much work of one kind runs at once, how much more may wait for its turn, and for how long, in milliseconds. */
+type Bounds = { atOnce: number; waiting: number; patience: number };
+
+/**
+ * Does work in its turn. When `signal` is aborted, nobody waits for it any more; then it is not begun.
+ * @throws Refusal at once where too much waits already; where it has not begun in time, as soon as that time is over
+ */
+export type Lane = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
+
+/**
+ * A lane for work of one kind, so that it holds up no other kind. Who has waited for too long is told then, and not when the turn
+ * would come: what is before it may take much longer.
+ * @param refusals what is thrown where too much waits (`full`), and where it took too long (`late`)
+ */
+export function lane(
+  { atOnce, waiting, patience }: Bounds,
+  { full, late }: Record<'full' | 'late', () => Refusal>,
+): Lane {
+  const limit = pLimit(atOnce);
+  return (work, signal) =>
+    new Promise((resolve, reject) => {
+      if (limit.pendingCount >= waiting) return reject(full());
+      let task: typeof work | null = work;
+      const leave = () => {
+        task = null; // p-limit keeps its place until the turn comes
+        reject(late());
+      };
+      const timer = setTimeout(leave, patience);
+      void limit(async () => {
+        clearTimeout(timer);
+        if (!task) return;
+        if (signal?.aborted) return reject(full());
+        try {
+          resolve(await task());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+}
