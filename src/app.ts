@@ -1,9 +1,11 @@
+import { getHeapStatistics } from 'node:v8';
 import { type FastifyServerOptions, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-zod-openapi';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
 import { connectionsOf } from './http/protocol/connections.js';
+import { type Bounds, boundsFor, loadOf } from './http/protocol/load.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
 import { answerWithProblems, refuseBadQueries, sendFrameworkError } from './http/protocol/problems.js';
 import { makeUrlsAbsolute } from './http/protocol/public-url.js';
@@ -36,11 +38,20 @@ type AppParts = {
   logger: FastifyServerOptions['logger'];
   /** Where callers reach the service, as `https://example.org/clocktick`; without it, URLs in answers have no scheme and host. */
   publicUrl?: string | undefined;
+  /** How much the service keeps for its callers; by default as much as the heap of this process allows. */
+  bounds?: Bounds;
 };
 
 /** Builds the HTTP service. The caller makes it listen, and closes it. */
-export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppParts): Promise<App> {
-  const connections = connectionsOf(publicUrl);
+export async function buildApp({
+  storage,
+  rules,
+  logger,
+  publicUrl = '',
+  bounds = boundsFor(getHeapStatistics().heap_size_limit),
+}: AppParts): Promise<App> {
+  const load = loadOf(bounds);
+  const connections = connectionsOf(load, publicUrl);
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -64,7 +75,7 @@ export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppPa
   answerWithProblems(app);
   refuseBadQueries(app);
   refuseOtherAnswers(app);
-  readBodiesExactly(app);
+  readBodiesExactly(app, load);
   await describeRoutes(app, publicUrl);
   withOtherMethodsRefused(app, () => {
     rootRoute(app);

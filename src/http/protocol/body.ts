@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import { readJson } from '../../temporal/json.js';
 import { MAX_BODY_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { type Load, overloaded } from './load.js';
 import { bodyTooLarge, type Problem, problem, sendProblem } from './problems.js';
 
 /** Throws on bytes that are not UTF-8, because the service would keep something else than the caller sent. */
@@ -13,7 +14,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
  * Makes the app read JSON bodies without loss. Fastify's own parser rounds numbers, and takes names such as `__proto__` and
  * `constructor` for an attack. Here they are data.
  */
-export function readBodiesExactly(app: FastifyInstance): void {
+export function readBodiesExactly(app: FastifyInstance, load: Load): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(
     ['application/json', 'application/merge-patch+json', 'application/json-patch+json'],
@@ -25,7 +26,7 @@ export function readBodiesExactly(app: FastifyInstance): void {
       throw Refusal.at(code, path, detail);
     },
   );
-  refuseOtherBodies(app);
+  refuseOtherBodies(app, load);
 }
 
 function decode(body: Buffer): string {
@@ -43,7 +44,7 @@ function decode(body: Buffer): string {
  *
  * Some proxies send every request in chunks. So whether there is a body is told by the first chunk, not by the headers.
  */
-function refuseOtherBodies(app: FastifyInstance): void {
+function refuseOtherBodies(app: FastifyInstance, load: Load): void {
   app.addHook('onRoute', (route) => {
     if (!route.schema?.response) return; // not one of the documented calls, which take no body
     const taken = takenBy(route.schema.body);
@@ -59,15 +60,31 @@ function refuseOtherBodies(app: FastifyInstance): void {
       const tellToGoOn = () => {
         if (headers.expect !== undefined && raw.httpVersion === '1.1') reply.raw.writeContinue();
       };
+      /** Lets Fastify read the body. It begins at once, so no part of it is read without it. */
+      const read = () => {
+        raw.on('data', (part: Buffer) => {
+          if (!load.receive(reply.raw, part.length)) refuseRest();
+        });
+        done(null, payload);
+      };
+      const refuseRest = () => {
+        ignoreBody(raw);
+        sendProblem(reply, problem('overloaded', overloaded().message));
+      };
       if (headers['transfer-encoding'] === undefined) {
         if (!admit(Number(headers['content-length'] ?? 0) > 0)) return;
+        if (!(Number(headers['content-length'] ?? 0) > 0)) return done(null, payload);
         tellToGoOn();
-        return done(null, payload);
+        return read();
       }
       if (taken.isRequired && !admit(true)) return;
       tellToGoOn();
       // Meanwhile the request may have been answered: its framing was broken.
-      hasContent(raw).then((has) => !reply.sent && admit(has) && done(null, payload), done);
+      hasContent(raw).then((has) => {
+        if (reply.sent || !admit(has)) return;
+        if (has) read();
+        else done(null, payload);
+      }, done);
     };
     route.preParsing = [refuse, ...[route.preParsing ?? []].flat()];
   });
@@ -104,6 +121,12 @@ const hasContent = (raw: IncomingMessage): Promise<boolean> =>
     const onError = (error: Error) => end(() => reject(Object.assign(error, { statusCode: 400 })));
     raw.on('data', onData).on('end', onEnd).on('error', onError);
   });
+
+/** Takes its hands off what still arrives of a body: nobody may take what has come for the whole. */
+export function ignoreBody(raw: IncomingMessage): void {
+  for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
+  raw.on('error', () => {});
+}
 
 /** Many clients name a type on every request. Without a body it means nothing, and Fastify must not look for a parser. */
 function forgetBody({ headers }: IncomingMessage): void {

@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ignoreBody } from './body.js';
+import { type Load, overloaded } from './load.js';
 import { PROBLEMS, type ProblemCode, problem, sendNotFound, sendProblem } from './problems.js';
 import { withAbsoluteType } from './public-url.js';
 
@@ -20,6 +22,9 @@ const MAX_RAW_HEADERS = 2_000;
 const REQUEST_MS = 60_000;
 /** As Fastify has it: longer than the load balancers of today. */
 const KEEP_ALIVE_MS = 72_000;
+/** For how long a connection may neither bring nor take anything while a request of it is not over: longer than any answer takes to make. */
+const SILENT_MS = 30_000;
+const MOST_CONNECTIONS = 10_000;
 
 /** How long a connection whose answer is given may go on sending, in milliseconds and bytes, and how many may do so at a time. */
 const LINGER_MS = 30_000;
@@ -48,8 +53,11 @@ type Connections = {
   take: (request: FastifyRequest, reply: FastifyReply) => void;
 };
 
-/** @param publicUrl what URLs of answers begin with; empty: nothing */
-export function connectionsOf(publicUrl: string): Connections {
+/**
+ * @param load what the process keeps for its callers
+ * @param publicUrl what URLs of answers begin with; empty: nothing
+ */
+export function connectionsOf(load: Load, publicUrl: string): Connections {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
     const known = lines.get(socket);
@@ -139,9 +147,8 @@ export function connectionsOf(publicUrl: string): Connections {
       if (isOver(last)) finish();
       else whenOver(last, finish);
     } else {
-      // Nobody may take what has arrived for the body, and the connection is over after the answer.
-      for (const event of ['data', 'end', 'error', 'readable']) raw.removeAllListeners(event);
-      raw.on('error', () => {});
+      // The connection is over after the answer.
+      ignoreBody(raw);
       sendProblem(last, problem(code, `${PROBLEMS[code].title}.`));
       whenOver(last, () => end(socket));
     }
@@ -220,6 +227,8 @@ export function connectionsOf(publicUrl: string): Connections {
         },
         handler,
       );
+      server.timeout = SILENT_MS;
+      server.maxConnections = MOST_CONNECTIONS;
       servers.add(server);
       server.on('clientError', onClientError);
       server.on('connect', onConnect);
@@ -234,12 +243,22 @@ export function connectionsOf(publicUrl: string): Connections {
         const { socket } = request.raw;
         const line = lineOf(socket);
         // Nobody waits for an answer any more, and nothing may happen that nobody can be told of.
-        if (line.isEnded || line.isLast) return;
+        if (line.isEnded) return;
+        const place = load.arrive(socket, reply.raw);
+        if (place === 'too many') return void socket.destroy();
+        // Node has parsed all that came in one packet, and keeps each.
+        if (line.isLast) return void socket.pause();
+        if (place === 'last') reply.raw.shouldKeepAlive = false;
         const awaited = note(line, request, reply);
-        if (!awaited) return done();
+        const enter = () => load.enter(reply.raw, done);
+        if (!awaited) return enter();
         whenOver(awaited, () => {
-          if (!socket.destroyed && !line.isEnded && socket.writable !== false) done();
+          if (!socket.destroyed && !line.isEnded && socket.writable !== false) enter();
         });
+      });
+      app.addHook('onRequest', (request, _reply, done) => {
+        // Who runs the service has to see what is wrong with it.
+        done(load.isFull() && !isOfOperations(request) ? overloaded() : undefined);
       });
       app.addHook('onRequest', (request, reply, done) => {
         const fault = faultOf(request.raw);
@@ -257,6 +276,11 @@ export function connectionsOf(publicUrl: string): Connections {
         else done();
       });
       app.addHook('onSend', (request, reply, payload, done) => {
+        const bytes = typeof payload === 'string' ? payload.length : 0;
+        if (!load.answer(reply.raw, bytes, SAFE.has(request.method))) {
+          for (const name of ['etag', 'link']) reply.removeHeader(name);
+          return done(overloaded());
+        }
         drain(request, reply);
         done(null, payload);
       });
@@ -282,6 +306,8 @@ const CODES: ReadonlyMap<unknown, ProblemCode> = new Map([
   ['HPE_HEADER_OVERFLOW', 'headers_too_large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', 'request_timeout'],
 ]);
+
+const isOfOperations = ({ url }: FastifyRequest): boolean => url.startsWith('/health/') || url.startsWith('/metrics');
 
 const isOver = ({ raw }: FastifyReply): boolean => raw.writableFinished || raw.destroyed;
 
