@@ -54,7 +54,10 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
     await cp(original, join(modules, name), { recursive: true, verbatimSymlinks: true });
   }
   await mkdir(join(path, 'embedded'));
-  for (const file of ['unfit', 'embedded/start', 'embedded/files', 'embedded/server', 'embedded/settings']) {
+  for (const file of [
+    'unfit',
+    ...['start', 'files', 'keep', 'log', 'server', 'settings'].map((name) => `embedded/${name}`),
+  ]) {
     const source = await readFile(new URL(`../../src/${file}.ts`, import.meta.url), 'utf8');
     const options = { module: typescript.ModuleKind.ESNext, target: typescript.ScriptTarget.ES2023 };
     await writeFile(
