@@ -93,7 +93,8 @@ export async function keepRunning(first: Owned, keeping: Keeping): Promise<void>
   };
 
   for (let server: Owned | undefined = first; server !== undefined; ) {
-    while (server.isHeld() && isAlive(server.pid) && !signal.aborted) await pause(LOOK_MS, signal);
+    // These looks must not keep this process alive.
+    while (server.isHeld() && isAlive(server.pid) && !signal.aborted) await pause(LOOK_MS, signal, false);
     // This process holds the lock until the server has exited, so that nobody takes over a server that is about to stop.
     const { pid, release } = server;
     if (signal.aborted) return release(() => stop(pid));
@@ -104,9 +105,9 @@ export async function keepRunning(first: Owned, keeping: Keeping): Promise<void>
   }
 }
 
-/** Waits, but not when it is over. Nothing but its requests keeps the service alive. */
-const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
-  sleep(milliseconds, undefined, { signal, ref: false }).catch(() => {});
+/** Waits, but not when it is over. */
+const pause = (milliseconds: number, signal: AbortSignal, ref = true): Promise<void> =>
+  sleep(milliseconds, undefined, { signal, ref }).catch(() => {});
 
 /** Whether the disk has no room. A full one may also leave no room for the log to say so. */
 async function isDiskFull(folder: string): Promise<boolean> {

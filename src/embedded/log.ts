@@ -62,6 +62,7 @@ export function openServerLog(
     hush: (on) => {
       follow();
       isHushed = on;
+      words = on ? words : []; // they were of a death that is over
     },
     lastWords: () => {
       follow();
@@ -81,10 +82,10 @@ export function readLog(fd: number, from: number): Buffer {
   return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
 }
 
-/** The lines that say why a server failed, as one; when none of them does, the last. */
+/** What says why a server failed, of what it wrote; when nothing does, the last of it. */
 export function gistOf(output: string): string {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  return gist(lines.filter(matters)) || (lines.at(-1) ?? '');
+  return gist(lines.filter(matters)) || gist(lines);
 }
 
 const matters = (line: string): boolean => MATTERS.test(line) && !FOLLOWS.test(line);

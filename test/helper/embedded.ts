@@ -71,8 +71,9 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
     `import { startEmbedded } from './embedded/start.js';
     const { leave, ...options } = JSON.parse(process.argv[2]);
     try {
-      const { url, stop } = await startEmbedded(options);
+      const { url, stop, lost } = await startEmbedded(options);
       process.stdout.write(JSON.stringify({ url }) + '\\n');
+      lost.then((why) => process.stdout.write(JSON.stringify({ lost: why.message }) + '\\n'));
       if (!leave) process.stdin.resume().once('end', () => stop().then(() => process.exit()));
     } catch (error) {
       process.stdout.write(JSON.stringify({ error: error.message }) + '\\n');
@@ -84,12 +85,19 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     t.teardown(() => child.kill('SIGKILL'));
+    const lines = createInterface(child.stdout);
+    const lost = new Promise<string>((settle) => {
+      lines.on('line', (line) => {
+        const told: { lost?: string } = JSON.parse(line);
+        if (told.lost !== undefined) settle(told.lost);
+      });
+    });
     const answer = new Promise<{ url?: string; error?: string }>((settle) => {
-      createInterface(child.stdout).once('line', (line) => settle(JSON.parse(line)));
+      lines.once('line', (line) => settle(JSON.parse(line)));
       child.once('exit', (code, signal) => settle({ error: `exit ${code ?? signal}` }));
     });
     const exit = new Promise<number | null>((settle) => child.once('exit', settle));
-    return { child, answer, exit };
+    return { child, answer, exit, lost };
   };
   return { spawn: start, native: join(modules, name, 'native') };
 }
