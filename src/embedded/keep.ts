@@ -52,7 +52,7 @@ const UNSAID = 'its log does not say why, so somebody killed it, or the kernel d
  * Keeps a server running until `signal` says stop, and then stops it.
  * @throws Unfit when it cannot be started again, or another clocktick has taken it over
  */
-export async function keepRunning(first: Owned, keeping: Keeping): Promise<void> {
+export async function keepRunning(first: Owned, keeping: Keeping, { pauses = PAUSE_MS } = {}): Promise<void> {
   const { data, serverLog, say, signal, own, stop } = keeping;
   let failures: number[] = [];
   let told = '';
@@ -73,7 +73,7 @@ export async function keepRunning(first: Owned, keeping: Keeping): Promise<void>
     const kind = reason.replace(/\d+/g, ''); // another process or file makes no other reason
     if (kind !== told) say(`the embedded database ${sentence(reason)}`);
     told = kind;
-    await pause(Math.min(PAUSE_MS.shortest * 2 ** (failures.length - 1), PAUSE_MS.longest), signal);
+    await pause(Math.min(pauses.shortest * 2 ** (failures.length - 1), pauses.longest), signal);
   };
 
   const again = async (lost: Owned): Promise<Owned> => {
@@ -83,9 +83,12 @@ export async function keepRunning(first: Owned, keeping: Keeping): Promise<void>
     await pause(LAST_WORDS_MS, signal);
     told = '';
     const isUp = await isRunning(lost.pid);
-    await failed(serverLog.lastWords(), (reason) =>
-      isUp ? `has ended its sessions: ${reason}; waiting for it` : `has died: ${reason}; starting it again`,
-    );
+    const sentence = (reason: string) =>
+      isUp ? `has ended its sessions: ${reason}; waiting for it` : `has died: ${reason}; starting it again`;
+    await failed(serverLog.lastWords(), sentence).catch(async (error: unknown) => {
+      await stop(lost.pid); // what is given up must not run on
+      throw error;
+    });
     const owned = await own(lost, (output) => failed(gistOf(output), (reason) => `does not start: ${reason}`));
     serverLog.hush(false);
     say(`the embedded database is back after ${((performance.now() - since) / 1000).toFixed(1)} s`);

@@ -4,6 +4,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { keepRunning } from '../../src/embedded/keep.js';
+import { openServerLog } from '../../src/embedded/log.js';
 import { type EmbeddedDatabase, startEmbedded } from '../../src/embedded/start.js';
 import { end, fast, folder, kill, makeApp, query, servers, until } from '../helper/embedded.js';
 
@@ -72,6 +74,85 @@ t.test('a server that restarts itself after a backend crashed is left to, and ow
   t.same(await servers(dataDir), before);
   await query(db, async (sql) => t.same(await sql`select 1 as n`, [{ n: 1 }]));
   await t.rejects(startEmbedded({ dataDir, settings: fast }), { message: /^another clocktick is using/ });
+});
+
+t.test('a death is noticed although the session that holds the lock hangs', async (t) => {
+  const dataDir = await folder(t);
+  const said: string[] = [];
+  const db = await startEmbedded({ dataDir, settings: fast, say: (line) => said.push(line) });
+  t.teardown(() => db.stop());
+  let owner = 0;
+  await query(db, async (sql) => {
+    const [found] = await sql<{ pid: number }[]>`
+      select pid from pg_stat_activity where application_name like 'clocktick owner %'`;
+    owner = found?.pid ?? 0;
+  });
+  process.kill(owner, 'SIGSTOP');
+  await killServer(dataDir);
+  await until(async () => said.some((line) => line.includes('does not start')));
+  process.kill(owner, 'SIGCONT');
+  await until(async () => said.some((line) => line.includes('is back')));
+  t.match(said, [/has died/, /does not start: FATAL: pre-existing shared memory block/, /is back/]);
+  t.equal((await servers(dataDir)).length, 1);
+});
+
+t.test('how long a server is tried to be started again depends on why it does not start', async (t) => {
+  const cases: [why: string, times: number, says: RegExp][] = [
+    ['2026-01-01 00:00:00.000 UTC [7] FATAL:  out of luck\n(exit 1)', 10, /at last: FATAL: out of luck$/],
+    [
+      '2026-01-01 00:00:00.000 UTC [7] PANIC:  x: No space left on device\n(exit 1)',
+      100,
+      /the disk is full \(PANIC: x/,
+    ],
+    ['spawn postgres EACCES', 10, /at last: spawn postgres EACCES$/],
+  ];
+  for (const [why, times, says] of cases) {
+    const dataDir = await folder(t);
+    const said: string[] = [];
+    const serverLog = openServerLog(join(dataDir, 'server.log'), { log: () => {}, news: () => {} });
+    t.teardown(serverLog.close);
+    const keeping = keepRunning(
+      { pid: 2 ** 22 + 1, port: 1, isHeld: () => false, release: async () => {} },
+      {
+        data: dataDir,
+        serverLog,
+        say: (line) => said.push(line),
+        signal: new AbortController().signal,
+        own: async (_lost, failed) => {
+          for (;;) await failed(why);
+        },
+        stop: async () => {},
+      },
+      { pauses: { shortest: 0, longest: 0 } },
+    );
+    await t.rejects(keeping, { name: 'Unfit', message: new RegExp(`did not start ${times} times within 1 min`) });
+    await t.rejects(keeping, { message: says });
+    t.equal(said.length, 2, 'what stands in the way is said once');
+  }
+});
+
+t.test('a server that ends its sessions again and again is given up, and stopped', async (t) => {
+  const dataDir = await folder(t);
+  const serverLog = openServerLog(join(dataDir, 'server.log'), { log: () => {}, news: () => {} });
+  t.teardown(serverLog.close);
+  const stopped: number[] = [];
+  const server = { pid: process.pid, port: 1, isHeld: () => false, release: async () => {} };
+  const keeping = keepRunning(
+    server,
+    {
+      data: dataDir,
+      serverLog,
+      say: () => {},
+      signal: new AbortController().signal,
+      own: async () => server,
+      stop: async (pid) => {
+        stopped.push(pid);
+      },
+    },
+    { pauses: { shortest: 0, longest: 0 } },
+  );
+  await t.rejects(keeping, { name: 'Unfit', message: /did not start 10 times/ });
+  t.same(stopped, [process.pid]);
 });
 
 t.test('a stop in the middle of a restart ends it, and no restart begins after a stop', async (t) => {
