@@ -25,9 +25,9 @@ async function run(): Promise<void> {
     { delay: GRACE_MS, logger: false, onTimeout: () => say('did not stop in time') },
     async ({ signal, err }) => {
       ignoreFurtherSignals();
+      if (err) process.stderr.write(`clocktick stops: ${reasonOf(err)}\n`);
       // SIGHUP: the terminal has closed and takes no more output, and the log would try for ever (EIO).
-      if (signal !== 'SIGHUP')
-        say(err ? `stopping after an error: ${reasonOf(err)}` : `${signal}: finishing what is in flight`);
+      else if (signal !== 'SIGHUP') say(`${signal}: finishing what is in flight`);
       await starting.catch(() => {}); // only what has started can be undone
       await undo(started);
     },
@@ -69,14 +69,12 @@ async function start(config: Config, started: Started): Promise<void> {
 }
 
 async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
-  // A line for what ends the server, or the service's hold on it. Everything else is in its server.log. (That a stop ends the
-  // connections is no news.)
-  const log = (line: string) => {
-    if (/\b(FATAL|PANIC):|lock file/.test(line) && !line.includes('due to administrator command'))
-      say(`embedded PostgreSQL: ${line}`);
-  };
-  const database = await startEmbedded({ dataDir, log });
+  const database = await startEmbedded({ dataDir, say });
   started.push({ name: 'the embedded database', undo: database.stop });
+  // Nobody catches this, so it ends the service as any other error that nobody expected does: in order, and non-zero.
+  void database.lost.then((why) => {
+    throw why;
+  });
   return database.url;
 }
 

@@ -82,7 +82,7 @@ export async function usableBinaries(root: string, runAs: RunAs, copies: string)
   const { version }: { version: string } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
   const copy = join(copies, `postgres-${version}-${process.platform}-${process.arch}`);
   if (!(await exists(copy))) {
-    await makeFolder(copies);
+    await makeOpenFolder(copies);
     await publish(copy, (temporary) => copyNative(root, temporary));
   }
   await run(program(join(copy, 'bin'), 'postgres'), ['--version'], runAs);
@@ -152,7 +152,7 @@ export async function makeCluster(options: {
     await publish(home, make, sync);
     return;
   }
-  await makeFolder(sharedDir);
+  await makeOpenFolder(sharedDir);
   const elsewhere = join(sharedDir, `data-${randomBytes(8).toString('hex')}`);
   await publish(elsewhere, make, sync);
   try {
@@ -230,10 +230,33 @@ export function hasCode(error: unknown, code: string | number): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
-async function makeFolder(path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
-  // Root makes this folder for the user of the server, who must be able to enter it whatever the umask is.
-  if (made !== undefined && process.getuid?.() === 0) await chmod(path, 0o755);
+/** Makes a folder for the user of the server, who must be able to enter it whatever the umask is. */
+async function makeOpenFolder(path: string): Promise<void> {
+  const made = await makeFolder(path);
+  if (made && process.getuid?.() === 0) await chmod(path, 0o755);
+}
+
+/**
+ * Makes a folder, and those above it; gives whether it was missing. (`recursive` of Node's own mkdir never ends where no folder can
+ * be made although the one above is there, as in /proc.)
+ */
+export async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST') && (await isFolder(path))) return false;
+    if (!hasCode(error, 'ENOENT') || (await exists(dirname(path)))) throw error;
+  }
+  await makeFolder(dirname(path));
+  return makeFolder(path);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 /** Whether the user may enter a folder. It asks the kernel, as that user, because mode bits do not show access lists. */

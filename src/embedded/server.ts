@@ -33,15 +33,15 @@ export async function readPidFile(data: string): Promise<PidFile | undefined> {
 
 /**
  * The living server of a data folder. The pid file of a dead server stays for PostgreSQL, which also finds in it the shared memory
- * that may still be in use. PostgreSQL stumbles over two kinds of stale files: one whose pid now belongs to another process, and
- * one that a power failure left empty. This function removes those.
+ * that may still be in use. PostgreSQL stumbles over three kinds of stale files: one whose pid now belongs to another process, or to
+ * a dead one that nobody has reaped, and one that a power failure left empty. This function removes those.
  */
 export async function findServer(data: string): Promise<PidFile | undefined> {
   const file = await readPidFile(data);
   if (file === undefined) return undefined;
   if (file.pid > 0) {
-    if (!(await isRunning(file.pid))) return undefined;
-    if (await serves(file.pid, data)) return file;
+    if (!isAlive(file.pid)) return undefined;
+    if ((await isRunning(file.pid)) && (await serves(file.pid, data))) return file;
   } else if (Date.now() - file.written < PID_FILE_WRITTEN_MS) {
     return file; // not stale: a server is writing it at this moment
   }
@@ -96,7 +96,7 @@ async function commandOf(pid: number): Promise<string> {
 }
 
 /** Whether a process runs. An orphan that nobody reaps (in a container without init) stays a zombie, without a command line. */
-async function isRunning(pid: number): Promise<boolean> {
+export async function isRunning(pid: number): Promise<boolean> {
   if (!isAlive(pid)) return false;
   return process.platform !== 'linux' || (await commandOf(pid)) !== '';
 }

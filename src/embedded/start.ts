@@ -8,8 +8,8 @@
  * with the session that holds it: whoever gets it knows that the last owner is gone.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readSync, truncateSync } from 'node:fs';
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { fstatSync } from 'node:fs';
+import { readFile, realpath } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -19,6 +19,7 @@ import { Unfit } from '../unfit.js';
 import {
   exists,
   makeCluster,
+  makeFolder,
   platformPackage,
   processOptions,
   program,
@@ -27,6 +28,8 @@ import {
   serverUser,
   usableBinaries,
 } from './files.js';
+import { type Failed, keepRunning, type Owned } from './keep.js';
+import { openServerLog, readLog } from './log.js';
 import { findServer, readPidFile, stopServer } from './server.js';
 import { memoryOf, settingsFor } from './settings.js';
 
@@ -34,23 +37,40 @@ import { memoryOf, settingsFor } from './settings.js';
 export type EmbeddedDatabase = {
   /** For postgres.js: superuser, password, 127.0.0.1, the port of this start, database `clocktick`. */
   url: string;
-  /** Stops the server by a fast shutdown. Resolves when the server has exited. A second call gives the same promise. */
+  /**
+   * Stops the server by a fast shutdown, or ends what is under way to start it again. Resolves when the server has exited. A second
+   * call gives the same promise.
+   */
   stop: () => Promise<void>;
+  /** Resolves with why the server has died for good: it cannot be started again, or another process has taken it over. */
+  lost: Promise<unknown>;
 };
 
 type Options = {
   dataDir: string;
   /** More settings of the server, as `-c name=value`. They win over the ones set here. */
   settings?: Record<string, string>;
-  /** Takes what the server logs, line by line, and what happens to the lock that this process holds on it. */
+  /** Takes what the server logs, line by line. */
   log?: (line: string) => void;
+  /** Takes what whoever runs the service should know: sentences on deaths and returns, and lines of the log on what was refused. */
+  say?: (text: string) => void;
   /** Where root puts what the user of the server must reach, but cannot reach in `dataDir`. */
   sharedDir?: string;
 };
 
 type Cluster = { data: string; password: string; bin: string; runAs: RunAs; command: string[]; logFd: number };
-type Claim = { release: (meanwhile?: () => Promise<void>) => Promise<void> } | { owner: string } | { problem: string };
-type Owned = Extract<Claim, { release: unknown }> & { pid: number; port: number };
+type Claim = Pick<Owned, 'isHeld' | 'release'> | { owner: string } | { problem: string };
+/** How a server is to be had. */
+type Wanted = {
+  dataDir: string;
+  /** Until when to wait for it. */
+  deadline: number;
+  failed: Failed;
+  /** Stops what was launched, and throws the reason of the signal. */
+  signal?: AbortSignal;
+  /** The server that was had before. Its port is to stay, and if it still runs it is this process's own. */
+  lost?: Owned;
+};
 
 /** How long a start waits. After a crash the server replays up to max_wal_size (2 GB) of its WAL before it is ready. */
 const READY_PATIENCE_MS = 60_000;
@@ -61,8 +81,6 @@ const LAUNCH_TRIES = 60;
 const LAUNCH_PAUSE_MS = 100;
 /** How long to wait for the lock of a killed owner. The kernel closes its connection at once; its backend ends when it next reads. */
 const OWNER_PATIENCE_MS = 1_500;
-/** How long the log of the server may grow before it is cut. */
-const MAX_LOG_BYTES = 2 ** 20;
 /** The key of the advisory lock that marks a server as owned: 'tick' as a number. */
 const LOCK_KEY = 1953063787;
 
@@ -72,10 +90,10 @@ const LOCK_KEY = 1953063787;
  * @throws Unfit when another living process owns it, or when it does not start
  */
 export async function startEmbedded(options: Options): Promise<EmbeddedDatabase> {
-  const { settings = {}, log = () => {}, sharedDir = '/var/lib/clocktick' } = options;
+  const { settings = {}, log = () => {}, say = () => {}, sharedDir = '/var/lib/clocktick' } = options;
   const installed = platformPackage(); // first, because without the package nothing may be written
   const dataDir = resolve(options.dataDir);
-  await mkdir(dataDir, { recursive: true });
+  await makeFolder(dataDir);
   const runAs = await serverUser(dataDir);
   for (const folder of runAs.uid === undefined ? [dataDir] : [dataDir, sharedDir]) await removeLeftovers(folder);
   const bin = await usableBinaries(installed, runAs, runAs.uid === undefined ? dataDir : sharedDir);
@@ -87,22 +105,44 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
   const password = await readFile(join(home, 'password'), 'utf8');
   const command = serverCommand(bin, data, settings);
 
-  const logFile = join(home, 'server.log');
-  const logFd = openSync(logFile, 'a+', 0o600);
-  const unfollow = followLog(logFile, logFd, log);
+  const serverLog = openServerLog(join(home, 'server.log'), { log, news: say });
+  const cluster = { data, password, bin, runAs, command, logFd: serverLog.fd };
   try {
-    const server = await ownServer({ data, password, bin, runAs, command, logFd }, dataDir, log);
-    let stopping: Promise<void> | undefined;
+    const first = await ownServer(cluster, {
+      dataDir,
+      deadline: Date.now() + READY_PATIENCE_MS,
+      failed: impatient(data),
+    });
+    const stopping = new AbortController();
+    const { signal } = stopping;
+    let lose = (_why: unknown) => {};
+    const lost = new Promise<unknown>((settle) => {
+      lose = settle;
+    });
+    const kept = keepRunning(first, {
+      data,
+      serverLog,
+      say,
+      signal,
+      // It replays its WAL for as long as that takes.
+      own: (lost, failed) => ownServer(cluster, { dataDir, deadline: Number.POSITIVE_INFINITY, failed, signal, lost }),
+      stop: (pid) => stopServer(pid, data, bin),
+    })
+      .catch((error: unknown) => {
+        if (signal.aborted) throw error; // it did not stop
+        lose(error);
+      })
+      .finally(serverLog.close);
     return {
-      url: `postgres://clocktick:${password}@127.0.0.1:${server.port}/clocktick`,
+      url: `postgres://clocktick:${password}@127.0.0.1:${first.port}/clocktick`,
       stop: () => {
-        // This process holds the lock until the server has exited, so that nobody takes over a server that is about to stop.
-        stopping ??= server.release(() => stopServer(server.pid, data, bin)).finally(unfollow);
-        return stopping;
+        stopping.abort();
+        return kept;
       },
+      lost,
     };
   } catch (error) {
-    unfollow();
+    serverLog.close();
     throw error;
   }
 }
@@ -117,25 +157,36 @@ function serverCommand(bin: string, data: string, settings: Record<string, strin
   ];
 }
 
+/** For the first start, which fails unless what went wrong passes by itself, in a moment. */
+function impatient(data: string): Failed {
+  let launches = 0;
+  return async (why) => {
+    launches += 1;
+    if (!PASSING.test(why) || launches === LAUNCH_TRIES)
+      throw new Unfit(`The embedded database in ${data} did not start:\n${why}`);
+    await sleep(LAUNCH_PAUSE_MS);
+  };
+}
+
 /**
  * Finds or launches the server, again and again, until this process holds its lock. Another process may do the same at the same
  * time and be faster at any step, so each round looks afresh.
  */
-async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) => void): Promise<Owned> {
+async function ownServer(cluster: Cluster, wanted: Wanted): Promise<Owned> {
   const { data, bin } = cluster;
-  const deadline = Date.now() + READY_PATIENCE_MS;
-  let launches = 0;
+  const { dataDir, deadline, failed, signal, lost } = wanted;
+  let ours = lost?.pid;
   let problem = '';
   while (Date.now() < deadline) {
+    if (signal?.aborted) {
+      if (ours !== undefined) await stopServer(ours, data, bin);
+      throw signal.reason;
+    }
     const server = await findServer(data);
     if (server === undefined) {
-      const failure = await launch(cluster, deadline);
-      launches += 1;
-      if (failure === undefined) continue;
-      if (!PASSING.test(failure) || launches === LAUNCH_TRIES) {
-        throw new Unfit(`The embedded database in ${data} did not start:\n${failure}`);
-      }
-      await sleep(LAUNCH_PAUSE_MS);
+      const { pid, failure } = await launch(cluster, wanted);
+      ours = pid;
+      if (failure !== undefined) await failed(failure);
       continue;
     }
     problem = `process ${server.pid} is ${server.status}`;
@@ -143,7 +194,7 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
       await sleep(20);
       continue;
     }
-    const claim = await claimServer(server.port, cluster.password, log);
+    const claim = await claimServer(server.port, cluster.password);
     if ('owner' in claim) throw new Unfit(`another clocktick is using ${dataDir} (pid ${claim.owner})`);
     if ('problem' in claim) {
       problem = `${problem}, but ${claim.problem}`;
@@ -154,7 +205,8 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
     // `stopping` into its pid file before, so the file shows it.
     const now = await readPidFile(data);
     const stays = now?.pid === server.pid && now.status === 'ready';
-    if (stays && (await wasLaunchedBy(cluster))) return { ...claim, pid: server.pid, port: server.port };
+    const fits = (lost === undefined || lost.port === server.port) && (await wasLaunchedBy(cluster));
+    if (stays && fits) return { ...claim, pid: server.pid, port: server.port };
     // An orphan with other binaries or settings is stopped, and the next round launches another. One with the same binaries and
     // settings stays: otherwise two services that start at one moment could go on stopping each other's new server.
     await claim.release(stays ? () => stopServer(server.pid, data, bin) : undefined);
@@ -163,33 +215,35 @@ async function ownServer(cluster: Cluster, dataDir: string, log: (line: string) 
 }
 
 /**
- * Launches the server. Gives why it exited, or undefined once it is ready. At the deadline a server that still replays its WAL goes
+ * Launches the server. Gives why it exited, or no failure once it is ready. At the deadline a server that still replays its WAL goes
  * on: the next start finds it further on, where after a stop the replay would begin again.
  */
-async function launch(cluster: Cluster, deadline: number): Promise<string | undefined> {
+async function launch(cluster: Cluster, wanted: Wanted): Promise<{ pid?: number | undefined; failure?: string }> {
   const { data, runAs, command, logFd } = cluster;
+  const { lost, deadline, signal } = wanted;
   const logStart = fstatSync(logFd).size;
   const [file = '', ...args] = command;
   // The server gets a session of its own, so that Ctrl-C in the terminal does not reach it. Its output goes to a file: a pipe would
   // break when the service ends, and fill up when the service is slow.
-  const child = spawn(file, ['-p', String(await freePort()), ...args], {
+  const child = spawn(file, ['-p', String(lost?.port ?? (await freePort())), ...args], {
     ...processOptions(runAs),
     detached: true,
     stdio: ['ignore', logFd, logFd],
   });
   child.unref();
+  const { pid } = child;
   const ended = new Promise<string>((settle) => {
     child.once('error', (error) => settle(error.message));
     child.once('exit', (code, signal) => settle(`${readLog(logFd, logStart).subarray(-4000)}(exit ${code ?? signal})`));
   });
-  while (Date.now() < deadline) {
+  while (Date.now() < deadline && !signal?.aborted) {
     const failure = await Promise.race([ended, sleep(10, undefined)]);
-    if (failure !== undefined) return failure;
+    if (failure !== undefined) return { pid, failure };
     const server = await readPidFile(data);
-    if (server?.pid === child.pid && server?.status === 'ready') break;
+    if (server?.pid === pid && server?.status === 'ready') break;
   }
   child.removeAllListeners(); // they read the log, which may be closed when the server ends
-  return undefined;
+  return { pid };
 }
 
 async function freePort(): Promise<number> {
@@ -203,11 +257,10 @@ async function freePort(): Promise<number> {
 
 /**
  * Takes the lock that marks a server as owned, and waits a little for the session of a dead owner to end. The session that holds the
- * lock must not keep this process alive. When it is lost (a crashed backend makes the server end all sessions) the lock is taken
- * anew.
+ * lock must not keep this process alive.
  */
-async function claimServer(port: number, password: string, log: (line: string) => void): Promise<Claim> {
-  let phase: 'asking' | 'held' | 'released' = 'asking';
+async function claimServer(port: number, password: string): Promise<Claim> {
+  let isHeld = false;
   const connection: { socket?: Socket } = {};
   const options = {
     user: 'clocktick',
@@ -221,7 +274,7 @@ async function claimServer(port: number, password: string, log: (line: string) =
     connection: { application_name: `clocktick owner ${process.pid}` },
     onnotice: () => {},
     onclose: () => {
-      if (phase === 'held') void reclaim();
+      isHeld = false;
     },
     socket: () => {
       connection.socket = connect(port, '127.0.0.1');
@@ -231,21 +284,10 @@ async function claimServer(port: number, password: string, log: (line: string) =
   const sql = postgres(options);
   const lock = async () => {
     const [row] = await sql<{ locked: boolean }[]>`select pg_try_advisory_lock(${LOCK_KEY}) as locked`;
-    if (!row?.locked) return false;
-    if (phase === 'asking') phase = 'held';
-    return true;
-  };
-  const reclaim = async () => {
-    phase = 'asking';
-    log('lost the session that holds the lock on the embedded database; taking the lock again');
-    while (phase === 'asking') {
-      await sleep(1000, undefined, { ref: false });
-      if (phase === 'asking' && (await lock().catch(() => false))) log('holding the lock again');
-    }
-    connection.socket?.unref();
+    isHeld = row?.locked === true;
+    return isHeld;
   };
   const release = async (meanwhile = async () => {}) => {
-    phase = 'released';
     await meanwhile().finally(() => sql.end({ timeout: 1 }));
   };
   try {
@@ -265,7 +307,7 @@ async function claimServer(port: number, password: string, log: (line: string) =
     const [made] = await sql`select from pg_database where datname = 'clocktick'`;
     if (made === undefined) await sql`create database clocktick`;
     connection.socket?.unref(); // not before: while a query is under way, the socket may be all that keeps the process alive
-    return { release };
+    return { isHeld: () => isHeld, release };
   } catch (error) {
     await release();
     // These pass: class 57 (the server starts up or shuts down), class 53 (no room), and a connection that does not stand, which is no
@@ -283,31 +325,4 @@ async function wasLaunchedBy({ data, command }: Cluster): Promise<boolean> {
   const [file, ...args] = command;
   const written = await readFile(join(data, 'postmaster.opts'), 'utf8');
   return written.trim().replace(/ "-p" "\d+"/, '') === [file, ...args.map((arg) => `"${arg}"`)].join(' ');
-}
-
-function readLog(fd: number, from: number): Buffer {
-  const buffer = Buffer.alloc(Math.max(0, fstatSync(fd).size - from));
-  return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, from));
-}
-
-/** Passes on what the server writes to its log, and cuts the file when it is long and all of it was passed on. */
-function followLog(file: string, fd: number, log: (line: string) => void): () => void {
-  let position = fstatSync(fd).size;
-  const follow = () => {
-    if (fstatSync(fd).size < position) position = 0; // another process has cut the file
-    const written = readLog(fd, position);
-    const whole = written.subarray(0, written.lastIndexOf('\n') + 1);
-    position += whole.length;
-    for (const entry of whole.toString().split('\n')) if (entry !== '') log(entry);
-    if (position > MAX_LOG_BYTES) {
-      truncateSync(file);
-      position = 0;
-    }
-  };
-  const timer = setInterval(follow, 500).unref();
-  return () => {
-    clearInterval(timer);
-    follow();
-    closeSync(fd);
-  };
 }

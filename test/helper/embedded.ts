@@ -54,7 +54,10 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
     await cp(original, join(modules, name), { recursive: true, verbatimSymlinks: true });
   }
   await mkdir(join(path, 'embedded'));
-  for (const file of ['unfit', 'embedded/start', 'embedded/files', 'embedded/server', 'embedded/settings']) {
+  for (const file of [
+    'unfit',
+    ...['start', 'files', 'keep', 'log', 'server', 'settings'].map((name) => `embedded/${name}`),
+  ]) {
     const source = await readFile(new URL(`../../src/${file}.ts`, import.meta.url), 'utf8');
     const options = { module: typescript.ModuleKind.ESNext, target: typescript.ScriptTarget.ES2023 };
     await writeFile(
@@ -68,8 +71,9 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
     `import { startEmbedded } from './embedded/start.js';
     const { leave, ...options } = JSON.parse(process.argv[2]);
     try {
-      const { url, stop } = await startEmbedded(options);
+      const { url, stop, lost } = await startEmbedded(options);
       process.stdout.write(JSON.stringify({ url }) + '\\n');
+      lost.then((why) => process.stdout.write(JSON.stringify({ lost: why.message }) + '\\n'));
       if (!leave) process.stdin.resume().once('end', () => stop().then(() => process.exit()));
     } catch (error) {
       process.stdout.write(JSON.stringify({ error: error.message }) + '\\n');
@@ -81,12 +85,19 @@ export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'lin
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     t.teardown(() => child.kill('SIGKILL'));
+    const lines = createInterface(child.stdout);
+    const lost = new Promise<string>((settle) => {
+      lines.on('line', (line) => {
+        const told: { lost?: string } = JSON.parse(line);
+        if (told.lost !== undefined) settle(told.lost);
+      });
+    });
     const answer = new Promise<{ url?: string; error?: string }>((settle) => {
-      createInterface(child.stdout).once('line', (line) => settle(JSON.parse(line)));
+      lines.once('line', (line) => settle(JSON.parse(line)));
       child.once('exit', (code, signal) => settle({ error: `exit ${code ?? signal}` }));
     });
     const exit = new Promise<number | null>((settle) => child.once('exit', settle));
-    return { child, answer, exit };
+    return { child, answer, exit, lost };
   };
   return { spawn: start, native: join(modules, name, 'native') };
 }

@@ -18,6 +18,8 @@ export type Run = {
   /** Where it listens; empty when it ended instead. */
   url: string;
   output: () => string;
+  /** Of its output, what it wrote to stderr. */
+  errors: () => string;
   /** Resolves when its output says this, or when it has ended. */
   says: (what: RegExp) => Promise<void>;
   ended: Promise<number | null>;
@@ -40,6 +42,7 @@ export async function start(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
+  let errors = '';
   const events = new EventEmitter();
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -47,6 +50,9 @@ export async function start(
       events.emit('output');
     });
   }
+  child.stderr?.on('data', (chunk: string) => {
+    errors += chunk;
+  });
   const ended = once(child, 'close').then(([code]: (number | null)[]) => code ?? null);
   t.teardown(async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
@@ -61,7 +67,14 @@ export async function start(
   };
   const address = /clocktick: ready: (\S+)/;
   await says(address);
-  return { process: child, url: address.exec(output)?.[1] ?? '', output: () => output, says, ended };
+  return {
+    process: child,
+    url: address.exec(output)?.[1] ?? '',
+    output: () => output,
+    errors: () => errors,
+    says,
+    ended,
+  };
 }
 
 /** Data folders whose server was not stopped when its test was over. */

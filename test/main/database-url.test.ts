@@ -73,6 +73,13 @@ t.test('DATABASE_URL', async (t) => {
         /nobody\.invalid\. Look at the hosts in DATABASE_URL/,
       ],
       [{ DATABASE_URL: '', DATA_DIR: fileURLToPath(import.meta.url) }, /DATA_DIR must be a folder/],
+      // Linux has no folders to be made here, and Node's own mkdir would try for ever.
+      ...(process.platform === 'linux'
+        ? ['/proc/x', '/proc/x/y'].map((path): [Record<string, string>, RegExp] => [
+            { DATABASE_URL: '', DATA_DIR: path },
+            /mkdir '\/proc\/x'\. DATA_DIR must be a folder/,
+          ])
+        : []),
       [{ DATABASE_URL: latin.href }, /encoding is LATIN1: clocktick needs UTF8/],
       [{ DATABASE_URL: url, PORT: port }, /address already in use.*Set PORT/],
     ];
