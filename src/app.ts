@@ -1,9 +1,12 @@
+import { readFile } from 'node:fs/promises';
 import { type FastifyServerOptions, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-zod-openapi';
+import { z } from 'zod';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
 import { connectionsOf } from './http/protocol/connections.js';
+import { drainBeforeClose } from './http/protocol/draining.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
 import { answerWithProblems, refuseBadQueries, sendFrameworkError } from './http/protocol/problems.js';
 import { makeUrlsAbsolute } from './http/protocol/public-url.js';
@@ -20,14 +23,21 @@ import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
+import { type Health, healthOf } from './storage/health.js';
 import type { Storage } from './storage/storage.js';
 import { MAX_BODY_BYTES, MAX_KEY_LENGTH } from './temporal/limits.js';
+import { Refusal } from './temporal/refusal.js';
 
 /**
  * How long one part of a path may be; a longer one gets 414. It leaves room for `type:key` with a key of the longest four-byte
  * characters, each percent-encoded as twelve.
  */
 const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
+
+/** As package.json has it, which lies beside src/ and dist/. */
+const VERSION = await readFile(new URL('../package.json', import.meta.url), 'utf8').then(
+  (text) => z.object({ version: z.string() }).parse(JSON.parse(text)).version,
+);
 
 /** What the app is made of. It reads no configuration; the caller hands it everything it uses. */
 type AppParts = {
@@ -36,10 +46,21 @@ type AppParts = {
   logger: FastifyServerOptions['logger'];
   /** Where callers reach the service, as `https://example.org/clocktick`; without it, URLs in answers have no scheme and host. */
   publicUrl?: string | undefined;
+  /** How long the app still takes connections after it was told to close, in milliseconds. */
+  drainMs?: number;
+  /** Why only a restart of the process helps, as a sentence; null: it would not. */
+  whyRestart?: () => Promise<string | null>;
 };
 
 /** Builds the HTTP service. The caller makes it listen, and closes it. */
-export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppParts): Promise<App> {
+export async function buildApp({
+  storage,
+  rules,
+  logger,
+  publicUrl = '',
+  drainMs = 0,
+  whyRestart = async () => null,
+}: AppParts): Promise<App> {
   const connections = connectionsOf(publicUrl);
   const app = fastify({
     logger: logger ?? false,
@@ -59,6 +80,8 @@ export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppPa
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
+  const isDraining = drainBeforeClose(app, drainMs);
+  const health = watchHealth(app, storage);
   connections.watch(app);
   if (publicUrl !== '') makeUrlsAbsolute(app, publicUrl);
   answerWithProblems(app);
@@ -75,11 +98,35 @@ export async function buildApp({ storage, rules, logger, publicUrl = '' }: AppPa
     historyRoutes(app, storage);
     typeRoutes(app, storage);
     timemapRoutes(app, storage);
-    healthRoutes(app, storage);
-    metricRoutes(app, storage);
+    healthRoutes(app, { health, isDraining, whyRestart });
+    metricRoutes(app, { storage, health, version: VERSION });
     documentRoutes(app);
     guideRoutes(app);
   });
   await showDocument(app);
   return app;
+}
+
+/** Refusals after which it is worth looking whether the database is still there. */
+const SUSPICIOUS: ReadonlySet<string> = new Set(['database_unavailable', 'outcome_unknown']);
+
+/**
+ * The health of what an app serves. The log says when something goes wrong and when all is well again, a line each: a start looks, a
+ * refused request makes it look, and so does a connection that closes.
+ */
+function watchHealth(app: App, storage: Storage): Health {
+  const health = healthOf(storage, (faults) => {
+    const checks = Object.fromEntries(faults.map(({ check, reason }) => [check, reason]));
+    if (faults.length > 0) app.log.warn({ checks }, 'not ready');
+    else app.log.warn('ready again');
+  });
+  app.addHook('onListen', async () => {
+    void health.check();
+  });
+  app.addHook('onError', (_request, _reply, error, done) => {
+    if (error instanceof Refusal && SUSPICIOUS.has(error.code)) health.suspect();
+    done();
+  });
+  app.addHook('onClose', async () => health.close());
+  return health;
 }

@@ -1,7 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
 import { BadSetting, type Config, readConfig } from './config.js';
-import { startEmbedded } from './embedded/start.js';
+import { type EmbeddedDatabase, startEmbedded } from './embedded/start.js';
 import { checkDriver } from './storage/engine/driver.js';
 import { checkServer } from './storage/engine/server-check.js';
 import { migrateDatabase } from './storage/migrate.js';
@@ -22,7 +22,7 @@ async function run(): Promise<void> {
   const started: Started = [];
   let starting = Promise.resolve();
   closeWithGrace(
-    { delay: GRACE_MS, logger: false, onTimeout: () => say('did not stop in time') },
+    { delay: GRACE_MS + config.drainSeconds * 1000, logger: false, onTimeout: () => say('did not stop in time') },
     async ({ signal, err }) => {
       ignoreFurtherSignals();
       // SIGHUP: the terminal has closed and takes no more output, and the log would try for ever (EIO).
@@ -41,7 +41,8 @@ async function run(): Promise<void> {
 
 async function start(config: Config, started: Started): Promise<void> {
   await checkDriver(); // before anything connects
-  const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
+  const database = config.databaseUrl ? null : await startOwnDatabase(config, started);
+  const url = database?.url ?? config.databaseUrl ?? '';
   const advice = await checkServer(url);
   if (config.databaseUrl) for (const sentence of advice) say(`the database server's ${sentence}`);
   await migrateDatabase(url);
@@ -52,11 +53,14 @@ async function start(config: Config, started: Started): Promise<void> {
     rules: { requireCondition: config.requireCondition },
     logger: { level: config.logLevel },
     publicUrl: config.publicUrl,
+    drainMs: config.drainSeconds * 1000,
+    whyRestart: async () => (database && !(await database.isRunning()) ? 'The embedded database has ended.' : null),
   });
   started.push({
     name: 'the service',
     undo: async () => {
-      const cut = setTimeout(() => app.server.closeAllConnections(), REQUEST_GRACE_MS);
+      const grace = config.drainSeconds * 1000 + REQUEST_GRACE_MS;
+      const cut = setTimeout(() => app.server.closeAllConnections(), grace);
       await app.close().finally(() => clearTimeout(cut));
     },
   });
@@ -68,7 +72,7 @@ async function start(config: Config, started: Started): Promise<void> {
   );
 }
 
-async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
+async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<EmbeddedDatabase> {
   // A line for what ends the server, or the service's hold on it. Everything else is in its server.log. (That a stop ends the
   // connections is no news.)
   const log = (line: string) => {
@@ -77,7 +81,7 @@ async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<
   };
   const database = await startEmbedded({ dataDir, log });
   started.push({ name: 'the embedded database', undo: database.stop });
-  return database.url;
+  return database;
 }
 
 /** Undoes all that was started, the newest first. When one part fails to stop, the others are stopped all the same. */

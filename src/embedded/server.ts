@@ -96,7 +96,7 @@ async function commandOf(pid: number): Promise<string> {
 }
 
 /** Whether a process runs. An orphan that nobody reaps (in a container without init) stays a zombie, without a command line. */
-async function isRunning(pid: number): Promise<boolean> {
+export async function isRunning(pid: number): Promise<boolean> {
   if (!isAlive(pid)) return false;
   return process.platform !== 'linux' || (await commandOf(pid)) !== '';
 }

@@ -27,13 +27,15 @@ import {
   serverUser,
   usableBinaries,
 } from './files.js';
-import { findServer, readPidFile, stopServer } from './server.js';
+import { findServer, isRunning, readPidFile, stopServer } from './server.js';
 import { memoryOf, settingsFor } from './settings.js';
 
 /** A running embedded database that this process owns. */
 export type EmbeddedDatabase = {
   /** For postgres.js: superuser, password, 127.0.0.1, the port of this start, database `clocktick`. */
   url: string;
+  /** Whether the server runs. When it has ended by itself, only another start brings it back. */
+  isRunning: () => Promise<boolean>;
   /** Stops the server by a fast shutdown. Resolves when the server has exited. A second call gives the same promise. */
   stop: () => Promise<void>;
 };
@@ -95,6 +97,7 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
     let stopping: Promise<void> | undefined;
     return {
       url: `postgres://clocktick:${password}@127.0.0.1:${server.port}/clocktick`,
+      isRunning: () => isRunning(server.pid),
       stop: () => {
         // This process holds the lock until the server has exited, so that nobody takes over a server that is about to stop.
         stopping ??= server.release(() => stopServer(server.pid, data, bin)).finally(unfollow);

@@ -59,19 +59,31 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     async (questions: readonly PastLookup[]) => large.note(await readEntitiesThen(sharedReads, questions)),
     reading,
   );
+  const mementosAround = share((states: readonly Around[]) => readMementosAround(sharedReads, states), {
+    ...reading,
+    weigh: () => 0,
+  });
+  const applyChange = share(
+    (changes: readonly WrittenChange[]) => applyChanges(sharedWrites, changes, { patient: false }),
+    writing,
+  );
   const parts: Engine = {
     ...pools,
     stableInstant,
     entityNow,
     entityThen,
     entityAsOf: asOfReader({ stableInstant, entityNow, entityThen }),
-    mementosAround: share((states: readonly Around[]) => readMementosAround(sharedReads, states), {
-      ...reading,
-      weigh: () => 0,
-    }),
-    applyChange: share((changes) => applyChanges(sharedWrites, changes, { patient: false }), writing),
+    mementosAround,
+    applyChange,
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
+    counts: { retriedWrites: 0 },
+    tallies: {
+      entities_now: entityNow.tally,
+      entities_then: entityThen.tally,
+      mementos: mementosAround.tally,
+      writes: applyChange.tally,
+    },
   };
   return { [engine]: parts, close: pools.close };
 }

@@ -62,6 +62,13 @@ export async function watchedStorage(url: string): Promise<Watched> {
   await pools.reading(ask);
   await pools.paging(ask);
   await pools.probe(ask);
+  await pools.checking(
+    async (sql) => {
+      await ask(sql);
+      return true;
+    },
+    () => {},
+  );
   await ask(pools.sharedReads);
   await ask(pools.sharedWrites);
   return {

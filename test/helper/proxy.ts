@@ -20,6 +20,10 @@ export type DatabaseProxy = {
   breakNext: (next: Break) => void;
   /** Breaks all connections now; resolves when the client's side of each is gone. */
   breakAll: (way: Way) => Promise<void>;
+  /** Whether connections that are made from now on are ended at once. */
+  refuse: (refuses: boolean) => void;
+  /** Whether from now on nothing goes either way. What is sent meanwhile is lost. */
+  hang: (hangs: boolean) => void;
   /** Resolves when a statement with these words goes to the server. */
   sent: (words: string) => Promise<void>;
   /** Resolves when so many bytes more have come from the server. */
@@ -38,6 +42,8 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
   const target = new URL(url);
   const links = new Map<Socket, Socket>();
   let connections = 0;
+  let refuses = false;
+  let hangs = false;
   let next: Break | undefined;
   let watched: { words: string; resolve: () => void } | undefined;
   let awaited: { bytes: number; resolve: () => void } | undefined;
@@ -54,6 +60,10 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
 
   const server = createServer((client) => {
     connections += 1;
+    if (refuses) {
+      client.on('error', () => {}).resetAndDestroy();
+      return;
+    }
     const upstream = connect(Number(target.port), target.hostname);
     links.set(client, upstream);
     let breaking: Break | undefined;
@@ -65,7 +75,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
       });
     upstream.on('error', () => {}).on('close', () => links.has(client) && client.end());
     client.on('data', (data) => {
-      if (!links.has(client)) return;
+      if (hangs || !links.has(client)) return;
       if (next && data.includes(next.at)) {
         breaking = next;
         next = undefined;
@@ -75,7 +85,7 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
       if (watched && data.includes(watched.words)) watched.resolve();
     });
     upstream.on('data', (data) => {
-      if (!links.has(client)) return;
+      if (hangs || !links.has(client)) return;
       if (breaking && data.subarray(-6, -1).equals(READY)) return cut(client, breaking.way);
       client.write(data);
       if (!awaited) return;
@@ -99,6 +109,12 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
     broken: () => next === undefined,
     breakAll: async (way) => {
       await Promise.all([...links.keys()].map((client) => cut(client, way)));
+    },
+    refuse: (all) => {
+      refuses = all;
+    },
+    hang: (all) => {
+      hangs = all;
     },
     sent: (words) =>
       new Promise<void>((resolve) => {

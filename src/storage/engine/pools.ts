@@ -3,7 +3,8 @@ import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
 import { readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
-import { connectOnce, type End, transact } from './transactions.js';
+import { metered, type Use } from './metering.js';
+import { connectOnce, type End, type OneConnection, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -52,8 +53,24 @@ export type Pools = {
    * `too_many_writers` when too many wait for a client, or for too long
    */
   transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /**
+   * Does the work of a health check on a connection of its own, which no caller can keep busy, and which stays open from check to
+   * check. One that fails or takes longer than CHECK_PATIENCE_MS ends the connection, and so what it has not committed.
+   * @param work gives whether the connection may be used again
+   * @param onLost called when the connection closes by itself
+   * @throws what the driver or the work throws; an error with the code CHECK_TIMEOUT
+   */
+  checking: (work: (sql: postgres.Sql) => Promise<boolean>, onLost: () => void) => Promise<void>;
+  /** What the pools have to do right now, by name. */
+  uses: Readonly<Record<PoolName, Use>>;
   close: () => Promise<void>;
 };
+
+/** Pools as operators know them; those whose statements are shared tell more (sharing.ts). */
+type PoolName = 'reads' | 'pages' | 'counts' | 'locking_writes' | 'dry_runs';
+
+/** Connections for what one request asks alone. */
+const OWN_READS = 10;
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
@@ -85,6 +102,10 @@ const SHARED_LOCK_PATIENCE_MS = 50;
 const STATEMENT_PATIENCE_MS = 15_000;
 /** It takes a millisecond. */
 const PROBE_PATIENCE_MS = 2_000;
+
+/** A check answers within two seconds, whatever the database does. What waits for a lock has to leave time for the rest of it. */
+const CHECK_PATIENCE_MS = 1_800;
+const CHECK_LOCK_PATIENCE_MS = 400;
 
 /** How many statements of a kind that requests share may be under way at once, at most. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
@@ -125,7 +146,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   };
   const sql = postgres(url, {
     ...options,
-    max: 10,
+    max: OWN_READS,
     // What an entity has is kept in memory while its history is walked: written to a file, it would be read anew for each property.
     connection: { ...options.connection, ...BY_INDEX, work_mem: '32MB' },
   });
@@ -146,14 +167,23 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   const pages = postgres(url, { ...options, max: PAGES, connection: { ...options.connection, ...IN_ORDER } });
   const forPages = queue(PAGES, { full: tooManyPages, late: tooManyPages });
   const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
+  const uses = {
+    reads: { most: OWN_READS, asked: 0 },
+    pages: { most: PAGES, asked: 0 },
+    counts: { most: COUNTS, asked: 0 },
+    locking_writes: { most: OWN_CLIENTS.COMMIT, asked: 0 },
+    dry_runs: { most: OWN_CLIENTS.ROLLBACK, asked: 0 },
+  };
   const inPages = <T>(read: (sql: Sql) => Promise<T>, failureOf: (error: unknown) => unknown, signal?: AbortSignal) =>
-    forPages(() => translated(read(pages), failureOf), signal);
+    metered(uses.pages, () => forPages(() => translated(read(pages), failureOf), signal));
   const connect = () => postgres(url, { ...options, max: 1 });
   const ends = { full: tooMany, late: tooLong };
   const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
+  let checks: OneConnection | null = null;
+  let isClosed = false;
   return {
-    reading: (read) => translated(read(sql, db), readFailure),
-    recording: (write) => translated(write(sql, db), writeFailure),
+    reading: (read) => metered(uses.reads, () => translated(read(sql, db), readFailure)),
+    recording: (write) => metered(uses.reads, () => translated(write(sql, db), writeFailure)),
     sharedReads,
     sharedWrites,
     probe: async (ask) => {
@@ -171,15 +201,51 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
     connect,
     paging: (read, signal) => inPages(read, readFailure, signal),
     searching: (read, signal) => inPages(read, searchFailure, signal),
-    counting: (read, signal) => forCounts(() => inPages(read, searchFailure, signal), signal),
+    counting: (read, signal) =>
+      metered(uses.counts, () => forCounts(() => inPages(read, searchFailure, signal), signal)),
     transaction: (end, work, signal) =>
-      forClients[end](() => translated(transact(connectOnce(url, options), end, work), writeFailure), signal),
+      metered(end === 'COMMIT' ? uses.locking_writes : uses.dry_runs, () =>
+        forClients[end](() => translated(transact(connectOnce(url, options), end, work), writeFailure), signal),
+      ),
+    checking: async (work, onLost) => {
+      if (isClosed) throw Object.assign(new Error('The pools are closed.'), { code: 'CONNECTION_ENDED' });
+      // Nobody else has it meanwhile: a check is a transaction.
+      const taken = checks ?? connectForChecks(onLost);
+      checks = null;
+      let patience: NodeJS.Timeout | undefined;
+      const givenUp = new Promise<never>((_, reject) => {
+        const late = Object.assign(new Error('The check took too long.'), { code: 'CHECK_TIMEOUT' });
+        patience = setTimeout(() => reject(late), CHECK_PATIENCE_MS);
+      });
+      let isKept = false;
+      try {
+        isKept = await Promise.race([taken.during(work), givenUp]);
+      } finally {
+        clearTimeout(patience);
+        if (isKept && checks === null && !isClosed) checks = taken;
+        else void taken.end().catch(() => {});
+      }
+    },
+    uses,
     close: async () => {
+      isClosed = true;
+      void checks?.end().catch(() => {});
       // Whoever closes has finished its statements. Not waiting for ever matters all the same: after a connection broke
       // under a statement, postgres.js 3.4.9 takes it for busy, and end() without a bound never returns.
       await Promise.all([sql, sharedReads, sharedWrites, probes, pages].map((pool) => pool.end({ timeout: 1 })));
     },
   };
+
+  function connectForChecks(onLost: () => void): OneConnection {
+    const connection = { ...options.connection, lock_timeout: CHECK_LOCK_PATIENCE_MS };
+    const opened = connectOnce(url, { ...options, connection });
+    opened.lost.catch(() => {
+      if (checks !== opened || isClosed) return; // the check that it broke under tells of it, or everything ends
+      checks = null;
+      onLost();
+    });
+    return opened;
+  }
 }
 
 /** What the work gives, or what its error means to a caller. */

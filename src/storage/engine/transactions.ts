@@ -13,6 +13,8 @@ export type OneConnection = {
    * @throws an error that `brokeUnderWay` knows as soon as the connection has closed; what the work asks then is not sent
    */
   during: <T>(work: (sql: postgres.Sql) => Promise<T>) => Promise<T>;
+  /** Never resolves; rejects when the connection has closed, whoever closed it. */
+  lost: Promise<never>;
   end: () => Promise<void>;
 };
 
@@ -45,6 +47,7 @@ export function connectOnce(url: string, options: ClientOptions = {}): OneConnec
   });
   return {
     during: async (work) => (isLost ? lost : Promise.race([work(sql), lost])),
+    lost,
     // Ends a transaction that was not ended, too.
     end: () => sql.end({ timeout: 0 }),
   };
