@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { folder, inFlight, leftRunning, start } from '../helper/program.js';
+import { folder, inFlight, leftRunning, type Run, start } from '../helper/program.js';
 
 t.test('the embedded database', async (t) => {
   const dataDir = join(await folder(t), 'data');
@@ -57,6 +57,28 @@ t.test('the embedded database', async (t) => {
     await service.ended;
     service = await start(t, { DATA_DIR: dataDir });
     t.equal(await friend(), text);
+  });
+
+  await t.test('a database that has ended by itself: only a restart helps, and liveness says so', async (t) => {
+    const live = async ({ url }: Run) => {
+      const answer = await fetch(`${url}/health/live`);
+      return { status: answer.status, body: await answer.json() };
+    };
+    const bereft = await start(t, { DATA_DIR: dataDir });
+    t.match(await live(bereft), { status: 200 });
+    const [pid] = (await readFile(join(dataDir, 'postgres/data/postmaster.pid'), 'utf8')).split('\n');
+    process.kill(Number(pid), 'SIGKILL');
+    await bereft.says(/"not ready"/);
+    t.match(await live(bereft), {
+      status: 503,
+      body: { code: 'restart_needed', detail: 'The embedded database has ended.' },
+    });
+    t.equal((await fetch(`${bereft.url}/health/ready`)).status, 503);
+    bereft.process.kill('SIGTERM');
+    t.equal(await bereft.ended, 0);
+    service = await start(t, { DATA_DIR: dataDir });
+    t.match(await live(service), { status: 200 });
+    t.equal(await friend(), text, 'with all that was acknowledged');
   });
 
   await t.test('SIGINT stops it too, with the whole process group as from a terminal', async (t) => {

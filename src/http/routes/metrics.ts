@@ -172,7 +172,7 @@ function countRequests(app: App, registry: Registry): void {
   // One function for all: a closure for each request would cost more than what it counts.
   function over(this: ServerResponse): void {
     inFlight--;
-    if (!this.writableFinished) aborted++;
+    if (!this.writableEnded) aborted++;
   }
   app.addHook('onRequest', (_request, reply, done) => {
     inFlight++;
