@@ -1,10 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
 import { type FastifyServerOptions, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-zod-openapi';
+import { z } from 'zod';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
 import { connectionsOf } from './http/protocol/connections.js';
+import { drainBeforeClose } from './http/protocol/draining.js';
 import { type Bounds, boundsFor, loadOf } from './http/protocol/load.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
 import { answerWithProblems, refuseBadQueries, sendFrameworkError } from './http/protocol/problems.js';
@@ -22,14 +25,21 @@ import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { type WriteRules, writeRoutes } from './http/routes/writes.js';
+import { type Health, healthOf } from './storage/health.js';
 import type { Storage } from './storage/storage.js';
 import { MAX_BODY_BYTES, MAX_KEY_LENGTH } from './temporal/limits.js';
+import { Refusal } from './temporal/refusal.js';
 
 /**
  * How long one part of a path may be; a longer one gets 414. It leaves room for `type:key` with a key of the longest four-byte
  * characters, each percent-encoded as twelve.
  */
 const MAX_PARAM_LENGTH = MAX_KEY_LENGTH * 12 + 64;
+
+/** As package.json has it, which lies beside src/ and dist/. */
+const VERSION = await readFile(new URL('../package.json', import.meta.url), 'utf8').then(
+  (text) => z.object({ version: z.string() }).parse(JSON.parse(text)).version,
+);
 
 /** What the app is made of. It reads no configuration; the caller hands it everything it uses. */
 type AppParts = {
@@ -40,6 +50,8 @@ type AppParts = {
   publicUrl?: string | undefined;
   /** How much the service keeps for its callers; by default as much as the heap of this process allows. */
   bounds?: Bounds;
+  /** How long the app still takes connections after it was told to close, in milliseconds. */
+  drainMs?: number;
 };
 
 /** Builds the HTTP service. The caller makes it listen, and closes it. */
@@ -48,6 +60,7 @@ export async function buildApp({
   rules,
   logger,
   publicUrl = '',
+  drainMs = 0,
   bounds = boundsFor(getHeapStatistics().heap_size_limit),
 }: AppParts): Promise<App> {
   const load = loadOf(bounds);
@@ -70,6 +83,8 @@ export async function buildApp({
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
+  const isDraining = drainBeforeClose(app, drainMs);
+  const health = watchHealth(app, storage);
   connections.watch(app);
   if (publicUrl !== '') makeUrlsAbsolute(app, publicUrl);
   answerWithProblems(app);
@@ -86,11 +101,35 @@ export async function buildApp({
     historyRoutes(app, storage);
     typeRoutes(app, storage);
     timemapRoutes(app, storage);
-    healthRoutes(app, storage);
-    metricRoutes(app, storage);
+    healthRoutes(app, { health, isDraining });
+    metricRoutes(app, { storage, health, load, version: VERSION });
     documentRoutes(app);
     guideRoutes(app);
   });
   await showDocument(app);
   return app;
+}
+
+/** Refusals after which it is worth looking whether the database is still there. */
+const SUSPICIOUS: ReadonlySet<string> = new Set(['database_unavailable', 'outcome_unknown']);
+
+/**
+ * The health of what an app serves. The log says when something goes wrong and when all is well again, a line each: a start looks, a
+ * refused request makes it look, and so does a connection that closes.
+ */
+function watchHealth(app: App, storage: Storage): Health {
+  const health = healthOf(storage, (faults) => {
+    const checks = Object.fromEntries(faults.map(({ check, reason }) => [check, reason]));
+    if (faults.length > 0) app.log.warn({ checks }, 'not ready');
+    else app.log.warn('ready again');
+  });
+  app.addHook('onListen', async () => {
+    void health.check();
+  });
+  app.addHook('onError', (_request, _reply, error, done) => {
+    if (error instanceof Refusal && SUSPICIOUS.has(error.code)) health.suspect();
+    done();
+  });
+  app.addHook('onClose', async () => health.close());
+  return health;
 }

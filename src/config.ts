@@ -8,6 +8,8 @@ export type Config = Readonly<{
   logLevel: string;
   /** Where callers reach the service, without a slash at the end; absent: URLs in answers have no scheme and host. */
   publicUrl: string | undefined;
+  /** How long a stopping service still takes connections, in seconds, while it says that it is not ready. */
+  drainSeconds: number;
   /** Whether every change of an entity needs If-Match or If-None-Match. */
   requireCondition: boolean;
 }>;
@@ -44,6 +46,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (publicUrl !== undefined && !isPublicUrl(publicUrl))
     throw new BadSetting('PUBLIC_URL must be a URL such as https://example.org/clocktick, without query and fragment.');
 
+  const drainSeconds = read('DRAIN_SECONDS') ?? '0';
+  if (!/^\d{1,3}$/.test(drainSeconds)) throw new BadSetting('DRAIN_SECONDS must be a number from 0 to 999.');
+
   const requireCondition = read('REQUIRE_CONDITION') ?? 'false';
   if (!['true', 'false'].includes(requireCondition)) throw new BadSetting('REQUIRE_CONDITION must be true or false.');
 
@@ -54,6 +59,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     dataDir: read('DATA_DIR') ?? '.clocktick',
     logLevel,
     publicUrl: publicUrl && new URL(publicUrl).href.replace(/\/+$/, ''),
+    drainSeconds: Number(drainSeconds),
     requireCondition: requireCondition === 'true',
   });
 }

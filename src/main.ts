@@ -22,7 +22,7 @@ async function run(): Promise<void> {
   const started: Started = [];
   let starting = Promise.resolve();
   closeWithGrace(
-    { delay: GRACE_MS, logger: false, onTimeout: () => say('did not stop in time') },
+    { delay: GRACE_MS + config.drainSeconds * 1000, logger: false, onTimeout: () => say('did not stop in time') },
     async ({ signal, err }) => {
       ignoreFurtherSignals();
       if (err) process.stderr.write(`clocktick stops: ${reasonOf(err)}\n`);
@@ -52,11 +52,13 @@ async function start(config: Config, started: Started): Promise<void> {
     rules: { requireCondition: config.requireCondition },
     logger: { level: config.logLevel },
     publicUrl: config.publicUrl,
+    drainMs: config.drainSeconds * 1000,
   });
   started.push({
     name: 'the service',
     undo: async () => {
-      const cut = setTimeout(() => app.server.closeAllConnections(), REQUEST_GRACE_MS);
+      const grace = config.drainSeconds * 1000 + REQUEST_GRACE_MS;
+      const cut = setTimeout(() => app.server.closeAllConnections(), grace);
       await app.close().finally(() => clearTimeout(cut));
     },
   });

@@ -1,6 +1,13 @@
 import t from 'tap';
 import { readConfig } from '../src/config.js';
 
+t.test('DRAIN_SECONDS is a whole number', async (t) => {
+  t.equal(readConfig({}).drainSeconds, 0);
+  t.equal(readConfig({ DRAIN_SECONDS: '10' }).drainSeconds, 10);
+  for (const wrong of ['-1', '1.5', '1000', 'x', ' 1'])
+    t.throws(() => readConfig({ DRAIN_SECONDS: wrong }), { name: 'BadSetting' }, wrong);
+});
+
 t.test('PUBLIC_URL is kept as headers can hold it, without a slash at its end', async (t) => {
   const cases: [given: string | undefined, kept: string | undefined][] = [
     [undefined, undefined],

@@ -84,19 +84,27 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     if (!applied) throw new Error('a change had no end');
     return applied;
   };
+  const mementosAround = share(
+    (states: readonly Around[]) => sharedReads((sql) => readMementosAround(sql, states)),
+    reading,
+  );
   const parts: Engine = {
     ...pools,
     stableInstant,
     entityNow,
     entityThen,
     entityAsOf: asOfReader({ stableInstant, entityNow, entityThen }),
-    mementosAround: share(
-      (states: readonly Around[]) => sharedReads((sql) => readMementosAround(sql, states)),
-      reading,
-    ),
+    mementosAround,
     applyChange: (change, signal) => (isLarge(change) ? applyLarge : applySmall)(change, signal),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
+    counts: { retriedWrites: 0 },
+    tallies: {
+      entities_now: smallNow.tally,
+      entities_then: smallThen.tally,
+      mementos: mementosAround.tally,
+      writes: applySmall.tally,
+    },
   };
   return { [engine]: parts, close: pools.close };
 }

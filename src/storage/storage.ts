@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 import type { Applied, WrittenChange } from './changes.js';
 import type { Pools } from './engine/pools.js';
-import type { Shared } from './engine/sharing.js';
+import type { Shared, Tally } from './engine/sharing.js';
 import type { StableInstant } from './engine/stable-instant.js';
 import type { InTurn } from './engine/turns.js';
 import type { Around, EntityLookup, EntityRow, PastEntityRow, PastLookup, RelatedMemento } from './rows.js';
@@ -23,6 +23,10 @@ export type Engine = Pools & {
   inTurn: InTurn;
   /** What writes left of their entities, by id: where others write too, it may have changed since. */
   lastWritten: LRUCache<string, EntityRow>;
+  /** What happened so far. `retriedWrites`: how often a write was decided again, because somebody else had come first. */
+  counts: { retriedWrites: number };
+  /** How requests have shared statements, by what they ask. */
+  tallies: Readonly<Record<'entities_now' | 'entities_then' | 'mementos' | 'writes', () => Tally>>;
 };
 
 /** The name under which a Storage keeps its engine. http/ may not import it, so handlers cannot reach inside. */

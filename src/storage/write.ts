@@ -74,6 +74,7 @@ async function writeNow(storage: Storage, write: Write): Promise<Outcome> {
     };
     const attempt = await settle(attemptOn(storage, write, state, applying(storage, write)));
     if (attempt.end === 'done') return keep(storage, write, attempt.outcome);
+    storage[engine].counts.retriedWrites++;
     if (attempt.end === 'locked') break;
     known = attempt.known;
   }

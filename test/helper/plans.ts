@@ -72,6 +72,13 @@ export async function watchedStorage(url: string): Promise<Watched> {
     counting,
   ])
     await one(ask);
+  await pools.checking(
+    async (sql) => {
+      await ask(sql);
+      return true;
+    },
+    () => {},
+  );
   return {
     sentBy: async (call) => {
       sent = [];

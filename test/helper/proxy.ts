@@ -20,9 +20,10 @@ export type DatabaseProxy = {
   breakNext: (next: Break) => void;
   /** Breaks all connections now; resolves when the client's side of each is gone. */
   breakAll: (way: Way) => Promise<void>;
-  /** From now on everything is swallowed, and nothing closed, as by a server that is stopped; `thaw` ends that. */
-  freeze: () => void;
-  thaw: () => void;
+  /** Whether connections that are made from now on are ended at once. */
+  refuse: (refuses: boolean) => void;
+  /** Whether from now on everything is swallowed, and nothing closed, as by a server that is stopped. */
+  hang: (hangs: boolean) => void;
   /** Resolves when a statement with these words goes to the server. */
   sent: (words: string) => Promise<void>;
   /** Resolves when so many bytes more have come from the server. */
@@ -41,10 +42,11 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
   const target = new URL(url);
   const links = new Map<Socket, Socket>();
   let connections = 0;
+  let refuses = false;
+  let hangs = false;
   let next: Break | undefined;
   let watched: { words: string; resolve: () => void } | undefined;
   let awaited: { bytes: number; resolve: () => void } | undefined;
-  let isFrozen = false;
 
   const cut = async (client: Socket, way: Way) => {
     const upstream = links.get(client);
@@ -58,9 +60,13 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
 
   const server = createServer((client) => {
     connections += 1;
+    if (refuses) {
+      client.on('error', () => {}).resetAndDestroy();
+      return;
+    }
     const upstream = connect(Number(target.port), target.hostname);
     links.set(client, upstream);
-    if (isFrozen) for (const socket of [client, upstream]) socket.pause();
+    if (hangs) for (const socket of [client, upstream]) socket.pause();
     let breaking: Break | undefined;
     client
       .on('error', () => {})
@@ -102,16 +108,15 @@ export async function proxyBefore(t: Test, url: string): Promise<DatabaseProxy> 
       next = wanted;
     },
     broken: () => next === undefined,
-    freeze: () => {
-      isFrozen = true;
-      for (const link of links) for (const socket of link) socket.pause();
-    },
-    thaw: () => {
-      isFrozen = false;
-      for (const link of links) for (const socket of link) socket.resume();
-    },
     breakAll: async (way) => {
       await Promise.all([...links.keys()].map((client) => cut(client, way)));
+    },
+    refuse: (all) => {
+      refuses = all;
+    },
+    hang: (all) => {
+      hangs = all;
+      for (const socket of [...links].flat()) all ? socket.pause() : socket.resume();
     },
     sent: (words) =>
       new Promise<void>((resolve) => {

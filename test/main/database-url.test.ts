@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { testDatabase } from '../helper/database.js';
-import { start } from '../helper/program.js';
+import { inFlight, start } from '../helper/program.js';
+import { proxyBefore } from '../helper/proxy.js';
 
 t.test('DATABASE_URL', async (t) => {
   const { url, sql } = await testDatabase(t, 'template0');
@@ -34,6 +35,55 @@ t.test('DATABASE_URL', async (t) => {
     t.match(service.output(), /^clocktick: ready: /m);
   });
 
+  await t.test(
+    'told to stop, it says that it is not ready, and serves what comes until DRAIN_SECONDS are over',
+    async (t) => {
+      const service = await start(t, { DATABASE_URL: url, DRAIN_SECONDS: '2' });
+      t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
+      const soon = new Date(Date.now() + 900).toISOString();
+      const { answer } = await inFlight(`${service.url}/entities/friend:rachel?asOf=${soon}`);
+      service.process.kill('SIGTERM');
+      await service.says(/SIGTERM: finishing/);
+      const ready = await fetch(`${service.url}/health/ready`);
+      t.match(
+        { status: ready.status, body: await ready.json() },
+        {
+          status: 503,
+          body: { code: 'not_ready', errors: [{ path: 'draining', message: 'the service is stopping' }] },
+        },
+      );
+      t.equal((await fetch(`${service.url}/health/live`)).status, 200);
+      t.equal((await fetch(`${service.url}/entities/friend:rachel`)).status, 200, 'what still comes is served');
+      t.equal((await answer).status, 200, 'and so is what was in flight');
+      t.equal(await service.ended, 0);
+      await t.rejects(fetch(`${service.url}/health/live`));
+    },
+  );
+
+  await t.test('the log says when the database goes away and when it is back, a line each', async (t) => {
+    const proxy = await proxyBefore(t, url);
+    const service = await start(t, { DATABASE_URL: proxy.url });
+    t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
+    proxy.refuse(true);
+    await proxy.breakAll('reset');
+    await service.says(/"not ready"/);
+    for (let n = 0; n < 50; n++) t.equal((await fetch(`${service.url}/entities/friend:rachel`)).status, 503);
+    proxy.refuse(false);
+    await service.says(/"ready again"/);
+    const lines = service
+      .output()
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line))
+      .filter(({ level }) => level > 30);
+    t.match(lines, [
+      { level: 40, msg: 'not ready', checks: { database: /^does not answer \(\w+\)$/ } },
+      { level: 40, msg: 'ready again' },
+    ]);
+    t.equal(lines.length, 2, 'and nothing else');
+    t.notMatch(service.output(), new RegExp(`${new URL(url).password}|postgres://`));
+  });
+
   await t.test('a start that cannot succeed says why in a sentence, and leaves nothing running', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
@@ -55,6 +105,7 @@ t.test('DATABASE_URL', async (t) => {
       [{ PORT: 'http' }, /PORT must be a number from 0 to 65535\./],
       [{ PORT: '70000' }, /PORT must be a number/],
       [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of/],
+      [{ DRAIN_SECONDS: 'soon' }, /DRAIN_SECONDS must be a number from 0 to 999/],
       [{ REQUIRE_CONDITION: 'yes' }, /REQUIRE_CONDITION must be true or false/],
       [{ PUBLIC_URL: 'example.org' }, /PUBLIC_URL must be a URL such as https:/],
       [{ PUBLIC_URL: 'ftp://example.org' }, /PUBLIC_URL must be a URL/],

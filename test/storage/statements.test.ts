@@ -7,7 +7,7 @@ import { type Collection, readPage } from '../../src/storage/collections.js';
 import { countValues } from '../../src/storage/counts.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { listEntities } from '../../src/storage/entities-by-id.js';
-import { checkReady } from '../../src/storage/health.js';
+import { healthOf } from '../../src/storage/health.js';
 import { readMementos } from '../../src/storage/mementos.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
@@ -68,7 +68,12 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'stableInstantOf of engine/stable-instant.ts',
     (db) => db[engine].stableInstant.newest(),
   ],
-  ['ready', 'Whether the database answers, migrated.', 'checkReady of health.ts', checkReady],
+  [
+    'schema-version',
+    'Which version of the schema the database was brought up to date with.',
+    'readApplied of health.ts',
+    (db) => healthOf(db, () => {}).check(),
+  ],
   [
     'entity-now',
     'Entities as they are now, as many as were asked for at the same time.',

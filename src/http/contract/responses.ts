@@ -94,7 +94,8 @@ const Problem = z
       )
       .optional()
       .meta({
-        description: 'Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header',
+        description:
+          'Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header. Of `not_ready`: each check that fails',
       }),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });

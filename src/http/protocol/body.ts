@@ -72,10 +72,10 @@ function refuseOtherBodies(app: FastifyInstance, load: Load): void {
         sendProblem(reply, problem('overloaded', overloaded().message));
       };
       if (headers['transfer-encoding'] === undefined) {
-        if (!admit(Number(headers['content-length'] ?? 0) > 0)) return;
-        if (!(Number(headers['content-length'] ?? 0) > 0)) return done(null, payload);
+        const has = Number(headers['content-length'] ?? 0) > 0;
+        if (!admit(has)) return;
         tellToGoOn();
-        return read();
+        return has ? read() : done(null, payload);
       }
       if (taken.isRequired && !admit(true)) return;
       tellToGoOn();

@@ -19,6 +19,7 @@ type HttpCode =
   | 'not_acceptable'
   | 'expectation_failed'
   | 'not_implemented'
+  | 'not_ready'
   | 'internal_error';
 
 export type ProblemCode = RefusalCode | HttpCode;
@@ -75,6 +76,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },
   internal_error: { status: 500, title: 'Something went wrong here' },
   not_implemented: { status: 501, title: 'The service does not know this way of sending a request' },
+  not_ready: { status: 503, title: 'The service cannot read and write right now' },
   as_of_not_stable_yet: { status: 503, title: 'What was written by that instant is not settled yet' },
   clock_stepped_back: { status: 503, title: "The database's clock is behind what was promised" },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
@@ -88,6 +90,7 @@ const ALL_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /** Codes after which the caller may send the same request again as it is. */
 const RETRYABLE: ReadonlySet<ProblemCode> = new Set([
+  'not_ready',
   'as_of_not_stable_yet',
   'clock_stepped_back',
   'too_many_writers',
@@ -108,6 +111,12 @@ export type Problem = {
 
 /** The URL of what a code means, and of what to do (src/guide/problems.md). */
 export const typeOf = (code: string): string => `/docs/problems/${code}`;
+
+/** The codes of the problems that replies were sent, for those who count them. */
+const sentCodes = new WeakMap<FastifyReply, ProblemCode>();
+
+/** The code of the problem that a reply was sent. */
+export const codeSent = (reply: FastifyReply): ProblemCode | undefined => sentCodes.get(reply);
 
 /** How many places a problem names, and how much it repeats of one text, in UTF-16 code units. */
 const MAX_FAULTS = 20;
@@ -139,6 +148,7 @@ const shorten = (text: string) =>
  * @param retryAfter seconds, for the codes after which the caller may try again
  */
 export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1): FastifyReply {
+  sentCodes.set(reply, body.code);
   if (RETRYABLE.has(body.code)) reply.header('retry-after', retryAfter);
   // A problem is no state of what was asked for.
   for (const header of ['content-location', 'memento-datetime', 'last-modified']) reply.removeHeader(header);

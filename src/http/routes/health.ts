@@ -1,33 +1,52 @@
 import { z } from 'zod';
-import { checkReady } from '../../storage/health.js';
-import type { Storage } from '../../storage/storage.js';
+import { CHECKS, failing, type Health } from '../../storage/health.js';
 import { NEVER_KEPT } from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { cacheControlHeader } from '../contract/headers.js';
 import { noParameters } from '../contract/parameters.js';
-import { READ_PROBLEMS, responsesOf, sendJson } from '../contract/responses.js';
+import { responsesOf, sendJson } from '../contract/responses.js';
+import { problem, sendProblem } from '../protocol/problems.js';
 
-const status = (word: 'alive' | 'ready') => ({
+/** What the calls tell of. */
+type Parts = {
+  health: Health;
+  /** Whether the service was told to stop. */
+  isDraining: () => boolean;
+};
+
+const answer = (shape: z.ZodType) => ({
   description: 'Yes',
-  content: { 'application/json': z.strictObject({ status: z.literal(word) }) },
+  content: { 'application/json': shape },
   headers: { 'Cache-Control': cacheControlHeader },
 });
 
-/** The calls by which whoever runs the service sees whether the process answers, and whether it can do its work. */
-export function healthRoutes(app: App, storage: Storage): void {
+const ALIVE = z.strictObject({ status: z.literal('alive') });
+const READY = z.strictObject({
+  status: z.literal('ready'),
+  checks: z
+    .record(z.string(), z.literal('ok'))
+    .meta({ example: Object.fromEntries(CHECKS.map((name) => [name, 'ok'])) }),
+});
+const READY_TEXT = JSON.stringify({ status: 'ready', checks: Object.fromEntries(CHECKS.map((name) => [name, 'ok'])) });
+
+/** The calls by which whoever runs the service sees whether a restart would help, and whether it can do its work. */
+export function healthRoutes(app: App, { health, isDraining }: Parts): void {
   app.get(
     '/health/live',
     {
       schema: {
         operationId: 'isAlive',
-        summary: 'Does the process answer',
-        description: 'It asks nobody else, so it says nothing of the database.',
+        summary: 'Can the process go on',
+        description:
+          'Restart the service where this has no answer. It says nothing of the database: a restart does not mend that.',
         tags: ['operations'],
         querystring: noParameters,
-        response: responsesOf({ 200: status('alive') }),
+        response: responsesOf({ 200: answer(ALIVE) }),
       },
     },
-    async (_request, reply) => sendJson(reply.header('cache-control', NEVER_KEPT), '{"status": "alive"}'),
+    async (_request, reply) => {
+      return sendJson(reply.header('cache-control', NEVER_KEPT), '{"status": "alive"}');
+    },
   );
 
   app.get(
@@ -36,15 +55,18 @@ export function healthRoutes(app: App, storage: Storage): void {
       schema: {
         operationId: 'isReady',
         summary: 'Can it serve',
-        description: 'Whether the database answers, and lets the service know what is stable.',
+        description: `Whether the service can read and write: route requests by it. It writes, and takes that back; what was found is shared for a second. \`errors\` names each check that fails: ${CHECKS.map((name) => `\`${name}\``).join(', ')}, or \`draining\` once the service was told to stop. It answers within two seconds.`,
         tags: ['operations'],
         querystring: noParameters,
-        response: responsesOf({ 200: status('ready') }, ['as_of_not_stable_yet', 'overloaded'], READ_PROBLEMS),
+        response: responsesOf({ 200: answer(READY) }, ['not_ready']),
       },
     },
     async (_request, reply) => {
-      await checkReady(storage);
-      return sendJson(reply.header('cache-control', NEVER_KEPT), '{"status": "ready"}');
+      const found = failing(await health.check()).map(({ check, reason }) => ({ path: check, message: reason }));
+      const errors = isDraining() ? [{ path: 'draining', message: 'the service is stopping' }, ...found] : found;
+      if (errors.length === 0) return sendJson(reply.header('cache-control', NEVER_KEPT), READY_TEXT);
+      const detail = errors.map(({ path, message }) => `${path}: ${message}`).join('; ');
+      return sendProblem(reply, problem('not_ready', `${detail}.`, { errors }));
     },
   );
 }

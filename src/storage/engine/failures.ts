@@ -6,7 +6,8 @@ import { Refusal } from '../../temporal/refusal.js';
  * passes through as it is.
  */
 
-const codeOf = (error: unknown): string =>
+/** The code of an error of the driver, the network or the server: a SQLSTATE, or a word. */
+export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
 const constraintOf = (error: unknown): string =>
@@ -29,15 +30,18 @@ const NEVER_SENT = new Set([
 ]);
 
 /** Whether the statement was never sent, because there was no connection; the network has many codes for that. */
-const neverSent = (error: unknown): boolean =>
+export const neverSent = (error: unknown): boolean =>
   NEVER_SENT.has(codeOf(error)) || (error instanceof Error && 'syscall' in error && error.syscall === 'connect');
 
 /** lock_not_available: lock_timeout has passed. */
 const LOCKED = '55P03';
 /** The code of the write function itself: its stamps would lie at or before the promise, the high-water mark of what is stable. */
-const CLOCK_STEPPED_BACK = 'CT001';
-/** read_only_sql_transaction: the server is a standby. */
-const READ_ONLY = '25006';
+export const CLOCK_STEPPED_BACK = 'CT001';
+/** read_only_sql_transaction: the server is a standby, or the database was made read-only. */
+export const READ_ONLY = '25006';
+
+/** insufficient_privilege: the role of the service lacks one. */
+export const FORBIDDEN = '42501';
 
 /**
  * Whether the connection broke while a statement was under way. The error then comes from the driver or the network, or it is what
@@ -74,6 +78,7 @@ export function concernsAll(error: unknown): boolean {
     brokeUnderWay(error) ||
     (isOverload(code) && code !== LOCKED) ||
     code === READ_ONLY ||
+    code === FORBIDDEN ||
     code === CLOCK_STEPPED_BACK
   );
 }
@@ -94,6 +99,7 @@ export const wasCancelled = (error: unknown): boolean => codeOf(error) === '5701
 export function readFailure(error: unknown): unknown {
   if (error instanceof Refusal) return error;
   const code = codeOf(error);
+  if (code === FORBIDDEN) return forbidden(error);
   if (neverSent(error) || brokeUnderWay(error) || isOverload(code) || code === READ_ONLY) return unavailable(error);
   return error;
 }
@@ -125,6 +131,7 @@ export function writeFailure(error: unknown): unknown {
       cause: error,
     });
   }
+  if (code === FORBIDDEN) return forbidden(error);
   if (isOverload(code) || code === READ_ONLY) return unavailable(error);
   if (code === CLOCK_STEPPED_BACK) return steppedBack(error);
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
@@ -155,6 +162,10 @@ const isOverload = (code: string): boolean => /^5[37]...$|^55P03$/.test(code);
 /** The refusal of a request that the database cannot serve, and that has left no trace. */
 export const unavailable = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database cannot serve right now. Nothing was written.', { cause });
+
+/** The refusal of what the role of the service may not do. Which privilege it lacks, readiness tells (storage/health.ts). */
+const forbidden = (cause: unknown) =>
+  new Refusal('database_unavailable', 'The database does not let the service do this. Nothing was written.', { cause });
 
 /** The refusal of a write before the promise. The detail of the error is how far the clock is behind, in seconds. */
 function steppedBack(cause: unknown): Refusal {

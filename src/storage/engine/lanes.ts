@@ -4,11 +4,14 @@ import type { Refusal } from '../../temporal/refusal.js';
 /** How much work of one kind runs at once, how much more may wait for its turn, and for how long, in milliseconds. */
 type Bounds = { atOnce: number; waiting: number; patience: number };
 
+/** What a lane has to do: how much it was asked for and has not ended. `most` is under way at once, the rest waits. */
+export type Use = { readonly most: number; asked: number };
+
 /**
  * Does work in its turn. When `signal` is aborted, nobody waits for it any more; then it is not begun.
  * @throws Refusal at once where too much waits already; where it has not begun in time, as soon as that time is over
  */
-export type Lane = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
+export type Lane = (<T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>) & { readonly use: Use };
 
 /**
  * A lane for work of one kind, so that it holds up no other kind. Who has waited for too long is told then, and not when the turn
@@ -20,7 +23,8 @@ export function lane(
   { full, late }: Record<'full' | 'late', () => Refusal>,
 ): Lane {
   const limit = pLimit(atOnce);
-  return (work, signal) =>
+  const use: Use = { most: atOnce, asked: 0 };
+  const inTurn = <T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
     new Promise((resolve, reject) => {
       if (limit.pendingCount >= waiting) return reject(full());
       let task: typeof work | null = work;
@@ -40,4 +44,13 @@ export function lane(
         }
       });
     });
+  const counted: typeof inTurn = async (work, signal) => {
+    use.asked++;
+    try {
+      return await inTurn(work, signal);
+    } finally {
+      use.asked--;
+    }
+  };
+  return Object.assign(counted, { use });
 }

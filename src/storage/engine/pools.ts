@@ -2,9 +2,9 @@ import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
 import { readFailure, searchFailure, wasCancelled, writeFailure } from './failures.js';
-import { lane } from './lanes.js';
+import { lane, type Use } from './lanes.js';
 import { type Pool, replaceable } from './pool.js';
-import { connectOnce, type End, transact } from './transactions.js';
+import { connectOnce, type End, type OneConnection, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
 export type Sql = postgres.ISql;
@@ -65,8 +65,30 @@ export type Pools = {
    * `too_many_writers` when too many wait for a client, or for too long
    */
   transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /**
+   * Does the work of a health check on a connection of its own, which no caller can keep busy, and which stays open from check to
+   * check. One that fails or has no answer in time ends the connection, and so what it has not committed.
+   * @param work gives whether the connection may be used again
+   * @param onLost called when the connection closes by itself
+   * @throws what the driver or the work throws; an error with the code CHECK_TIMEOUT
+   */
+  checking: (work: (sql: postgres.Sql) => Promise<boolean>, onLost: () => void) => Promise<void>;
+  /** What each lane has to do right now. */
+  lanes: Readonly<Record<LaneName, { use: Use }>>;
   close: () => Promise<void>;
 };
+
+/** Lanes, as operators know them. Those whose statements are shared tell more (sharing.ts). */
+type LaneName =
+  | 'reads'
+  | 'large_reads'
+  | 'large_writes'
+  | 'pages'
+  | 'searches'
+  | 'slow_searches'
+  | 'counts'
+  | 'locking_writes'
+  | 'dry_runs';
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
@@ -102,17 +124,21 @@ export const LOCK_PATIENCE_MS = 3_000;
 const SHARED_LOCK_PATIENCE_MS = 50;
 /**
  * How long things may take, in milliseconds. A statement that takes longer the server ends; a shared one takes milliseconds, and so
- * does what \`probe\` asks. A search of a page that takes longer than \`quick\` is a slow one. This process gives a statement up \`margin\` later
- * than the server would: it may have to connect before.
+ * does what `probe` asks. A search of a page that takes longer than `quick` is a slow one. A health check answers within two seconds,
+ * whatever the database does. This process gives a statement up `margin` later than the server would: it may have to connect before.
  */
 export const DEADLINES = {
   statement: 15_000,
   shared: 8_000,
   quick: 1_000,
   probe: 2_000,
+  check: 1_800,
   connect: 3_000,
   margin: 4_000,
 };
+
+/** What a check waits for may be locked. That has to leave time for the rest of it. */
+const CHECK_LOCK_PATIENCE_MS = 400;
 
 /** How many statements of a kind that requests share may be under way at once, at most. */
 export const MOST_FLIGHTS = { reads: 4, writes: 3 };
@@ -186,18 +212,24 @@ export function openPools(
   const slowSearches = pool(AT_ONCE.slowSearches, IN_ORDER);
   const counts = pool(AT_ONCE.counts, IN_ORDER);
 
-  const forReads = readLane(AT_ONCE.reads);
-  const forLargeReads = readLane(AT_ONCE.largeReads, LARGE_WAITING);
-  const forLargeWrites = writeLane(AT_ONCE.largeWrites, LARGE_WAITING);
-  const forPages = readLane(AT_ONCE.pages);
-  const forSearches = readLane(AT_ONCE.searches);
-  const forSlowSearches = readLane(AT_ONCE.slowSearches);
-  const forCounts = readLane(AT_ONCE.counts);
-  const forClients = { COMMIT: writeLane(OWN_CLIENTS.COMMIT), ROLLBACK: writeLane(OWN_CLIENTS.ROLLBACK) };
+  const lanes = {
+    reads: readLane(AT_ONCE.reads),
+    large_reads: readLane(AT_ONCE.largeReads, LARGE_WAITING),
+    large_writes: writeLane(AT_ONCE.largeWrites, LARGE_WAITING),
+    pages: readLane(AT_ONCE.pages),
+    searches: readLane(AT_ONCE.searches),
+    slow_searches: readLane(AT_ONCE.slowSearches),
+    counts: readLane(AT_ONCE.counts),
+    locking_writes: writeLane(OWN_CLIENTS.COMMIT),
+    dry_runs: writeLane(OWN_CLIENTS.ROLLBACK),
+  };
+  const forClients = { COMMIT: lanes.locking_writes, ROLLBACK: lanes.dry_runs };
+  let checks: OneConnection | null = null;
+  let isClosed = false;
 
   return {
     reading: (read, signal) =>
-      forReads(
+      lanes.reads(
         () =>
           translated(
             reads.ask((sql) => read(sql, drizzleOver(sql))),
@@ -205,9 +237,9 @@ export function openPools(
           ),
         signal,
       ),
-    readingLarge: (read, signal) => forLargeReads(() => translated(largeReads.ask(read), readFailure), signal),
+    readingLarge: (read, signal) => lanes.large_reads(() => translated(largeReads.ask(read), readFailure), signal),
     recording: (write) =>
-      forReads(() =>
+      lanes.reads(() =>
         translated(
           reads.ask((sql) => write(sql, drizzleOver(sql))),
           writeFailure,
@@ -215,19 +247,19 @@ export function openPools(
       ),
     sharedReads: sharedReads.ask,
     sharedWrites: sharedWrites.ask,
-    writingLarge: (write, signal) => forLargeWrites(() => largeWrites.ask(write), signal),
+    writingLarge: (write, signal) => lanes.large_writes(() => largeWrites.ask(write), signal),
     probe: (ask) => translated(probes.ask(ask), readFailure),
     connect: () => postgres(url, { ...options, max: 1 }),
-    paging: (read, signal) => forPages(() => translated(pages.ask(read), readFailure), signal),
+    paging: (read, signal) => lanes.pages(() => translated(pages.ask(read), readFailure), signal),
     searching: async (read, signal) => {
       try {
-        return await forSearches(() => searches.ask(read), signal);
+        return await lanes.searches(() => searches.ask(read), signal);
       } catch (error) {
         if (!wasCancelled(error)) throw searchFailure(error);
-        return forSlowSearches(() => translated(slowSearches.ask(read), searchFailure), signal);
+        return lanes.slow_searches(() => translated(slowSearches.ask(read), searchFailure), signal);
       }
     },
-    counting: (read, signal) => forCounts(() => translated(counts.ask(read), searchFailure), signal),
+    counting: (read, signal) => lanes.counts(() => translated(counts.ask(read), searchFailure), signal),
     transaction: (end, work, signal) =>
       forClients[end](
         () =>
@@ -237,10 +269,43 @@ export function openPools(
           ),
         signal,
       ),
+    checking: async (work, onLost) => {
+      if (isClosed) throw Object.assign(new Error('The pools are closed.'), { code: 'CONNECTION_ENDED' });
+      // Nobody else has it meanwhile: a check is a transaction.
+      const taken = checks ?? connectForChecks(onLost);
+      checks = null;
+      let patience: NodeJS.Timeout | undefined;
+      const givenUp = new Promise<never>((_, reject) => {
+        const late = Object.assign(new Error('The check took too long.'), { code: 'CHECK_TIMEOUT' });
+        patience = setTimeout(() => reject(late), deadlines.check);
+      });
+      let isKept = false;
+      try {
+        isKept = await Promise.race([taken.during(work), givenUp]);
+      } finally {
+        clearTimeout(patience);
+        if (isKept && checks === null && !isClosed) checks = taken;
+        else void taken.end().catch(() => {});
+      }
+    },
+    lanes,
     close: async () => {
+      isClosed = true;
+      void checks?.end().catch(() => {});
       await Promise.all(pools.map((one) => one.end()));
     },
   };
+
+  function connectForChecks(onLost: () => void): OneConnection {
+    const connection = { ...options.connection, lock_timeout: CHECK_LOCK_PATIENCE_MS };
+    const opened = connectOnce(url, { ...options, connection });
+    opened.lost.catch(() => {
+      if (checks !== opened || isClosed) return; // the check that it broke under tells of it, or everything ends
+      checks = null;
+      onLost();
+    });
+    return opened;
+  }
 }
 
 /** What the work gives, or what its error means to a caller. */

@@ -24,6 +24,15 @@ export type Bounds = {
  */
 export type Shared<Question, Answer> = (question: Question, signal?: AbortSignal) => Promise<Answer>;
 
+/** What became of the questions so far, and what is going on: read only. */
+export type Tally = {
+  /** How many statements have been sent, and how many questions they carried together. */
+  statements: number;
+  questions: number;
+  underWay: number;
+  waiting: number;
+};
+
 /** A question that waits or is under way, until when it may wait, and how its caller is told. `alone`: it shares no statement any more. */
 type Member<Question, Answer> = {
   question: Question;
@@ -56,16 +65,18 @@ export function share<Question, Answer>(
     isForAll: (error: unknown) => boolean;
     failureOf?: (error: unknown) => unknown;
   },
-): Shared<Question, Answer> {
+): Shared<Question, Answer> & { tally: () => Tally } {
   const waiting: Member<Question, Answer>[] = [];
   let flights = 0;
+  let statements = 0;
+  let questions = 0;
   let isDue = false;
   /** Whether the last flight has taken longer than `patience`. */
   let isLate = false;
   let hurrying: NodeJS.Timeout | undefined;
   let expiring: NodeJS.Timeout | undefined;
 
-  return (question, signal) =>
+  const ask: Shared<Question, Answer> = (question, signal) =>
     new Promise((resolve, reject) => {
       if (waiting.length >= bounds.waiting) {
         reject(new Refusal('overloaded', 'More requests wait than this service can keep. Nothing was done.'));
@@ -78,6 +89,7 @@ export function share<Question, Answer>(
       isDue = true;
       setImmediate(depart);
     });
+  return Object.assign(ask, { tally: () => ({ statements, questions, underWay: flights, waiting: waiting.length }) });
 
   function mayDepart(): boolean {
     if (flights < bounds.flights) return true;
@@ -124,6 +136,8 @@ export function share<Question, Answer>(
 
   async function fly(members: readonly Member<Question, Answer>[]): Promise<void> {
     flights++;
+    statements++;
+    questions += members.length;
     isLate = false;
     clearTimeout(hurrying);
     hurrying = setTimeout(hurry, bounds.patience);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isBefore, microseconds } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { readFailure } from './failures.js';
-import type { Pools } from './pools.js';
+import type { Pools, Sql } from './pools.js';
 import { share } from './sharing.js';
 
 /**
@@ -25,12 +25,6 @@ export type StableInstant = {
   hasCome: (instant: string) => Promise<boolean>;
   /** By how many seconds the newest stable instant lies behind the clock of the database; NaN when none is known. */
   lag: () => Promise<number>;
-  /**
-   * Waits, for two seconds at most, until nothing hides which instants are stable: a prepared transaction does, and so does one
-   * whose beginning this role cannot see. A transaction that is merely open does not.
-   * @throws Refusal `as_of_not_stable_yet`
-   */
-  waitUntilClear: () => Promise<void>;
 };
 
 /** How far ahead of the database's clock an instant may lie so that a read waits for it: the clocks of callers may run ahead. */
@@ -53,7 +47,7 @@ const MAX_WAITING = 5_000;
 const UNSTORED_MS = { most: 1_000, soon: 500 };
 
 /** The row of `clocktick.stable_instant()` (drizzle/sql/clock.sql): what the database knows of stable instants at one moment. */
-type Look = {
+export type Look = {
   at: string | null;
   clock: string;
   promised: string | null;
@@ -122,19 +116,10 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
       const { clock } = await look(null);
       return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
     },
-    waitUntilClear: async () => {
-      if ((await look(null)).at !== null) return;
-      await until((found) => found.at !== null, { refusal: (last) => notStable('No newer instant is', last) });
-    },
   };
 
   async function lookNow(): Promise<Look> {
-    const [found] = await probe(
-      (sql) => sql<Look[]>`
-      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared, s.recovering
-        FROM clocktick.stable_instant() s`,
-    );
-    if (!found) throw new Error('the database does not know how late it is');
+    const found = await probe(readLook);
     if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
     if (found.at !== null) await promise(found.at);
     // An instant that another instance of the service promised is stable, too.
@@ -217,11 +202,24 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
   }
 }
 
-const millisecondsBetween = (from: string, to: string): number => Number(microseconds(to) - microseconds(from)) / 1000;
+/** Asks what is stable, in a statement of its own: only what is read afterwards may rely on it. */
+export async function readLook(sql: Sql): Promise<Look> {
+  const [found] = await sql<Look[]>`
+      SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared, s.recovering
+        FROM clocktick.stable_instant() s`;
+  if (!found) throw new Error('the database does not know how late it is');
+  return found;
+}
 
-/** Why nothing is stable. It names what to look for in the database, because whoever is on call reads it at night. */
-function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Look): Refusal {
-  const reason = recovering
+export const millisecondsBetween = (from: string, to: string): number =>
+  Number(microseconds(to) - microseconds(from)) / 1000;
+
+const notStable = (what: string, look: Look): Refusal =>
+  new Refusal('as_of_not_stable_yet', `${what} stable yet: ${whyNotStable(look)}.`);
+
+/** Why nothing newer is stable. It names what to look for in the database, because whoever is on call reads it at night. */
+export function whyNotStable({ recovering, prepared, heldBy, heldSince }: Look): string {
+  return recovering
     ? 'the database is a standby (pg_is_in_recovery)'
     : prepared
       ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
@@ -230,5 +228,4 @@ function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Lo
         : heldBy !== null
           ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
           : 'the last transactions have only just ended';
-  return new Refusal('as_of_not_stable_yet', `${what} stable yet: ${reason}.`);
 }

@@ -14,6 +14,8 @@ export type OneConnection = {
    * the work asks then is not sent
    */
   during: <T>(work: (sql: postgres.Sql) => Promise<T>) => Promise<T>;
+  /** Never resolves; rejects when the connection has closed, whoever closed it. */
+  lost: Promise<never>;
   end: () => Promise<void>;
 };
 
@@ -53,6 +55,7 @@ export function connectOnce(url: string, options: ClientOptions = {}, patience?:
       const timer = setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
       return Promise.race([work(sql), lost]).finally(() => clearTimeout(timer));
     },
+    lost,
     // Ends a transaction that was not ended, too.
     end: () => sql.end({ timeout: 0 }),
   };

@@ -13,7 +13,6 @@ const UNCHECKED: StableInstant = {
   waitFor: async () => {},
   hasCome: async () => true,
   lag: async () => 0,
-  waitUntilClear: async () => {},
 };
 
 t.test('reads as of the last milliseconds, under 32 writers', async (t) => {

@@ -1,22 +1,28 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import t from 'tap';
+import { openStorage } from '../../../src/storage/open.js';
 import { newId } from '../../../src/temporal/identity.js';
 import { cannotPrepare } from '../../helper/database.js';
-import { testService, text } from '../../helper/service.js';
+import { list, object, serve, testService, text } from '../../helper/service.js';
 
-t.test('readiness, and the figures', async (t) => {
+/** Longer than what a check has found is shared. */
+const SHARED_MS = 1_050;
+
+t.test('readiness', async (t) => {
   const { call, url, sql } = await testService(t);
-  const lagOf = (metrics: string) => Number(/^clocktick_stable_lag_seconds (\S+)$/m.exec(metrics)?.[1]);
 
-  t.match(await call('GET', '/health/ready'), { status: 200, body: { status: 'ready' } });
-  const metrics = await call('GET', '/metrics');
-  t.match(metrics, { status: 200, headers: { 'content-type': /^text\/plain; version=0\.0\.4/ } });
-  t.ok(lagOf(metrics.text) < 1);
+  const names = ['database', 'schema', 'privileges', 'read_only', 'read', 'stable', 'clock', 'write'];
+  t.same((await call('GET', '/health/ready')).body, {
+    status: 'ready',
+    checks: Object.fromEntries(names.map((name) => [name, 'ok'])),
+  });
 
   const other = postgres(url, { max: 1, onnotice: () => {} });
   t.teardown(() => other.end({ timeout: 1 }));
   await other`BEGIN`;
   await other`SELECT pg_current_xact_id()`;
+  await sleep(SHARED_MS);
   t.equal((await call('GET', '/health/ready')).status, 200, 'an open transaction is no reason');
 
   const what = 'with a prepared transaction: not ready, reads of newer instants refused, writes go on';
@@ -36,14 +42,16 @@ t.test('readiness, and the figures', async (t) => {
       `/entities?type=thing&asOf=${at}`,
       `/entities?type=thing&asOf=2001-01-01T00:00:00Z&recordedAsOf=${at}`,
     ];
+    await sleep(SHARED_MS);
     const [ready, ...answers] = await Promise.all(['/health/ready', ...reads].map((path) => call('GET', path)));
-    for (const answer of [ready, ...answers]) t.match(answer, held);
-    t.match(ready?.body.detail, /prepared transaction/);
+    for (const answer of answers) t.match(answer, held);
+    t.match(ready, { status: 503, headers: { 'retry-after': '1' }, body: { code: 'not_ready' } });
+    t.match(list(ready?.body.errors), [{ path: 'stable', message: /prepared transaction/ }]);
     t.notMatch(ready?.text, gid, 'its name is not told');
     t.equal((await call('GET', `/entities/${id}`)).status, 200);
     t.equal((await call('GET', `/entities/${id}?asOf=1`)).status, 200);
-    t.ok(lagOf((await call('GET', '/metrics')).text) > 1);
     await sql.unsafe(`ROLLBACK PREPARED '${gid}'`);
+    await sleep(SHARED_MS);
     t.equal((await call('GET', '/health/ready')).status, 200);
     t.equal((await call('GET', asOf)).status, 200);
   });
@@ -56,5 +64,53 @@ t.test('readiness, and the figures', async (t) => {
       headers: { 'retry-after': '7' },
       body: { code: 'clock_stepped_back' },
     });
+    await sleep(SHARED_MS);
+    const { status, body } = await call('GET', '/health/ready');
+    t.equal(status, 503);
+    t.same(
+      list(body.errors).map((error) => object(error).path),
+      ['clock', 'write'],
+      'each reason is named',
+    );
+    t.equal((await call('GET', '/health/live')).status, 200, 'which no restart mends');
   });
+});
+
+t.test('a role without a privilege: every call is told 503, and readiness says which', async (t) => {
+  const { sql, url } = await testService(t);
+  const role = `clocktick_${newId().replaceAll('-', '')}`;
+  await sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA clocktick TO ${role}`);
+  const its = new URL(url);
+  Object.assign(its, { username: role, password: 'x' });
+  const storage = openStorage(its.href);
+  t.teardown(async () => {
+    await storage.close();
+    await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  });
+  const { call } = await serve(t, storage);
+  const calls: Parameters<typeof call>[] = [
+    ['GET', '/entities/friend:rachel'],
+    ['GET', '/entities/friend:rachel?asOf=1'],
+    ['GET', '/entities/friend:rachel?asOf=2001-01-01T00:00:00Z'],
+    ['GET', '/entities/friend:rachel/history'],
+    ['GET', '/entities/friend:rachel/timemap'],
+    ['GET', '/entities?type=friend'],
+    ['GET', '/types/friend/counts/name?at=2001-01-01T00:00:00Z'],
+    ['GET', `/activities/${newId()}`],
+    ['POST', '/activities', { actor: 'monica' }],
+    ['POST', '/entities', { type: 'friend', properties: {} }],
+    ['PUT', '/entities/friend:rachel', { type: 'friend', properties: {} }],
+    ['PUT', '/entities/friend:rachel?dryRun=true', { type: 'friend', properties: {} }],
+    ['PATCH', '/entities/friend:rachel', { properties: {} }],
+    ['DELETE', '/entities/friend:rachel'],
+  ];
+  for (const [method, path, body] of calls)
+    t.match(
+      await call(method, path, body),
+      { status: 503, body: { code: 'database_unavailable' } },
+      `${method} ${path}`,
+    );
+  const { body } = await call('GET', '/health/ready');
+  const errors = list(body.errors).map((error) => object(error));
+  t.match(errors.find(({ path }) => path === 'privileges')?.message, /DELETE on open_value, .*SELECT on entity/);
 });

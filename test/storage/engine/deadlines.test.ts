@@ -39,7 +39,7 @@ t.test(
         Object.keys(asks).map(() => 1),
         `all are answered, ${round}`,
       );
-      proxy.freeze();
+      proxy.hang(true);
       for (const when of ['on connections that stood', 'on new ones']) {
         const ends = await askAll();
         for (const [n, name] of Object.keys(asks).entries()) {
@@ -54,7 +54,7 @@ t.test(
           );
         }
       }
-      proxy.thaw();
+      proxy.hang(false);
     }
     t.same(await sql`SELECT 1 AS one`, [{ one: 1 }]);
   },
@@ -70,7 +70,7 @@ t.test(
     t.teardown(() => slow.close());
     const written = (await change(slow, id, { n: 2 })).row;
     t.equal(written.tick, 2);
-    proxy.freeze();
+    proxy.hang(true);
     const codes = await Promise.all(
       Array.from({ length: 5 }, (_, n) =>
         change(slow, id, { n: n + 3 }).then(
@@ -81,7 +81,7 @@ t.test(
     );
     t.equal(codes[0], 'outcome_unknown');
     for (const code of codes) t.match(code, /^(outcome_unknown|database_unavailable|too_many_writers|overloaded)$/);
-    proxy.thaw();
+    proxy.hang(false);
     t.ok((await change(slow, id, { n: 99 })).row.tick > 2, 'and it goes on');
   },
 );

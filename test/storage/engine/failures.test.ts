@@ -20,6 +20,7 @@ t.test('what an error of the database means to the one who wrote', async (t) => 
     ['the disk is full', failure('53100'), 'database_unavailable'],
     ['cancelled', failure('57014'), 'database_unavailable'],
     ['a standby', failure('25006'), 'database_unavailable'],
+    ['a privilege is missing', failure('42501'), 'database_unavailable'],
     ['the password is wrong', failure('28P01', undefined, 'FATAL'), 'database_unavailable'],
     ['there is no such database', failure('3D000', undefined, 'FATAL'), 'database_unavailable'],
     ['no way there', Object.assign(broken('EHOSTUNREACH'), { syscall: 'connect' }), 'database_unavailable'],
@@ -45,6 +46,7 @@ t.test('a read can always be tried again', async (t) => {
     failure('57014'),
     failure('55P03'),
     failure('08006'),
+    failure('42501'),
   ]) {
     t.match(readFailure(error), { code: 'database_unavailable' }, error.message);
   }
@@ -60,6 +62,7 @@ t.test('which errors have nothing to do with what was asked', async (t) => {
     ['the disk is full', failure('53100'), true],
     ['out of time', failure('57014'), true],
     ['a standby', failure('25006'), true],
+    ['a privilege is missing', failure('42501'), true],
     ['what is known to be so', new Refusal('outcome_unknown', ''), true],
     ['a row that stays locked', failure('55P03'), false],
     ['an activity that ticks twice', failure('23505', 'tick_activity_id_entity_id_key'), false],
