@@ -13,6 +13,7 @@ import { withOtherMethodsRefused } from './http/protocol/methods.js';
 import { answerWithProblems, refuseBadQueries, sendFrameworkError } from './http/protocol/problems.js';
 import { makeUrlsAbsolute } from './http/protocol/public-url.js';
 import { parseQuery } from './http/protocol/query.js';
+import { refuseOtherSites } from './http/protocol/sites.js';
 import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
@@ -48,6 +49,8 @@ type AppParts = {
   logger: FastifyServerOptions['logger'];
   /** Where callers reach the service, as `https://example.org/clocktick`; without it, URLs in answers have no scheme and host. */
   publicUrl?: string | undefined;
+  /** The names by which callers may speak of the service, without ports; null: any. */
+  hosts?: readonly string[] | null;
   /** How much the service keeps for its callers; by default as much as the heap of this process allows. */
   bounds?: Bounds;
   /** How long the app still takes connections after it was told to close, in milliseconds. */
@@ -61,6 +64,7 @@ export async function buildApp({
   logger,
   publicUrl = '',
   drainMs = 0,
+  hosts = null,
   bounds = boundsFor(getHeapStatistics().heap_size_limit),
 }: AppParts): Promise<App> {
   const load = loadOf(bounds);
@@ -86,6 +90,7 @@ export async function buildApp({
   const isDraining = drainBeforeClose(app, drainMs);
   const health = watchHealth(app, storage);
   connections.watch(app);
+  refuseOtherSites(app, hosts);
   if (publicUrl !== '') makeUrlsAbsolute(app, publicUrl);
   answerWithProblems(app);
   refuseBadQueries(app);

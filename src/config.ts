@@ -8,6 +8,8 @@ export type Config = Readonly<{
   logLevel: string;
   /** Where callers reach the service, without a slash at the end; absent: URLs in answers have no scheme and host. */
   publicUrl: string | undefined;
+  /** The names by which callers may speak of the service, without ports; null: any. */
+  hosts: readonly string[] | null;
   /** How long a stopping service still takes connections, in seconds, while it says that it is not ready. */
   drainSeconds: number;
   /** Whether every change of an entity needs If-Match or If-None-Match. */
@@ -52,8 +54,16 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const requireCondition = read('REQUIRE_CONDITION') ?? 'false';
   if (!['true', 'false'].includes(requireCondition)) throw new BadSetting('REQUIRE_CONDITION must be true or false.');
 
+  const host = read('HOST') ?? '127.0.0.1';
+  const allowed = (read('ALLOWED_HOSTS') ?? '').split(',').map((name) => name.trim());
+  if (allowed.some((name) => name !== '' && !/^(?:[\w.-]+|\[[\da-f:.]+\])$/i.test(name)))
+    throw new BadSetting(
+      'ALLOWED_HOSTS must be names such as clocktick.example.org, separated by commas, without ports.',
+    );
+
   return Object.freeze({
-    host: read('HOST') ?? '127.0.0.1',
+    host,
+    hosts: hostsOf(host, allowed.filter(Boolean), publicUrl),
     port: Number(port),
     databaseUrl,
     dataDir: read('DATA_DIR') ?? '.clocktick',
@@ -62,6 +72,19 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     drainSeconds: Number(drainSeconds),
     requireCondition: requireCondition === 'true',
   });
+}
+
+/** What only this machine can reach. */
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+export const isLoopback = (host: string): boolean => host === '::1' || /^127\./.test(host) || LOOPBACK.includes(host);
+
+/**
+ * On loopback only names of loopback count, and those that are configured: any other was given to this machine by somebody else (DNS
+ * rebinding). Elsewhere nobody knows by which names it is reached, unless that is configured.
+ */
+function hostsOf(host: string, allowed: readonly string[], publicUrl: string | undefined): readonly string[] | null {
+  if (!isLoopback(host) && allowed.length === 0) return null;
+  return [...LOOPBACK, ...allowed, ...(publicUrl ? [new URL(publicUrl).hostname] : [])];
 }
 
 function isPublicUrl(text: string): boolean {

@@ -1,6 +1,6 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
-import { BadSetting, type Config, readConfig } from './config.js';
+import { BadSetting, type Config, isLoopback, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
 import { checkDriver } from './storage/engine/driver.js';
 import { checkServer } from './storage/engine/server-check.js';
@@ -52,6 +52,7 @@ async function start(config: Config, started: Started): Promise<void> {
     rules: { requireCondition: config.requireCondition },
     logger: { level: config.logLevel },
     publicUrl: config.publicUrl,
+    hosts: config.hosts,
     drainMs: config.drainSeconds * 1000,
   });
   started.push({
@@ -62,6 +63,10 @@ async function start(config: Config, started: Started): Promise<void> {
       await app.close().finally(() => clearTimeout(cut));
     },
   });
+  if (!isLoopback(config.host))
+    say(
+      'WARNING: whoever reaches this address may read and write everything: there is no authentication yet. Set HOST to 127.0.0.1, or guard it.',
+    );
   const address = await app.listen({ host: config.host, port: config.port });
   say(
     `ready: ${address}\n` +

@@ -26,6 +26,7 @@ const PROBLEM_RESPONSES: Readonly<Record<string, string>> = {
   414: 'URITooLong',
   415: 'UnsupportedMediaType',
   417: 'ExpectationFailed',
+  421: 'MisdirectedRequest',
   422: 'UnprocessableContent',
   428: 'PreconditionRequired',
   431: 'RequestHeaderFieldsTooLarge',

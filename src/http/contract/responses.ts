@@ -22,6 +22,7 @@ const ANY_PROBLEMS: readonly ProblemCode[] = [
   'request_timeout',
   'url_too_long',
   'expectation_failed',
+  'misdirected_request',
   'headers_too_large',
   'internal_error',
   'not_implemented',

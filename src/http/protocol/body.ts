@@ -163,6 +163,9 @@ function faultOfMedia(type: string | undefined, encoding: string | undefined, ta
   return /^utf-?8$/i.test(charset) ? null : 'The body is not in UTF-8.';
 }
 
+/** The media type of a Content-Type, without parameters; null where it is not well-formed. */
+export const mediaTypeOf = (type: string): string | null => mediaOf(type)?.essence ?? null;
+
 function mediaOf(type: string): MIMEType | null {
   try {
     return new MIMEType(type);

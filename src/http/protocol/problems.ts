@@ -15,6 +15,7 @@ type HttpCode =
   | 'body_too_large'
   | 'url_too_long'
   | 'headers_too_large'
+  | 'misdirected_request'
   | 'unsupported_media_type'
   | 'not_acceptable'
   | 'expectation_failed'
@@ -69,6 +70,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   entity_too_large: { status: 413, title: 'The entity is too large' },
   activity_too_large: { status: 413, title: 'The activity is too large' },
   url_too_long: { status: 414, title: 'The URL is too long' },
+  misdirected_request: { status: 421, title: 'The service does not go by this name' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
   expectation_failed: { status: 417, title: 'The service does not do what Expect asks for' },
   patch_too_much_work: { status: 422, title: 'The JSON Patch asks for more work than one may' },
@@ -80,7 +82,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   as_of_not_stable_yet: { status: 503, title: 'What was written by that instant is not settled yet' },
   clock_stepped_back: { status: 503, title: "The database's clock is behind what was promised" },
   too_many_writers: { status: 503, title: 'Too many writers of one entity' },
-  overloaded: { status: 503, title: 'Too many requests wait for the database' },
+  overloaded: { status: 503, title: 'The service has no room for more' },
   outcome_unknown: { status: 503, title: 'Nobody knows whether the write is kept' },
   database_unavailable: { status: 503, title: 'The database is not available' },
 };
@@ -153,7 +155,7 @@ export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1):
   // A problem is no state of what was asked for.
   for (const header of ['content-location', 'memento-datetime', 'last-modified']) reply.removeHeader(header);
   // Otherwise a cache could keep a 404 or 410 (RFC 9110 section 15.1), but what is missing may come.
-  reply.header('cache-control', 'no-store');
+  reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
   return reply.code(body.status).type('application/problem+json').send(JSON.stringify(body));
 }
 
