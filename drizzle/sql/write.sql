@@ -23,6 +23,8 @@
 -- waiter's snapshot cannot see the row that the winner left, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
 --
+-- It runs as the owner of the tables, whoever calls it: nobody else writes them.
+--
 -- Every row is reached by index, or by the place where it was locked, whatever the statistics say: a plan cached while the tables were
 -- small would go through them on every call (creates fell to a fifth), so three settings leave the planner no such choice, and no row
 -- is joined that can be asked for. The fourth keeps it from planning anew
@@ -33,7 +35,7 @@ CREATE OR REPLACE FUNCTION clocktick.write_changes(
   id uuid, outcome text, type text, key text, tick integer, deleted boolean,
   created_at timestamptz, updated_at timestamptz, properties jsonb
 )
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -139,5 +141,25 @@ BEGIN
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;
   END IF;
+END
+$$;
+
+-- Waits for an entity and keeps it locked until the transaction ends, so that nobody else can change it.
+CREATE OR REPLACE FUNCTION clocktick.lock_entity(id uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM clocktick.entity e WHERE e.id = lock_entity.id FOR NO KEY UPDATE;
+END
+$$;
+
+-- Records an activity that changes can then name. Gives it as it was recorded.
+CREATE OR REPLACE FUNCTION clocktick.record_activity(id uuid, actor text, reason text, metadata jsonb) RETURNS SETOF clocktick.activity
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
+  VALUES (record_activity.id, record_activity.actor, record_activity.reason, record_activity.metadata, clock_timestamp())
+  RETURNING *;
 END
 $$;

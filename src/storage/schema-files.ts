@@ -5,7 +5,10 @@ import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 
 const FOLDER = fileURLToPath(new URL('../../drizzle/', import.meta.url));
 
-/** The files of drizzle/sql, each after those that it needs. */
+/** Who may do what, of all that the other files define. */
+export const GRANTS = 'grants.sql';
+
+/** The files of drizzle/sql, each after those that it needs; the grants last, when nothing is there that no file defines. */
 const ORDER = [
   'tables.sql',
   'values.sql',
@@ -15,6 +18,7 @@ const ORDER = [
   'holders.sql',
   'write.sql',
   'reads.sql',
+  GRANTS,
 ];
 
 /** Where the version of the schema stands, with the texts that it is the version of. */

@@ -126,7 +126,7 @@ const applying = (storage: Storage, write: Write): Apply =>
 /** An attempt with the entity's row locked from the read on, so that nobody can come first. */
 async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
   const attempt = async (sql: Sql): Promise<Attempt> => {
-    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
+    await sql`SELECT clocktick.lock_entity(${write.id}::uuid)`;
     const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
     return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, written(change, row)));
   };

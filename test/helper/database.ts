@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import type { Test } from 'tap';
 import { openStorage } from '../../src/storage/open.js';
 import type { Storage } from '../../src/storage/storage.js';
-import { databaseUrl, serverUrl, TEMPLATE } from './server.js';
+import { databaseUrl, serverUrl, serviceLogin, TEMPLATE, urlAs } from './server.js';
 
 /** Why a test that prepares transactions cannot run on this server; false if it can. By default PostgreSQL allows none. */
 export async function cannotPrepare(sql: postgres.Sql): Promise<string | false> {
@@ -11,7 +11,11 @@ export async function cannotPrepare(sql: postgres.Sql): Promise<string | false> 
   return row?.most === 0 && 'max_prepared_transactions is 0 on this server';
 }
 
-export type TestDatabase = { url: string; storage: Storage; sql: postgres.Sql };
+/**
+ * A database, as two roles see it. `sql` and `url` are the owner's, to prepare and to attack; `storage` and `serviceUrl` are those of a role
+ * that owns nothing, as which the service runs.
+ */
+export type TestDatabase = { url: string; serviceUrl: string; storage: Storage; sql: postgres.Sql };
 
 /** A database for one test file, cloned from the migrated template (or another one). It is dropped when the test ends. */
 export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDatabase> {
@@ -20,7 +24,8 @@ export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDa
   const admin = postgres(server, { max: 1, onnotice: () => {} });
   await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`;
   const url = databaseUrl(server, name);
-  const storage = openStorage(url);
+  const serviceUrl = urlAs(url, serviceLogin(server));
+  const storage = openStorage(serviceUrl);
   const sql = postgres(url, { onnotice: () => {} });
   t.teardown(async () => {
     await storage.close();
@@ -28,5 +33,5 @@ export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDa
     await admin`DROP DATABASE IF EXISTS ${admin(name)} WITH (FORCE)`;
     await admin.end();
   });
-  return { url, storage, sql };
+  return { url, serviceUrl, storage, sql };
 }

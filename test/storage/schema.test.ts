@@ -181,7 +181,7 @@ t.test(
       SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
       return row?.count;
     };
-    let upgrade: Promise<void> | undefined;
+    let upgrade: Promise<unknown> | undefined;
     await sql.begin(async (tx) => {
       // As the write function begins: the rows first, and then what it changes of them.
       await tx`SELECT FROM clocktick.entity FOR NO KEY UPDATE`;

@@ -3,6 +3,7 @@ import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
 import { readFailure, searchFailure, unavailable, writeFailure } from './failures.js';
+import { SEARCH_PATH } from './search-path.js';
 import { connectOnce, type End, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
@@ -22,7 +23,7 @@ export type Pools = {
   /** Runs a read that one request asks, each statement a transaction of its own. @throws Refusal `database_unavailable` */
   reading: <T>(read: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
   /** Runs a write of one statement that is no change of an entity. @throws Refusal as `writeFailure` says */
-  recording: <T>(write: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
+  recording: <T>(write: (sql: Sql) => Promise<T>) => Promise<T>;
   /** Reads that requests share (sharing.ts). Each goes by index whatever the statistics say. */
   sharedReads: postgres.Sql;
   /** Writes that requests share, and which wait for nobody's lock. */
@@ -107,6 +108,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
     types: { instant: { to: 1184, from: [1184], serialize: String, parse: instantOf } },
     connection: {
       application_name: 'clocktick',
+      ...SEARCH_PATH,
       // A database may have other defaults; the write path counts on these.
       default_transaction_isolation: 'read committed' as const,
       TimeZone: 'UTC',
@@ -153,7 +155,7 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
   return {
     reading: (read) => translated(read(sql, db), readFailure),
-    recording: (write) => translated(write(sql, db), writeFailure),
+    recording: (write) => translated(write(sql), writeFailure),
     sharedReads,
     sharedWrites,
     probe: async (ask) => {

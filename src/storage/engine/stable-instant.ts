@@ -158,11 +158,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
 
   async function store(instant: string): Promise<void> {
     try {
-      await probe(
-        (sql) => sql`
-        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::timestamptz)
-            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`,
-      );
+      await probe((sql) => sql`SELECT clocktick.keep_promise(${instant}::timestamptz)`);
       stored = Math.max(stored, Date.parse(instant));
     } finally {
       storing = null;
@@ -226,7 +222,7 @@ function notStable(what: string, { recovering, prepared, heldBy, heldSince }: Lo
     : prepared
       ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
       : heldBy !== null && heldSince === null
-        ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
+        ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats to the owner of the schema clocktick, or look at track_activities)`
         : heldBy !== null
           ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
           : 'the last transactions have only just ended';
