@@ -8,6 +8,7 @@
  * with the session that holds it: whoever gets it knows that the last owner is gone.
  */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, truncateSync } from 'node:fs';
 import { mkdir, readFile, realpath } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
@@ -34,6 +35,10 @@ import { memoryOf, settingsFor } from './settings.js';
 export type EmbeddedDatabase = {
   /** For postgres.js: superuser, password, 127.0.0.1, the port of this start, database `clocktick`. */
   url: string;
+  /**
+   * The URL of a login that may do what the members of a role may, and nothing else, with a password of this start. The role must exist.
+   */
+  memberUrl: (role: string) => Promise<string>;
   /** Stops the server by a fast shutdown. Resolves when the server has exited. A second call gives the same promise. */
   stop: () => Promise<void>;
 };
@@ -63,6 +68,11 @@ const LAUNCH_PAUSE_MS = 100;
 const OWNER_PATIENCE_MS = 1_500;
 /** How long the log of the server may grow before it is cut. */
 const MAX_LOG_BYTES = 2 ** 20;
+/** Who owns the cluster (files.ts), and the lesser login. */
+const SUPERUSER = 'clocktick';
+const MEMBER = 'clocktick_login';
+/** Nothing that somebody has put into `public` is found (src/storage/engine/search-path.ts says more). */
+const SEARCH_PATH = { search_path: 'pg_catalog, pg_temp' };
 /** The key of the advisory lock that marks a server as owned: 'tick' as a number. */
 const LOCK_KEY = 1953063787;
 
@@ -93,8 +103,10 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
   try {
     const server = await ownServer({ data, password, bin, runAs, command, logFd }, dataDir, log);
     let stopping: Promise<void> | undefined;
+    const url = urlOf(SUPERUSER, password, server.port);
     return {
-      url: `postgres://clocktick:${password}@127.0.0.1:${server.port}/clocktick`,
+      url,
+      memberUrl: async (role) => urlOf(MEMBER, await renewMember(url, role), server.port),
       stop: () => {
         // This process holds the lock until the server has exited, so that nobody takes over a server that is about to stop.
         stopping ??= server.release(() => stopServer(server.pid, data, bin)).finally(unfollow);
@@ -104,6 +116,24 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
   } catch (error) {
     unfollow();
     throw error;
+  }
+}
+
+const urlOf = (user: string, password: string, port: number): string =>
+  `postgres://${user}:${password}@127.0.0.1:${port}/clocktick`;
+
+/** Makes the lesser login where there is none, and gives it a new password and one role. Gives the password. */
+async function renewMember(url: string, role: string): Promise<string> {
+  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {}, connection: SEARCH_PATH });
+  const password = randomBytes(24).toString('base64url');
+  try {
+    const [made] = await sql`select from pg_roles where rolname = ${MEMBER}`;
+    if (made === undefined) await sql`create role ${sql(MEMBER)}`;
+    await sql.unsafe(`alter role ${MEMBER} login password '${password}'`);
+    await sql`grant ${sql(role)} to ${sql(MEMBER)}`;
+    return password;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
 }
 
@@ -210,7 +240,7 @@ async function claimServer(port: number, password: string, log: (line: string) =
   let phase: 'asking' | 'held' | 'released' = 'asking';
   const connection: { socket?: Socket } = {};
   const options = {
-    user: 'clocktick',
+    user: SUPERUSER,
     password,
     database: 'postgres', // not `clocktick`: a session there blocks its use as a template
     max: 1,
@@ -218,7 +248,7 @@ async function claimServer(port: number, password: string, log: (line: string) =
     idle_timeout: 0,
     connect_timeout: 5,
     fetch_types: false,
-    connection: { application_name: `clocktick owner ${process.pid}` },
+    connection: { application_name: `clocktick owner ${process.pid}`, ...SEARCH_PATH },
     onnotice: () => {},
     onclose: () => {
       if (phase === 'held') void reclaim();

@@ -24,6 +24,9 @@ const ORDER = [
 /** Where the version of the schema stands, with the texts that it is the version of. */
 export const VERSION_FILE = `${FOLDER}sql/version.json`;
 
+/** Where it stands what PostgreSQL says of each object of the schema. */
+export const CATALOGUE_FILE = `${FOLDER}catalogue.json`;
+
 /** A file of drizzle/sql: functions, triggers, views and what else Drizzle cannot say. */
 type DefinitionFile = { file: string; text: string; hash: string };
 

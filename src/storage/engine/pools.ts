@@ -43,8 +43,6 @@ export type Pools = {
   searching: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Counts, COUNTS at once in the place of pages, so that pages are not held up by what takes seconds. @throws as `searching` */
   counting: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** A client of one connection, to be ended after use. It connects anew when that has closed: `transaction` does not. */
-  connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
    * Neither `begin` nor `reserve` of a pool: postgres.js 3.4.9 can put BEGIN on a connection that it has not reserved (its
@@ -150,7 +148,6 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
   const forCounts = queue(COUNTS, { full: tooManyPages, late: tooManyPages });
   const inPages = <T>(read: (sql: Sql) => Promise<T>, failureOf: (error: unknown) => unknown, signal?: AbortSignal) =>
     forPages(() => translated(read(pages), failureOf), signal);
-  const connect = () => postgres(url, { ...options, max: 1 });
   const ends = { full: tooMany, late: tooLong };
   const forClients = { COMMIT: queue(OWN_CLIENTS.COMMIT, ends), ROLLBACK: queue(OWN_CLIENTS.ROLLBACK, ends) };
   return {
@@ -170,7 +167,6 @@ export function openPools(url: string, debug?: postgres.Options<Record<string, n
       });
       return Promise.race([ask(asked), givenUp]).finally(() => clearTimeout(patience));
     },
-    connect,
     paging: (read, signal) => inPages(read, readFailure, signal),
     searching: (read, signal) => inPages(read, searchFailure, signal),
     counting: (read, signal) => forCounts(() => inPages(read, searchFailure, signal), signal),

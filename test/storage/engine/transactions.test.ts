@@ -150,8 +150,8 @@ t.test('a transaction whose connection breaks', async (t) => {
 });
 
 t.test('a dry run of the service whose connection breaks keeps nothing', async (t) => {
-  const { url, sql, storage: direct } = await testDatabase(t);
-  const proxy = await proxyBefore(t, url);
+  const { serviceUrl, sql, storage: direct } = await testDatabase(t);
+  const proxy = await proxyBefore(t, serviceUrl);
   const storage = openStorage(proxy.url);
   t.teardown(() => storage.close());
   const { call } = await serve(t, storage);
