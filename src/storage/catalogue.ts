@@ -2,7 +2,10 @@ import { readFile } from 'node:fs/promises';
 import type { Sql } from './engine/pools.js';
 import { CATALOGUE_FILE } from './schema-files.js';
 
-/** An object of the schema, as `kind name`, and all that PostgreSQL says of it, in the words of any version that clocktick runs on. */
+/**
+ * An object of the schema, as `kind name`, and all that PostgreSQL says of it, in the words of any version that clocktick runs on. Of a function, which
+ * stands in drizzle/sql, the hash of it.
+ */
 export type Catalogued = { object: string; text: string };
 
 /** What each object must be: what migrating an empty database makes. (test/storage/schema.test.ts says how it is written anew.) */
@@ -50,7 +53,7 @@ export const readCatalogue = (sql: Sql) => sql<Catalogued[]>`
       FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
     UNION ALL
     SELECT 6, format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
-           CASE p.prokind WHEN 'f' THEN pg_get_functiondef(p.oid) ELSE 'no function' END
+           CASE p.prokind WHEN 'f' THEN encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex') ELSE 'no function' END
       FROM pg_proc p WHERE p.pronamespace = 'clocktick'::regnamespace
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
   ) object ORDER BY kind, object COLLATE "C"`;

@@ -261,17 +261,16 @@ export async function* verifyDatabase(url: string, most: number): AsyncGenerator
     connection: {
       ...SEARCH_PATH,
       application_name: 'clocktick verify',
-      default_transaction_isolation: 'repeatable read' as const,
-      default_transaction_read_only: true,
       TimeZone: 'UTC',
       DateStyle: 'ISO',
-      statement_timeout: '0',
-      idle_in_transaction_session_timeout: '0',
     },
   });
   try {
     await connection.during(async (sql) => {
-      await sql`BEGIN`;
+      await sql`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`;
+      // It takes as long as it takes, whatever the database or the role says.
+      await sql`SET LOCAL statement_timeout = 0`;
+      await sql`SET LOCAL idle_in_transaction_session_timeout = 0`;
       await requireCurrent(sql);
     });
     yield await connection.during(async (sql) => differing(sql, most));
@@ -297,7 +296,11 @@ async function differing(sql: Sql, most: number): Promise<Checked> {
     ...[...held.keys()].filter((object) => !expected.has(object)).map((object) => `${object} is none of ours`),
     ...[...held]
       .filter(([object, text]) => (expected.get(object) ?? text) !== text)
-      .map(([object, text]) => `${object} is not as it was made: ${text.replaceAll(/\s+/g, ' ').slice(0, 300)}`),
+      .map(([object, text]) =>
+        object.startsWith('function ')
+          ? `${object} does not do what it did when it was made`
+          : `${object} is not as it was made, but: ${text.replaceAll(/\s+/g, ' ')}`,
+      ),
   ].map((what) => ({ entity: null, what }));
   return { check: AS_DEFINED, findings: findings.slice(0, most), count: findings.length };
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,11 +9,12 @@ import { is } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
+import { expectedCatalogue } from '../../src/storage/catalogue.js';
 import { migrateDatabase } from '../../src/storage/migrate.js';
 import * as schema from '../../src/storage/schema.js';
-import { readSchema } from '../../src/storage/schema-files.js';
+import { CATALOGUE_FILE, readSchema } from '../../src/storage/schema-files.js';
 import { newId } from '../../src/temporal/identity.js';
-import { dumpCatalogue } from '../helper/catalogue.js';
+import { catalogueOf, dumpCatalogue } from '../helper/catalogue.js';
 import { runCommand } from '../helper/command.js';
 import { type TestDatabase, testDatabase } from '../helper/database.js';
 import { definedBy, definedIn, objectsOf } from '../helper/definitions.js';
@@ -51,6 +52,17 @@ t.test(
     for (const { object, source } of fromFiles) if (source) t.equal(sources.get(object), source, object);
   },
 );
+
+t.test('what PostgreSQL says of each object is written down, the same for every version of it', async (t) => {
+  const { sql } = await testDatabase(t);
+  const held = await catalogueOf(sql);
+  // UPDATE_CATALOGUE=1 npx tap test/storage/schema.test.ts
+  if (process.env.UPDATE_CATALOGUE) {
+    const objects = Object.fromEntries(held.map(({ object, text }) => [object, text]));
+    await writeFile(CATALOGUE_FILE, `${JSON.stringify(objects, null, 2)}\n`);
+  }
+  t.same(held, await expectedCatalogue());
+});
 
 t.test('each trigger fires always, whatever session_replication_role says', async (t) => {
   const { sql } = await testDatabase(t);
