@@ -1,3 +1,4 @@
+import postgres from 'postgres';
 import { expectedCatalogue, readCatalogue } from './catalogue.js';
 import type { Fragment, Sql } from './engine/pools.js';
 import { SEARCH_PATH } from './engine/search-path.js';
@@ -181,7 +182,7 @@ const CHECKS: readonly Check[] = [
              format(CASE WHEN sum(i.has) > 0 THEN 'cannot be found by an item that it had over %s, %s (key %s)'
                          ELSE 'is found by an item that it had not over %s, %s (key %s)' END, i.vclock, i.effective, i.item) AS what
         FROM (
-          SELECT h.entity_id, h.item, h.vclock, tstzrange(first.at, last.at) AS effective, 1 AS has
+          SELECT h.entity_id, h.item, h.vclock, CASE WHEN first.at > last.at THEN NULL ELSE tstzrange(first.at, last.at) END AS effective, 1 AS has
             FROM (SELECT h.entity_id, h.item, unnest(range_agg(h.vclock)) AS vclock FROM held h GROUP BY h.entity_id, h.item) h
             LEFT JOIN clocktick.tick first ON first.entity_id = h.entity_id AND first.tick = lower(h.vclock)
             LEFT JOIN clocktick.tick last ON last.entity_id = h.entity_id AND last.tick = upper(h.vclock)
@@ -275,15 +276,25 @@ export async function* verifyDatabase(url: string, most: number): AsyncGenerator
     });
     yield await connection.during(async (sql) => differing(sql, most));
     for (const { name, statement } of CHECKS) {
-      const found = await connection.during(
-        (sql) => sql<(Finding & { count: number })[]>`
-        SELECT found.entity, found.what, count(*) OVER ()::int4 AS count FROM (${statement(sql)}) found LIMIT ${most}`,
-      );
+      const found = await connection.during((sql) => findingsOf(sql, statement(sql), most));
       const findings = found.map(({ entity, what }) => ({ entity, what }));
       yield { check: name, findings, count: found[0]?.count ?? 0 };
     }
   } finally {
     await connection.end();
+  }
+}
+
+/** The findings of a check. That it stumbled over what is stored (properties that are no object, say) is one, too. */
+async function findingsOf(sql: Sql, statement: Fragment, most: number): Promise<(Finding & { count: number })[]> {
+  await sql`SAVEPOINT before_check`;
+  try {
+    return await sql<(Finding & { count: number })[]>`
+      SELECT found.entity, found.what, count(*) OVER ()::int4 AS count FROM (${statement}) found LIMIT ${most}`;
+  } catch (error) {
+    if (!(error instanceof postgres.PostgresError && error.code.startsWith('22'))) throw error;
+    await sql`ROLLBACK TO before_check`;
+    return [{ entity: null, what: `what is stored cannot even be read: ${error.message}`, count: 1 }];
   }
 }
 

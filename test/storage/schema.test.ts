@@ -76,6 +76,25 @@ t.test('each trigger fires always, whatever session_replication_role says', asyn
   );
 });
 
+t.test('no function of ours looks for a name where a session says', async (t) => {
+  const { sql } = await testDatabase(t);
+  const functions = await sql<{ name: string; kind: string }[]>`
+    SELECT p.proname AS name,
+           CASE WHEN p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] THEN 'has its own'
+                WHEN p.prosqlbody IS NOT NULL THEN 'looked once' ELSE 'is inlined' END AS kind
+      FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'clocktick'::regnamespace AND l.lanname IN ('sql', 'plpgsql')
+       AND (l.lanname = 'plpgsql' OR p.prosecdef OR p.prosqlbody IS NOT NULL
+            -- What an index, a constraint, a view or a trigger's condition says is said in anybody's session.
+            OR EXISTS (SELECT FROM pg_depend d WHERE d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass
+                        AND d.classid <> 'pg_proc'::regclass AND p.prorettype <> 'trigger'::regtype))`;
+  t.ok(functions.length > 15);
+  t.same(
+    functions.filter(({ kind }) => kind === 'is inlined'),
+    [],
+  );
+});
+
 t.test('each file can be run by hand, as often as one likes', async (t) => {
   const { sql } = await testDatabase(t);
   const before = await dumpCatalogue(sql);
