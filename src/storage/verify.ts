@@ -14,7 +14,7 @@ import { requireCurrent } from './migrate.js';
  */
 
 /** What a check has found: of which entity, if of one, and what is wrong with it. */
-export type Finding = { entity: string | null; what: string };
+type Finding = { entity: string | null; what: string };
 
 /** A check: `statement` gives its findings. */
 type Check = { name: string; statement: (sql: Sql) => Fragment };
