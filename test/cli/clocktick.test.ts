@@ -1,10 +1,14 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import postgres from 'postgres';
 import t from 'tap';
+import { startEmbedded } from '../../src/embedded/start.js';
 import { SERVICE_ROLE } from '../../src/storage/migrate.js';
 import { ownedDatabase, testDatabase, testLogin } from '../helper/database.js';
+import { fast, folder } from '../helper/embedded.js';
 import { withoutTriggers } from '../helper/in-bulk.js';
 import { ROOT } from '../helper/program.js';
+import { makeLogin, urlAs } from '../helper/server.js';
 import { make } from '../helper/write.js';
 
 /** Runs the command as its users do. */
@@ -101,4 +105,26 @@ t.test('an owner who is no superuser migrates, and so does a superuser for him: 
   t.match(await clocktick({ DATABASE_URL: owner.url }, 'migrate'), { code: 0 });
   const [granted] = await sql`SELECT has_schema_privilege(${SERVICE_ROLE}, 'clocktick', 'USAGE') AS usage`;
   t.same(granted, { usage: true });
+});
+
+t.test('where the group of the service does not exist, and the owner may not make it, migrate says so', async (t) => {
+  // A server of its own: groups belong to all databases.
+  const server = await startEmbedded({ dataDir: await folder(t), settings: fast });
+  t.teardown(server.stop);
+  const sql = postgres(server.url, { max: 1, onnotice: () => {} });
+  t.teardown(() => sql.end());
+  const owner = { name: 'owner', password: 'x' };
+  await makeLogin(sql, owner);
+  await sql`GRANT CREATE ON DATABASE clocktick TO owner`;
+  const env = { DATABASE_URL: urlAs(server.url, owner) };
+  const alone = await clocktick(env, 'migrate');
+  t.match(alone, {
+    code: 0,
+    output: /^clocktick: there is no role clocktick_service, and this role may not make it: .*\n/,
+  });
+  t.match(await clocktick(env, 'verify'), { code: 0 }, 'nobody else may do anything');
+
+  await sql`CREATE ROLE clocktick_service`;
+  t.match(await clocktick(env, 'migrate'), { code: 0, output: /^clocktick: the database clocktick is up to date\n$/ });
+  t.match(await clocktick({ DATABASE_URL: await server.memberUrl(SERVICE_ROLE) }, 'verify'), { code: 0 });
 });
