@@ -36,13 +36,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const logLevel = read('LOG_LEVEL') ?? 'info';
   if (!LOG_LEVELS.includes(logLevel)) throw new BadSetting(`LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}.`);
 
-  const databaseUrl = read('DATABASE_URL');
-  if (
-    databaseUrl !== undefined &&
-    !/^postgres(ql)?:$/.test(URL.canParse(databaseUrl) ? new URL(databaseUrl).protocol : '')
-  ) {
-    throw new BadSetting('DATABASE_URL must be a URL such as postgres://user:password@host:5432/database.');
-  }
+  const databaseUrl = readDatabaseUrl(env);
 
   const publicUrl = read('PUBLIC_URL');
   if (publicUrl !== undefined && !isPublicUrl(publicUrl))
@@ -86,6 +80,21 @@ function hostsOf(host: string, allowed: readonly string[], publicUrl: string | u
   if (!isLoopback(host) && allowed.length === 0) return null;
   return [...LOOPBACK, ...allowed, ...(publicUrl ? [new URL(publicUrl).hostname] : [])];
 }
+
+/**
+ * Reads only which database; undefined where none is named.
+ * @throws BadSetting
+ */
+export function readDatabaseUrl(env: NodeJS.ProcessEnv): string | undefined {
+  const url = env.DATABASE_URL || undefined;
+  if (url !== undefined && !isDatabaseUrl(url))
+    throw new BadSetting('DATABASE_URL must be a URL such as postgres://user:password@host:5432/database.');
+  return url;
+}
+
+/** Whether a text can name a database. */
+export const isDatabaseUrl = (text: string): boolean =>
+  /^postgres(ql)?:$/.test(URL.canParse(text) ? new URL(text).protocol : '');
 
 function isPublicUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;

@@ -1,17 +1,21 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
-import { BadSetting, type Config, isLoopback, readConfig } from './config.js';
+import { type Config, isLoopback, readConfig } from './config.js';
 import { startEmbedded } from './embedded/start.js';
+import { reasonOf } from './reason.js';
 import { checkDriver } from './storage/engine/driver.js';
 import { checkServer } from './storage/engine/server-check.js';
-import { migrateDatabase } from './storage/migrate.js';
+import { migrateDatabase, prepareDatabase, SERVICE_ROLE } from './storage/migrate.js';
 import { openStorage } from './storage/open.js';
-import { Unfit } from './unfit.js';
 
 /** How long a stopping service waits for requests in flight before it cuts their connections: one that only half arrived never ends. */
 const REQUEST_GRACE_MS = 15_000;
 /** When the process ends, whatever is still open. It leaves time for the requests and for the embedded database to stop (20 s). */
 const GRACE_MS = 40_000;
+
+/** What one role for migrating and for serving gives up. */
+const ONE_ROLE =
+  'the role of DATABASE_URL owns the schema: whoever gets hold of it can switch off what keeps the record. A role that owns nothing serves as well (guide "Operating", "Two roles").';
 
 /** What has been started, in order, each with what undoes it. */
 type Started = { name: string; undo: () => Promise<void> }[];
@@ -41,10 +45,9 @@ async function run(): Promise<void> {
 
 async function start(config: Config, started: Started): Promise<void> {
   await checkDriver(); // before anything connects
-  const url = config.databaseUrl ?? (await startOwnDatabase(config, started));
-  const advice = await checkServer(url);
-  if (config.databaseUrl) for (const sentence of advice) say(`the database server's ${sentence}`);
-  await migrateDatabase(url);
+  const url = config.databaseUrl
+    ? await fitDatabase(config.databaseUrl)
+    : await startOwnDatabase(config.dataDir, started);
   const storage = openStorage(url);
   started.push({ name: 'the connections', undo: storage.close });
   const app = await buildApp({
@@ -75,14 +78,26 @@ async function start(config: Config, started: Started): Promise<void> {
   );
 }
 
-async function startOwnDatabase({ dataDir }: Config, started: Started): Promise<string> {
+/** Makes the database of DATABASE_URL fit to be served. */
+async function fitDatabase(url: string): Promise<string> {
+  for (const sentence of await checkServer(url)) say(`the database server's ${sentence}`);
+  const { owns, said } = await prepareDatabase(url);
+  for (const sentence of said) say(sentence);
+  if (owns) say(ONE_ROLE);
+  return url;
+}
+
+/** Starts the embedded database, and migrates it as its superuser. Gives the URL of a login that owns nothing there. */
+async function startOwnDatabase(dataDir: string, started: Started): Promise<string> {
   const database = await startEmbedded({ dataDir, say });
   started.push({ name: 'the embedded database', undo: database.stop });
   // Nobody catches this, so it ends the service as any other error that nobody expected does: in order, and non-zero.
   void database.lost.then((why) => {
     throw why;
   });
-  return database.url;
+  await checkServer(database.url);
+  await migrateDatabase(database.url);
+  return database.memberUrl(SERVICE_ROLE);
 }
 
 /** Undoes all that was started, the newest first. When one part fails to stop, the others are stopped all the same. */
@@ -105,26 +120,3 @@ run().catch((error: unknown) => {
   process.stderr.write(`clocktick cannot start: ${reasonOf(error)}\n`);
   process.exit(1);
 });
-
-/** Why the start failed: a sentence where whoever starts the service can do something about it, otherwise the stack. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error instanceof BadSetting || error instanceof Unfit) return error.message;
-  // Drizzle wraps the errors of the driver and the server.
-  if (error.cause instanceof Error && 'code' in error.cause) return reasonOf(error.cause);
-  if ('severity' in error) return `the database says: ${error.message}.`;
-  const code = 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') return `${error.message}. Set PORT to another one.`;
-  if ('syscall' in error && error.syscall === 'connect')
-    return `the database of DATABASE_URL does not answer (${code}).`;
-  if (code === 'CONNECT_TIMEOUT') return `the database of DATABASE_URL does not answer (${code}).`;
-  if (code === 'CONNECTION_CLOSED') return 'the connection to the database broke.';
-  if (code === 'ECONNRESET')
-    return 'the database of DATABASE_URL broke the connection. If the URL asks for TLS (sslmode), it may have none.';
-  if ('syscall' in error && error.syscall === 'getaddrinfo')
-    return `${error.message}. Look at the hosts in DATABASE_URL and in HOST.`;
-  if ('syscall' in error && error.syscall === 'mkdir')
-    return `${error.message}. DATA_DIR must be a folder, or the name of one that can be made.`;
-  if ('syscall' in error) return `${error.message}.`;
-  return error.stack ?? error.message;
-}

@@ -13,6 +13,8 @@
 -- meanwhile is found among the prepared ones. Their stamps are not known, nor that of a transaction whose beginning is hidden
 -- from this role (without pg_read_all_stats) or not kept (track_activities off): `at` is null then.
 --
+-- It runs as the owner of the schema, who needs pg_read_all_stats then, or to be a member of all roles that write: no other role does.
+--
 --   at          the stable instant, or null
 --   clock       the clock that was read first
 --   promised    the newest instant that was stored as promised, or null
@@ -22,7 +24,7 @@
 CREATE OR REPLACE FUNCTION clocktick.stable_instant(
   OUT at timestamptz, OUT clock timestamptz, OUT promised timestamptz,
   OUT held_by integer, OUT held_since timestamptz, OUT prepared boolean, OUT recovering boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   -- What other transactions do is looked at once in a transaction, unless told so.
   PERFORM pg_stat_clear_snapshot();
@@ -40,6 +42,24 @@ BEGIN
 END
 $$;
 
+-- Promises that everything at or before an instant is stable, unless a newer one was.
+CREATE OR REPLACE FUNCTION clocktick.keep_promise(at timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO clocktick.promise AS p (at) VALUES (keep_promise.at)
+      ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at;
+END
+$$;
+
+-- A promise far ahead would refuse every write until then, so there is none: that a clock is behind what was promised means that it has
+-- stepped back since, which it does by seconds. An hour is more than any that is watched does.
+CREATE OR REPLACE TRIGGER promise_is_written_by_owner BEFORE INSERT OR UPDATE ON clocktick.promise
+  FOR EACH STATEMENT WHEN (NOT has_table_privilege('clocktick.promise'::regclass, 'TRIGGER'))
+  EXECUTE FUNCTION clocktick.refuse('promises are kept by clocktick.keep_promise');
+CREATE OR REPLACE TRIGGER promise_is_of_the_past BEFORE INSERT OR UPDATE ON clocktick.promise
+  FOR EACH ROW WHEN (isfinite(new.at) AND new.at > clock_timestamp() + interval '1 hour')
+  EXECUTE FUNCTION clocktick.refuse('what is promised to be stable lies in the past');
+
 -- What was promised to be stable stays promised: the write function and the guards refuse any stamp before it.
 CREATE OR REPLACE TRIGGER promise_only_grows BEFORE UPDATE ON clocktick.promise
   FOR EACH ROW WHEN (new.at < old.at OR new.is_only <> old.is_only)
@@ -47,5 +67,7 @@ CREATE OR REPLACE TRIGGER promise_only_grows BEFORE UPDATE ON clocktick.promise
 CREATE OR REPLACE TRIGGER promise_is_kept BEFORE DELETE OR TRUNCATE ON clocktick.promise
   FOR EACH STATEMENT EXECUTE FUNCTION clocktick.refuse('what was promised stays promised');
 ALTER TABLE clocktick.promise
+  ENABLE ALWAYS TRIGGER promise_is_written_by_owner,
+  ENABLE ALWAYS TRIGGER promise_is_of_the_past,
   ENABLE ALWAYS TRIGGER promise_only_grows,
   ENABLE ALWAYS TRIGGER promise_is_kept;

@@ -15,25 +15,47 @@
 --
 -- All are ENABLE ALWAYS, so that session_replication_role does not pass them by. CREATE OR REPLACE TRIGGER forgets that, which
 -- is why each file says it again after its triggers.
+--
+-- They trust nothing of the session. Each function has a search_path of its own, in which nobody can put another `=` or `format` before
+-- the server's, nor another table: pg_temp is named, and last, because unnamed it would come first. (Conditions of triggers, constraints
+-- and views keep what they meant when they were made.)
 
 -- Refuses a statement, in the way of a constraint of the given name.
-CREATE OR REPLACE FUNCTION clocktick.raise_refusal(message text, relation name, guard name) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION clocktick.raise_refusal(message text, relation name, guard name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RAISE EXCEPTION USING
     ERRCODE = 'restrict_violation', MESSAGE = message, SCHEMA = 'clocktick', TABLE = relation, CONSTRAINT = guard;
 END
 $$;
 
--- Refuses whatever fires the trigger; the trigger's argument says why.
-CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Refuses whatever fires the trigger; the trigger's argument says why. By itself, because who is refused may not call the function above.
+CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM clocktick.raise_refusal(
-    format('%s on clocktick.%I is refused: %s', tg_op, tg_table_name, tg_argv[0]), tg_table_name, tg_name);
+  RAISE EXCEPTION USING
+    ERRCODE = 'restrict_violation', SCHEMA = 'clocktick', TABLE = tg_table_name, CONSTRAINT = tg_name,
+    MESSAGE = format('%s on clocktick.%I is refused: %s', tg_op, tg_table_name, tg_argv[0]);
 END
 $$;
 
+-- Only the owner writes. Everybody else does through the functions that run as the owner (SECURITY DEFINER in write.sql and clock.sql), even
+-- one to whom somebody has granted INSERT or UPDATE (grants.sql grants none). Whoever may put triggers on a table makes its owner do
+-- anything by the next write, so that privilege is what tells an owner: nobody is let in who could not get in anyway. A superuser has it.
+CREATE OR REPLACE TRIGGER entity_is_written_by_owner BEFORE INSERT OR UPDATE ON clocktick.entity
+  FOR EACH STATEMENT WHEN (NOT has_table_privilege('clocktick.entity'::regclass, 'TRIGGER'))
+  EXECUTE FUNCTION clocktick.refuse('entities are written by clocktick.write_changes');
+CREATE OR REPLACE TRIGGER tick_is_written_by_owner BEFORE INSERT ON clocktick.tick
+  FOR EACH STATEMENT WHEN (NOT has_table_privilege('clocktick.tick'::regclass, 'TRIGGER'))
+  EXECUTE FUNCTION clocktick.refuse('ticks are written by clocktick.write_changes');
+CREATE OR REPLACE TRIGGER range_is_written_by_owner BEFORE INSERT ON clocktick.property_history
+  FOR EACH STATEMENT WHEN (NOT has_table_privilege('clocktick.property_history'::regclass, 'TRIGGER'))
+  EXECUTE FUNCTION clocktick.refuse('ranges are written by clocktick.write_changes');
+CREATE OR REPLACE TRIGGER activity_is_written_by_owner BEFORE INSERT ON clocktick.activity
+  FOR EACH STATEMENT WHEN (NOT has_table_privilege('clocktick.activity'::regclass, 'TRIGGER'))
+  EXECUTE FUNCTION clocktick.refuse('activities are recorded by clocktick.record_activity');
+
 -- A transaction that keeps its first snapshot would check against a past, so only read committed may write.
-CREATE OR REPLACE FUNCTION clocktick.refuse_old_snapshots() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION clocktick.refuse_old_snapshots() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM clocktick.raise_refusal(
@@ -74,7 +96,8 @@ CREATE OR REPLACE TRIGGER entity_steps_by_one BEFORE UPDATE ON clocktick.entity
 --
 -- The tick is fetched by a scalar sub-select, here and below: written as a join, a plan that was cached while the tables were
 -- small scanned the table on every statement.
-CREATE OR REPLACE FUNCTION clocktick.entity_is_created_with_history() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION clocktick.entity_is_created_with_history() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE wrong record;
 BEGIN
   IF NOT EXISTS (SELECT FROM new_rows n) THEN
@@ -98,7 +121,8 @@ CREATE OR REPLACE TRIGGER entity_is_created_with_history AFTER INSERT ON clockti
 -- but no caller was told 1.0. What is said since when is unfolded once (`|| '{}'`): each `->` would read a stored one anew.
 --
 -- The transition tables and the unfolded properties have no index: they want the hash join that the write function forbids.
-CREATE OR REPLACE FUNCTION clocktick.entity_changes_with_history() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
+CREATE OR REPLACE FUNCTION clocktick.entity_changes_with_history() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on AS $$
 DECLARE wrong record;
 BEGIN
   IF NOT EXISTS (SELECT FROM new_rows n) THEN
@@ -138,13 +162,21 @@ CREATE OR REPLACE TRIGGER entity_changes_with_history AFTER UPDATE ON clocktick.
 
 -- … and a row in the clock is the entity's tick, under a recorded activity. Nobody claims to have recorded it before the
 -- transaction began, before what readers were promised to be stable, or before it happened.
-CREATE OR REPLACE FUNCTION clocktick.clock_row_is_entitys() RETURNS trigger LANGUAGE plpgsql AS $$
+--
+-- Nor in the future. What the write function stamps may lie ahead of the clock: by the second that `not_before` is followed, or just
+-- after the entity's last tick, however far ahead the clock has stepped back behind that one. So an instant is sound up to two seconds
+-- ahead (the other one is for a clock that steps back while the statement runs), or as the next after a tick that was let in so.
+CREATE OR REPLACE FUNCTION clocktick.clock_row_is_entitys() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   wrong record;
   promised timestamptz := (SELECT p.at FROM clocktick.promise p);
 BEGIN
   SELECT n.entity_id, n.tick INTO wrong FROM new_rows n
    WHERE n.recorded_at < transaction_timestamp() OR n.recorded_at <= promised OR n.recorded_at < n.at
+      OR n.recorded_at > clock_timestamp() + interval '2 seconds'
+         AND (SELECT n.recorded_at <= t.recorded_at + interval '1 microsecond' FROM clocktick.tick t
+               WHERE t.entity_id = n.entity_id AND t.tick = n.tick - 1) IS NOT TRUE
       OR (SELECT e.tick = n.tick AND e.updated_at = n.at AND e.type = n.type AND e.deleted = (n.op = 'deleted')
             FROM clocktick.entity e WHERE e.id = n.entity_id) IS NOT TRUE
       OR n.activity_id IS NOT NULL
@@ -164,7 +196,8 @@ CREATE OR REPLACE TRIGGER clock_row_is_entitys AFTER INSERT ON clocktick.tick RE
 -- One value at a time (invariant 2): a range is recorded when it ends, with the entity's tick and instant, and from a tick and its
 -- instant on. The entity no longer has the value, or has it since now. That it had it until now, and since then, the holders show: the
 -- range ends a row of theirs (holders.sql).
-CREATE OR REPLACE FUNCTION clocktick.range_ends_now() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
+CREATE OR REPLACE FUNCTION clocktick.range_ends_now() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on AS $$
 DECLARE wrong record;
 BEGIN
   IF NOT EXISTS (SELECT FROM new_rows n) THEN
@@ -195,6 +228,7 @@ CREATE OR REPLACE TRIGGER range_ends_now AFTER INSERT ON clocktick.property_hist
   FOR EACH STATEMENT EXECUTE FUNCTION clocktick.range_ends_now();
 
 ALTER TABLE clocktick.entity
+  ENABLE ALWAYS TRIGGER entity_is_written_by_owner,
   ENABLE ALWAYS TRIGGER entity_sees_the_present,
   ENABLE ALWAYS TRIGGER entity_is_kept,
   ENABLE ALWAYS TRIGGER entity_identity_is_fixed,
@@ -203,11 +237,14 @@ ALTER TABLE clocktick.entity
   ENABLE ALWAYS TRIGGER entity_is_created_with_history,
   ENABLE ALWAYS TRIGGER entity_changes_with_history;
 ALTER TABLE clocktick.tick
+  ENABLE ALWAYS TRIGGER tick_is_written_by_owner,
   ENABLE ALWAYS TRIGGER tick_is_kept,
   ENABLE ALWAYS TRIGGER clock_row_is_entitys;
 ALTER TABLE clocktick.activity
+  ENABLE ALWAYS TRIGGER activity_is_written_by_owner,
   ENABLE ALWAYS TRIGGER activity_is_kept;
 ALTER TABLE clocktick.property_history
+  ENABLE ALWAYS TRIGGER range_is_written_by_owner,
   ENABLE ALWAYS TRIGGER range_sees_the_present,
   ENABLE ALWAYS TRIGGER range_is_kept,
   ENABLE ALWAYS TRIGGER range_ends_now;

@@ -19,21 +19,26 @@
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
 --
+-- With `not_after` nothing is written when the clock says a later instant (CT003): whoever writes has a clock that no step changes, and
+-- knows that it cannot be as late. Without that a clock that is years ahead for a second would stamp what is written then.
+--
 -- One blind statement instead (bump the tick, record what ended) would end what the winner has ended when two writers meet, because the
 -- waiter's snapshot cannot see the row that the winner left, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
+--
+-- It runs as the owner of the tables, whoever calls it: nobody else writes them.
 --
 -- Every row is reached by index, or by the place where it was locked, whatever the statistics say: a plan cached while the tables were
 -- small would go through them on every call (creates fell to a fifth), so three settings leave the planner no such choice, and no row
 -- is joined that can be asked for. The fourth keeps it from planning anew
 -- on every call, because it takes one change for cheaper than the many it guesses for a list: a patch took half as long again.
 CREATE OR REPLACE FUNCTION clocktick.write_changes(
-  changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL
+  changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL
 ) RETURNS TABLE (
   id uuid, outcome text, type text, key text, tick integer, deleted boolean,
   created_at timestamptz, updated_at timestamptz, properties jsonb
 )
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -73,6 +78,10 @@ BEGIN
     IF clock <= promised OR clock < transaction_timestamp() THEN
       RAISE EXCEPTION USING ERRCODE = 'CT001', MESSAGE = 'the clock has stepped back behind what was promised',
         DETAIL = extract(epoch FROM greatest(promised, transaction_timestamp()) - clock);
+    END IF;
+    IF clock > not_after THEN
+      RAISE EXCEPTION USING ERRCODE = 'CT003', MESSAGE = 'the clock is later than whoever writes believes',
+        DETAIL = extract(epoch FROM clock - not_after);
     END IF;
     IF not_before > clock + interval '1 second' THEN
       RAISE EXCEPTION USING ERRCODE = 'CT002', MESSAGE = 'the clock is more than a second behind what the stamps must come after',
@@ -139,5 +148,25 @@ BEGIN
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;
   END IF;
+END
+$$;
+
+-- Waits for an entity and keeps it locked until the transaction ends, so that nobody else can change it.
+CREATE OR REPLACE FUNCTION clocktick.lock_entity(id uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM clocktick.entity e WHERE e.id = lock_entity.id FOR NO KEY UPDATE;
+END
+$$;
+
+-- Records an activity that changes can then name. Gives it as it was recorded.
+CREATE OR REPLACE FUNCTION clocktick.record_activity(id uuid, actor text, reason text, metadata jsonb) RETURNS SETOF clocktick.activity
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
+  VALUES (record_activity.id, record_activity.actor, record_activity.reason, record_activity.metadata, clock_timestamp())
+  RETURNING *;
 END
 $$;

@@ -8,6 +8,7 @@
  * with the session that holds it: whoever gets it knows that the last owner is gone.
  */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { fstatSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
@@ -37,6 +38,10 @@ import { memoryOf, settingsFor } from './settings.js';
 export type EmbeddedDatabase = {
   /** For postgres.js: superuser, password, 127.0.0.1, the port of this start, database `clocktick`. */
   url: string;
+  /**
+   * The URL of a login that may do what the members of a role may, and nothing else, with a password of this start. The role must exist.
+   */
+  memberUrl: (role: string) => Promise<string>;
   /**
    * Stops the server by a fast shutdown, or ends what is under way to start it again. Resolves when the server has exited. A second
    * call gives the same promise.
@@ -81,6 +86,11 @@ const LAUNCH_TRIES = 60;
 const LAUNCH_PAUSE_MS = 100;
 /** How long to wait for the lock of a killed owner. The kernel closes its connection at once; its backend ends when it next reads. */
 const OWNER_PATIENCE_MS = 1_500;
+/** Who owns the cluster (files.ts), and the lesser login. */
+const SUPERUSER = 'clocktick';
+const MEMBER = 'clocktick_login';
+/** Nothing that somebody has put into `public` is found (src/storage/engine/search-path.ts says more). */
+const SEARCH_PATH = { search_path: 'pg_catalog, pg_temp' };
 /** The key of the advisory lock that marks a server as owned: 'tick' as a number. */
 const LOCK_KEY = 1953063787;
 
@@ -133,8 +143,10 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
         lose(error);
       })
       .finally(serverLog.close);
+    const url = urlOf(SUPERUSER, password, first.port);
     return {
-      url: `postgres://clocktick:${password}@127.0.0.1:${first.port}/clocktick`,
+      url,
+      memberUrl: async (role) => urlOf(MEMBER, await renewMember(url, role), first.port),
       stop: () => {
         stopping.abort();
         return kept;
@@ -144,6 +156,24 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
   } catch (error) {
     serverLog.close();
     throw error;
+  }
+}
+
+const urlOf = (user: string, password: string, port: number): string =>
+  `postgres://${user}:${password}@127.0.0.1:${port}/clocktick`;
+
+/** Makes the lesser login where there is none, and gives it a new password and one role. Gives the password. */
+async function renewMember(url: string, role: string): Promise<string> {
+  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {}, connection: SEARCH_PATH });
+  const password = randomBytes(24).toString('base64url');
+  try {
+    const [made] = await sql`select from pg_roles where rolname = ${MEMBER}`;
+    if (made === undefined) await sql`create role ${sql(MEMBER)}`;
+    await sql.unsafe(`alter role ${MEMBER} login password '${password}'`);
+    await sql`grant ${sql(role)} to ${sql(MEMBER)}`;
+    return password;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
 }
 
@@ -263,7 +293,7 @@ async function claimServer(port: number, password: string): Promise<Claim> {
   let isHeld = false;
   const connection: { socket?: Socket } = {};
   const options = {
-    user: 'clocktick',
+    user: SUPERUSER,
     password,
     database: 'postgres', // not `clocktick`: a session there blocks its use as a template
     max: 1,
@@ -271,7 +301,7 @@ async function claimServer(port: number, password: string): Promise<Claim> {
     idle_timeout: 0,
     connect_timeout: 5,
     fetch_types: false,
-    connection: { application_name: `clocktick owner ${process.pid}` },
+    connection: { application_name: `clocktick owner ${process.pid}`, ...SEARCH_PATH },
     onnotice: () => {},
     onclose: () => {
       isHeld = false;

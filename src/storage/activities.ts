@@ -23,14 +23,12 @@ const columns = {
 /** Records an activity that writes can then name. */
 export async function recordActivity(storage: Storage, id: string, details: ActivityDetails): Promise<ActivityRow> {
   const { actor = null, reason = null, metadata } = details;
-  const values = {
-    id,
-    actor,
-    reason,
-    metadata: metadata ? JSON.stringify(metadata) : null,
-    recordedAt: sql`clock_timestamp()`,
-  };
-  const [row] = await storage[engine].recording((_, db) => db.insert(activity).values(values).returning(columns));
+  const text = metadata ? JSON.stringify(metadata) : null;
+  const [row] = await storage[engine].recording(
+    (client) => client<ActivityRow[]>`
+    SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"
+      FROM clocktick.record_activity(${id}::uuid, ${actor}::text, ${reason}::text, ${text}::text::jsonb) a`,
+  );
   if (row) return row;
   throw new Refusal('outcome_unknown', 'The database gave no whole answer: the activity may or may not be kept.');
 }

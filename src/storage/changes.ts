@@ -31,9 +31,9 @@ export function written(change: Change, row: EntityRow | undefined): WrittenChan
   return { id: change.id, text, weight: text.length + (row?.properties.length ?? 0) };
 }
 
-/** Applies one change, waiting for whoever has locked its entity. */
-export async function applyChange(sql: Sql, change: WrittenChange): Promise<Applied> {
-  const [applied] = await applyChanges(sql, [change], { patient: true });
+/** Applies one change, waiting for whoever has locked its entity. @param latest as of `applyChanges` */
+export async function applyAlone(sql: Sql, change: WrittenChange, latest: string): Promise<Applied> {
+  const [applied] = await applyChanges(sql, [change], { patient: true, latest });
   if (!applied) throw new Error('a change had no end');
   return applied;
 }
@@ -42,11 +42,12 @@ export async function applyChange(sql: Sql, change: WrittenChange): Promise<Appl
  * Applies changes of different entities in one transaction, by the write function of drizzle/sql/write.sql. A
  * change whose entity is not in the state that it was decided on is left out, the others are written; so is one whose
  * entity somebody else has locked, unless `patient`.
+ * @param latest an instant that the clock of the database cannot have passed yet: if it says so, nothing is written (clock-trust.ts)
  */
 export async function applyChanges(
   sql: Sql,
   changes: readonly WrittenChange[],
-  { patient }: { patient: boolean },
+  { patient, latest }: { patient: boolean; latest: string },
 ): Promise<Applied[]> {
   let rows: WrittenRow[];
   try {
@@ -54,7 +55,8 @@ export async function applyChanges(
       SELECT w.outcome, w.id, w.type, w.key, w.tick, w.deleted,
              w.created_at AS "createdAt", w.updated_at AS "updatedAt",
              w.properties::text AS properties
-        FROM clocktick.write_changes(${`[${changes.map(({ text }) => text).join(',')}]`}::text::jsonb, ${patient}) w`;
+        FROM clocktick.write_changes(${`[${changes.map(({ text }) => text).join(',')}]`}::text::jsonb, ${patient},
+                                       not_after => ${latest}::timestamptz) w`;
   } catch (error) {
     // Something beside the entities' rows is locked; of several changes, each is tried alone.
     if (!patient && changes.length === 1 && isLocked(error)) return [{ end: 'locked' }];

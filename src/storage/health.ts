@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { newId } from '../temporal/identity.js';
 import { isBefore } from '../temporal/point.js';
-import { applyChange, written } from './changes.js';
+import { applyAlone, written } from './changes.js';
 import { brokeUnderWay, CLOCK_STEPPED_BACK, codeOf, FORBIDDEN, neverSent, READ_ONLY } from './engine/failures.js';
-import { type Look, millisecondsBetween, readLook, whyNotStable } from './engine/stable-instant.js';
+import { arrayText } from './engine/pools.js';
+import { type Look, millisecondsBetween, whyNotBelieved, whyNotStable } from './engine/stable-instant.js';
 import { readSmallNow, readSmallThen } from './entities.js';
 import { readVersion } from './schema-files.js';
 import { engine, type Storage } from './storage.js';
@@ -95,6 +96,7 @@ export function healthOf(storage: Storage, tell: (faults: { check: Check; reason
 
 /** Makes all checks, one after another, each whatever became of the others. */
 async function lookAt(storage: Storage, onLost: () => void): Promise<Found> {
+  const { checking, stableInstant } = storage[engine];
   const found: Partial<Record<Check, string | null>> = {};
   let underWay: Check = 'database';
 
@@ -113,7 +115,7 @@ async function lookAt(storage: Storage, onLost: () => void): Promise<Found> {
   };
 
   try {
-    await storage[engine].checking(async (sql) => {
+    await checking(async (sql) => {
       const session = await readSession(sql);
       found.database = null;
       found.privileges = session.missing && `the role of the service lacks ${session.missing}`;
@@ -125,11 +127,11 @@ async function lookAt(storage: Storage, onLost: () => void): Promise<Found> {
         return null;
       });
       await attempt('stable', async () => {
-        const look = await readClearLook(sql);
+        const look = await readClearLook(() => stableInstant.lookBy(sql));
         found.clock = clockReason(look);
         return look.at === null ? whyNotStable(look) : null;
       });
-      await attempt('write', () => rehearse(sql));
+      await attempt('write', () => stableInstant.stamped((latest) => rehearse(sql, latest)));
       // A session keeps defaults that it began with, and the next check must not find what is over.
       return failing(found).length === 0;
     }, onLost);
@@ -149,18 +151,18 @@ function reasonOfError(error: unknown): string {
   return code === '' ? 'fails' : `fails (${code})`;
 }
 
-/** What a role needs, beside the right to execute functions, which everybody has unless somebody took it away. */
-const NEEDED: Readonly<Record<string, readonly string[]>> = {
-  entity: ['SELECT', 'INSERT', 'UPDATE'],
-  tick: ['SELECT', 'INSERT'],
-  property_history: ['SELECT', 'INSERT'],
-  property_range: ['SELECT'],
-  open_value: ['SELECT', 'INSERT', 'DELETE'],
-  item_history: ['SELECT', 'INSERT', 'UPDATE'],
-  activity: ['SELECT', 'INSERT'],
-  promise: ['SELECT', 'INSERT', 'UPDATE'],
-  definition: ['SELECT'],
-};
+/** What the role of the service needs (drizzle/sql/grants.sql): to read these, and to call these. All that it changes it changes by them. */
+const READ = [
+  'entity',
+  'tick',
+  'property_history',
+  'property_range',
+  'open_value',
+  'item_history',
+  'activity',
+  'definition',
+];
+const CALLED = ['write_changes', 'lock_entity', 'record_activity', 'keep_promise', 'stable_instant'];
 
 /** What the database says of sessions of this role. */
 type Session = { recovering: boolean; readOnly: boolean; willBeReadOnly: boolean | null; missing: string | null };
@@ -170,9 +172,6 @@ type Session = { recovering: boolean; readOnly: boolean; willBeReadOnly: boolean
  * database meanwhile holds for sessions that begin later: the narrowest counts, as PostgreSQL has it.
  */
 async function readSession(sql: postgres.Sql): Promise<Session> {
-  const needed = Object.entries(NEEDED).flatMap(([name, privileges]) =>
-    privileges.map((privilege) => ({ name, privilege })),
-  );
   const [session] = await sql<Session[]>`
     SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only')::boolean AS "readOnly",
            (SELECT o.option_value::boolean
@@ -185,16 +184,13 @@ async function readSession(sql: postgres.Sql): Promise<Session> {
               FROM (SELECT 'USAGE on the schema' AS what
                       FROM pg_catalog.pg_namespace n WHERE n.nspname = 'clocktick' AND NOT has_schema_privilege(n.oid, 'USAGE')
                     UNION ALL
-                    SELECT format('%s on %s', w.privilege, w.name)
-                      FROM jsonb_to_recordset(${JSON.stringify(needed)}::text::jsonb) AS w (name text, privilege text)
-                      JOIN pg_catalog.pg_class c ON c.relname = w.name
-                      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'clocktick'
-                     WHERE NOT CASE WHEN w.privilege = 'DELETE' THEN has_table_privilege(c.oid, w.privilege)
-                                    ELSE has_any_column_privilege(c.oid, w.privilege) END
+                    SELECT format('SELECT on %s', c.relname)
+                      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'clocktick'
+                     WHERE c.relname = ANY (${arrayText(READ)}::text::name[]) AND NOT has_table_privilege(c.oid, 'SELECT')
                     UNION ALL
                     SELECT format('EXECUTE on %s', p.proname)
                       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'clocktick'
-                     WHERE NOT has_function_privilege(p.oid, 'EXECUTE')
+                     WHERE p.proname = ANY (${arrayText(CALLED)}::text::name[]) AND NOT has_function_privilege(p.oid, 'EXECUTE')
                    ) lacks) AS missing`;
   if (!session) throw new Error('the database says nothing of its session');
   return session;
@@ -219,17 +215,18 @@ function schemaReason(applied: number | null, known: number): string | null {
 }
 
 /** Looks until nothing hides which instants are stable, but not for long. */
-async function readClearLook(sql: postgres.Sql): Promise<Look> {
+async function readClearLook(lookNow: () => Promise<Look>): Promise<Look> {
   const until = performance.now() + UNCLEAR_MS;
   for (;;) {
-    const look = await readLook(sql);
-    if (look.at !== null || look.recovering || performance.now() > until) return look;
+    const look = await lookNow();
+    if (look.at !== null || look.recovering || look.ahead > 0 || performance.now() > until) return look;
     await sleep(PAUSE_MS);
   }
 }
 
-/** Whether writes would be refused as `clock_stepped_back`. */
-function clockReason({ clock, promised }: Look): string | null {
+/** Whether writes would be refused as `clock_stepped_back`, or `clock_jumped_ahead`. */
+function clockReason({ clock, promised, ahead }: Look): string | null {
+  if (ahead > 0) return whyNotBelieved(ahead);
   if (promised === null || isBefore(promised, clock)) return null;
   const behind = Math.max(Math.ceil(millisecondsBetween(clock, promised) / 1000), 1);
   return `the clock of the database is ${behind} s behind what was promised to be stable`;
@@ -239,7 +236,7 @@ function clockReason({ clock, promised }: Look): string | null {
  * Writes as every write does, and takes it back. The transaction owns an id meanwhile, and holds back the stable instant for its
  * milliseconds.
  */
-async function rehearse(sql: postgres.Sql): Promise<string | null> {
+async function rehearse(sql: postgres.Sql, latest: string): Promise<string | null> {
   const change = {
     id: newId(),
     type: 'health',
@@ -252,7 +249,7 @@ async function rehearse(sql: postgres.Sql): Promise<string | null> {
   };
   await sql`BEGIN`;
   try {
-    const { end } = await applyChange(sql, written(change, undefined));
+    const { end } = await applyAlone(sql, written(change, undefined), latest);
     return end === 'written' ? null : `ends ${end}`;
   } finally {
     await sql`ROLLBACK`;

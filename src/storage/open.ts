@@ -72,15 +72,16 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     return large;
   };
   const applySmall = share(
-    (changes: readonly WrittenChange[]) => sharedWrites((sql) => applyChanges(sql, changes, { patient: false })),
+    (changes: readonly WrittenChange[]) =>
+      stableInstant.stamped((latest) => sharedWrites((sql) => applyChanges(sql, changes, { patient: false, latest }))),
     writing,
   );
   const applyLarge: Engine['applyChange'] = async (change, signal) => {
-    const [applied] = await writingLarge((sql) => applyChanges(sql, [change], { patient: false }), signal).catch(
-      (error) => {
-        throw writeFailure(error);
-      },
-    );
+    const write = (latest: string) =>
+      writingLarge((sql) => applyChanges(sql, [change], { patient: false, latest }), signal);
+    const [applied] = await stableInstant.stamped(write).catch((error: unknown) => {
+      throw writeFailure(error);
+    });
     if (!applied) throw new Error('a change had no end');
     return applied;
   };

@@ -5,7 +5,10 @@ import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator';
 
 const FOLDER = fileURLToPath(new URL('../../drizzle/', import.meta.url));
 
-/** The files of drizzle/sql, each after those that it needs. */
+/** Who may do what, of all that the other files define. */
+export const GRANTS = 'grants.sql';
+
+/** The files of drizzle/sql, each after those that it needs; the grants last, when nothing is there that no file defines. */
 const ORDER = [
   'tables.sql',
   'values.sql',
@@ -15,10 +18,14 @@ const ORDER = [
   'holders.sql',
   'write.sql',
   'reads.sql',
+  GRANTS,
 ];
 
 /** Where the version of the schema stands, with the texts that it is the version of. */
 export const VERSION_FILE = `${FOLDER}sql/version.json`;
+
+/** Where it stands what PostgreSQL says of each object of the schema. */
+export const CATALOGUE_FILE = `${FOLDER}catalogue.json`;
 
 /** A file of drizzle/sql: functions, triggers, views and what else Drizzle cannot say. */
 type DefinitionFile = { file: string; text: string; hash: string };

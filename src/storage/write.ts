@@ -3,7 +3,7 @@ import { isObject, type JsonObject } from '../temporal/json.js';
 import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
-import { type Applied, applyChange, written } from './changes.js';
+import { type Applied, applyAlone, written } from './changes.js';
 import { lostRace } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import { readEntitiesNow } from './entities.js';
@@ -118,20 +118,27 @@ async function attemptOn(storage: Storage, write: Write, { row, isSure }: Known,
  * refused by the same constraints and guards as the write would be; no second implementation of them could promise that.
  * (A subtransaction would save the connection, but the guards take what it wrote for somebody else's.)
  */
-const applying = (storage: Storage, write: Write): Apply =>
-  write.dryRun
-    ? (change, row) =>
-        storage[engine].transaction('ROLLBACK', (sql) => applyChange(sql, written(change, row)), write.signal)
-    : (change, row) => storage[engine].applyChange(written(change, row), write.signal);
+const applying = (storage: Storage, write: Write): Apply => {
+  const { applyChange, transaction, stableInstant } = storage[engine];
+  if (!write.dryRun) return (change, row) => applyChange(written(change, row), write.signal);
+  return (change, row) =>
+    stableInstant.stamped((latest) =>
+      transaction('ROLLBACK', (sql) => applyAlone(sql, written(change, row), latest), write.signal),
+    );
+};
 
 /** An attempt with the entity's row locked from the read on, so that nobody can come first. */
 async function attemptLocked(storage: Storage, write: Write): Promise<Attempt> {
-  const attempt = async (sql: Sql): Promise<Attempt> => {
-    await sql`SELECT FROM clocktick.entity e WHERE e.id = ${write.id}::uuid FOR NO KEY UPDATE`;
+  const { transaction, stableInstant } = storage[engine];
+  const attempt = async (sql: Sql, latest: string): Promise<Attempt> => {
+    await sql`SELECT clocktick.lock_entity(${write.id}::uuid)`;
     const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
-    return attemptOn(storage, write, { row, isSure: true }, (change) => applyChange(sql, written(change, row)));
+    const apply: Apply = (change) => applyAlone(sql, written(change, row), latest);
+    return attemptOn(storage, write, { row, isSure: true }, apply);
   };
-  return storage[engine].transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', attempt, write.signal);
+  return stableInstant.stamped((latest) =>
+    transaction(write.dryRun ? 'ROLLBACK' : 'COMMIT', (sql) => attempt(sql, latest), write.signal),
+  );
 }
 
 /** Runs an attempt: a race that was lost is one of its ends. */

@@ -40,6 +40,7 @@ export type RefusalCode =
   | 'activity_too_large'
   | 'too_many_writers'
   | 'clock_stepped_back'
+  | 'clock_jumped_ahead'
   | 'overloaded'
   | 'outcome_unknown'
   | 'database_unavailable';

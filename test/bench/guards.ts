@@ -34,6 +34,23 @@ const HOLDERS = triggers(
   trigger('property_history', 'range_ends_holders'),
   trigger('entity', 'entity_opens_holders', 'entity_change_opens_holders'),
 );
+const OWNER = triggers(
+  trigger('entity', 'entity_is_written_by_owner'),
+  trigger('tick', 'tick_is_written_by_owner'),
+  trigger('property_history', 'range_is_written_by_owner'),
+  trigger('activity', 'activity_is_written_by_owner'),
+);
+/** What a change calls, each with a search_path of its own. */
+const CALLED = [
+  ...['write_changes', 'refuse_old_snapshots', 'entity_is_created_with_history', 'entity_changes_with_history'],
+  ...['clock_row_is_entitys', 'range_ends_now', 'open_holders', 'end_holders'],
+];
+const functions = (names: string[], off: string, on: string) => ({
+  off: names.map((name) => `ALTER FUNCTION clocktick.${name} ${off}`).join(';'),
+  on: names.map((name) => `ALTER FUNCTION clocktick.${name} ${on}`).join(';'),
+});
+const SEARCH_PATHS = functions(CALLED, 'RESET search_path', 'SET search_path = pg_catalog, pg_temp');
+const DEFINER = functions(['write_changes'], 'SECURITY INVOKER', 'SECURITY DEFINER');
 const VALUE = 'clocktick.value_key(type, property, coalesce(short_value, long_value))';
 const RANGES = 'ALTER TABLE clocktick.property_history';
 const EXCLUDE = 'EXCLUDE USING gist (entity_id WITH =, property WITH =, vclock WITH &&)';
@@ -44,6 +61,10 @@ const VARIANTS: [name: string, change: { off: string; on: string }][] = [
   ['without entity_…_with_history', ENTITY],
   ['without clock_row_is_entitys', TICK],
   ['without range_ends_now', RANGE],
+  ['without …_is_written_by_owner', OWNER],
+  ['without search paths of their own', SEARCH_PATHS],
+  ['without SECURITY DEFINER', DEFINER],
+  ['without all three of these', triggers(OWNER, SEARCH_PATHS, DEFINER)],
   ['without any guard', triggers(ENTITY, TICK, RANGE, ROWS)],
   [
     'without entity_in_order',

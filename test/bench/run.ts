@@ -113,12 +113,12 @@ async function requests(): Promise<string> {
   // What a run that was interrupted has left is half of the data.
   const whole = join(dataDir, 'whole');
   if (!existsSync(whole)) await rm(dataDir, { recursive: true, force: true });
-  return withOwnServers({ dataDir, settings: STOCK }, async ({ databaseUrl, start }) => {
+  return withOwnServers({ dataDir, settings: STOCK }, async ({ databaseUrl, serviceUrl, start }) => {
     version = await versionOf(databaseUrl);
     const seeded = await seed(databaseUrl, numbers.entities);
     await writeFile(whole, '');
     const urls: Urls = {
-      service: await start([...profiling, 'dist/main.js'], environment(databaseUrl)),
+      service: await start([...profiling, 'dist/main.js'], environment(serviceUrl)),
       rivals: await start(['--import', 'tsx', 'test/bench/rivals.ts', databaseUrl]),
     };
     return withMariaDb({ dataDir: `${dataDir}-mariadb`, databaseUrl }, async (socket) => {

@@ -36,7 +36,7 @@ async function twoInstances(
 ): Promise<Service & { services: URL[]; urls: string[] }> {
   const service = await testService(t);
   prepare(service.app);
-  const second = openStorage(service.url);
+  const second = openStorage(service.serviceUrl);
   t.teardown(() => second.close());
   const other = await serve(t, second);
   const listening = [service.app, other.app].map((app) => app.listen({ port: 0, host: '127.0.0.1' }));

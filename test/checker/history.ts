@@ -85,8 +85,8 @@ async function run(args: string[]): Promise<number> {
   }
   const type = `history-${randomBytes(4).toString('hex')}`;
   if (services.length > 0) return report(options.seed, await checkWithProgress({ ...options, services, type }));
-  return withOwnServers({}, async ({ databaseUrl, start }) => {
-    const env = { DATABASE_URL: databaseUrl, PORT: '0', LOG_LEVEL: 'fatal' };
+  return withOwnServers({}, async ({ databaseUrl, serviceUrl, start }) => {
+    const env = { DATABASE_URL: serviceUrl, PORT: '0', LOG_LEVEL: 'fatal' };
     const urls = [await start(['dist/main.js'], env), await start(['dist/main.js'], env)];
     const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
     const plan: Plan = { ...options, services: urls.map(baseOf), type, ...(storm ? { storm: sql } : {}) };

@@ -10,10 +10,17 @@ export function definedIn(text: string): Defined[] {
   const found = (pattern: RegExp, object: (match: RegExpExecArray) => Defined) =>
     [...sql.matchAll(pattern)].map((match) => ({ index: match.index, ...object(match) }));
   return [
-    ...found(/^CREATE OR REPLACE FUNCTION clocktick\.(\w+)\([^$]*\$\$/gm, ({ 0: head, 1: name, index }) => {
-      const from = index + head.length;
-      return { object: `function ${name}`, source: text.slice(from, text.indexOf('$$', from)) };
-    }),
+    ...found(
+      /^CREATE OR REPLACE FUNCTION clocktick\.(\w+)\([^$;]*(\$\$|;)/gm,
+      ({ 0: head, 1: name, 2: end, index }) => {
+        const from = index + head.length;
+        // One that RETURN says has no text.
+        return {
+          object: `function ${name}`,
+          ...(end === '$$' && { source: text.slice(from, text.indexOf('$$', from)) }),
+        };
+      },
+    ),
     ...found(/^CREATE OR REPLACE TRIGGER (\w+) [^;]*? ON clocktick\.(\w+)/gm, ({ 1: name, 2: table }) => ({
       object: `trigger ${table}.${name}`,
     })),

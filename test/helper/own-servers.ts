@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startEmbedded } from '../../src/embedded/start.js';
-import { migrateDatabase } from '../../src/storage/migrate.js';
+import { migrateDatabase, SERVICE_ROLE } from '../../src/storage/migrate.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -17,7 +17,7 @@ type Start = (args: string[], env?: Record<string, string>) => Promise<string>;
 
 /**
  * Does work with servers that are processes of their own, over a migrated database that syncs as in production. Afterwards it
- * stops all of them, and removes the database.
+ * stops all of them, and removes the database. `databaseUrl` is a superuser's, `serviceUrl` that of a role that owns nothing.
  * @param options `dataDir`: a folder of the caller's, in which the database stays; `settings` of its server; `migrated: false` leaves the
  *   schema as it is, for another version of the service
  */
@@ -27,7 +27,7 @@ export async function withOwnServers<Result>(
     settings = {},
     migrated = true,
   }: { dataDir?: string; settings?: Record<string, string>; migrated?: boolean },
-  work: (parts: { databaseUrl: string; start: Start }) => Promise<Result>,
+  work: (parts: { databaseUrl: string; serviceUrl: string; start: Start }) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'clocktick-own-'));
   await chmod(folder, 0o755); // else a server started by root would keep its data elsewhere
@@ -62,7 +62,8 @@ export async function withOwnServers<Result>(
   process.once('SIGINT', interrupted);
   try {
     if (migrated) await migrateDatabase(server.url);
-    return await work({ databaseUrl: server.url, start });
+    const serviceUrl = migrated ? await server.memberUrl(SERVICE_ROLE) : server.url;
+    return await work({ databaseUrl: server.url, serviceUrl, start });
   } finally {
     process.off('SIGINT', interrupted);
     await stop();

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import postgres from 'postgres';
 import { startEmbedded } from '../../src/embedded/start.js';
 
 /*
@@ -38,5 +40,34 @@ export const serverUrl = (): Promise<string> => readFile(URL_FILE, 'utf8');
 export function databaseUrl(url: string, database: string): string {
   const other = new URL(url);
   other.pathname = `/${database}`;
+  return other.href;
+}
+
+/** A login, of which the server knows nothing but its groups. */
+export type Login = { name: string; password: string };
+
+/**
+ * The login that the storages of all tests use. Its password follows from the URL of the server, so that runs on one server agree on it.
+ */
+export const serviceLogin = (server: string): Login => ({
+  name: 'clocktick_test',
+  password: createHash('sha256').update(server).digest('base64url'),
+});
+
+/** Makes a login of the server, a member of these groups. */
+export async function makeLogin(sql: postgres.Sql, { name, password }: Login, groups: string[] = []): Promise<void> {
+  await sql`CREATE ROLE ${sql(name)}`.catch((error: unknown) => {
+    // Of an earlier run, or of another one at this moment.
+    if (!(error instanceof postgres.PostgresError && ['42710', '23505'].includes(error.code))) throw error;
+  });
+  await sql.unsafe(`ALTER ROLE ${name} LOGIN PASSWORD '${password}'`);
+  for (const group of groups) await sql`GRANT ${sql(group)} TO ${sql(name)}`;
+}
+
+/** A URL as another login. */
+export function urlAs(url: string, { name, password }: Login): string {
+  const other = new URL(url);
+  other.username = name;
+  other.password = password;
   return other.href;
 }

@@ -46,6 +46,7 @@ import {
   type Writing,
 } from '../helper/model-steps.js';
 import { type Answer, type Call, list, object, type Service, testService, text } from '../helper/service.js';
+import { findingsOf } from '../helper/verified.js';
 
 /*
  * Random calls against the service and against the model of helper/model.ts: whatever is written in whatever order, every
@@ -1003,6 +1004,7 @@ t.test('whatever is written in whatever order, every answer is the one that the 
     return;
   }
   t.comment(`${operations} operations in ${runs} runs, MODEL_SEED=${seed}`);
+  t.same(await findingsOf(service.serviceUrl), [], '`clocktick verify` finds nothing in what they left');
   if (process.env.MODEL_RUNS)
     t.comment(
       [...ends]

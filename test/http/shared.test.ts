@@ -4,14 +4,13 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import t from 'tap';
 import { MOST_FLIGHTS, openPools } from '../../src/storage/engine/pools.js';
 import { storageOf } from '../../src/storage/open.js';
-import { engine } from '../../src/storage/storage.js';
 import { type Answer, list, object, problem, serve, testService, text } from '../helper/service.js';
 
 /*
  * Requests that come at the same time share statements. Nobody may notice but by the time it takes.
  */
 t.test('requests that share statements', async (t) => {
-  const { call, sql, storage, app, url } = await testService(t);
+  const { call, sql, hand, app, serviceUrl } = await testService(t);
   const create = async (type = 'thing') =>
     text((await call('POST', '/entities', { type, properties: { n: 0 } })).body.id);
   const patch = (id: string, n: number, headers: Record<string, string> = {}) =>
@@ -84,7 +83,7 @@ t.test('requests that share statements', async (t) => {
   await t.test('an entity that somebody else has locked holds up nobody but its own writers', async (t) => {
     const locked = await create();
     const others = await Promise.all(Array.from({ length: 20 }, () => create()));
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${locked} FOR UPDATE`;
     let isLocked = true;
@@ -105,7 +104,7 @@ t.test('requests that share statements', async (t) => {
   await t.test('reads of the past that wait hold up no reads of now', async (t) => {
     const [past, present] = await Promise.all([create(), create()]);
     await patch(past, 1);
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`LOCK TABLE clocktick.property_history IN ACCESS EXCLUSIVE MODE`;
     const older: Promise<Answer>[] = [];
@@ -124,7 +123,7 @@ t.test('requests that share statements', async (t) => {
     const key = { type: 'thing', key: 'mine', properties: { n: 1 } };
     const probe = await call('POST', '/entities?dryRun=true', key);
     const id = text(probe.body.id);
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`
       WITH ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', now(), now(), 'created')
@@ -159,7 +158,7 @@ t.test('requests that share statements', async (t) => {
 
   await t.test('a write that waits its turn is decided on what the one before it left', async (t) => {
     const id = await create();
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const answers: Promise<Answer>[] = [];
@@ -207,13 +206,13 @@ t.test('requests that share statements', async (t) => {
   });
 
   await t.test('a table that somebody has locked fills the queue, which refuses; then all goes on', async (t) => {
-    const narrow = storageOf(openPools(url), {
+    const narrow = storageOf(openPools(serviceUrl), {
       bounds: { batch: 2, weight: 1000, patience: 10, waiting: 3, wait: 3_000 },
     });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);
     const ids = await Promise.all(Array.from({ length: 30 }, () => create()));
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`LOCK TABLE clocktick.entity IN SHARE MODE`;
     const writing = ids.map((id) => small.call('PATCH', `/entities/${id}`, { properties: { n: 1 } }));
@@ -247,7 +246,7 @@ t.test('requests that share statements', async (t) => {
   await t.test('a caller that goes away while its write waits for others’ locks is not written for', async (t) => {
     const ids = await Promise.all(Array.from({ length: 11 }, () => create()));
     const [left = '', ...locked] = ids;
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ANY (${`{${ids}}`}::text::uuid[]) FOR UPDATE`;
     const waiting = locked.map((id) => patch(id, 1));
@@ -282,13 +281,13 @@ t.test('requests that share statements', async (t) => {
 
   await t.test('a full queue is 503 overloaded with Retry-After, and leaves nothing', async (t) => {
     const bounds = { batch: 2, weight: 1000, patience: 10, waiting: 3, wait: 3_000 };
-    const narrow = storageOf(openPools(url), { bounds });
+    const narrow = storageOf(openPools(serviceUrl), { bounds });
     t.teardown(narrow.close);
     const small = await serve(t, narrow);
     const ids = await Promise.all(Array.from({ length: 20 }, () => create()));
 
     // Readers that wait for a table that somebody has locked.
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`LOCK TABLE clocktick.entity IN ACCESS EXCLUSIVE MODE`;
     const reading = ids.map((id) => small.call('GET', `/entities/${id}`));

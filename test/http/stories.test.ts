@@ -7,6 +7,7 @@ import { testDatabase } from '../helper/database.js';
 import { same } from '../helper/model.js';
 import { list, object, testService, text } from '../helper/service.js';
 import { playSteps } from '../helper/steps.js';
+import { findingsOf } from '../helper/verified.js';
 import { type Commit, readHistory, type Step } from '../replay/history.js';
 import { keysOf, readsOf, refuseExisting, replay, verify } from '../replay/replay.js';
 import { type Service, serviceAt } from '../replay/service.js';
@@ -92,8 +93,9 @@ const WHOLE = process.env.COUNTRIES_HISTORY;
 const SAMPLE = fileURLToPath(new URL('../fixtures/countries-sample.ndjson.gz', import.meta.url));
 
 t.test('a history of countries, replayed', async (t) => {
-  const { app } = await testService(t);
+  const { app, serviceUrl } = await testService(t);
   await replayed(t, app, SAMPLE, { commits: 12, ticks: 52 });
+  t.same(await findingsOf(serviceUrl), [], '`clocktick verify` finds nothing');
 });
 
 t.test(
@@ -102,13 +104,14 @@ t.test(
   async (t) => {
     // Without the helper's check of every answer against its schema, a sixth of the time: the sample has the same answers.
     // With conditions required: the sample goes without.
-    const { storage } = await testDatabase(t);
+    const { storage, serviceUrl } = await testDatabase(t);
     const app = await buildApp({ storage, rules: { requireCondition: true }, logger: false });
     t.teardown(() => app.close());
     const url = await replayed(t, app, WHOLE ?? '', { commits: 228, ticks: 14_545 });
     const section = { file: 'src/guide/tour.md', heading: 'Asking the past' };
     const { steps } = await playSteps(section, url, (answer, wanted, what) => t.equal(answer, wanted, what));
     t.equal(steps, 4, 'and what the tour asks is answered as it says');
+    t.same(await findingsOf(serviceUrl), [], '`clocktick verify` finds nothing');
   },
 );
 

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { openStorage } from '../../src/storage/open.js';
-import { engine } from '../../src/storage/storage.js';
 import { list, object, ranges, serve, testService, text } from '../helper/service.js';
 
 t.test('many writers', async (t) => {
-  const { call, sql, url, storage } = await testService(t);
+  const { call, sql, hand, serviceUrl } = await testService(t);
 
   await t.test(
     'T47, A20 two writers hold tick 1: one makes tick 2, the other is refused and leaves nothing',
@@ -60,7 +59,7 @@ t.test('many writers', async (t) => {
   });
 
   await t.test('200 writers on ten entities: every one answered, no gap in any clock', async (t) => {
-    const second = openStorage(url);
+    const second = openStorage(serviceUrl);
     t.teardown(() => second.close());
     const other = await serve(t, second);
     const ids = [];
@@ -188,7 +187,7 @@ t.test('many writers', async (t) => {
 
   await t.test('a connection that dies while its write waits for a lock: 503, and nothing is written', async (t) => {
     const id = text((await call('POST', '/entities', { type: 'friend', properties: { a: 1 } })).body.id);
-    const blocker = storage[engine].connect();
+    const blocker = hand();
     await blocker`BEGIN`;
     await blocker`SELECT FROM clocktick.entity WHERE id = ${id} FOR UPDATE`;
     const writing = call('PATCH', `/entities/${id}`, { properties: { a: 2 } });

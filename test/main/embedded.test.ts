@@ -1,7 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import postgres from 'postgres';
 import t from 'tap';
 import { folder, inFlight, leftRunning, start } from '../helper/program.js';
+import { findingsOf } from '../helper/verified.js';
 
 t.test('the embedded database', async (t) => {
   const dataDir = join(await folder(t), 'data');
@@ -15,6 +17,21 @@ t.test('the embedded database', async (t) => {
   });
   t.equal(made.status, 201);
   const text = await made.text();
+
+  await t.test('it is served by a role that owns nothing there, and altered by nobody', async (t) => {
+    t.notMatch(service.output(), 'owns the schema');
+    const password = await readFile(join(dataDir, 'postgres/password'), 'utf8');
+    const [, , , port] = (await readFile(join(dataDir, 'postgres/data/postmaster.pid'), 'utf8')).split('\n');
+    const url = `postgres://clocktick:${password}@127.0.0.1:${port}/clocktick`;
+    const sql = postgres(url, { max: 1 });
+    const roles = await sql`
+      SELECT DISTINCT a.usename AS name, r.rolsuper AS super, pg_has_role(a.usename, 'clocktick_service', 'MEMBER') AS member
+        FROM pg_stat_activity a JOIN pg_roles r ON r.rolname = a.usename
+       WHERE a.datname = 'clocktick' AND a.application_name = 'clocktick'`;
+    await sql.end();
+    t.same(roles, [{ name: 'clocktick_login', super: false, member: true }]);
+    t.same(await findingsOf(url), []);
+  });
 
   await t.test('a second instance on the same data is refused, and does no harm', async (t) => {
     const second = await start(t, { DATA_DIR: dataDir });

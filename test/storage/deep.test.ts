@@ -17,7 +17,7 @@ import { explain, statementsOf } from '../helper/plans.js';
 const ENTITIES = Number(process.env.DEEP_ENTITIES ?? 2_000);
 
 t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is found by index`, async (t) => {
-  const { url, sql } = await testDatabase(t);
+  const { serviceUrl, sql } = await testDatabase(t);
   const now = new Date().toISOString().replace('Z', '000Z');
   const everything: Collection = {
     type: 'thing',
@@ -141,7 +141,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
     [...new Set(scans.map((scan) => scan.replace(/^.*Scan /, '')))].sort();
   const atFirst = new Map<string, string[]>();
   for (const [name, , , , ask] of cases) {
-    const statements = await statementsOf(url, ask);
+    const statements = await statementsOf(serviceUrl, ask);
     const plans = await Promise.all(
       statements.map((statement) => explain(sql, statement, 'force_generic_plan', IN_ORDER)),
     );
@@ -151,7 +151,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
 
   for (const [name, shown, found, each, ask] of cases) {
     let answered = -1;
-    const statements = await statementsOf(url, async (db) => {
+    const statements = await statementsOf(serviceUrl, async (db) => {
       answered = await ask(db);
     });
     t.equal(answered, shown, `${name}: ${shown}`);

@@ -13,7 +13,7 @@ import { statementsOf } from '../helper/plans.js';
 import { asOf, change, make, now } from '../helper/write.js';
 
 t.test('reading entities', async (t) => {
-  const { sql, storage, url } = await testDatabase(t);
+  const { sql, storage, serviceUrl, hand } = await testDatabase(t);
   const { id, updatedAt: first } = (await make(storage, { a: 1, b: 'x', c: null })).row;
   const { updatedAt: second } = (await change(storage, id, { a: 2, b: null, d: [1] })).row;
   const intent = { label: id, conditions: UNCONDITIONAL, activity: null };
@@ -112,7 +112,7 @@ t.test('reading entities', async (t) => {
       ];
       for (const isChanged of [false, true]) {
         if (isChanged) await change(storage, one, Object.fromEntries(Object.keys(properties).map((key) => [key, 1])));
-        const sent = await statementsOf(url, async (db) => {
+        const sent = await statementsOf(serviceUrl, async (db) => {
           const [now, then] = await Promise.all(reads(db));
           t.match(then, { tick: 1, properties: expected?.properties }, `${name}, then`);
           t.match(now, isChanged ? { tick: 2 } : { tick: 1, properties: expected?.properties }, `${name}, now`);
@@ -130,7 +130,7 @@ t.test('reading entities', async (t) => {
   await t.test('however many share a statement, it is one prepared statement', async (t) => {
     const texts = async (count: number) => {
       const ids = Array.from({ length: count }, newId);
-      const sent = await statementsOf(url, (db) =>
+      const sent = await statementsOf(serviceUrl, (db) =>
         Promise.all([
           ...ids.map((id) => db[engine].entityNow({ id, fields: null })),
           ...ids.map((id) => db[engine].entityThen({ id, fields: null, point: { tick: 1 } })),
@@ -142,7 +142,7 @@ t.test('reading entities', async (t) => {
     t.equal(alone.length, 2);
     t.same(await texts(70), alone);
 
-    const connection = storage[engine].connect();
+    const connection = hand();
     for (const count of [1, 70]) {
       await readEntitiesNow(
         connection,

@@ -95,6 +95,16 @@ t.test('the database keeps the record from anybody', async (t) => {
     ],
     ['a creation of which the entity says nothing when it was recorded', refused, imported('NULL')],
     ['a creation of which the entity says that it was recorded later', refused, imported("recorded + interval '1 s'")],
+    // … nor in the future
+    ['a tick of the future', refused, recordedAt("'2999-01-01Z'::timestamptz", 'at', 'NULL')],
+    ['a tick of the next seconds', refused, recordedAt("clock_timestamp() + interval '5 s'", 'at', 'NULL')],
+    [
+      'a tick of now, recorded in the future',
+      refused,
+      recordedAt('clock_timestamp()', "at + interval '1 h'", 'recorded'),
+    ],
+    ['a creation of the future', refused, created(`'{}'`).replace('clock_timestamp()', "'2999-01-01Z'::timestamptz")],
+    ['a promise of the future', refused, `INSERT INTO clocktick.promise (at) VALUES ('2999-01-01')`],
     // The instants of a range are those of its ticks
     ...Object.entries({
       'a range that began at another instant': `tstzrange(${instantOf(3)} - interval '1 microsecond', stamp.at)`,

@@ -1,7 +1,8 @@
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
+import { openPools } from '../../src/storage/engine/pools.js';
 import { type Found, failing, type Health, healthOf } from '../../src/storage/health.js';
-import { openStorage } from '../../src/storage/open.js';
+import { openStorage, storageOf } from '../../src/storage/open.js';
 import { readVersion } from '../../src/storage/schema-files.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
@@ -21,9 +22,9 @@ async function plainRole(t: Test, url: string, sql: postgres.Sql) {
   const role = `clocktick_${newId().replaceAll('-', '')}`;
   await sql.unsafe(`
     CREATE ROLE ${role} LOGIN PASSWORD 'x';
-    GRANT pg_read_all_stats TO ${role};
     GRANT USAGE ON SCHEMA clocktick TO ${role};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA clocktick TO ${role}`);
+    GRANT SELECT ON ALL TABLES IN SCHEMA clocktick TO ${role};
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA clocktick TO ${role}`);
   const its = new URL(url);
   Object.assign(its, { username: role, password: 'x' });
   const storage = openStorage(its.href);
@@ -59,22 +60,16 @@ t.test('each reason is named, and gone with what caused it', async (t) => {
   /** What is done, by the owner; what takes it back; which checks fail meanwhile, and what one of them says. */
   const cases: [does: string, undoes: string, fail: string[], says: RegExp][] = [
     [
-      `REVOKE INSERT ON clocktick.tick FROM ${role}`,
-      `GRANT INSERT ON clocktick.tick TO ${role}`,
-      ['privileges', 'write'],
-      /lacks INSERT on tick/,
-    ],
-    [
-      `REVOKE DELETE ON clocktick.open_value FROM ${role}`,
-      `GRANT DELETE ON clocktick.open_value TO ${role}`,
+      `REVOKE SELECT ON clocktick.open_value FROM ${role}`,
+      `GRANT SELECT ON clocktick.open_value TO ${role}`,
       ['privileges'],
-      /lacks DELETE on open_value/,
+      /lacks SELECT on open_value/,
     ],
     [
-      `REVOKE SELECT, UPDATE ON clocktick.entity FROM ${role}`,
-      `GRANT SELECT, UPDATE ON clocktick.entity TO ${role}`,
-      ['privileges', 'read', 'write'],
-      /lacks SELECT on entity, UPDATE on entity/,
+      `REVOKE SELECT ON clocktick.entity, clocktick.tick FROM ${role}`,
+      `GRANT SELECT ON clocktick.entity, clocktick.tick TO ${role}`,
+      ['privileges', 'read'],
+      /lacks SELECT on entity, SELECT on tick/,
     ],
     [
       `REVOKE USAGE ON SCHEMA clocktick FROM ${role}`,
@@ -83,8 +78,8 @@ t.test('each reason is named, and gone with what caused it', async (t) => {
       /lacks USAGE on the schema/,
     ],
     [
-      'REVOKE EXECUTE ON FUNCTION clocktick.write_changes FROM PUBLIC',
-      'GRANT EXECUTE ON FUNCTION clocktick.write_changes TO PUBLIC',
+      `REVOKE EXECUTE ON FUNCTION clocktick.write_changes FROM ${role}`,
+      `GRANT EXECUTE ON FUNCTION clocktick.write_changes TO ${role}`,
       ['privileges', 'write'],
       /lacks EXECUTE on write_changes/,
     ],
@@ -236,14 +231,18 @@ t.test('what a check writes leaves nothing, and holds nothing back', async (t) =
 });
 
 t.test('a check is shared for a second, whoever asks', async (t) => {
-  const { storage, sql } = await testDatabase(t);
-  const writes = async () => Number((await sql`SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS x`)[0]?.x);
-  const health = healthOf(storage, () => {});
+  const { serviceUrl } = await testDatabase(t);
+  const pools = openPools(serviceUrl);
+  t.teardown(() => pools.close());
+  let made = 0;
+  const checking: typeof pools.checking = (work, onLost) => {
+    made++;
+    return pools.checking(work, onLost);
+  };
+  const health = healthOf(storageOf({ ...pools, checking }), () => {});
   const start = performance.now();
-  const before = await writes();
   while (performance.now() - start < 1_500) await Promise.all(Array.from({ length: 50 }, () => health.check()));
-  const made = (await writes()) - before;
-  t.ok(made >= 2 && made <= 3, `${made} transactions that own an id`);
+  t.ok(made >= 1 && made <= 2, `${made} checks were made`);
   health.close();
 });
 

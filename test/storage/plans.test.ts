@@ -23,7 +23,7 @@ import { type RawChange, writeChanges, writeMany } from '../helper/write.js';
  */
 const DEPTH = 20_000;
 t.test('the past is found by index, in a few buffers, at depth 20,000', async (t) => {
-  const { url, sql } = await testDatabase(t);
+  const { serviceUrl, sql } = await testDatabase(t);
   const id = newId();
   const mixed = newId();
   const bulk = newId();
@@ -204,7 +204,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['the oldest change of a collection', 10, (db) => readOldest(db, 'other')],
   ];
 
-  const watched = await watchedStorage(url);
+  const watched = await watchedStorage(serviceUrl);
   t.teardown(watched.close);
   for (const names of ['few', 'many']) {
     if (names === 'many') {
@@ -278,8 +278,8 @@ t.test('a write takes no longer for plans that were made when the tables had bee
 t.test(
   'what a large entity has is unfolded a few times, however many of its properties are asked for or change',
   async (t) => {
-    const { url, sql } = await testDatabase(t);
-    const watched = await watchedStorage(url);
+    const { serviceUrl, sql } = await testDatabase(t);
+    const watched = await watchedStorage(serviceUrl);
     t.teardown(watched.close);
     /** Buffers to read the whole history of a large entity, and to change its lists, by how many lists it has. */
     const buffersOf = async (lists: number) => {

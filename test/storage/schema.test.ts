@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,11 +9,12 @@ import { is } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
+import { expectedCatalogue } from '../../src/storage/catalogue.js';
 import { migrateDatabase } from '../../src/storage/migrate.js';
 import * as schema from '../../src/storage/schema.js';
-import { readSchema } from '../../src/storage/schema-files.js';
+import { CATALOGUE_FILE, readSchema } from '../../src/storage/schema-files.js';
 import { newId } from '../../src/temporal/identity.js';
-import { dumpCatalogue } from '../helper/catalogue.js';
+import { catalogueOf, dumpCatalogue } from '../helper/catalogue.js';
 import { runCommand } from '../helper/command.js';
 import { type TestDatabase, testDatabase } from '../helper/database.js';
 import { definedBy, definedIn, objectsOf } from '../helper/definitions.js';
@@ -52,6 +53,17 @@ t.test(
   },
 );
 
+t.test('what PostgreSQL says of each object is written down, the same for every version of it', async (t) => {
+  const { sql } = await testDatabase(t);
+  const held = await catalogueOf(sql);
+  // UPDATE_CATALOGUE=1 npx tap test/storage/schema.test.ts
+  if (process.env.UPDATE_CATALOGUE) {
+    const objects = Object.fromEntries(held.map(({ object, text }) => [object, text]));
+    await writeFile(CATALOGUE_FILE, `${JSON.stringify(objects, null, 2)}\n`);
+  }
+  t.same(held, await expectedCatalogue());
+});
+
 t.test('each trigger fires always, whatever session_replication_role says', async (t) => {
   const { sql } = await testDatabase(t);
   const triggers = await sql<{ name: string; enabled: string }[]>`
@@ -60,6 +72,25 @@ t.test('each trigger fires always, whatever session_replication_role says', asyn
   t.ok(triggers.length > 20);
   t.same(
     triggers.filter(({ enabled }) => enabled !== 'A'),
+    [],
+  );
+});
+
+t.test('no function of ours looks for a name where a session says', async (t) => {
+  const { sql } = await testDatabase(t);
+  const functions = await sql<{ name: string; kind: string }[]>`
+    SELECT p.proname AS name,
+           CASE WHEN p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] THEN 'has its own'
+                WHEN p.prosqlbody IS NOT NULL THEN 'looked once' ELSE 'is inlined' END AS kind
+      FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'clocktick'::regnamespace AND l.lanname IN ('sql', 'plpgsql')
+       AND (l.lanname = 'plpgsql' OR p.prosecdef OR p.prosqlbody IS NOT NULL
+            -- What an index, a constraint, a view or a trigger's condition says is said in anybody's session.
+            OR EXISTS (SELECT FROM pg_depend d WHERE d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass
+                        AND d.classid <> 'pg_proc'::regclass AND p.prorettype <> 'trigger'::regtype))`;
+  t.ok(functions.length > 15);
+  t.same(
+    functions.filter(({ kind }) => kind === 'is inlined'),
     [],
   );
 });
@@ -181,7 +212,7 @@ t.test(
       SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
       return row?.count;
     };
-    let upgrade: Promise<void> | undefined;
+    let upgrade: Promise<unknown> | undefined;
     await sql.begin(async (tx) => {
       // As the write function begins: the rows first, and then what it changes of them.
       await tx`SELECT FROM clocktick.entity FOR NO KEY UPDATE`;

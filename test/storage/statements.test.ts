@@ -427,7 +427,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
 ];
 
 t.test('the statements are those of the files, with their plans, and run as they stand', async (t) => {
-  const { url, storage, sql } = await testDatabase(t);
+  const { url, serviceUrl, storage, sql } = await testDatabase(t);
   const [server] = await sql<{ major: number }[]>`SELECT current_setting('server_version_num')::int / 10000 AS major`;
   const isPlanned = server?.major === PLANNED_BY;
   const isUpdate = process.env.UPDATE_STATEMENTS !== undefined;
@@ -435,7 +435,7 @@ t.test('the statements are those of the files, with their plans, and run as they
 
   // Asked while nothing is there: what is sent does not depend on that, and the write finds nothing to change.
   await recordActivity(storage, activityOf(3), {});
-  const statements = await statementsOf(t, url);
+  const statements = await statementsOf(t, serviceUrl);
   t.same(new Set(statements.map(({ name }) => name)).size, cases.length, 'each call sends a statement of its own');
   for (const [name, , by] of cases) {
     const [, sender = '', file = ''] = /^(\w+) of (\S+)$/.exec(by) ?? [];

@@ -56,6 +56,7 @@ export const WRITE_PROBLEMS: readonly ProblemCode[] = [
   'activity_too_large',
   'too_many_writers',
   'clock_stepped_back',
+  'clock_jumped_ahead',
   'overloaded',
   'outcome_unknown',
   'database_unavailable',

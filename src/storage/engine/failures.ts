@@ -1,5 +1,6 @@
 import { inMiB, MAX_ENTITY_BYTES, MAX_METADATA_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { SETTLING_MS } from './clock-trust.js';
 
 /*
  * What an error of the driver or the server means to a caller. Any error that is not named here is a bug of the service, and
@@ -37,6 +38,8 @@ export const neverSent = (error: unknown): boolean =>
 const LOCKED = '55P03';
 /** The code of the write function itself: its stamps would lie at or before the promise, the high-water mark of what is stable. */
 export const CLOCK_STEPPED_BACK = 'CT001';
+/** … and its clock is later than this process believes (clock-trust.ts). */
+const CLOCK_JUMPED_AHEAD = 'CT003';
 /** read_only_sql_transaction: the server is a standby, or the database was made read-only. */
 export const READ_ONLY = '25006';
 
@@ -79,7 +82,8 @@ export function concernsAll(error: unknown): boolean {
     (isOverload(code) && code !== LOCKED) ||
     code === READ_ONLY ||
     code === FORBIDDEN ||
-    code === CLOCK_STEPPED_BACK
+    code === CLOCK_STEPPED_BACK ||
+    code === CLOCK_JUMPED_AHEAD
   );
 }
 
@@ -134,6 +138,7 @@ export function writeFailure(error: unknown): unknown {
   if (code === FORBIDDEN) return forbidden(error);
   if (isOverload(code) || code === READ_ONLY) return unavailable(error);
   if (code === CLOCK_STEPPED_BACK) return steppedBack(error);
+  if (code === CLOCK_JUMPED_AHEAD) return jumpedAhead(error);
   if (code === '54000' || (code === '23514' && constraintOf(error) === 'entity_size'))
     return new Refusal(
       'entity_too_large',
@@ -166,6 +171,18 @@ export const unavailable = (cause: unknown) =>
 /** The refusal of what the role of the service may not do. Which privilege it lacks, readiness tells (storage/health.ts). */
 const forbidden = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database does not let the service do this. Nothing was written.', { cause });
+
+/** Whether a write was refused because of a clock that is later than this process believes. */
+export const hasJumpedAhead = (error: unknown): boolean =>
+  codeOf(error) === CLOCK_JUMPED_AHEAD || (error instanceof Refusal && error.code === 'clock_jumped_ahead');
+
+/** The refusal of a write that would be stamped by a clock that nobody believes. */
+export const jumpedAhead = (cause?: unknown) =>
+  new Refusal(
+    'clock_jumped_ahead',
+    "The database's clock has jumped ahead, and is not believed before it has gone on evenly for a while. Nothing was written.",
+    { cause, retryAfter: SETTLING_MS / 1000 },
+  );
 
 /** The refusal of a write before the promise. The detail of the error is how far the clock is behind, in seconds. */
 function steppedBack(cause: unknown): Refusal {

@@ -4,6 +4,7 @@ import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
 import { readFailure, searchFailure, wasCancelled, writeFailure } from './failures.js';
 import { lane, type Use } from './lanes.js';
 import { type Pool, replaceable } from './pool.js';
+import { SEARCH_PATH } from './search-path.js';
 import { connectOnce, type End, type OneConnection, transact } from './transactions.js';
 
 /** A connection pool, or one connection inside a transaction: both run the same tagged statements. */
@@ -29,7 +30,7 @@ export type Pools = {
   /** Runs a read whose answer may be large: few at once, because each may take megabytes. @throws as `reading` */
   readingLarge: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Runs a write of one statement that is no change of an entity. @throws Refusal as `writeFailure` says; `overloaded` */
-  recording: <T>(write: (sql: Sql, db: Drizzle) => Promise<T>) => Promise<T>;
+  recording: <T>(write: (sql: Sql) => Promise<T>) => Promise<T>;
   /** Reads that requests share (sharing.ts). Each goes by index whatever the statistics say. */
   sharedReads: Pool['ask'];
   /** Writes that requests share, and which wait for nobody's lock. */
@@ -55,8 +56,6 @@ export type Pools = {
   searching: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Counts, which go through whole types. @throws as `searching` */
   counting: <T>(read: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** A client of one connection, to be ended after use. It connects anew when that has closed: `transaction` does not. */
-  connect: () => postgres.Sql;
   /**
    * Does work in a transaction on a client of its own, and ends it as told; at most OWN_CLIENTS of each end at once.
    * Neither `begin` nor `reserve` of a pool: postgres.js 3.4.9 can put BEGIN on a connection that it has not reserved (its
@@ -165,6 +164,7 @@ export function openPools(
     types: { instant: { to: 1184, from: [1184], serialize: String, parse: instantOf } },
     connection: {
       application_name: 'clocktick',
+      ...SEARCH_PATH,
       // A database may have other defaults; the write path counts on these.
       default_transaction_isolation: 'read committed' as const,
       TimeZone: 'UTC',
@@ -238,18 +238,11 @@ export function openPools(
         signal,
       ),
     readingLarge: (read, signal) => lanes.large_reads(() => translated(largeReads.ask(read), readFailure), signal),
-    recording: (write) =>
-      lanes.reads(() =>
-        translated(
-          reads.ask((sql) => write(sql, drizzleOver(sql))),
-          writeFailure,
-        ),
-      ),
+    recording: (write) => lanes.reads(() => translated(reads.ask(write), writeFailure)),
     sharedReads: sharedReads.ask,
     sharedWrites: sharedWrites.ask,
     writingLarge: (write, signal) => lanes.large_writes(() => largeWrites.ask(write), signal),
     probe: (ask) => translated(probes.ask(ask), readFailure),
-    connect: () => postgres(url, { ...options, max: 1 }),
     paging: (read, signal) => lanes.pages(() => translated(pages.ask(read), readFailure), signal),
     searching: async (read, signal) => {
       try {

@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import { Unfit } from '../../unfit.js';
+import { SEARCH_PATH } from './search-path.js';
 
 /** `server_version_num` of PostgreSQL 15.0. */
 const OLDEST_SERVER = 150_000;
@@ -47,7 +48,13 @@ export const adviceOn = (settings: Readonly<Record<string, string>>): string[] =
  * is not UTF-8
  */
 export async function checkServer(url: string): Promise<string[]> {
-  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: PATIENCE_S, fetch_types: false });
+  const sql = postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    connect_timeout: PATIENCE_S,
+    fetch_types: false,
+    connection: SEARCH_PATH,
+  });
   let patience: NodeJS.Timeout | undefined;
   const givenUp = new Promise<never>((_, reject) => {
     const say = `What is at the address of DATABASE_URL did not answer as PostgreSQL does within ${PATIENCE_S + 1} seconds.`;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isBefore, microseconds } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { readFailure } from './failures.js';
+import { type ClockTrust, clockTrust, SETTLING_MS } from './clock-trust.js';
+import { hasJumpedAhead, jumpedAhead, readFailure } from './failures.js';
 import type { Pools, Sql } from './pools.js';
 import { share } from './sharing.js';
 
@@ -23,6 +24,14 @@ export type StableInstant = {
   waitFor: (instant: string, signal?: AbortSignal) => Promise<void>;
   /** Whether an instant has come. */
   hasCome: (instant: string) => Promise<boolean>;
+  /**
+   * Does a write, which is told the latest instant that the clock of the database can say by now. Where it says a later one, this looks
+   * at the clock, and the write is tried once more if the clock is believed then.
+   * @throws Refusal `clock_jumped_ahead`, and as the write
+   */
+  stamped: <T>(write: (latest: string) => Promise<T>) => Promise<T>;
+  /** Looks on another connection. */
+  lookBy: (sql: Sql) => Promise<Look>;
   /** By how many seconds the newest stable instant lies behind the clock of the database; NaN when none is known. */
   lag: () => Promise<number>;
 };
@@ -55,6 +64,8 @@ export type Look = {
   heldSince: string | null;
   prepared: boolean;
   recovering: boolean;
+  /** By how many milliseconds the clock is further ahead than it can be; 0: it is believed (clock-trust.ts). */
+  ahead: number;
 };
 
 /** A read that waits: for what, until when (by `performance.now()`), and how its caller is told. */
@@ -71,7 +82,10 @@ type Waiter = {
  * The stable instant of a database. It keeps the newest instant that it knows to be stable, and asks the database only about later
  * ones.
  */
-export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PATIENCE_MS } = {}): StableInstant {
+export function stableInstantOf(
+  { probe }: Pick<Pools, 'probe'>,
+  { patience = PATIENCE_MS, trust = clockTrust() } = {},
+): StableInstant {
   let known: string | null = null;
   let stored = Number.NEGATIVE_INFINITY;
   let storing: Promise<void> | null = null;
@@ -112,6 +126,21 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
       });
     },
     hasCome: async (instant) => isKnownStable(instant) || !isBefore((await look(null)).clock, instant),
+    lookBy: (sql) => readLook(sql, trust),
+    stamped: async (write) => {
+      const latest = trust.latest();
+      if (latest !== null) {
+        try {
+          return await write(new Date(latest).toISOString());
+        } catch (error) {
+          if (!hasJumpedAhead(error)) throw error;
+        }
+      }
+      const { ahead } = await look(null);
+      const anew = trust.latest();
+      if (ahead > 0 || anew === null) throw jumpedAhead();
+      return write(new Date(anew).toISOString());
+    },
     lag: async () => {
       const { clock } = await look(null);
       return known === null ? Number.NaN : millisecondsBetween(known, clock) / 1000;
@@ -119,12 +148,14 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
   };
 
   async function lookNow(): Promise<Look> {
-    const found = await probe(readLook);
-    if (found.promised !== null) stored = Math.max(stored, Date.parse(found.promised));
-    if (found.at !== null) await promise(found.at);
+    const found = await probe((sql) => readLook(sql, trust));
+    const latest = trust.latest() ?? 0;
+    const isBelieved = (instant: string | null): instant is string => instant !== null && Date.parse(instant) <= latest;
+    if (isBelieved(found.promised)) stored = Math.max(stored, Date.parse(found.promised));
+    if (isBelieved(found.at)) await promise(found.at);
     // An instant that another instance of the service promised is stable, too.
     for (const stable of [found.at, found.promised]) {
-      if (stable !== null && (known === null || isBefore(known, stable))) known = stable;
+      if (isBelieved(stable) && (known === null || isBefore(known, stable))) known = stable;
     }
     return found;
   }
@@ -143,11 +174,7 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
 
   async function store(instant: string): Promise<void> {
     try {
-      await probe(
-        (sql) => sql`
-        INSERT INTO clocktick.promise AS p (at) VALUES (${instant}::timestamptz)
-            ON CONFLICT (is_only) DO UPDATE SET at = excluded.at WHERE p.at < excluded.at`,
-      );
+      await probe((sql) => sql`SELECT clocktick.keep_promise(${instant}::timestamptz)`);
       stored = Math.max(stored, Date.parse(instant));
     } finally {
       storing = null;
@@ -202,13 +229,17 @@ export function stableInstantOf({ probe }: Pick<Pools, 'probe'>, { patience = PA
   }
 }
 
-/** Asks what is stable, in a statement of its own: only what is read afterwards may rely on it. */
-export async function readLook(sql: Sql): Promise<Look> {
-  const [found] = await sql<Look[]>`
+/**
+ * Asks what is stable, in a statement of its own: only what is read afterwards may rely on it. Nothing is while the clock is not
+ * believed.
+ */
+async function readLook(sql: Sql, trust: ClockTrust): Promise<Look> {
+  const [found] = await sql<Omit<Look, 'ahead'>[]>`
       SELECT s.at, s.clock, s.promised, s.held_by AS "heldBy", s.held_since AS "heldSince", s.prepared, s.recovering
         FROM clocktick.stable_instant() s`;
   if (!found) throw new Error('the database does not know how late it is');
-  return found;
+  const ahead = trust.judge(Date.parse(found.clock), found.promised === null ? null : Date.parse(found.promised));
+  return { ...found, at: ahead > 0 ? null : found.at, ahead };
 }
 
 export const millisecondsBetween = (from: string, to: string): number =>
@@ -217,15 +248,21 @@ export const millisecondsBetween = (from: string, to: string): number =>
 const notStable = (what: string, look: Look): Refusal =>
   new Refusal('as_of_not_stable_yet', `${what} stable yet: ${whyNotStable(look)}.`);
 
+/** Why the clock is not believed. */
+export const whyNotBelieved = (ahead: number): string =>
+  `the clock of the database has jumped ahead by ${Math.ceil(ahead / 1000)} s; it is believed when it has gone on evenly for ${SETTLING_MS / 1000} s`;
+
 /** Why nothing newer is stable. It names what to look for in the database, because whoever is on call reads it at night. */
-export function whyNotStable({ recovering, prepared, heldBy, heldSince }: Look): string {
+export function whyNotStable({ recovering, prepared, heldBy, heldSince, ahead }: Look): string {
   return recovering
     ? 'the database is a standby (pg_is_in_recovery)'
-    : prepared
-      ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
-      : heldBy !== null && heldSince === null
-        ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats, or look at track_activities)`
-        : heldBy !== null
-          ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
-          : 'the last transactions have only just ended';
+    : ahead > 0
+      ? whyNotBelieved(ahead)
+      : prepared
+        ? 'a prepared transaction is neither committed nor rolled back (pg_prepared_xacts)'
+        : heldBy !== null && heldSince === null
+          ? `process ${heldBy} of the database does not show when its transaction began (grant pg_read_all_stats to the owner of the schema clocktick, or look at track_activities)`
+          : heldBy !== null
+            ? `a transaction of process ${heldBy} of the database is open since ${heldSince}`
+            : 'the last transactions have only just ended';
 }

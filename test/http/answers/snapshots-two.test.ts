@@ -8,8 +8,8 @@ import { STORM_READS, storm } from '../../helper/storm.js';
 t.test(
   'reads as of the last milliseconds, by two instances over one database, are told the same ever after',
   async (t) => {
-    const { url } = await testDatabase(t);
-    const storages = [openStorage(url), openStorage(url)];
+    const { url, serviceUrl } = await testDatabase(t);
+    const storages = [openStorage(serviceUrl), openStorage(serviceUrl)];
     const calls = await Promise.all(storages.map(async (storage) => (await serve(t, storage)).call));
     t.teardown(() => Promise.all(storages.map((storage) => storage.close())));
     const sql = postgres(url, { max: 10, onnotice: () => {} });

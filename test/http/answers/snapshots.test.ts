@@ -13,6 +13,8 @@ const UNCHECKED: StableInstant = {
   waitFor: async () => {},
   hasCome: async () => true,
   lag: async () => 0,
+  stamped: (write) => write('9999-01-01T00:00:00Z'),
+  lookBy: () => Promise.reject(new Error('nobody looks')),
 };
 
 t.test('reads as of the last milliseconds, under 32 writers', async (t) => {
@@ -29,8 +31,8 @@ t.test('reads as of the last milliseconds, under 32 writers', async (t) => {
   });
 
   await t.test('without the check that an instant is stable they change: this would be seen', async (t) => {
-    const { url } = await testDatabase(t);
-    const storage = storageOf(openPools(url), { stableInstant: UNCHECKED });
+    const { url, serviceUrl } = await testDatabase(t);
+    const storage = storageOf(openPools(serviceUrl), { stableInstant: UNCHECKED });
     t.teardown(() => storage.close());
     const { call } = await serve(t, storage);
     const sql = postgres(url, { max: 10, onnotice: () => {} });

@@ -28,7 +28,7 @@ async function walk(call: Call, parameters: Record<string, string>): Promise<Ans
 const itemsOf = (pages: readonly Answer[]): JsonObject[] => pages.flatMap((page) => list(page.body.items).map(object));
 
 t.test('a collection as of an instant', async (t) => {
-  const { call, sql, url } = await testService(t);
+  const { call, sql, url, serviceUrl } = await testService(t);
   const tickAt = (answer: Answer) => text(answer.headers['tick-at']);
   const make = (key: string | null, properties: JsonObject, type = 'friend') =>
     call('POST', '/entities', { type, ...(key === null ? {} : { key }), properties });
@@ -207,7 +207,7 @@ t.test('a collection as of an instant', async (t) => {
       await make('zed', {});
       const first = await call('GET', '/entities?type=friend&limit=4');
       await other`SELECT pg_current_xact_id()`;
-      const storage = openStorage(url);
+      const storage = openStorage(serviceUrl);
       const second = await serve(t, storage);
       const page = await second.call('GET', pathOf({ type: 'friend', limit: '4', cursor: text(first.body.next) }));
       t.match(page, { status: 200, body: { asOf: first.body.asOf } });
@@ -413,7 +413,7 @@ t.test('a collection as of an instant', async (t) => {
     t.equal(await tagOf({ type: 'grade' }), tag, 'nothing has changed since');
 
     const sent: string[] = [];
-    const watched = storageOf(openPools(url, (_connection, statement) => sent.push(statement)));
+    const watched = storageOf(openPools(serviceUrl, (_connection, statement) => sent.push(statement)));
     const watchedCall = (await serve(t, watched)).call;
     const unread = await watchedCall('GET', pathOf(then), undefined, { 'if-none-match': text(tag) });
     t.equal(unread.status, 304);

@@ -112,5 +112,5 @@ t.test('a role without a privilege: every call is told 503, and readiness says w
     );
   const { body } = await call('GET', '/health/ready');
   const errors = list(body.errors).map((error) => object(error));
-  t.match(errors.find(({ path }) => path === 'privileges')?.message, /DELETE on open_value, .*SELECT on entity/);
+  t.match(errors.find(({ path }) => path === 'privileges')?.message, /EXECUTE on keep_promise, .*SELECT on entity/);
 });

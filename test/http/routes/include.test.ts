@@ -20,7 +20,7 @@ const inOrder = (names: string[]) =>
   );
 
 t.test('an entity with the ranges of its properties', async (t) => {
-  const { call, url: database } = await testService(t);
+  const { call, serviceUrl: database } = await testService(t);
   const patch = (properties: JsonObject, more: JsonObject = {}) => call('PATCH', url, { properties, ...more });
   const proto = (value: Json): JsonObject => JSON.parse(`{"__proto__": ${JSON.stringify(value)}}`);
   await call('PUT', url, state({ a: 1, b: { of: [1.5, null] }, 'x,y': 0, ...{ '\\': '\\' } }));

@@ -3,14 +3,16 @@ import { openPools, type Sql } from '../../../src/storage/engine/pools.js';
 import { testDatabase } from '../../helper/database.js';
 
 t.test('what a pool tells the planner reaches the server', async (t) => {
-  const { url } = await testDatabase(t);
+  const { url, sql } = await testDatabase(t);
+  // Whatever the database says.
+  await sql.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET search_path = public, pg_catalog`);
   const pools = openPools(url);
   t.teardown(() => pools.close());
-  const everywhere = { jit: 'off', plan_cache_mode: 'force_generic_plan' };
+  const everywhere = { jit: 'off', plan_cache_mode: 'force_generic_plan', search_path: 'pg_catalog, pg_temp' };
   const settingsOf = async (sql: Sql) => {
     const rows = await sql<{ name: string; setting: string }[]>`
       SELECT name, setting FROM pg_settings
-       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode|work_mem)$'`;
+       WHERE source = 'client' AND name ~ '^(enable_.*|jit|plan_cache_mode|search_path|work_mem)$'`;
     return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
   };
   const inOrder = { enable_bitmapscan: 'off', enable_seqscan: 'off', enable_sort: 'off' };

@@ -26,7 +26,7 @@ const PAUSES: Record<string, () => unknown> = {
 
 t.test('a transaction whose connection breaks', async (t) => {
   const { url, sql } = await testDatabase(t);
-  await sql`CREATE TABLE made (run int, n int)`;
+  await sql`CREATE TABLE public.made (run int, n int)`;
   let runs = 0;
 
   /** Runs a transaction of three statements; gives how it ended for the caller, and what of it is kept. */
@@ -41,17 +41,17 @@ t.test('a transaction whose connection breaks', async (t) => {
     const database = openPools(proxy.url);
     const told = await database
       .transaction(end, async (sql) => {
-        await sql`SELECT FROM made WHERE run = ${run} FOR UPDATE`;
-        await sql`INSERT INTO made VALUES (${run}, 1)`;
+        await sql`SELECT FROM public.made WHERE run = ${run} FOR UPDATE`;
+        await sql`INSERT INTO public.made VALUES (${run}, 1)`;
         await between();
         // By nobody awaited one by one: what waits in the driver must not go out later either.
-        await Promise.all([2, 3].map((n) => sql`/* last */ INSERT INTO made VALUES (${run}, ${n})`));
+        await Promise.all([2, 3].map((n) => sql`/* last */ INSERT INTO public.made VALUES (${run}, ${n})`));
         return 'done';
       })
       .catch((error: unknown) => (error instanceof Refusal ? error.code : codeOf(error)));
     await database.close();
     await settled(sql);
-    const kept = await sql<{ n: number }[]>`SELECT n FROM made WHERE run = ${run} ORDER BY n`;
+    const kept = await sql<{ n: number }[]>`SELECT n FROM public.made WHERE run = ${run} ORDER BY n`;
     return { told, kept: kept.map(({ n }) => n), connections: proxy.connections() - before };
   };
 
@@ -123,7 +123,7 @@ t.test('a transaction whose connection breaks', async (t) => {
           const run = runs;
           const told = await database
             .transaction(end, async (sql) => {
-              await sql`INSERT INTO made VALUES (${run}, 1)`;
+              await sql`INSERT INTO public.made VALUES (${run}, 1)`;
               await proxy.breakAll(way);
               await wait();
               return 'done';
@@ -132,7 +132,7 @@ t.test('a transaction whose connection breaks', async (t) => {
           await database.close();
           await settled(sql);
           const what = `${end}, ${way}, ${pause}`;
-          t.same([...(await sql`SELECT n FROM made WHERE run = ${run}`)], [], `${what}: nothing is kept`);
+          t.same([...(await sql`SELECT n FROM public.made WHERE run = ${run}`)], [], `${what}: nothing is kept`);
           t.equal(proxy.connections(), 1, `${what}: connected once`);
           const known =
             pause === 'after a while' ? /^database_unavailable$/ : /^(database_unavailable|outcome_unknown)$/;
@@ -150,8 +150,8 @@ t.test('a transaction whose connection breaks', async (t) => {
 });
 
 t.test('a dry run of the service whose connection breaks keeps nothing', async (t) => {
-  const { url, sql, storage: direct } = await testDatabase(t);
-  const proxy = await proxyBefore(t, url);
+  const { serviceUrl, sql, storage: direct } = await testDatabase(t);
+  const proxy = await proxyBefore(t, serviceUrl);
   // A refused request has the health checked, and that writes, too: it would take the break.
   const storage = storageOf({ ...openPools(proxy.url), checking: async () => {} });
   t.teardown(() => storage.close());
