@@ -59,6 +59,8 @@ type Options = {
   log?: (line: string) => void;
   /** Takes what whoever runs the service should know: sentences on deaths and returns, and lines of the log on what was refused. */
   say?: (text: string) => void;
+  /** The pauses before it is started again, in milliseconds: they double up to the longest. */
+  pauses?: { shortest: number; longest: number };
   /** Where root puts what the user of the server must reach, but cannot reach in `dataDir`. */
   sharedDir?: string;
 };
@@ -100,7 +102,7 @@ const LOCK_KEY = 1953063787;
  * @throws Unfit when another living process owns it, or when it does not start
  */
 export async function startEmbedded(options: Options): Promise<EmbeddedDatabase> {
-  const { settings = {}, log = () => {}, say = () => {}, sharedDir = '/var/lib/clocktick' } = options;
+  const { settings = {}, log = () => {}, say = () => {}, pauses, sharedDir = '/var/lib/clocktick' } = options;
   const installed = platformPackage(); // first, because without the package nothing may be written
   const dataDir = resolve(options.dataDir);
   await makeFolder(dataDir);
@@ -129,15 +131,20 @@ export async function startEmbedded(options: Options): Promise<EmbeddedDatabase>
     const lost = new Promise<unknown>((settle) => {
       lose = settle;
     });
-    const kept = keepRunning(first, {
-      data,
-      serverLog,
-      say,
-      signal,
-      // It replays its WAL for as long as that takes.
-      own: (lost, failed) => ownServer(cluster, { dataDir, deadline: Number.POSITIVE_INFINITY, failed, signal, lost }),
-      stop: (pid) => stopServer(pid, data, bin),
-    })
+    const kept = keepRunning(
+      first,
+      {
+        data,
+        serverLog,
+        say,
+        signal,
+        // It replays its WAL for as long as that takes.
+        own: (lost, failed) =>
+          ownServer(cluster, { dataDir, deadline: Number.POSITIVE_INFINITY, failed, signal, lost }),
+        stop: (pid) => stopServer(pid, data, bin),
+      },
+      pauses && { pauses },
+    )
       .catch((error: unknown) => {
         if (signal.aborted) throw error; // it did not stop
         lose(error);
