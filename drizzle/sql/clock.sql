@@ -71,3 +71,25 @@ ALTER TABLE clocktick.promise
   ENABLE ALWAYS TRIGGER promise_is_of_the_past,
   ENABLE ALWAYS TRIGGER promise_only_grows,
   ENABLE ALWAYS TRIGGER promise_is_kept;
+
+-- Takes back a promise that lies ahead of the clock, down to the clock. A clock that was wrong for long enough was believed, and until the
+-- promised instant has come nothing can be written. Whoever was told of instants between the two may be told otherwise from then on.
+--
+-- It needs the right to alter the table, so only the owner can do it. While an instance is connected nobody can: it remembers what was
+-- promised, and would promise it again.
+CREATE OR REPLACE FUNCTION clocktick.take_promise_back(OUT promised timestamptz, OUT lowered_to timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database() AND a.application_name = 'clocktick' AND a.pid <> pg_backend_pid()) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_in_use', MESSAGE = 'an instance of clocktick is connected: stop all of them first';
+  END IF;
+  LOCK TABLE clocktick.promise IN ACCESS EXCLUSIVE MODE;
+  SELECT p.at INTO promised FROM clocktick.promise p;
+  IF promised > clock_timestamp() THEN
+    lowered_to := clock_timestamp();
+    ALTER TABLE clocktick.promise DISABLE TRIGGER promise_only_grows;
+    UPDATE clocktick.promise SET at = lowered_to;
+    ALTER TABLE clocktick.promise ENABLE ALWAYS TRIGGER promise_only_grows;
+  END IF;
+END
+$$;

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { BadSetting, isDatabaseUrl, readDatabaseUrl } from '../config.js';
 import { reasonOf } from '../reason.js';
 import { migrate } from './migrate.js';
+import { takeBack } from './take-promise-back.js';
 import { verify } from './verify.js';
 
 /** How a command ended, for whoever calls it: `FOUND` is a check that is not clean, `FAILED` one that could not be made. */
@@ -11,7 +12,7 @@ const EXIT = { done: 0, found: 1, failed: 2 } as const;
 /** A command over a database; it says what it does, and whether all is well. */
 type Command = { does: string; help: string; run: (url: string) => Promise<boolean> };
 
-const COMMANDS: Record<string, Command> = { migrate, verify };
+const COMMANDS: Record<string, Command> = { migrate, verify, 'take-promise-back': takeBack };
 
 const OPTIONS = {
   'database-url': { type: 'string' },
@@ -22,7 +23,7 @@ const HELP = `Usage: clocktick <command> [--database-url <url>]
 
 Commands, which talk to the database:
 ${Object.entries(COMMANDS)
-  .map(([name, { does }]) => `  ${name.padEnd(10)}${does}`)
+  .map(([name, { does }]) => `  ${name.padEnd(19)}${does}`)
   .join('\n')}
 
 \`clocktick <command> --help\` tells more of one. The database is that of DATABASE_URL, unless --database-url names another one; what is on a

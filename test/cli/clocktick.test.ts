@@ -4,12 +4,13 @@ import postgres from 'postgres';
 import t from 'tap';
 import { startEmbedded } from '../../src/embedded/start.js';
 import { SERVICE_ROLE } from '../../src/storage/migrate.js';
+import { openStorage } from '../../src/storage/open.js';
 import { ownedDatabase, testDatabase, testLogin } from '../helper/database.js';
 import { fast, folder } from '../helper/embedded.js';
 import { withoutTriggers } from '../helper/in-bulk.js';
 import { ROOT } from '../helper/program.js';
 import { makeLogin, urlAs } from '../helper/server.js';
-import { make } from '../helper/write.js';
+import { change, make } from '../helper/write.js';
 
 /** Runs the command as its users do. */
 async function clocktick(env: Record<string, string>, ...args: string[]) {
@@ -127,4 +128,35 @@ t.test('where the group of the service does not exist, and the owner may not mak
   await sql`CREATE ROLE clocktick_service`;
   t.match(await clocktick(env, 'migrate'), { code: 0, output: /^clocktick: the database clocktick is up to date\n$/ });
   t.match(await clocktick({ DATABASE_URL: await server.memberUrl(SERVICE_ROLE) }, 'verify'), { code: 0 });
+});
+
+t.test('a promise that a wrong clock has made is taken back, by the owner, while nobody is served', async (t) => {
+  const { url, serviceUrl, sql } = await testDatabase(t);
+  const storage = openStorage(serviceUrl);
+  const { id } = (await make(storage, { n: 1 })).row;
+  const idle = await clocktick({ DATABASE_URL: url }, 'take-promise-back');
+  t.match(idle, { code: 2, errors: /an instance of clocktick is connected: stop all of them first/ });
+  await storage.close();
+
+  await sql`INSERT INTO clocktick.promise AS p (at) VALUES (clock_timestamp() + interval '30 minutes')
+                ON CONFLICT (is_only) DO UPDATE SET at = excluded.at`;
+  const late = openStorage(serviceUrl);
+  await t.rejects(change(late, id, { n: 2 }), { code: 'clock_stepped_back' });
+  await late.close();
+  t.match(await clocktick({ DATABASE_URL: serviceUrl }, 'take-promise-back'), { code: 2, errors: /permission denied/ });
+  t.match(await clocktick({ DATABASE_URL: url }, 'take-promise-back'), {
+    code: 0,
+    output: /is taken back to .*Start the instances again\n$/,
+  });
+  t.match(await clocktick({ DATABASE_URL: url }, 'take-promise-back'), { code: 0, output: /nothing to take back/ });
+
+  const mended = openStorage(serviceUrl);
+  t.teardown(() => mended.close());
+  t.equal((await change(mended, id, { n: 2 })).row.tick, 2, 'and writing goes on');
+  await t.rejects(
+    sql`UPDATE clocktick.promise SET at = at - interval '1 second'`,
+    { code: '23001' },
+    'the guard stands again',
+  );
+  t.match(await clocktick({ DATABASE_URL: url }, 'verify'), { code: 0 }, 'and verify finds nothing');
 });
