@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { openPools, type Sql } from '../../src/storage/engine/pools.js';
+import { type StableInstant, stableInstantOf } from '../../src/storage/engine/stable-instant.js';
 import { storageOf } from '../../src/storage/open.js';
 import type { Storage } from '../../src/storage/storage.js';
 
@@ -51,7 +52,12 @@ type Watched = {
 export async function watchedStorage(url: string): Promise<Watched> {
   let sent: (Sent & { connection: number })[] = [];
   const pools = openPools(url, (connection, text, parameters) => sent.push({ connection, text, parameters }));
-  const storage = storageOf(pools);
+  // So that a statement that writes is the same each time, and may be run at any time.
+  const stableInstant: StableInstant = {
+    ...stableInstantOf(pools),
+    stamped: (write) => write('9999-12-30T00:00:00.000000Z'),
+  };
+  const storage = storageOf(pools, { stableInstant });
   const known = new Map<number, SentByPool['settings']>();
   const ask = async (sql: Sql) => {
     sent = [];
