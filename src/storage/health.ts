@@ -56,8 +56,9 @@ export function healthOf(storage: Storage, tell: (faults: { check: Check; reason
   let next: NodeJS.Timeout | undefined;
   let isClosed = false;
 
-  const check = () => {
-    if (last && performance.now() - last.at < SHARED_MS) return Promise.resolve(last.found);
+  const check = () => (last && performance.now() - last.at < SHARED_MS ? Promise.resolve(last.found) : checkAnew());
+
+  function checkAnew(): Promise<Found> {
     running ??= lookAt(storage, suspect).then((found) => {
       last = { found, at: performance.now() };
       running = null;
@@ -65,15 +66,16 @@ export function healthOf(storage: Storage, tell: (faults: { check: Check; reason
       return found;
     });
     return running;
-  };
+  }
 
   function suspect(): void {
     if (isClosed) return;
     const wait = last ? Math.max(last.at + SHARED_MS - performance.now(), 0) : 0;
     next ??= setTimeout(() => {
       next = undefined;
-      void check();
-    }, Math.ceil(wait)).unref();
+      // Not `check`: a timer may be a little early, and then what was found before would be taken for the answer.
+      void checkAnew();
+    }, wait).unref();
   }
 
   function note(found: Found): void {

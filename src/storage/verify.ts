@@ -264,6 +264,8 @@ export async function* verifyDatabase(url: string, most: number): AsyncGenerator
       application_name: 'clocktick verify',
       TimeZone: 'UTC',
       DateStyle: 'ISO',
+      // Compiling these statements takes longer than they do, unless the database is very large.
+      jit: 'off',
     },
   });
   try {

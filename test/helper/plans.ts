@@ -119,6 +119,8 @@ export async function explain(
   const run = async () => {
     await own.unsafe('BEGIN');
     for (const [name, value] of Object.entries(settings)) await own.unsafe(`SET LOCAL ${name} = ${value}`);
+    // As every connection of the service has it.
+    await own.unsafe('SET LOCAL jit = off');
     await own.unsafe(`SET LOCAL plan_cache_mode = ${mode}`);
     const rows = await own.unsafe<
       { 'QUERY PLAN': [{ Plan: PlanNode & Record<string, number>; 'Execution Time': number }] }[]
