@@ -52,10 +52,10 @@ export async function readPage(
   part: PageOf,
   signal?: AbortSignal,
 ): Promise<Page> {
-  return (
+  const read = async () =>
     (!part.withChanges && (await readLightPage(storage, collection, pin, part, signal))) ||
-    readInPieces(storage, collection, pin, part, signal)
-  );
+    readInPieces(storage, collection, pin, part, signal);
+  return passesAll(collection) ? read() : storage[engine].unlessTooMuch(['page', collection, part], read);
 }
 
 type PageRow = NewestRow & {

@@ -59,16 +59,19 @@ export async function countValues(
   recordedAsOf: string,
   signal?: AbortSignal,
 ): Promise<CountRow[]> {
-  return storage[engine].counting((sql) => {
-    const recorded = sql`${recordedAsOf}::timestamptz`;
-    const isFew = instants.length <= FEW_INSTANTS;
-    const looked = isFew
-      ? sql`SELECT e.id AS entity_id FROM clocktick.entity e WHERE e.type = ${type}`
-      : sql`
+  const question = ['counts', type, property, instants.length];
+  const { counting, unlessTooMuch } = storage[engine];
+  return unlessTooMuch(question, () =>
+    counting((sql) => {
+      const recorded = sql`${recordedAsOf}::timestamptz`;
+      const isFew = instants.length <= FEW_INSTANTS;
+      const looked = isFew
+        ? sql`SELECT e.id AS entity_id FROM clocktick.entity e WHERE e.type = ${type}`
+        : sql`
           SELECT DISTINCT i.entity_id
             FROM (SELECT max(instant.at) AS at FROM instant) newest CROSS JOIN kind
            CROSS JOIN LATERAL clocktick.imported_since(kind.type, newest.at, ${recorded}) i`;
-    return sql<CountRow[]>`
+      return sql<CountRow[]>`
       WITH ${kinds(sql, type)}, instant AS MATERIALIZED (
         -- Nothing is recorded before it happens: by what was recorded then, nothing is later.
         SELECT u.at, least(u.at, ${recorded}) AS seen, u.n
@@ -105,7 +108,8 @@ export async function countValues(
         LEFT JOIN listed ON listed.n = ranked.n AND listed.rank = ranked.rank AND listed.bytes <= ${ANSWER_BYTES}
        GROUP BY instant.at, listed.value
        ORDER BY instant.at, min(ranked.rank) FILTER (WHERE listed.value IS NOT NULL)`;
-  }, signal);
+    }, signal),
+  );
 }
 
 /** The ranges of a property of `e`, the open one first. */

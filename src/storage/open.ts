@@ -4,6 +4,7 @@ import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engi
 import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
 import { share } from './engine/sharing.js';
 import { stableInstantOf } from './engine/stable-instant.js';
+import { unlessTooMuch } from './engine/too-much.js';
 import { turns } from './engine/turns.js';
 import { asOfReader, readEntitiesNow, readEntitiesThen, readSmallNow, readSmallThen } from './entities.js';
 import { readMementosAround } from './mementos.js';
@@ -97,6 +98,7 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     entityAsOf: asOfReader({ stableInstant, entityNow, entityThen }),
     mementosAround,
     applyChange: (change, signal) => (isLarge(change) ? applyLarge : applySmall)(change, signal),
+    unlessTooMuch: unlessTooMuch(),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
     counts: { retriedWrites: 0 },

@@ -3,6 +3,7 @@ import type { Applied, WrittenChange } from './changes.js';
 import type { Pools } from './engine/pools.js';
 import type { Shared, Tally } from './engine/sharing.js';
 import type { StableInstant } from './engine/stable-instant.js';
+import type { Unless } from './engine/too-much.js';
 import type { InTurn } from './engine/turns.js';
 import type { Around, EntityLookup, EntityRow, PastEntityRow, PastLookup, RelatedMemento } from './rows.js';
 
@@ -19,6 +20,8 @@ export type Engine = Pools & {
   mementosAround: Shared<Around, RelatedMemento[]>;
   /** Applies one change, of an entity that no other change under way is of. */
   applyChange: Shared<WrittenChange, Applied>;
+  /** Refuses at once what was too much to read a moment ago. */
+  unlessTooMuch: Unless;
   /** Lets writes of one entity run one after another. */
   inTurn: InTurn;
   /** What writes left of their entities, by id: where others write too, it may have changed since. */

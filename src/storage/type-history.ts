@@ -28,32 +28,35 @@ export async function readTypeRanges(
   { after, limit }: { after: RangePlace | null; limit: number },
   signal?: AbortSignal,
 ): Promise<TypeRanges> {
-  const rows = await storage[engine].searching((sql) => {
-    const entities = entitiesInOrder(sql, collection, pin, {
-      after: after && { type: collection.type, ...after },
-      inclusive: true,
-    });
-    const instant = (text: string) => sql`${text}::timestamptz`;
-    const start =
-      from === null
-        ? sql`1`
-        : sql`least(coalesce((SELECT t.tick FROM clocktick.tick_at(e.id, ${instant(from)}) t), 1), e.past_tick)`;
-    const first =
-      from === null
-        ? sql`1`
-        : sql`coalesce((SELECT lower(h.vclock) FROM clocktick.closed_range_at(e.id, ${property}, start.tick) h), start.tick)`;
-    const beyond =
-      after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
-    const end =
-      to === null
-        ? sql`e.past_tick`
-        : sql`least((SELECT t.tick FROM clocktick.tick_from(e.id, ${instant(to)}) t) - 1, e.past_tick)`;
-    // Nothing overlaps an empty window, although a range may span the place.
-    const isEmpty = from === null || to === null ? sql`false` : sql`${from}::timestamptz >= ${to}::timestamptz`;
-    return sql<
-      (NewestRow &
-        (TypeRangeRow | { id: null }) & { nextKey: string; nextId: string | null; nextFrom: number | null })[]
-    >`
+  const { searching, unlessTooMuch } = storage[engine];
+  const question = ['ranges', collection, property, after, limit];
+  const rows = await unlessTooMuch(question, () =>
+    searching((sql) => {
+      const entities = entitiesInOrder(sql, collection, pin, {
+        after: after && { type: collection.type, ...after },
+        inclusive: true,
+      });
+      const instant = (text: string) => sql`${text}::timestamptz`;
+      const start =
+        from === null
+          ? sql`1`
+          : sql`least(coalesce((SELECT t.tick FROM clocktick.tick_at(e.id, ${instant(from)}) t), 1), e.past_tick)`;
+      const first =
+        from === null
+          ? sql`1`
+          : sql`coalesce((SELECT lower(h.vclock) FROM clocktick.closed_range_at(e.id, ${property}, start.tick) h), start.tick)`;
+      const beyond =
+        after === null ? sql`0` : sql`CASE WHEN e.id = ${after.id}::text::uuid THEN ${after.from}::int4 ELSE 0 END`;
+      const end =
+        to === null
+          ? sql`e.past_tick`
+          : sql`least((SELECT t.tick FROM clocktick.tick_from(e.id, ${instant(to)}) t) - 1, e.past_tick)`;
+      // Nothing overlaps an empty window, although a range may span the place.
+      const isEmpty = from === null || to === null ? sql`false` : sql`${from}::timestamptz >= ${to}::timestamptz`;
+      return sql<
+        (NewestRow &
+          (TypeRangeRow | { id: null }) & { nextKey: string; nextId: string | null; nextFrom: number | null })[]
+      >`
       WITH ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${entities.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY p.place, p.id, p."from") AS n, p.* FROM (
@@ -98,7 +101,8 @@ export async function readTypeRanges(
              CASE WHEN shown."to" <= shown.past_tick THEN upper(shown.effective) END AS "toAt", shown.activity
         FROM newest LEFT JOIN last ON true LEFT JOIN shown ON true
        ORDER BY shown.n`;
-  }, signal);
+    }, signal),
+  );
   const [top] = rows;
   const { asOf = null, nextKey = '', nextId = null, nextFrom = null } = top ?? {};
   return {

@@ -23,7 +23,7 @@ const REQUEST_MS = 60_000;
 /** As Fastify has it: longer than the load balancers of today. */
 const KEEP_ALIVE_MS = 72_000;
 /** For how long a connection may neither bring nor take anything while a request of it is not over: longer than any answer takes to make. */
-const SILENT_MS = 30_000;
+const SILENT_MS = 60_000;
 const MOST_CONNECTIONS = 10_000;
 
 /** How long a connection whose answer is given may go on sending, in milliseconds and bytes, and how many may do so at a time. */

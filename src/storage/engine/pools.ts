@@ -215,7 +215,8 @@ export function openPools(
   const lanes = {
     reads: readLane(AT_ONCE.reads),
     large_reads: readLane(AT_ONCE.largeReads, LARGE_WAITING),
-    large_writes: writeLane(AT_ONCE.largeWrites, LARGE_WAITING),
+    // Each takes a second or more, so one that waits behind a few others is not late yet.
+    large_writes: writeLane(AT_ONCE.largeWrites, LARGE_WAITING, deadlines.statement),
     pages: readLane(AT_ONCE.pages),
     searches: readLane(AT_ONCE.searches),
     slow_searches: readLane(AT_ONCE.slowSearches),
@@ -309,8 +310,8 @@ const translated = <T>(work: Promise<T>, failureOf: (error: unknown) => unknown)
 
 const readLane = (atOnce: number, waiting = WAITING) =>
   lane({ atOnce, waiting, patience: LOCK_PATIENCE_MS }, { full: tooManyReads, late: tooManyReads });
-const writeLane = (atOnce: number, waiting = WAITING) =>
-  lane({ atOnce, waiting, patience: LOCK_PATIENCE_MS }, { full: tooMany, late: tooLong });
+const writeLane = (atOnce: number, waiting = WAITING, patience = LOCK_PATIENCE_MS) =>
+  lane({ atOnce, waiting, patience }, { full: tooMany, late: tooLong });
 
 const tooManyReads = () => new Refusal('overloaded', 'More is asked for than this service can read.');
 const tooMany = () => new Refusal('overloaded', 'More writes wait than this service can keep. Nothing was written.');
