@@ -135,14 +135,14 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'transaction-open',
     does: 'a transaction of somebody else that has an id, and so may still commit',
-    quick: 3.5,
+    quick: 3,
     long: 30,
     inject: ({ server }) => session(server, (sql) => sql.unsafe('BEGIN; SELECT pg_current_xact_id()')),
   },
   {
     name: 'transaction-prepared',
     does: 'a prepared transaction of somebody else',
-    quick: 3.5,
+    quick: 3,
     long: 30,
     inject: async ({ server }) => {
       const prepare = "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'fault'";
@@ -183,7 +183,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'connections-taken',
     does: 'idle sessions of somebody else take all connections, those of the service, too',
-    quick: 2,
+    quick: 1,
     long: 20,
     inject: takeConnections,
   },
