@@ -51,9 +51,12 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
   const type = `${fault.name}-${Date.now().toString(36)}`;
   const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS };
   if (fault.prepare) await fault.prepare(world);
-  await readyIn(services);
 
   const wrong: string[] = [];
+  const ready = async (when: string) => {
+    if (!(await readyIn(services))) wrong.push(`it is not ready ${when}, within a minute`);
+  };
+  await ready('before the fault');
   let isOver = false;
   const working = runClients(run, plan, () => isOver);
   working.catch(() => {}); // awaited below
@@ -71,7 +74,7 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
     await sleep(seconds * 1_000);
     const mended = performance.now();
     await mend();
-    await readyIn(services);
+    await ready('after it');
     readyAfter = (performance.now() - mended) / 1_000;
     await written(performance.now());
   } finally {
@@ -132,8 +135,8 @@ export function misanswered(
 const longestOf = (operations: readonly Operation[]): number =>
   operations.reduce((most, { invoked, completed }) => Math.max(most, completed - invoked), 0) / 1_000;
 
-/** Waits until all of them are ready, without a hand. */
-async function readyIn(services: readonly URL[]): Promise<void> {
+/** Waits until all of them are ready, without a hand; false if they are not for too long. */
+async function readyIn(services: readonly URL[]): Promise<boolean> {
   const limit = Date.now() + PATIENCE_MS;
   const isReady = (base: URL) =>
     fetch(new URL('health/ready', base)).then(
@@ -144,9 +147,10 @@ async function readyIn(services: readonly URL[]): Promise<void> {
       () => false,
     );
   while (!(await Promise.all(services.map(isReady))).every(Boolean)) {
-    if (Date.now() > limit) throw new Error('the service does not become ready within a minute');
+    if (Date.now() > limit) return false;
     await sleep(50);
   }
+  return true;
 }
 
 /** What `clocktick verify` finds. */
