@@ -152,6 +152,11 @@ export function stableInstantOf(
     const latest = trust.latest() ?? 0;
     const isBelieved = (instant: string | null): instant is string => instant !== null && Date.parse(instant) <= latest;
     if (isBelieved(found.promised)) stored = Math.max(stored, Date.parse(found.promised));
+    // A clock that has stepped back soon passes again what readers were told.
+    if (known !== null && isBefore(found.clock, known) && (!found.promised || isBefore(found.promised, known))) {
+      storing ??= store(known);
+      await storing.catch(() => {}); // the next look tries again
+    }
     if (isBelieved(found.at)) await promise(found.at);
     // An instant that another instance of the service promised is stable, too.
     for (const stable of [found.at, found.promised]) {
@@ -162,7 +167,8 @@ export function stableInstantOf(
 
   /**
    * Stores a promise before readers are told: it is the high-water mark, before which the database stamps no write, even if its
-   * clock steps back. It does not store every promise, so a step back of less than UNSTORED_MS.most can pass unnoticed.
+   * clock steps back. It does not store every promise, so a step back of less than UNSTORED_MS.most can pass unnoticed. From a longer one
+   * on each is stored, as soon as somebody looks.
    */
   async function promise(instant: string): Promise<void> {
     const ahead = () => Date.parse(instant) - stored;
