@@ -311,6 +311,10 @@ t.test('the stable instant', async (t) => {
     await sql.unsafe(look?.text.replace('clock_timestamp()', "clock_timestamp() - interval '5 seconds'") ?? '');
     t.equal(await stableInstant.newest(), told);
     t.equal(await promised(), told, 'before the clock comes there again');
+    const other = openStorage(serviceUrl);
+    t.teardown(() => other.close());
+    t.equal(await other[engine].stableInstant.hasCome(told), true, 'another instance knows that it has come');
+    t.equal(await other[engine].stableInstant.hasCome(later(told, 1_000)), false);
   });
 
   await t.test('without being able to store it nothing is promised', async (t) => {
