@@ -159,14 +159,23 @@ BEGIN
 END
 $$;
 
--- Records an activity that changes can then name. Gives it as it was recorded.
-CREATE OR REPLACE FUNCTION clocktick.record_activity(id uuid, actor text, reason text, metadata jsonb) RETURNS SETOF clocktick.activity
+-- Records an activity that changes can then name. Gives it as it was recorded. `not_after` is as for changes: an activity that was recorded
+-- by a clock that had jumped ahead would say so for ever.
+CREATE OR REPLACE FUNCTION clocktick.record_activity(
+  id uuid, actor text, reason text, metadata jsonb, not_after timestamptz DEFAULT NULL
+) RETURNS SETOF clocktick.activity
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+  clock timestamptz := clock_timestamp();
 BEGIN
+  IF clock > not_after THEN
+    RAISE EXCEPTION USING ERRCODE = 'CT003', MESSAGE = 'the clock is later than whoever writes believes',
+      DETAIL = extract(epoch FROM clock - not_after);
+  END IF;
   RETURN QUERY
   INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
-  VALUES (record_activity.id, record_activity.actor, record_activity.reason, record_activity.metadata, clock_timestamp())
+  VALUES (record_activity.id, record_activity.actor, record_activity.reason, record_activity.metadata, clock)
   RETURNING *;
 END
 $$;

@@ -24,10 +24,14 @@ const columns = {
 export async function recordActivity(storage: Storage, id: string, details: ActivityDetails): Promise<ActivityRow> {
   const { actor = null, reason = null, metadata } = details;
   const text = metadata ? JSON.stringify(metadata) : null;
-  const [row] = await storage[engine].recording(
-    (client) => client<ActivityRow[]>`
-    SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"
-      FROM clocktick.record_activity(${id}::uuid, ${actor}::text, ${reason}::text, ${text}::text::jsonb) a`,
+  const { stableInstant, recording } = storage[engine];
+  const [row] = await stableInstant.stamped((latest) =>
+    recording(
+      (client) => client<ActivityRow[]>`
+      SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"
+        FROM clocktick.record_activity(${id}::uuid, ${actor}::text, ${reason}::text, ${text}::text::jsonb,
+                                       not_after => ${latest}::timestamptz) a`,
+    ),
   );
   if (row) return row;
   throw new Refusal('outcome_unknown', 'The database gave no whole answer: the activity may or may not be kept.');

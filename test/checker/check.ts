@@ -60,6 +60,7 @@ const DESERVED = new Set([404, 409, 410, 412, 428]);
 const PASSING = new Set([
   'as_of_in_future',
   'as_of_not_stable_yet',
+  'clock_jumped_ahead',
   'clock_stepped_back',
   'too_many_writers',
   'overloaded',

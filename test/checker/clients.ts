@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { isObject, type Json, pointer } from '../../src/temporal/json.js';
 import { microseconds } from '../../src/temporal/point.js';
@@ -71,6 +72,8 @@ export type Run = {
   operations: Operation[];
   /** The `Tick-At` of every answered write, and when it was answered. */
   instants: { at: string; heard: number }[];
+  /** How many milliseconds a client waits after a 503 or no answer; by itself it goes on at once. */
+  pause?: number;
 };
 
 /** A client, how many steps it has taken, and the tick at which it last saw each entity. */
@@ -225,7 +228,9 @@ async function send(
   if (!base) throw new Error('there is no service');
   const invoked = performance.now();
   const answer = await ask(base, request, cut);
-  run.operations.push({ client: number, purpose, request, invoked, completed: performance.now(), answer });
+  const completed = performance.now();
+  run.operations.push({ client: number, purpose, request, invoked, completed, answer, isCut: cut !== null });
+  if (run.pause && (!answer || answer.status === 503)) await sleep(run.pause);
   return answer;
 }
 

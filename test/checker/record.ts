@@ -51,6 +51,8 @@ export type Operation = {
   completed: number;
   /** Null: the connection ended before the answer did. */
   answer: Answer | null;
+  /** Whether its client was to go away before a late answer. */
+  isCut?: boolean;
   /** What the same request was answered after the run, if it was to be the same. */
   again?: Answer;
 };

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The service as it is built. */
 const MAIN = join(ROOT, 'dist/main.js');
+
+/** A test, or whatever else ends what was begun for it. */
+export type Scope = { teardown: (work: () => unknown) => unknown };
 
 /** A service that was started, or tried to. */
 export type Run = {
@@ -27,7 +29,7 @@ export type Run = {
 
 /** Starts the service as its users do and waits until it says where it listens, or ends. */
 export async function start(
-  t: Test,
+  t: Scope,
   env: Record<string, string>,
   [command, ...args]: string[] = [process.execPath, MAIN],
   { detached = false } = {},
@@ -81,7 +83,7 @@ export async function start(
 export const leftRunning: string[] = [];
 
 /** A folder for the data of services, gone when the test ends. */
-export const folder = async (t: Test): Promise<string> => {
+export const folder = async (t: Scope): Promise<string> => {
   const made = await mkdtemp(join(tmpdir(), 'clocktick-main-'));
   await chmod(made, 0o755); // else a server started by root would keep its data elsewhere
   t.teardown(async () => {

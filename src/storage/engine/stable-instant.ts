@@ -125,7 +125,12 @@ export function stableInstantOf(
         refusal: (last) => notStable(`${instant} is not`, last),
       });
     },
-    hasCome: async (instant) => isKnownStable(instant) || !isBefore((await look(null)).clock, instant),
+    hasCome: async (instant) => {
+      if (isKnownStable(instant)) return true;
+      // What any instance promised has come, even if the clock has stepped back since.
+      const { clock, promised } = await look(null);
+      return !isBefore(clock, instant) || (promised !== null && !isBefore(promised, instant));
+    },
     lookBy: (sql) => readLook(sql, trust),
     stamped: async (write) => {
       const latest = trust.latest();
@@ -152,6 +157,11 @@ export function stableInstantOf(
     const latest = trust.latest() ?? 0;
     const isBelieved = (instant: string | null): instant is string => instant !== null && Date.parse(instant) <= latest;
     if (isBelieved(found.promised)) stored = Math.max(stored, Date.parse(found.promised));
+    // A clock that has stepped back soon passes again what readers were told.
+    if (known !== null && isBefore(found.clock, known) && (!found.promised || isBefore(found.promised, known))) {
+      storing ??= store(known);
+      await storing.catch(() => {}); // the next look tries again
+    }
     if (isBelieved(found.at)) await promise(found.at);
     // An instant that another instance of the service promised is stable, too.
     for (const stable of [found.at, found.promised]) {
@@ -162,7 +172,8 @@ export function stableInstantOf(
 
   /**
    * Stores a promise before readers are told: it is the high-water mark, before which the database stamps no write, even if its
-   * clock steps back. It does not store every promise, so a step back of less than UNSTORED_MS.most can pass unnoticed.
+   * clock steps back. It does not store every promise, so a step back of less than UNSTORED_MS.most can pass unnoticed. From a longer one
+   * on each is stored, as soon as somebody looks.
    */
   async function promise(instant: string): Promise<void> {
     const ahead = () => Date.parse(instant) - stored;

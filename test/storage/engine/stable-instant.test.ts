@@ -294,6 +294,29 @@ t.test('the stable instant', async (t) => {
     await t.rejects(sql`UPDATE clocktick.promise SET at = 'infinity'`, { code: '23514' });
   });
 
+  await t.test('when the clock has stepped back, all that was promised is stored', async (t) => {
+    const { serviceUrl, sql } = await testDatabase(t);
+    const storage = openStorage(serviceUrl);
+    t.teardown(() => storage.close());
+    const { stableInstant } = storage[engine];
+    const promised = async () =>
+      (await sql<{ at: string }[]>`SELECT clocktick.instant_text(p.at) AS at FROM clocktick.promise p`)[0]?.at;
+    await stableInstant.newest();
+    await sleep(200);
+    const told = await stableInstant.newest();
+    t.not(await promised(), told, 'not every one is stored at once');
+    const [look] = await sql<
+      { text: string }[]
+    >`SELECT pg_get_functiondef('clocktick.stable_instant'::regproc) AS text`;
+    await sql.unsafe(look?.text.replace('clock_timestamp()', "clock_timestamp() - interval '5 seconds'") ?? '');
+    t.equal(await stableInstant.newest(), told);
+    t.equal(await promised(), told, 'before the clock comes there again');
+    const other = openStorage(serviceUrl);
+    t.teardown(() => other.close());
+    t.equal(await other[engine].stableInstant.hasCome(told), true, 'another instance knows that it has come');
+    t.equal(await other[engine].stableInstant.hasCome(later(told, 1_000)), false);
+  });
+
   await t.test('without being able to store it nothing is promised', async (t) => {
     const promised = await storage[engine].stableInstant.newest();
     const other = await begin({ owns: false });
