@@ -152,6 +152,14 @@ export function writeFailure(error: unknown): unknown {
   if (code === '23505' && constraintOf(error) === 'tick_activity_id_entity_id_key') {
     return new Refusal('activity_already_ticked', 'This activity has already ticked this entity.', { cause: error });
   }
+  if (code === '23001' && constraintOf(error) === 'tick_is_not_of_the_future')
+    return new Refusal(
+      'clock_stepped_back',
+      "The database's clock stepped back during the write. Nothing was written.",
+      {
+        cause: error,
+      },
+    );
   // A guard. The core makes no such change, so somebody has changed what is stored by hand.
   if (code === '23001') {
     return new Refusal('history_conflict', 'The write contradicts the recorded history and was refused.', {

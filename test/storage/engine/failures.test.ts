@@ -12,6 +12,7 @@ const broken = (code: string) => Object.assign(new Error(code), { code });
 t.test('what an error of the database means to the one who wrote', async (t) => {
   const cases: [name: string, error: Error, code: string | undefined][] = [
     ['refused by a guard (T44)', failure('23001', 'range_opens_now'), 'history_conflict'],
+    ['stamped before the clock stepped back', failure('23001', 'tick_is_not_of_the_future'), 'clock_stepped_back'],
     ['an activity that ticks twice', failure('23505', 'tick_activity_id_entity_id_key'), 'activity_already_ticked'],
     ['too large for jsonb', failure('54000'), 'entity_too_large'],
     ['nobody listens', broken('ECONNREFUSED'), 'database_unavailable'],
