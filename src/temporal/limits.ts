@@ -33,6 +33,12 @@ export const MAX_ENTITY_BYTES = 8 * MIB;
  */
 export const MAX_BODY_BYTES = 2 * MAX_ENTITY_BYTES;
 
+/**
+ * How many objects and arrays a body may hold: each takes dozens of bytes in memory, however few it takes as text. The pairs of coordinates
+ * of an entity of the largest size are half as many.
+ */
+export const MAX_CONTAINERS = 1_000_000;
+
 /** How long the metadata of an activity may be, in bytes of JSON text. Only the database checks it (`activity_size`). */
 export const MAX_METADATA_BYTES = MIB;
 

@@ -1,6 +1,7 @@
 /** Why the service says no. Each code is stable: callers branch on it, and `http/protocol/problems.ts` gives each its status. */
 export type RefusalCode =
   | 'malformed_json'
+  | 'body_too_large'
   | 'number_not_exact'
   | 'text_not_storable'
   | 'duplicate_name'

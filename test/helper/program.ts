@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The service as it is built. */
-const MAIN = join(ROOT, 'dist/main.js');
+export const MAIN = join(ROOT, 'dist/main.js');
 
 /** A test, or whatever else ends what was begun for it. */
 export type Scope = { teardown: (work: () => unknown) => unknown };

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { MIMEType } from 'node:util';
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify';
 import { readJson } from '../../temporal/json.js';
-import { MAX_BODY_BYTES } from '../../temporal/limits.js';
+import { MAX_BODY_BYTES, MAX_CONTAINERS } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { type Load, overloaded } from './load.js';
 import { bodyTooLarge, type Problem, problem, sendProblem } from './problems.js';
@@ -20,6 +20,12 @@ export function readBodiesExactly(app: FastifyInstance, load: Load): void {
     ['application/json', 'application/merge-patch+json', 'application/json-patch+json'],
     { parseAs: 'buffer' },
     async (_request: FastifyRequest, body: Buffer) => {
+      if (body.length > 2 * MAX_CONTAINERS && containersIn(body) > MAX_CONTAINERS) {
+        throw new Refusal(
+          'body_too_large',
+          `The body holds more than ${MAX_CONTAINERS} objects and arrays, the most that this service takes.`,
+        );
+      }
       const read = readJson(decode(body));
       if ('value' in read) return read.value;
       const { code, path, detail } = read.fault;
@@ -27,6 +33,21 @@ export function readBodiesExactly(app: FastifyInstance, load: Load): void {
     },
   );
   refuseOtherBodies(app, load);
+}
+
+const [QUOTE, BACKSLASH, BRACE, BRACKET] = Buffer.from('"\\{[');
+
+/** How many objects and arrays there are in JSON text, if it is any. Before it is parsed, which is what takes the memory. */
+export function containersIn(json: Buffer): number {
+  let count = 0;
+  let isText = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (isText && byte === BACKSLASH) at++;
+    else if (byte === QUOTE) isText = !isText;
+    else if (!isText && (byte === BRACE || byte === BRACKET)) count++;
+  }
+  return count;
 }
 
 function decode(body: Buffer): string {

@@ -12,7 +12,6 @@ type HttpCode =
   | 'route_not_found'
   | 'method_not_allowed'
   | 'request_timeout'
-  | 'body_too_large'
   | 'url_too_long'
   | 'headers_too_large'
   | 'misdirected_request'

@@ -1,7 +1,9 @@
 import t from 'tap';
+import { containersIn } from '../../../src/http/protocol/body.js';
 import { PROBLEMS, type ProblemCode } from '../../../src/http/protocol/problems.js';
 import { pointer } from '../../../src/temporal/json.js';
-import { type Call, list, object, testService } from '../../helper/service.js';
+import { MAX_CONTAINERS } from '../../../src/temporal/limits.js';
+import { type Call, list, object, problem, testService, traces } from '../../helper/service.js';
 
 /** A call that takes a body: how to reach it, and a sound body of it with `$` where any JSON value may stand. */
 type Taker = {
@@ -240,3 +242,25 @@ function place(within: unknown, [name, ...rest]: readonly (string | number)[]): 
   const members = new Map(Object.entries(typeof within === 'object' && within !== null ? within : {}));
   return Object.fromEntries([...members, [name, place(members.get(name), rest)]]);
 }
+
+t.test('a body of more objects and arrays than memory has room for is refused before it is parsed', async (t) => {
+  const cases: [text: string, count: number][] = [
+    ['', 0],
+    ['{}', 1],
+    ['[{"a": [[]]}, {}]', 5],
+    ['"{[{["', 0],
+    ['["\\"[{", {"\\\\": "{"}]', 2],
+    ['{"{": "[\\\\"}', 1],
+  ];
+  for (const [json, count] of cases) t.equal(containersIn(Buffer.from(json)), count, json);
+
+  const { call, sql } = await testService(t);
+  const before = await traces(sql);
+  const body = (item: string, count: number) =>
+    `{"type": "thing", "properties": {"a": [${Array(count).fill(item).join()}]}}`;
+  const { status, body: told } = await call('POST', '/entities', body('{}', MAX_CONTAINERS - 2));
+  t.match({ status, body: told }, problem(413, 'body_too_large'));
+  t.match(told.detail, /more than 1000000 objects and arrays/);
+  t.same(await traces(sql), before);
+  t.match(await call('POST', '/entities', body('[]', 300_000)), { status: 201 });
+});

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { testDatabase } from '../helper/database.js';
+import { MAIN, start } from '../helper/program.js';
+
+/*
+ * The memory of the process has a ceiling, whatever its callers send and do not take. Without the bounds of load.ts each of these ends
+ * the process within seconds.
+ */
+
+/** The heap that the process is given, and how much more it may take: buffers of sockets and of answers lie beside it. */
+const HEAP_MIB = 512;
+const BESIDE_MIB = 384;
+const SECONDS = 8;
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+const send = (method: string, path: string, body: string) =>
+  `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+
+const skip = process.platform !== 'linux' && 'only Linux tells how much a process has taken at most';
+t.test(
+  'callers who ask for much and take nothing cannot end the process, nor keep others from it',
+  { skip },
+  async (t) => {
+    const { serviceUrl } = await testDatabase(t);
+    const command = [process.execPath, `--max-old-space-size=${HEAP_MIB}`, MAIN];
+    const service = await start(t, { DATABASE_URL: serviceUrl, LOG_LEVEL: 'silent' }, command);
+    const { port } = new URL(service.url);
+    const put = async (path: string, body: object) => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(service.url + path, { method: 'PUT', headers, body: JSON.stringify(body) });
+      await answer.arrayBuffer();
+      return answer.status;
+    };
+    const large = 'x'.repeat(1_000_000) + 'é'.repeat(3_000_000);
+    for (const key of ['a', 'b', 'c', 'd'])
+      t.equal(await put(`/entities/large:${key}`, { type: 'large', properties: { large, n: 1 } }), 201);
+    t.equal(await put('/entities/small:s', { type: 'small', properties: { n: 1 } }), 201);
+
+    const sockets: Socket[] = [];
+    t.teardown(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    /** Connections whose callers send and do not read. */
+    const deaf = (count: number, textOf: (n: number) => string) => {
+      for (let n = 0; n < count; n++) {
+        const socket = connect(Number(port), '127.0.0.1');
+        socket.on('error', () => {}).pause();
+        socket.write(textOf(n));
+        sockets.push(socket);
+      }
+    };
+    const key = (n: number) => 'abcd'[n % 4];
+    deaf(1, () => get('/entities/large:a?include=history').repeat(700));
+    deaf(60, (n) => get(`/entities/large:${key(n)}`).repeat(3));
+    deaf(30, () => get('/entities?type=large').repeat(3));
+    deaf(30, (n) => get(`/entities/large:${key(n)}/history/large`).repeat(3));
+    deaf(200, () => get('/entities/small:s').repeat(1_200));
+    deaf(20, (n) => send('PATCH', `/entities/large:${key(n)}`, `{"properties": {"n": ${n}}}`));
+    const empty = `{"type": "x", "properties": {"a": [${'{},'.repeat(4_000_000)}{}]}}`;
+    deaf(12, (n) => send('PUT', `/entities/x:${n}`, empty));
+
+    const statuses = new Map<string, number>();
+    for (const until = Date.now() + SECONDS * 1_000; Date.now() < until; await sleep(100)) {
+      for (const path of ['/health/live', '/entities/small:s']) {
+        const answer = await fetch(service.url + path, { signal: AbortSignal.timeout(25_000) });
+        await answer.arrayBuffer();
+        const told = `${path} ${answer.status}`;
+        statuses.set(told, (statuses.get(told) ?? 0) + 1);
+      }
+    }
+    for (const told of statuses.keys()) t.match(told, / (200|503)$/);
+    t.ok(statuses.has('/health/live 200'), [...statuses].join());
+    t.ok(statuses.has('/entities/small:s 200'), 'others are served meanwhile');
+    const most = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${service.process.pid}/status`, 'utf8'))?.[1]) / 1024;
+    t.ok(most < HEAP_MIB + BESIDE_MIB, `${Math.round(most)} MiB at most`);
+
+    for (const socket of sockets) socket.destroy();
+    let status = 0;
+    for (let tries = 0; tries < 100 && status !== 200; tries++) {
+      const answer = await fetch(`${service.url}/entities/large:a`);
+      await answer.arrayBuffer();
+      status = answer.status;
+      await sleep(100);
+    }
+    t.equal(status, 200, 'and when they have gone all is as before');
+    t.equal(service.process.exitCode, null);
+  },
+);
