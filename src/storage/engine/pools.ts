@@ -111,7 +111,7 @@ const BY_INDEX_ONE_BY_ONE = { ...BY_INDEX, enable_hashjoin: 'off', enable_mergej
 const WALKED_IN_MEMORY = { work_mem: '32MB' };
 
 /** How many of a kind run at once. A page takes milliseconds; more at once would only hold up what takes microseconds. */
-const AT_ONCE = { reads: 10, largeReads: 4, largeWrites: 1, pages: 4, searches: 3, slowSearches: 1, counts: 2 };
+const AT_ONCE = { reads: 10, largeReads: 4, largeWrites: 1, pages: 4, searches: 2, slowSearches: 1, counts: 1 };
 
 /** How many of each kind may wait. Of what is large, each keeps megabytes while it waits. */
 const WAITING = 1_000;
