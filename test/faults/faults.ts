@@ -110,8 +110,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'database-stopped',
-    does: 'SIGSTOP of all processes of the database, for longer than any deadline',
-    quick: 6,
+    does: 'SIGSTOP of all processes of the database, for longer than a shared statement is waited for',
+    quick: 14,
     long: 30,
     inject: async ({ server }) => {
       await server.signal('SIGSTOP');

@@ -27,6 +27,13 @@ const put = (url: string, key: string, properties: object) =>
 
 const isReady = async ({ url }: Run) => (await fetch(`${url}/health/ready`)).status === 200;
 
+/** Starts a service that must start. */
+async function served(t: Test, env: Record<string, string>): Promise<Run> {
+  const service = await start(t, env);
+  if (service.url === '') throw new Error(`it did not start: ${service.output()}`);
+  return service;
+}
+
 /** Clients that write without a pause, each an entity of its own, and keep what they were told. */
 function writers(
   t: Test,
@@ -116,7 +123,7 @@ async function recorded(t: Test, url: string) {
 
 t.test('kill -9 of the database under writes: it is back without a hand, and nothing told is untrue', async (t) => {
   const dataDir = join(await folder(t), 'data');
-  const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url);
   await until(async () => clients.acknowledged.size > 100);
   const askAgain = await recorded(t, service.url);
@@ -144,7 +151,7 @@ t.test('kill -9 of the database under writes: it is back without a hand, and not
 
 t.test('kill -9 of a backend: the server ends all sessions, and the service goes on', async (t) => {
   const dataDir = join(await folder(t), 'data');
-  const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url);
   await until(async () => clients.acknowledged.size > 100);
   const askAgain = await recorded(t, service.url);
@@ -169,7 +176,7 @@ t.test('kill -9 of a backend: the server ends all sessions, and the service goes
 
 t.test('a database that cannot come back ends the service, with a sentence', async (t) => {
   const dataDir = join(await folder(t), 'data');
-  const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const { pid } = await serverOf(dataDir);
   // Without it no server starts, and this one needs it no more.
   await rename(join(dataDir, 'postgres/data/global/pg_control'), join(dataDir, 'pg_control'));
@@ -181,7 +188,7 @@ t.test('a database that cannot come back ends the service, with a sentence', asy
   );
   t.notMatch(service.output(), /\n {4}at /, 'no stack');
   await rename(join(dataDir, 'pg_control'), join(dataDir, 'postgres/data/global/pg_control'));
-  const again = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const again = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   t.equal(await isReady(again), true, 'once it is mended, it starts');
   again.process.kill('SIGTERM');
   t.equal(await again.ended, 0);
@@ -190,7 +197,7 @@ t.test('a database that cannot come back ends the service, with a sentence', asy
 t.test('SIGTERM while the database is being started again', async (t) => {
   const dataDir = join(await folder(t), 'data');
   for (const milliseconds of [0, 400, 900]) {
-    const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+    const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
     await put(service.url, 'rachel', { milliseconds });
     process.kill((await serverOf(dataDir)).pid, 'SIGKILL');
     if (milliseconds > 0) await service.says(/has died/);
@@ -199,7 +206,7 @@ t.test('SIGTERM while the database is being started again', async (t) => {
     t.equal(await service.ended, 0, `${milliseconds} ms after the death`);
     t.equal(service.errors(), '');
   }
-  const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   t.match(await (await fetch(`${service.url}/entities/friend:rachel`)).json(), { tick: 3 });
   service.process.kill('SIGTERM');
   t.equal(await service.ended, 0);
@@ -222,7 +229,7 @@ const onSmallDisk = { skip: mountable ? false : 'no small disk can be mounted he
 t.test('a full disk: writes are refused, and go on once there is room', onSmallDisk, async (t) => {
   const disk = await smallDisk(t, 160);
   const dataDir = join(disk, 'data');
-  const service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+  const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url, { count: 3, extra: () => ({ bulk: randomBytes(30_000).toString('hex') }) });
   await until(async () => clients.acknowledged.size > 20);
   const askAgain = await recorded(t, service.url);

@@ -4,6 +4,7 @@ import { newId } from '../../src/temporal/identity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import { MAX_NAME_LENGTH } from '../../src/temporal/limits.js';
 import { testDatabase } from '../helper/database.js';
+import { everything } from '../helper/everything.js';
 import { change, make, writeChanges } from '../helper/write.js';
 
 /*
@@ -17,14 +18,7 @@ t.test('the database keeps the record from anybody', async (t) => {
   await change(storage, id, { a: 3 });
   const other = (await make(storage, { a: 1 })).row;
 
-  const everything = () => sql`
-    SELECT (SELECT json_agg(e ORDER BY e.id) FROM clocktick.entity e)::text AS entities,
-           (SELECT json_agg(t ORDER BY t.entity_id, t.tick) FROM clocktick.tick t)::text AS ticks,
-           (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock) FROM clocktick.property_history h)::text AS ranges,
-           (SELECT json_agg(v ORDER BY v.entity_id, v.value_key) FROM clocktick.open_value v)::text AS "openValues",
-           (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock) FROM clocktick.item_history i)::text AS items,
-           (SELECT json_agg(a ORDER BY a.id) FROM clocktick.activity a)::text AS activities`;
-  const [before] = await everything();
+  const before = await everything(sql);
 
   const newEntity = newId();
   const E = `entity_id = '${id}'`;
@@ -354,7 +348,7 @@ t.test('the database keeps the record from anybody', async (t) => {
     );
     await hand.end();
     t.match(error, { code }, name);
-    const [after] = await everything();
+    const after = await everything(sql);
     t.same(after, before, `${name}: nothing is left behind`);
   }
 

@@ -6,7 +6,8 @@ import { openStorage, storageOf } from '../../src/storage/open.js';
 import { readVersion } from '../../src/storage/schema-files.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { newId } from '../../src/temporal/identity.js';
-import { cannotPrepare, testDatabase } from '../helper/database.js';
+import { cannotPrepare, type TestDatabase, testDatabase, testLogin } from '../helper/database.js';
+import { everything } from '../helper/everything.js';
 import { proxyBefore } from '../helper/proxy.js';
 import { make } from '../helper/write.js';
 
@@ -17,42 +18,23 @@ async function found(storage: Storage): Promise<Found> {
 }
 const failed = async (storage: Storage): Promise<string[]> => failing(await found(storage)).map(({ check }) => check);
 
-/** A role of its own, which may do what the service needs. */
-async function plainRole(t: Test, url: string, sql: postgres.Sql) {
-  const role = `clocktick_${newId().replaceAll('-', '')}`;
-  await sql.unsafe(`
-    CREATE ROLE ${role} LOGIN PASSWORD 'x';
-    GRANT USAGE ON SCHEMA clocktick TO ${role};
-    GRANT SELECT ON ALL TABLES IN SCHEMA clocktick TO ${role};
-    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA clocktick TO ${role}`);
-  const its = new URL(url);
-  Object.assign(its, { username: role, password: 'x' });
-  const storage = openStorage(its.href);
-  t.teardown(async () => {
-    await storage.close();
-    await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-  });
-  return { role, storage };
-}
-
-/** Every row of every table of the service, and what they weigh in the clock. */
-async function everything(sql: postgres.Sql): Promise<Record<string, string>> {
-  const tables = await sql<{ name: string }[]>`
-    SELECT c.relname AS name FROM pg_class c
-     WHERE c.relnamespace = 'clocktick'::regnamespace AND c.relkind = 'r' AND c.relname <> 'promise'`;
-  const rows = tables.map(async ({ name }) => {
-    const [row] = await sql.unsafe<{ all: string }[]>(
-      `SELECT coalesce(string_agg(x::text, E'\\n' ORDER BY x::text), '') AS all FROM clocktick.${name} x`,
-    );
-    return [name, row?.all ?? ''] as const;
-  });
-  return Object.fromEntries(await Promise.all(rows));
+/** A role of its own, which was granted what the service needs, piece by piece. */
+async function plainRole(t: Test, database: TestDatabase) {
+  const { name, url } = await testLogin(t, database);
+  await database.sql.unsafe(`
+    GRANT USAGE ON SCHEMA clocktick TO ${name};
+    GRANT SELECT ON ALL TABLES IN SCHEMA clocktick TO ${name};
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA clocktick TO ${name}`);
+  const storage = openStorage(url);
+  t.teardown(() => storage.close());
+  return { role: name, storage };
 }
 
 t.test('each reason is named, and gone with what caused it', async (t) => {
-  const { url, sql } = await testDatabase(t);
+  const database = await testDatabase(t);
+  const { url, sql } = database;
   const name = new URL(url).pathname.slice(1);
-  const { role, storage } = await plainRole(t, url, sql);
+  const { role, storage } = await plainRole(t, database);
   await make(storage, { n: 0 });
   const known = (await readVersion()).version;
   t.same(await failed(storage), []);

@@ -23,7 +23,10 @@ export function refuseOtherSites(app: FastifyInstance, hosts: readonly string[] 
     if (!isKnown(request.headers.host)) {
       sendProblem(
         reply,
-        problem('misdirected_request', 'The service does not go by the name that the header Host has here.'),
+        problem(
+          'misdirected_request',
+          'The service does not go by the name in Host: whoever runs it can add that to ALLOWED_HOSTS.',
+        ),
       );
     } else if (UNSAFE.has(request.method) && !isJson(request) && isOfOtherSite(request)) {
       const why =

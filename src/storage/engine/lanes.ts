@@ -44,13 +44,9 @@ export function lane(
         }
       });
     });
-  const counted: typeof inTurn = async (work, signal) => {
+  const counted: typeof inTurn = (work, signal) => {
     use.asked++;
-    try {
-      return await inTurn(work, signal);
-    } finally {
-      use.asked--;
-    }
+    return inTurn(work, signal).finally(() => use.asked--);
   };
   return Object.assign(counted, { use });
 }

@@ -2,7 +2,7 @@ import postgres from 'postgres';
 import { Refusal } from '../../temporal/refusal.js';
 import { causeOf, type Drizzle, drizzleOver } from './drizzle.js';
 import { readFailure, searchFailure, wasCancelled, writeFailure } from './failures.js';
-import { lane, type Use } from './lanes.js';
+import { type Lane, lane, type Use } from './lanes.js';
 import { type Pool, replaceable } from './pool.js';
 import { SEARCH_PATH } from './search-path.js';
 import { connectOnce, type End, type OneConnection, transact } from './transactions.js';
@@ -76,6 +76,9 @@ export type Pools = {
   lanes: Readonly<Record<LaneName, { use: Use }>>;
   close: () => Promise<void>;
 };
+
+/** Settings of a pool's sessions, beside those of all. */
+type Settings = Record<string, string | number> & { statement_timeout?: number };
 
 /** Lanes, as operators know them. Those whose statements are shared tell more (sharing.ts). */
 type LaneName =
@@ -182,35 +185,22 @@ export function openPools(
     ...(debug ? { debug } : {}),
   };
   const pools: Pool[] = [];
-  const pool = (
-    max: number,
-    settings: Record<string, string | number> = {},
-    patience = deadlines.statement + deadlines.margin,
-  ): Pool => {
+  const pool = (max: number, settings: Settings = {}, patience?: number): Pool['ask'] => {
     const connection = { ...options.connection, ...settings };
-    const opened = replaceable(() => postgres(url, { ...options, max, connection }), patience);
+    const most = patience ?? connection.statement_timeout + deadlines.margin;
+    const opened = replaceable(() => postgres(url, { ...options, max, connection }), most);
     pools.push(opened);
-    return opened;
+    return opened.ask;
   };
-  const reads = pool(AT_ONCE.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
-  const largeReads = pool(AT_ONCE.largeReads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
-  const sharedPatience = deadlines.shared + deadlines.margin;
-  const sharedReads = pool(
-    READ_KINDS * MOST_FLIGHTS.reads,
-    { ...BY_INDEX_ONE_BY_ONE, statement_timeout: deadlines.shared },
-    sharedPatience,
-  );
-  const sharedWrites = pool(
-    MOST_FLIGHTS.writes,
-    { lock_timeout: SHARED_LOCK_PATIENCE_MS, statement_timeout: deadlines.shared },
-    sharedPatience,
-  );
-  const largeWrites = pool(AT_ONCE.largeWrites, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
+  const sharedReads = pool(READ_KINDS * MOST_FLIGHTS.reads, {
+    ...BY_INDEX_ONE_BY_ONE,
+    statement_timeout: deadlines.shared,
+  });
+  const sharedWrites = pool(MOST_FLIGHTS.writes, {
+    lock_timeout: SHARED_LOCK_PATIENCE_MS,
+    statement_timeout: deadlines.shared,
+  });
   const probes = pool(1, { lock_timeout: deadlines.probe / 2 }, deadlines.probe);
-  const pages = pool(AT_ONCE.pages, IN_ORDER);
-  const searches = pool(AT_ONCE.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
-  const slowSearches = pool(AT_ONCE.slowSearches, IN_ORDER);
-  const counts = pool(AT_ONCE.counts, IN_ORDER);
 
   const lanes = {
     reads: readLane(AT_ONCE.reads),
@@ -225,43 +215,51 @@ export function openPools(
     dry_runs: writeLane(OWN_CLIENTS.ROLLBACK),
   };
   const forClients = { COMMIT: lanes.locking_writes, ROLLBACK: lanes.dry_runs };
+  /** A pool behind a lane: as many connections as it lets through. */
+  const behind = (inTurn: Lane, settings: Settings = {}) => {
+    const ask = pool(inTurn.use.most, settings);
+    return <T>(question: (sql: postgres.Sql) => Promise<T>, signal?: AbortSignal) =>
+      inTurn(() => ask(question), signal);
+  };
+  const reads = behind(lanes.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
+  const largeReads = behind(lanes.large_reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
+  const largeWrites = behind(lanes.large_writes, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
+  const pages = behind(lanes.pages, IN_ORDER);
+  const searches = behind(lanes.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
+  const slowSearches = behind(lanes.slow_searches, IN_ORDER);
+  const counts = behind(lanes.counts, IN_ORDER);
   let checks: OneConnection | null = null;
   let isClosed = false;
 
   return {
     reading: (read, signal) =>
-      lanes.reads(
-        () =>
-          translated(
-            reads.ask((sql) => read(sql, drizzleOver(sql))),
-            readFailure,
-          ),
-        signal,
+      translated(
+        reads((sql) => read(sql, drizzleOver(sql)), signal),
+        readFailure,
       ),
-    readingLarge: (read, signal) => lanes.large_reads(() => translated(largeReads.ask(read), readFailure), signal),
-    recording: (write) => lanes.reads(() => translated(reads.ask(write), writeFailure)),
-    sharedReads: sharedReads.ask,
-    sharedWrites: sharedWrites.ask,
-    writingLarge: (write, signal) => lanes.large_writes(() => largeWrites.ask(write), signal),
-    probe: (ask) => translated(probes.ask(ask), readFailure),
-    paging: (read, signal) => lanes.pages(() => translated(pages.ask(read), readFailure), signal),
+    readingLarge: (read, signal) => translated(largeReads(read, signal), readFailure),
+    recording: (write) => translated(reads(write), writeFailure),
+    sharedReads,
+    sharedWrites,
+    writingLarge: largeWrites,
+    probe: (ask) => translated(probes(ask), readFailure),
+    paging: (read, signal) => translated(pages(read, signal), readFailure),
     searching: async (read, signal) => {
       try {
-        return await lanes.searches(() => searches.ask(read), signal);
+        return await searches(read, signal);
       } catch (error) {
         if (!wasCancelled(error)) throw searchFailure(error);
-        return lanes.slow_searches(() => translated(slowSearches.ask(read), searchFailure), signal);
+        return translated(slowSearches(read, signal), searchFailure);
       }
     },
-    counting: (read, signal) => lanes.counts(() => translated(counts.ask(read), searchFailure), signal),
+    counting: (read, signal) => translated(counts(read, signal), searchFailure),
     transaction: (end, work, signal) =>
-      forClients[end](
-        () =>
-          translated(
-            transact(connectOnce(url, options, deadlines.statement + deadlines.margin), end, work),
-            writeFailure,
-          ),
-        signal,
+      translated(
+        forClients[end](
+          () => transact(connectOnce(url, options, deadlines.statement + deadlines.margin), end, work),
+          signal,
+        ),
+        writeFailure,
       ),
     checking: async (work, onLost) => {
       if (isClosed) throw Object.assign(new Error('The pools are closed.'), { code: 'CONNECTION_ENDED' });

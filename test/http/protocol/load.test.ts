@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { buildApp } from '../../../src/app.js';
-import type { Bounds } from '../../../src/http/protocol/load.js';
+import { type Bounds, type Load, loadOf } from '../../../src/http/protocol/load.js';
 import { testDatabase } from '../../helper/database.js';
 import { answersOf, converse, open, portOf } from '../../helper/wire.js';
 
@@ -45,7 +46,7 @@ async function service(t: Test, bounds: Partial<Bounds>) {
     );
     return { status: Number(status), code, retry };
   };
-  return { port, sql, statusOf };
+  return { port, sql, app, statusOf };
 }
 
 /** A connection whose caller sends and does not read. */
@@ -76,6 +77,76 @@ async function readOn(socket: Socket): Promise<ReturnType<typeof answersOf>> {
 
 const OK = { status: 200, code: undefined, retry: undefined };
 const OVERLOADED = { status: 503, code: 'overloaded', retry: '1' };
+
+/** A connection and its answers, without any network: what is sent is sent when it is told to be. */
+function connectionOf(load: Load) {
+  const socket = new Socket();
+  const begun: number[] = [];
+  const responses: ServerResponse[] = [];
+  const arrive = () => {
+    const response = new ServerResponse(new IncomingMessage(socket));
+    const n = responses.push(response) - 1;
+    const place = load.arrive(socket, response);
+    load.enter(response, () => begun.push(n));
+    return place;
+  };
+  return { socket, begun, responses, arrive };
+}
+
+t.test(
+  'a connection has so many requests done at once, and waits for the next while it leaves its answers',
+  async (t) => {
+    const load = loadOf(ROOMY);
+    const { begun, responses, arrive } = connectionOf(load);
+    const places = Array.from({ length: 200 }, arrive);
+    t.same([...new Set(places.slice(0, -1)), places.at(-1)], ['taken', 'last']);
+    t.equal(begun.length, 32);
+    responses[0]?.emit('finish');
+    t.same(begun.at(-1), 32, 'one that is over lets the next one begin, in their order');
+    t.equal(load.now.requests, 199);
+
+    const [, second] = responses;
+    t.ok(second && load.answer(second, MIB, true));
+    for (const response of responses.slice(2, 20)) response.emit('finish');
+    t.equal(begun.length, 33, 'what is not taken keeps all others waiting, though many are over');
+    responses[1]?.emit('finish');
+    t.equal(begun.length, 33 + 19);
+    t.equal(load.now.answers, 0);
+
+    const other = connectionOf(load);
+    other.arrive();
+    t.same(other.begun, [0], 'others do not wait');
+  },
+);
+
+t.test('a connection that closes takes with it all that it had', async (t) => {
+  const load = loadOf(ROOMY);
+  const { socket, begun, responses, arrive } = connectionOf(load);
+  for (let n = 0; n < 40; n++) arrive();
+  const [first, second] = responses;
+  if (!first || !second) throw new Error('nothing has come');
+  t.ok(load.receive(first, 1_000));
+  t.ok(load.answer(second, 2_000, true));
+  t.same(load.now, { requests: 40, bodies: 1_000, answers: 2_000 });
+  socket.emit('close');
+  t.same(load.now, { requests: 0, bodies: 0, answers: 0 });
+  for (const response of responses) response.emit('finish');
+  t.same(load.now, { requests: 0, bodies: 0, answers: 0 }, 'once');
+  t.equal(begun.length, 32, 'and nothing of it begins any more');
+});
+
+t.test('a connection that takes nothing for a minute is cut', async (t) => {
+  const { port, app } = await service(t, {});
+  t.equal(app.server.timeout, 60_000);
+  app.server.timeout = 500; // of connections that come from now on
+  await converse(port, [put('/entities/thing:large', thing(TEXT))], 1);
+  const closed = once(app.server, 'connection').then(([socket]: Socket[]) => socket && once(socket, 'close'));
+  const socket = await deaf(port, get('/entities/thing:large').repeat(3));
+  await closed;
+  const { body } = await app.inject('/metrics');
+  t.match(body, /^clocktick_held_bytes\{of="answers"\} 0$/m, 'its answers are let go');
+  socket.destroy();
+});
 
 t.test('answers that nobody takes are bounded, on one connection and in all', async (t) => {
   const { port, statusOf } = await service(t, { answers: 10 * MIB });

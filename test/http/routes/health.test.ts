@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import t from 'tap';
 import { openStorage } from '../../../src/storage/open.js';
 import { newId } from '../../../src/temporal/identity.js';
-import { cannotPrepare } from '../../helper/database.js';
+import { cannotPrepare, testDatabase, testLogin } from '../../helper/database.js';
 import { list, object, serve, testService, text } from '../../helper/service.js';
 
 /** Longer than what a check has found is shared. */
@@ -77,16 +77,11 @@ t.test('readiness', async (t) => {
 });
 
 t.test('a role without a privilege: every call is told 503, and readiness says which', async (t) => {
-  const { sql, url } = await testService(t);
-  const role = `clocktick_${newId().replaceAll('-', '')}`;
-  await sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA clocktick TO ${role}`);
-  const its = new URL(url);
-  Object.assign(its, { username: role, password: 'x' });
-  const storage = openStorage(its.href);
-  t.teardown(async () => {
-    await storage.close();
-    await sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-  });
+  const database = await testDatabase(t);
+  const { name, url } = await testLogin(t, database);
+  await database.sql.unsafe(`GRANT USAGE ON SCHEMA clocktick TO ${name}`);
+  const storage = openStorage(url);
+  t.teardown(() => storage.close());
   const { call } = await serve(t, storage);
   const calls: Parameters<typeof call>[] = [
     ['GET', '/entities/friend:rachel'],

@@ -199,3 +199,21 @@ t.test('property: each question gets its own answer or its own error, whatever b
   );
   t.ok(alone > 100, `${alone} questions were asked again alone`);
 });
+
+t.test('who has waited for too long is told then, whatever is under way; the others go on', async (t) => {
+  const { ask, flights, left } = held({ wait: 50 });
+  // The timer of who waits does not keep a process alive by itself.
+  const alive = setInterval(() => {}, 1_000);
+  t.teardown(() => clearInterval(alive));
+  const first = ask(1);
+  await turn();
+  const late = [ask(2), ask(3)];
+  await Promise.all(late.map((one) => t.rejects(one, { code: 'overloaded' })));
+  const next = ask(4);
+  flights[0]?.land();
+  t.equal(await first, 'answer 1', 'what is under way is not given up');
+  await turn();
+  t.same(left(), [[1], [4]], 'who was told is not asked for');
+  flights[1]?.land();
+  t.equal(await next, 'answer 4');
+});
