@@ -74,6 +74,8 @@ export type Run = {
   instants: { at: string; heard: number }[];
   /** How many milliseconds a client waits after a 503 or no answer; by itself it goes on at once. */
   pause?: number;
+  /** How many milliseconds a client waits after each step. */
+  rest?: number;
 };
 
 /** A client, how many steps it has taken, and the tick at which it last saw each entity. */
@@ -91,6 +93,7 @@ export async function runClients(
       if (isOver()) return;
       client.steps++;
       await take(client, step);
+      if (run.rest) await sleep(run.rest);
     }
   });
   await Promise.all(working);

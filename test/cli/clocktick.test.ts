@@ -16,7 +16,7 @@ import { change, make } from '../helper/write.js';
 async function clocktick(env: Record<string, string>, ...args: string[]) {
   const { DATABASE_URL: _, ...clean } = process.env;
   const options = { cwd: ROOT, env: { ...clean, NODE_OPTIONS: '', ...env } };
-  const command = promisify(execFile)(process.execPath, ['--import', 'tsx', 'src/cli/clocktick.ts', ...args], options);
+  const command = promisify(execFile)(process.execPath, ['dist/cli/clocktick.js', ...args], options);
   const { code, stdout, stderr } = await command.then(
     (done) => ({ code: 0, ...done }),
     (failed) => failed,

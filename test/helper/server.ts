@@ -11,6 +11,8 @@ import { startEmbedded } from '../../src/embedded/start.js';
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/clocktick-test/', import.meta.url));
 const URL_FILE = `${FOLDER}url`;
 const SETTINGS = {
+  // More than that only costs: each backend maps each page anew, and there are thousands of backends.
+  shared_buffers: '128MB',
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',

@@ -102,17 +102,7 @@ t.test('DATABASE_URL', async (t) => {
     t.teardown(() => sql`DROP DATABASE ${sql(latinName)} WITH (FORCE)`);
     latin.pathname = `/${latinName}`;
     const cases: [env: Record<string, string>, says: RegExp][] = [
-      [{ PORT: 'http' }, /PORT must be a number from 0 to 65535\./],
-      [{ PORT: '70000' }, /PORT must be a number/],
-      [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be one of/],
-      [{ DRAIN_SECONDS: 'soon' }, /DRAIN_SECONDS must be a number from 0 to 999/],
-      [{ REQUIRE_CONDITION: 'yes' }, /REQUIRE_CONDITION must be true or false/],
-      [{ PUBLIC_URL: 'example.org' }, /PUBLIC_URL must be a URL such as https:/],
-      [{ PUBLIC_URL: 'ftp://example.org' }, /PUBLIC_URL must be a URL/],
-      [{ PUBLIC_URL: 'https://example.org/?a=1' }, /PUBLIC_URL must be a URL/],
-      [{ PUBLIC_URL: 'https://me:hunter2@example.org' }, /PUBLIC_URL must be a URL/],
-      [{ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }, /DATABASE_URL must be a URL such as postgres:/],
-      [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL/],
+      [{ DATABASE_URL: 'nonsense hunter2' }, /DATABASE_URL must be a URL such as postgres:/],
       [{ DATABASE_URL: 'postgres://me:hunter2@127.0.0.1:1/x' }, /database of DATABASE_URL does not answer/],
       [
         { DATABASE_URL: `postgres://me:hunter2@127.0.0.1:${httpPort}/x` },

@@ -27,6 +27,9 @@ const put = (url: string, key: string, properties: object) =>
 
 const isReady = async ({ url }: Run) => (await fetch(`${url}/health/ready`)).status === 200;
 
+/** After an answer: with six clients some write is always under way, and the other tests still have their turn. */
+const PAUSE_MS = { answered: 5, refused: 20 };
+
 /** Starts a service that must start. */
 async function served(t: Test, env: Record<string, string>): Promise<Run> {
   const service = await start(t, env);
@@ -34,7 +37,7 @@ async function served(t: Test, env: Record<string, string>): Promise<Run> {
   return service;
 }
 
-/** Clients that write without a pause, each an entity of its own, and keep what they were told. */
+/** Clients that write one after the other, each an entity of its own, and keep what they were told. */
 function writers(
   t: Test,
   url: string,
@@ -51,12 +54,13 @@ function writers(
       const text = await answer.text();
       if (answer.ok) {
         acknowledged.set(value, text);
+        await sleep(PAUSE_MS.answered);
         continue;
       }
       const { code }: { code: string } = JSON.parse(text);
       problems.add(`${answer.status} ${code} ${answer.headers.has('retry-after')}`);
       if (code !== 'outcome_unknown') refused.add(value);
-      await sleep(20);
+      await sleep(PAUSE_MS.refused);
     }
   };
   const working = Promise.all(Array.from({ length: count }, (_, client) => one(client)));

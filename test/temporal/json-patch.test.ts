@@ -543,7 +543,7 @@ t.test('a naive reading of the standard gives the same', async (t) => {
       }));
       return run(body) === expected && run([...body, ...tests]) === expected;
     }),
-    { numRuns: 10_000 },
+    { numRuns: 3_000 },
   );
-  t.ok(applied > 500, `${applied} of them can be applied`);
+  t.ok(applied > 150, `${applied} of them can be applied`);
 });
