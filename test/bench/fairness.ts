@@ -1,11 +1,14 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import postgres from 'postgres';
 import { idOfKey } from '../../src/temporal/identity.js';
-import type { JsonObject } from '../../src/temporal/json.js';
 import { vacuum } from '../helper/in-bulk.js';
 import { withOwnServers } from '../helper/own-servers.js';
 import { writeMany } from '../helper/write.js';
+import { type Ask, NEIGHBOURS, send, type Told } from './neighbours.js';
 
 /*
  * How long a small change and a small read take beside callers who ask for much: `npm run bench:fairness`. Each is sent at a pace that the
@@ -26,45 +29,10 @@ const ENTITIES = Number(values.entities);
 const CLIENTS = 4;
 const PACE = 25;
 
-type Ask = { method: string; path: string; body?: JsonObject | string };
-
 /** What is measured: of client `n`, for the `turn`th time. */
 const SMALL: Record<string, (n: number, turn: number) => Ask> = {
   PATCH: (n, turn) => ({ method: 'PATCH', path: `/entities/small:p${n}`, body: { properties: { turn } } }),
   GET: (n) => ({ method: 'GET', path: `/entities/small:g${n}` }),
-};
-
-/** Written out once: to make it anew would hold up the clients beside it, in this process. `#` becomes a number never used before. */
-const ARRAYS = JSON.stringify({
-  type: 'large',
-  properties: Object.fromEntries(
-    Array.from({ length: 1_000 }, (_, p) => [`p${p}`, Array.from({ length: 100 }, (_, item) => `#${p * 100 + item}#`)]),
-  ),
-}).replaceAll(/"#(\d+)#"/g, '#$1');
-const arrays = (turn: number): string => ARRAYS.replaceAll('#', `${(turn % 90_000) + 10_000}`);
-const instants = Array.from({ length: 100 }, (_, n) => new Date(Date.UTC(2020, 0, 1 + n)).toISOString());
-
-/** Neighbours who ask as fast as they are answered: how many of them, and what. */
-const NEIGHBOURS: Record<string, { clients: number; ask: (n: number, turn: number) => Ask }> = {
-  '4 clients that put 1,000 arrays of 100': {
-    clients: 4,
-    ask: (n, turn) => ({
-      method: 'PUT',
-      path: `/entities/large:${n}`,
-      body: arrays(turn * 4 + n),
-    }),
-  },
-  '4 clients that search slowly': {
-    clients: 4,
-    ask: (_, turn) => ({
-      method: 'GET',
-      path: `/entities?type=many&where=${encodeURIComponent(JSON.stringify({ n: { lt: -turn } }))}`,
-    }),
-  },
-  '4 clients that count at 100 instants': {
-    clients: 4,
-    ask: (n) => ({ method: 'GET', path: `/types/many/counts/p${n}?at=${instants.join()}` }),
-  },
 };
 
 const p99 = (latencies: readonly number[]) =>
@@ -72,32 +40,28 @@ const p99 = (latencies: readonly number[]) =>
 const median = (numbers: readonly number[]) =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-async function send(url: string, { method, path, body }: Ask): Promise<number> {
-  const headers = body ? { 'content-type': 'application/json' } : {};
-  const answer = await fetch(url + path, {
-    method,
-    headers,
-    ...(body ? { body: typeof body === 'string' ? body : JSON.stringify(body) } : {}),
-  });
-  await answer.arrayBuffer();
-  return answer.status;
+type Measured = { small: Record<string, number>; neighbours: Told };
+
+/** Neighbours at work, until they are told to stop. */
+async function besides(url: string, name: string): Promise<() => Promise<Told>> {
+  const child = fork(fileURLToPath(new URL('neighbours.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] });
+  child.send({ url, name });
+  await sleep(3_000);
+  return async () => {
+    const answer = once(child, 'message');
+    child.send('stop');
+    const [told]: Told[] = await Promise.race([
+      answer,
+      once(child, 'exit').then(() => Promise.reject(new Error('the neighbours have gone'))),
+    ]);
+    if (!told) throw new Error('the neighbours told nothing');
+    return told;
+  };
 }
 
-type Measured = { small: Record<string, number>; neighbours: { done: number; refused: number } };
-
-async function measure(url: string, neighbours: (typeof NEIGHBOURS)[string] | null): Promise<Measured> {
-  let isOver = false;
+async function measure(url: string, neighbours: string | null): Promise<Measured> {
   const latencies: Record<string, number[]> = {};
-  const told = { done: 0, refused: 0 };
-  const beside = Array.from({ length: neighbours?.clients ?? 0 }, async (_, n) => {
-    for (let turn = 1; !isOver; turn++) {
-      const status = neighbours ? await send(url, neighbours.ask(n, turn + Math.floor(performance.now()))) : 0;
-      if (status < 300) told.done++;
-      else told.refused++;
-      if (status === 503) await sleep(1_000);
-    }
-  });
-  if (neighbours) await sleep(2_000);
+  const stop = neighbours === null ? null : await besides(url, neighbours);
   const measured = Object.entries(SMALL).flatMap(([name, ask]) =>
     Array.from({ length: CLIENTS }, async (_, n) => {
       const list: number[] = [];
@@ -113,11 +77,9 @@ async function measure(url: string, neighbours: (typeof NEIGHBOURS)[string] | nu
     }),
   );
   await Promise.all(measured);
-  isOver = true;
-  await Promise.all(beside);
   return {
     small: Object.fromEntries(Object.entries(latencies).map(([name, list]) => [name, p99(list)])),
-    neighbours: told,
+    neighbours: (await stop?.()) ?? { done: 0, refused: 0 },
   };
 }
 
@@ -150,8 +112,8 @@ const lines = await withOwnServers({}, async ({ databaseUrl, serviceUrl, start }
   for (let round = 1; round <= ROUNDS; round++) {
     const { small } = await measure(url, null);
     for (const [name, time] of Object.entries(small)) alone[name] = [...(alone[name] ?? []), time];
-    for (const [neighbour, asked] of Object.entries(NEIGHBOURS)) {
-      const beside = await measure(url, asked);
+    for (const neighbour of Object.keys(NEIGHBOURS)) {
+      const beside = await measure(url, neighbour);
       const of = ratios[neighbour] ?? {};
       for (const [name, time] of Object.entries(beside.small))
         of[name] = [...(of[name] ?? []), time / (small[name] ?? 1)];

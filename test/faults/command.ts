@@ -8,7 +8,8 @@ import { makeWorld, type World } from './world.js';
 
 const HELP = `Injects faults while many clients write, read, and read as of; and takes them away again. After each, everything that the clients
 were told is checked, as by check:history; clocktick verify must find nothing; the service must have become ready by itself; and
-meanwhile nobody may have waited for more than 25 s, or been answered anything but what is right, or 503 with Retry-After.
+meanwhile nobody may have waited for more than 25 s, or been answered anything but what is right, or 503 with Retry-After. It says after how
+long as much is served again as before; after a storm of dying connections that may take two seconds.
 
 npm run check:faults -- [options]
 
@@ -38,6 +39,8 @@ const OPTIONS = {
 
 /** Three instances may open half of them. */
 const MAX_CONNECTIONS = 300;
+/** For how many seconds what is served is counted, before a fault and after it. */
+const COUNTED = 4;
 const MOST_SEED = 2 ** 31 - 1;
 const INTERRUPTED = 130;
 
@@ -106,16 +109,18 @@ async function check(
     say(`${fault.name}: left out, because ${missing}.\n`);
     return true;
   }
-  const found = await runFault(world, fault, { ...plan, seconds: seconds ?? fault.long });
-  const { counts, readyAfter, longest, wrong } = found;
+  const found = await runFault(world, fault, { ...plan, seconds: seconds ?? fault.long, counted: COUNTED });
+  const { counts, readyAfter, fullSpeedAfter, longest, wrong } = found;
+  const speed =
+    fullSpeedAfter === null ? 'not yet at full speed' : `at full speed after ${fullSpeedAfter.toFixed(1)} s`;
   const figures = counts
     ? `${counts.requests} requests, ${counts.acknowledged} writes acknowledged, ${counts.refused} refused, ` +
       `${counts.indeterminate} of unknown outcome, ${counts['answered 503']} answers 503, ${counts['asked again']} asked again; `
     : '';
   const verdict = wrong.length === 0 ? 'nothing is wrong' : `${wrong.length} things are wrong`;
   say(
-    `${fault.name}: ${figures}the longest call took ${longest.toFixed(1)} s, ready again after ${readyAfter.toFixed(1)} s: ` +
-      `${verdict}.\n`,
+    `${fault.name}: ${figures}the longest call took ${longest.toFixed(1)} s, ready again after ${readyAfter.toFixed(1)} s, ` +
+      `${speed}: ${verdict}.\n`,
   );
   for (const what of wrong) say(`  ${what.replaceAll('\n', '\n  ')}\n`);
   return wrong.length === 0;

@@ -3,7 +3,7 @@ import t from 'tap';
 import { operation, problem } from '../checker/by-hand.js';
 import type { Operation } from '../checker/record.js';
 import { FAULTS, type Fault } from './faults.js';
-import { misanswered, runFault } from './run.js';
+import { fullSpeedOf, misanswered, runFault } from './run.js';
 import { makeWorld } from './world.js';
 
 /* The quick form of the fault suite: each fault once and briefly, one after the other, over one database. */
@@ -79,4 +79,20 @@ t.test('answers that nobody may get are told, whatever the fault', async (t) => 
     t.match(told, wrong, what);
   }
   t.same(misanswered([read(null)], { endsService: true }, 25), [], 'a service that is killed answers nothing');
+});
+
+t.test('full speed is there again from when as much is served as before', async (t) => {
+  const read = (completed: number, status: number) =>
+    operation(0, [completed, completed], { kind: 'now', key: 'a' }, problem(status, 'entity_not_found'));
+  const every = (from: number, to: number, step: number, status = 404) =>
+    Array.from({ length: (to - from) / step }, (_, n) => read(from + n * step, status));
+  const marks = { before: 0, injected: 2_000, mended: 5_000 };
+  const usual = every(0, 2_000, 10);
+  const cases: [what: string, operations: Operation[], after: number | null][] = [
+    ['at once', [...usual, ...every(5_000, 7_000, 10)], 0],
+    ['after a second', [...usual, ...every(5_000, 6_000, 10, 503), ...every(6_000, 8_000, 10)], 0.8],
+    ['never', [...usual, ...every(5_000, 9_000, 20)], null],
+    ['nothing was served', usual, null],
+  ];
+  for (const [what, operations, after] of cases) t.equal(fullSpeedOf(operations, marks), after, what);
 });

@@ -22,6 +22,8 @@ export type Plan = {
   rest?: number;
   /** The longest that anybody may wait for an answer, in seconds. */
   longest?: number;
+  /** For how many seconds what is served is counted before the fault, and again after it; 0: it is not. */
+  counted?: number;
   /** Done when all clients have ended, before what they were told is checked. */
   afterwards?: (type: string) => Promise<unknown>;
 };
@@ -31,6 +33,8 @@ export type Found = {
   counts: ReturnType<typeof countsOf> | null;
   /** In seconds. */
   readyAfter: number;
+  /** After how many seconds as much was served as before; null: not within what was counted. */
+  fullSpeedAfter: number | null;
   longest: number;
   wrong: string[];
 };
@@ -48,7 +52,7 @@ const PATIENCE_MS = 60_000;
 
 /** Lets clients work while a fault comes and goes, and checks all that they were told. */
 export async function runFault(world: World, fault: Fault, plan: Plan): Promise<Found> {
-  const { seconds, longest = LONGEST, rest = 0 } = plan;
+  const { seconds, longest = LONGEST, rest = 0, counted = 0 } = plan;
   const services = world.instances.map(({ url }) => baseOf(url()));
   const type = `${fault.name}-${Date.now().toString(36)}`;
   const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS, rest };
@@ -63,6 +67,7 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
   const working = runClients(run, plan, () => isOver);
   working.catch(() => {}); // awaited below
   let readyAfter = 0;
+  const marks = { before: 0, injected: 0, mended: 0 };
   try {
     const written = async (since: number) => {
       const isIt = (one: Operation) =>
@@ -72,19 +77,25 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
       if (performance.now() >= limit) wrong.push(`no ${WRITES} writes are acknowledged within a minute`);
     };
     await written(performance.now());
+    marks.before = performance.now();
+    await sleep(counted * 1_000);
+    marks.injected = performance.now();
     const mend = await fault.inject(world);
     await sleep(seconds * 1_000);
-    const mended = performance.now();
     await mend();
+    marks.mended = performance.now();
     await ready('after it');
-    readyAfter = (performance.now() - mended) / 1_000;
+    readyAfter = (performance.now() - marks.mended) / 1_000;
     await written(performance.now());
+    await sleep(counted * 1_000);
   } finally {
     isOver = true;
     await working;
   }
-  if (readyAfter > (fault.readyWithin ?? READY_WITHIN))
-    wrong.push(`it is ready again only after ${readyAfter.toFixed(1)} s`);
+  if (readyAfter > READY_WITHIN) wrong.push(`it is ready again only after ${readyAfter.toFixed(1)} s`);
+  const fullSpeedAfter = counted === 0 ? null : fullSpeedOf(run.operations, marks);
+  const isSlow = fault.fullSpeedWithin !== undefined && (fullSpeedAfter ?? Infinity) > fault.fullSpeedWithin;
+  if (counted > 0 && isSlow) wrong.push(`it serves as much as before only after ${fullSpeedAfter ?? 'longer than'} s`);
   wrong.push(...misanswered(run.operations, fault, longest));
   await plan.afterwards?.(type);
 
@@ -99,7 +110,7 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
   }
   wrong.push(...(await findings(world.server.ownerUrl)));
   if (wrong.length > 0) for (const { process } of world.instances) wrong.push(...failuresOf(process().output()));
-  return { counts, readyAfter, longest: longestOf(run.operations), wrong };
+  return { counts, readyAfter, fullSpeedAfter, longest: longestOf(run.operations), wrong };
 }
 
 /** What no caller may be answered, whatever happens; and that the fault was there at all. */
@@ -132,6 +143,23 @@ export function misanswered(
   const isSeen = unanswered.length > 0 || operations.some(({ answer }) => answer?.status === 503);
   if (!isSeen) wrong.push('nobody noticed the fault');
   return wrong;
+}
+
+/** In what stretch of time, in milliseconds, how much of what was usual has to be served for full speed. */
+const FULL = { window: 1_000, step: 100, share: 0.8 };
+
+/** After how many seconds as much is served again as before a fault; null: never in what was recorded. Moments are those of operations. */
+export function fullSpeedOf(
+  operations: readonly Operation[],
+  { before, injected, mended }: { before: number; injected: number; mended: number },
+): number | null {
+  const served = operations.flatMap(({ answer, completed }) => (answer && answer.status < 500 ? [completed] : []));
+  const within = (from: number, to: number) => served.filter((at) => at >= from && at < to).length;
+  const enough = (FULL.share * FULL.window * within(before, injected)) / (injected - before);
+  const last = served.reduce((latest, at) => Math.max(latest, at), 0);
+  for (let from = mended; from + FULL.window <= last; from += FULL.step)
+    if (within(from, from + FULL.window) >= enough) return (from - mended) / 1_000;
+  return null;
 }
 
 const longestOf = (operations: readonly Operation[]): number =>

@@ -14,6 +14,8 @@ const TOLERANCE = { least: 10_000, drift: 0.001 };
 export const SETTLING_MS = 30_000;
 /** How far two looks at a clock that goes on evenly may differ. */
 const EVEN_MS = 1_000;
+/** For how long a clock that has stepped back is still believed where it would be without that, in milliseconds: it may be mended. */
+export const MENDABLE_MS = 3_600_000;
 /** A service that starts has nothing to compare with but what was promised last: it may have been down for long, but not for years. */
 const LONGEST_DOWN_MS = 400 * 24 * 3_600_000;
 
@@ -32,6 +34,7 @@ export type ClockTrust = {
 export function clockTrust({ wall, steady }: OwnClocks = OWN, { settling = SETTLING_MS } = {}): ClockTrust {
   let trusted: { clock: number; at: number } | null = null;
   let suspect: { offset: number; since: number } | null = null;
+  let behindSince: number | null = null;
 
   const latest = () => {
     if (!trusted) return null;
@@ -52,7 +55,11 @@ export function clockTrust({ wall, steady }: OwnClocks = OWN, { settling = SETTL
         if (at - suspect.since < settling) return ahead;
       }
       suspect = null;
-      trusted = { clock, at };
+      const expected = trusted ? trusted.clock + at - trusted.at : clock;
+      behindSince = clock < expected - EVEN_MS ? (behindSince ?? at) : null;
+      const mayBeMended = behindSince !== null && at - behindSince < MENDABLE_MS;
+      if (!mayBeMended) behindSince = null;
+      trusted = { clock: mayBeMended ? expected : clock, at };
       return 0;
     },
   };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { clockTrust, SETTLING_MS } from '../../../src/storage/engine/clock-trust.js';
+import { clockTrust, MENDABLE_MS, SETTLING_MS } from '../../../src/storage/engine/clock-trust.js';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
 const YEAR = 365 * 24 * 3_600_000;
@@ -84,12 +84,34 @@ t.test('the clock of the database is believed as long as it goes as this process
       ],
     ],
     [
-      'it was corrected back',
+      'it steps back, and is mended',
       [
         [0, 5_000, true],
         [1_000, -60_000, true],
-        [1_000, -60_000, true],
-        [1_000, 0, false],
+        [60_000, -60_000, true],
+        [1_000, 0, true],
+        [1_000, 60_000, false],
+      ],
+    ],
+    [
+      'it steps back again and again, and is mended',
+      [
+        [0, 0, true],
+        [MENDABLE_MS, -60_000, true],
+        [MENDABLE_MS - 1, -120_000, true],
+        [0, 0, true],
+        [MENDABLE_MS - 1, -120_000, true],
+        [MENDABLE_MS - 1, 0, true],
+      ],
+    ],
+    [
+      'it was corrected back',
+      [
+        [0, 60_000, false],
+        [SETTLING_MS, 60_000, true],
+        [1_000, 0, true],
+        [MENDABLE_MS, 0, true],
+        [1_000, 60_000, false],
       ],
     ],
   ];
