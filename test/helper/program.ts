@@ -32,13 +32,13 @@ export async function start(
   t: Scope,
   env: Record<string, string>,
   [command, ...args]: string[] = [process.execPath, MAIN],
-  { detached = false } = {},
+  { detached = false, cwd = ROOT } = {},
 ): Promise<Run> {
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(TAP|NODE_OPTIONS|npm_)/.test(name)),
   );
   const child = spawn(command ?? '', args, {
-    cwd: ROOT,
+    cwd,
     detached,
     env: { ...clean, PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

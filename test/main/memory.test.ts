@@ -15,7 +15,7 @@ const HEAP_MIB = 512;
 const BESIDE_MIB = 384;
 const SECONDS = 8;
 
-const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+const asking = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 const send = (method: string, path: string, body: string) =>
   `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
@@ -53,21 +53,33 @@ t.test(
       }
     };
     const key = (n: number) => 'abcd'[n % 4];
-    deaf(1, () => get('/entities/large:a?include=history').repeat(700));
-    deaf(60, (n) => get(`/entities/large:${key(n)}`).repeat(3));
-    deaf(30, () => get('/entities?type=large').repeat(3));
-    deaf(30, (n) => get(`/entities/large:${key(n)}/history/large`).repeat(3));
-    deaf(200, () => get('/entities/small:s').repeat(1_200));
+    deaf(1, () => asking('/entities/large:a?include=history').repeat(700));
+    deaf(60, (n) => asking(`/entities/large:${key(n)}`).repeat(3));
+    deaf(30, () => asking('/entities?type=large').repeat(3));
+    deaf(30, (n) => asking(`/entities/large:${key(n)}/history/large`).repeat(3));
+    deaf(200, () => asking('/entities/small:s').repeat(1_200));
     deaf(20, (n) => send('PATCH', `/entities/large:${key(n)}`, `{"properties": {"n": ${n}}}`));
     const empty = `{"type": "x", "properties": {"a": [${'{},'.repeat(4_000_000)}{}]}}`;
     deaf(12, (n) => send('PUT', `/entities/x:${n}`, empty));
 
+    const get = async (path: string) => {
+      try {
+        const answer = await fetch(service.url + path, { signal: AbortSignal.timeout(25_000) });
+        await answer.arrayBuffer();
+        return answer.status;
+      } catch (error) {
+        // Whether it lives is what this is about, and a broken connection would not say.
+        await Promise.race([service.ended, sleep(2_000)]);
+        const { exitCode, signalCode } = service.process;
+        throw new Error(`no answer; the service ended: ${exitCode ?? signalCode}. ${service.output()}`, {
+          cause: error,
+        });
+      }
+    };
     const statuses = new Map<string, number>();
     for (const until = Date.now() + SECONDS * 1_000; Date.now() < until; await sleep(100)) {
       for (const path of ['/health/live', '/entities/small:s']) {
-        const answer = await fetch(service.url + path, { signal: AbortSignal.timeout(25_000) });
-        await answer.arrayBuffer();
-        const told = `${path} ${answer.status}`;
+        const told = `${path} ${await get(path)}`;
         statuses.set(told, (statuses.get(told) ?? 0) + 1);
       }
     }
@@ -80,9 +92,7 @@ t.test(
     for (const socket of sockets) socket.destroy();
     let status = 0;
     for (let tries = 0; tries < 100 && status !== 200; tries++) {
-      const answer = await fetch(`${service.url}/entities/large:a`);
-      await answer.arrayBuffer();
-      status = answer.status;
+      status = await get('/entities/large:a');
       await sleep(100);
     }
     t.equal(status, 200, 'and when they have gone all is as before');

@@ -1,10 +1,16 @@
+import { cp, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { folder, leftRunning, start } from '../helper/program.js';
+import { folder, leftRunning, ROOT, start } from '../helper/program.js';
 import { playSteps } from '../helper/steps.js';
 
 t.test('npm start, then the steps of the README and of the tour give the answers printed there', async (t) => {
-  const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start']);
+  // In a copy: it builds the service, which other tests are running just then.
+  const copy = t.testdir({});
+  for (const part of ['package.json', 'tsconfig.json', 'src', 'drizzle'])
+    await cp(join(ROOT, part), join(copy, part), { recursive: true });
+  await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start'], { cwd: copy });
   t.match(service.output(), 'embedded PostgreSQL');
   for (const [file, heading, count] of [
     ['README.md', 'Try it', 3],

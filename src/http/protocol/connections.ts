@@ -214,6 +214,18 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
 
   return {
     serverFactory(handler) {
+      /**
+       * Node parses all that came in one packet, and keeps two objects for each of up to a thousand requests, whatever becomes of them.
+       * Of those behind the last one, and of a connection that is over, nobody waits for an answer, and nothing may happen that nobody can be
+       * told of: they are not even begun, because that would take as much memory again.
+       */
+      const begin: RequestListener = (request, response) => {
+        const { socket } = request;
+        const line = lines.get(socket);
+        if (line?.isEnded || socket.destroyed) return;
+        if (line?.isLast) socket.pause();
+        else handler(request, response);
+      };
       const server = createServer(
         {
           // More than the target and the headers may take, so that `faultOf` tells which of them is too long.
@@ -225,7 +237,7 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
           requestTimeout: REQUEST_MS,
           keepAliveTimeout: KEEP_ALIVE_MS,
         },
-        handler,
+        begin,
       );
       server.timeout = SILENT_MS;
       server.maxConnections = MOST_CONNECTIONS;
@@ -233,8 +245,8 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
       server.on('clientError', onClientError);
       server.on('connect', onConnect);
       // Both are requests like any other: whether they are refused is decided by their content.
-      server.on('checkContinue', handler);
-      server.on('checkExpectation', handler);
+      server.on('checkContinue', begin);
+      server.on('checkExpectation', begin);
       return server;
     },
 
@@ -242,12 +254,8 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
       app.addHook('onRequest', (request, reply, done) => {
         const { socket } = request.raw;
         const line = lineOf(socket);
-        // Nobody waits for an answer any more, and nothing may happen that nobody can be told of.
-        if (line.isEnded) return;
         const place = load.arrive(socket, reply.raw);
         if (place === 'too many') return void socket.destroy();
-        // Node has parsed all that came in one packet, and keeps each.
-        if (line.isLast) return void socket.pause();
         if (place === 'last') reply.raw.shouldKeepAlive = false;
         const awaited = note(line, request, reply);
         const enter = () => load.enter(reply.raw, done);

@@ -12,9 +12,14 @@ export type Bounds = { requests: number; bodies: number; answers: number };
 
 /**
  * Bounds for a heap of so many bytes. A body may take twenty times as much when it has been parsed (of empty objects), so all of them
- * together get at most half of the heap; an answer is text, of which Node makes a second copy.
+ * together get at most half of the heap; an answer is text, of which Node makes a second copy; a request that waits takes some 20 KB, and
+ * all of them get an eighth, too.
  */
-export const boundsFor = (heap: number): Bounds => ({ requests: 10_000, bodies: heap / 40, answers: heap / 8 });
+export const boundsFor = (heap: number): Bounds => ({
+  requests: Math.min(10_000, heap / 160_000),
+  bodies: heap / 40,
+  answers: heap / 8,
+});
 
 /** How many requests of one connection are done at once; the next ones wait. */
 const MOST_BEGUN = 32;
