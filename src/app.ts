@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { App, RequestTypes } from './http/app-type.js';
 import { refuseOtherAnswers } from './http/protocol/accept.js';
 import { readBodiesExactly } from './http/protocol/body.js';
-import { connectionsOf } from './http/protocol/connections.js';
+import { connectionsOf, REQUEST_MS } from './http/protocol/connections.js';
 import { drainBeforeClose } from './http/protocol/draining.js';
 import { type Bounds, boundsFor, loadOf } from './http/protocol/load.js';
 import { withOtherMethodsRefused } from './http/protocol/methods.js';
@@ -21,6 +21,7 @@ import { entityRoutes } from './http/routes/entities.js';
 import { guideRoutes } from './http/routes/guides.js';
 import { healthRoutes } from './http/routes/health.js';
 import { historyRoutes } from './http/routes/history.js';
+import { importRoutes } from './http/routes/imports.js';
 import { metricRoutes } from './http/routes/metrics.js';
 import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
@@ -53,6 +54,8 @@ type AppParts = {
   hosts?: readonly string[] | null;
   /** How much the service keeps for its callers; by default as much as the heap of this process allows. */
   bounds?: Bounds;
+  /** How long a request may take to arrive, in milliseconds, unless its body is streamed. */
+  requestMs?: number;
   /** How long the app still takes connections after it was told to close, in milliseconds. */
   drainMs?: number;
 };
@@ -64,11 +67,12 @@ export async function buildApp({
   logger,
   publicUrl = '',
   drainMs = 0,
+  requestMs = REQUEST_MS,
   hosts = null,
   bounds = boundsFor(getHeapStatistics().heap_size_limit),
 }: AppParts): Promise<App> {
   const load = loadOf(bounds);
-  const connections = connectionsOf(load, publicUrl);
+  const connections = connectionsOf(load, publicUrl, requestMs);
   const app = fastify({
     logger: logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -87,7 +91,7 @@ export async function buildApp({
   app.setValidatorCompiler(validatorCompiler);
   // Handlers send JSON text, so nothing is left to serialize.
   app.setSerializerCompiler(() => JSON.stringify);
-  const isDraining = drainBeforeClose(app, drainMs);
+  const { isDraining, closing } = drainBeforeClose(app, drainMs);
   const health = watchHealth(app, storage);
   connections.watch(app);
   refuseOtherSites(app, hosts);
@@ -103,6 +107,7 @@ export async function buildApp({
     collectionRoutes(app, storage);
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
+    importRoutes(app, storage, closing);
     historyRoutes(app, storage);
     typeRoutes(app, storage);
     timemapRoutes(app, storage);

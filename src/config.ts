@@ -92,6 +92,18 @@ export function readDatabaseUrl(env: NodeJS.ProcessEnv): string | undefined {
   return url;
 }
 
+/**
+ * Reads where a running service is, for the commands that call one.
+ * @param given what the command line says
+ * @throws BadSetting
+ */
+export function readServiceUrl(env: NodeJS.ProcessEnv, given: string | undefined): URL {
+  const url = given ?? (env.CLOCKTICK_URL || 'http://127.0.0.1:3000');
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new BadSetting('--url, or CLOCKTICK_URL, must be a URL such as http://127.0.0.1:3000.');
+  return new URL(url.endsWith('/') ? url : `${url}/`);
+}
+
 /** Whether a text can name a database. */
 export const isDatabaseUrl = (text: string): boolean =>
   /^postgres(ql)?:$/.test(URL.canParse(text) ? new URL(text).protocol : '');

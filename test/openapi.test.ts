@@ -51,6 +51,7 @@ t.test('openapi.yaml', async (t) => {
       'GET /entities/{id}/timemap',
       'GET /health/live',
       'GET /health/ready',
+      'GET /imports/{source}',
       'GET /metrics',
       'GET /types/{type}/counts/{property}',
       'GET /types/{type}/history/{property}',
@@ -59,6 +60,7 @@ t.test('openapi.yaml', async (t) => {
       'POST /entities',
       'POST /entities/{id}/restore',
       'POST /entities/{id}/revert',
+      'POST /import',
       'PUT /entities/{id}',
     ]);
     for (const { name, operation } of operations) {

@@ -41,12 +41,17 @@ BEGIN
     clocktick.entity, clocktick.tick, clocktick.property_history, clocktick.property_range, clocktick.activity,
     -- what it is found by
     clocktick.open_value, clocktick.item_history,
+    -- how far imports are
+    clocktick.import,
     -- what the database was brought up to date with
     clocktick.migration, clocktick.definition
   TO clocktick_service;
   GRANT EXECUTE ON FUNCTION
     -- what runs as the owner: all that the service changes, and who holds the stable instant back
     clocktick.write_changes(jsonb, boolean, timestamptz, timestamptz), clocktick.lock_entity, clocktick.record_activity, clocktick.keep_promise, clocktick.stable_instant,
+    clocktick.begin_import, clocktick.advance_import,
+    -- imports.sql
+    clocktick.import_lock, clocktick.import_runs,
     -- values.sql
     clocktick.value_key, clocktick.element_key, clocktick.name_key, clocktick.many_key, clocktick.items_of,
     -- reads.sql

@@ -120,9 +120,10 @@ CREATE OR REPLACE TRIGGER entity_is_created_with_history AFTER INSERT ON clockti
 -- A value has ended where the property has another one, or none, or the same since another tick. `*=` compares bytes: 1.0 is 1 to jsonb,
 -- but no caller was told 1.0. What is said since when is unfolded once (`|| '{}'`): each `->` would read a stored one anew.
 --
--- The transition tables and the unfolded properties have no index: they want the hash join that the write function forbids.
+-- The transition tables and the unfolded properties have no index: they want the hash join that the write function forbids. Nor may it be
+-- a nested loop, which a plan that was cached for a single change would have for thousands (src/guide/figures.md).
 CREATE OR REPLACE FUNCTION clocktick.entity_changes_with_history() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on SET enable_nestloop = off AS $$
 DECLARE wrong record;
 BEGIN
   IF NOT EXISTS (SELECT FROM new_rows n) THEN

@@ -31,6 +31,13 @@ COMMENT ON COLUMN clocktick.item_history.item IS 'The element or name by its key
 
 COMMENT ON TABLE clocktick.activity IS 'Who and why: one activity may have made ticks of many entities.';
 
+COMMENT ON COLUMN clocktick.activity.import_id IS 'The import that recorded it, or null.';
+
+COMMENT ON TABLE clocktick.import IS 'One row a source: how far its last import is, or came. Written with each batch of it.';
+COMMENT ON COLUMN clocktick.import.id IS 'The import: each has an id of its own, which the activities that it records name.';
+COMMENT ON COLUMN clocktick.import.watermark IS 'The last watermark that was kept: a JSON value, which may be null; SQL NULL: none yet.';
+COMMENT ON COLUMN clocktick.import.lines IS 'How many lines of this import were kept or skipped.';
+
 COMMENT ON TABLE clocktick.promise IS 'One row: the newest instant that readers were told is stable. No write is stamped before it, whatever the clock does.';
 
 COMMENT ON TABLE clocktick.definition IS 'Which text of each file of drizzle/sql this database was brought up to date with, and at which version of the schema.';

@@ -6,7 +6,7 @@
 --   op             created, updated, deleted or restored: what its tick records
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
---   activity_id    who and why, or null; `activity` {actor, reason, metadata} where it is to be recorded with the change
+--   activity_id    who and why, or null; `activity` {actor, reason, metadata, import_id} where it is to be recorded with the change
 -- What is null may be left out. No two changes may name the same entity.
 --
 -- Each change answers with its id, its outcome and the entity's row as it now stands: `written`; `stale` where the entity is not
@@ -114,9 +114,10 @@ BEGIN
        WHERE e.ctid = c.place AND c.expected > 0
       RETURNING e.*
     ), recorded AS (
-      INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at)
+      INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at, import_id)
       SELECT DISTINCT ON (c.activity_id)
-             c.activity_id, c.activity ->> 'actor', c.activity ->> 'reason', c.activity -> 'metadata', c.stamp
+             c.activity_id, c.activity ->> 'actor', c.activity ->> 'reason', c.activity -> 'metadata', c.stamp,
+             (c.activity ->> 'import_id')::uuid
         FROM change c WHERE c.activity IS NOT NULL
     ), ticked AS (
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op, activity_id)

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { parseArgs } from 'node:util';
-import { BadSetting, isDatabaseUrl, readDatabaseUrl } from '../config.js';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { BadSetting, isDatabaseUrl, readDatabaseUrl, readServiceUrl } from '../config.js';
 import { reasonOf } from '../reason.js';
+import { importFile } from './import.js';
 import { migrate } from './migrate.js';
 import { takeBack } from './take-promise-back.js';
 import { verify } from './verify.js';
@@ -10,21 +11,25 @@ import { verify } from './verify.js';
 const EXIT = { done: 0, found: 1, failed: 2 } as const;
 
 /** A command over a database; it says what it does, and whether all is well. */
-type Command = { does: string; help: string; run: (url: string) => Promise<boolean> };
+type DatabaseCommand = { does: string; help: string; run: (url: string) => Promise<boolean> };
 
-const COMMANDS: Record<string, Command> = { migrate, verify, 'take-promise-back': takeBack };
+const DATABASE_COMMANDS: Record<string, DatabaseCommand> = { migrate, verify, 'take-promise-back': takeBack };
 
-const OPTIONS = {
-  'database-url': { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
+const DATABASE_OPTIONS = { 'database-url': { type: 'string' } } as const;
+const HELP_OPTION = { help: { type: 'boolean', short: 'h' } } as const;
 
-const HELP = `Usage: clocktick <command> [--database-url <url>]
+const listed = (commands: Record<string, { does: string }>): string =>
+  Object.entries(commands)
+    .map(([name, { does }]) => `  ${name.padEnd(19)}${does}`)
+    .join('\n');
+
+const HELP = `Usage: clocktick <command> [options]
 
 Commands, which talk to the database:
-${Object.entries(COMMANDS)
-  .map(([name, { does }]) => `  ${name.padEnd(19)}${does}`)
-  .join('\n')}
+${listed(DATABASE_COMMANDS)}
+
+Commands, which talk to a running service:
+${listed({ import: importFile })}
 
 \`clocktick <command> --help\` tells more of one. The database is that of DATABASE_URL, unless --database-url names another one; what is on a
 command line others on the machine can read.
@@ -34,27 +39,39 @@ Exit codes: ${EXIT.done} done, or clean; ${EXIT.found} something was found; ${EX
 
 /** Runs a command line. Gives the exit code. */
 async function run(words: string[]): Promise<number> {
-  const { values, positionals } = parsed(words);
-  const [name, ...rest] = positionals;
+  // Options may stand before the command.
+  const name = parsed(words, { ...HELP_OPTION, ...DATABASE_OPTIONS, ...importFile.options }).positionals[0];
+  if (name === 'import') return runImport(words);
+  const command = name !== undefined && Object.hasOwn(DATABASE_COMMANDS, name) ? DATABASE_COMMANDS[name] : undefined;
+  const { values, positionals } = parsed(words, { ...HELP_OPTION, ...DATABASE_OPTIONS });
   if (name === undefined || name === 'help') {
     const asked = values.help === true || name === 'help';
     (asked ? process.stdout : process.stderr).write(HELP);
     return asked ? EXIT.done : EXIT.failed;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) throw new BadSetting(`there is no command ${name}. \`clocktick --help\` lists them.`);
-  if (values.help) {
-    process.stdout.write(`Usage: clocktick ${name} [--database-url <url>]\n\n${command.help}`);
-    return EXIT.done;
-  }
-  if (rest.length > 0) throw new BadSetting(`${name} takes no argument ${rest[0]}.`);
+  if (values.help) return help(`${name} [--database-url <url>]`, command.help);
+  const [, more] = positionals;
+  if (more !== undefined) throw new BadSetting(`${name} takes no argument ${more}.`);
   return (await command.run(databaseUrlOf(values['database-url']))) ? EXIT.done : EXIT.found;
 }
 
+async function runImport(words: string[]): Promise<number> {
+  const { values, positionals } = parsed(words, { ...HELP_OPTION, ...importFile.options });
+  if (values.help) return help(importFile.usage, importFile.help);
+  const base = readServiceUrl(process.env, values.url);
+  return (await importFile.run(base, values, positionals.slice(1))) ? EXIT.done : EXIT.found;
+}
+
+function help(usage: string, text: string): number {
+  process.stdout.write(`Usage: clocktick ${usage}\n\n${text}`);
+  return EXIT.done;
+}
+
 /** @throws BadSetting where node's own message says what it does not understand */
-function parsed(words: string[]) {
+function parsed<const O extends ParseArgsConfig['options']>(words: string[], options: O) {
   try {
-    return parseArgs({ args: words, options: OPTIONS, allowPositionals: true });
+    return parseArgs({ args: words, options, allowPositionals: true });
   } catch (error) {
     throw new BadSetting(error instanceof Error ? error.message : String(error));
   }

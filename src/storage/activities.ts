@@ -18,6 +18,7 @@ const columns = {
   // As text: the driver would parse it.
   metadata: sql<string | null>`${activity.metadata}::text`,
   recordedAt: activity.recordedAt,
+  importId: activity.importId,
 };
 
 /** Records an activity that writes can then name. */
@@ -28,7 +29,7 @@ export async function recordActivity(storage: Storage, id: string, details: Acti
   const [row] = await stableInstant.stamped((latest) =>
     recording(
       (client) => client<ActivityRow[]>`
-      SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt"
+      SELECT a.id, a.actor, a.reason, a.metadata::text, a.recorded_at AS "recordedAt", a.import_id AS "importId"
         FROM clocktick.record_activity(${id}::uuid, ${actor}::text, ${reason}::text, ${text}::text::jsonb,
                                        not_after => ${latest}::timestamptz) a`,
     ),

@@ -17,6 +17,7 @@ const ORDER = [
   'clock.sql',
   'holders.sql',
   'write.sql',
+  'imports.sql',
   'reads.sql',
   GRANTS,
 ];

@@ -13,7 +13,15 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import { MAX_ENTITY_BYTES, MAX_KEY_LENGTH, MAX_METADATA_BYTES, OPS, TYPE_PATTERN } from '../temporal/limits.js';
+import {
+  IMPORT_STATUSES,
+  MAX_ENTITY_BYTES,
+  MAX_KEY_LENGTH,
+  MAX_METADATA_BYTES,
+  MAX_SOURCE_LENGTH,
+  OPS,
+  TYPE_PATTERN,
+} from '../temporal/limits.js';
 
 /*
  * The tables. `npm run schema` generates the migrations in drizzle/ from them. What Drizzle cannot express (functions, triggers,
@@ -203,6 +211,8 @@ export const activity = clocktick.table(
     reason: text('reason'),
     metadata: jsonb('metadata'),
     recordedAt: instant('recorded_at').notNull(),
+    // The import that recorded it, if any.
+    importId: uuid('import_id'),
   },
   (row) => [
     check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`),
@@ -211,6 +221,33 @@ export const activity = clocktick.table(
       'activity_size',
       sql`pg_column_size(${row.metadata}) < 4096 or octet_length(${row.metadata}::text) <= ${literal(MAX_METADATA_BYTES)}`,
     ),
+  ],
+);
+
+/**
+ * How far the last import of each source is, or came. What it tells is counted up to the last batch that was kept, in whose transaction
+ * it is written.
+ */
+export const imports = clocktick.table(
+  'import',
+  {
+    source: text('source').primaryKey(),
+    id: uuid('id').notNull(),
+    mode: text('mode').notNull(),
+    status: text('status').notNull(),
+    // Of the last batch that ended with one, of whichever import of this source.
+    watermark: jsonb('watermark'),
+    lines: bigint('lines', { mode: 'number' }).notNull().default(0),
+    changed: bigint('changed', { mode: 'number' }).notNull().default(0),
+    unchanged: bigint('unchanged', { mode: 'number' }).notNull().default(0),
+    skipped: bigint('skipped', { mode: 'number' }).notNull().default(0),
+    ticks: bigint('ticks', { mode: 'number' }).notNull().default(0),
+    startedAt: instant('started_at').notNull(),
+    updatedAt: instant('updated_at').notNull(),
+  },
+  (row) => [
+    check('import_source_length', sql`char_length(${row.source}) between 1 and ${literal(MAX_SOURCE_LENGTH)}`),
+    check('import_status_is_known', sql`${row.status} in (${sql.join(IMPORT_STATUSES.map(literal), sql`, `)})`),
   ],
 );
 

@@ -52,5 +52,14 @@ export const MAX_PROPERTIES = 1_000;
 export const MAX_ACTOR_LENGTH = 256;
 export const MAX_REASON_LENGTH = 4_096;
 
+/** How long the name of the source of an import may be, in characters. Also checked by the database (`import_source_length`). */
+export const MAX_SOURCE_LENGTH = 256;
+
+/** How long a line with a watermark may be, in UTF-16 code units: each thing that is told of its import repeats it. */
+export const MAX_WATERMARK_LENGTH = 16_384;
+
+/** How an import is, or ended. Also checked by the database (`import_status_is_known`). */
+export const IMPORT_STATUSES = ['running', 'done', 'failed'] as const;
+
 /** A number of bytes as messages show it: `8 MiB`. For whole mebibytes. */
 export const inMiB = (bytes: number): string => `${bytes / MIB} MiB`;

@@ -1,5 +1,7 @@
 /** Why the service says no. Each code is stable: callers branch on it, and `http/protocol/problems.ts` gives each its status. */
 export type RefusalCode =
+  | 'bad_request'
+  | 'malformed_encoding'
   | 'malformed_json'
   | 'body_too_large'
   | 'number_not_exact'
@@ -27,7 +29,11 @@ export type RefusalCode =
   | 'tick_not_found'
   | 'property_not_found'
   | 'activity_not_found'
+  | 'request_timeout'
+  | 'headers_too_large'
   | 'entity_exists'
+  | 'import_running'
+  | 'import_not_found'
   | 'type_mismatch'
   | 'deleted_then'
   | 'activity_already_ticked'

@@ -26,10 +26,13 @@ export type Call = (
 
 export type Service = TestDatabase & { app: FastifyInstance; call: Call };
 
+/** What an app has beside its storage. */
+type Parts = Partial<Parameters<typeof buildApp>[0]>;
+
 /** The service over a database of its own. */
-export async function testService(t: Test, rules?: WriteRules): Promise<Service> {
+export async function testService(t: Test, rules?: WriteRules, parts: Parts = {}): Promise<Service> {
   const database = await testDatabase(t);
-  return { ...database, ...(await serve(t, database.storage, rules)) };
+  return { ...database, ...(await serve(t, database.storage, rules, parts)) };
 }
 
 /** The service over a given database. Several may share one, as instances do. */
@@ -37,8 +40,9 @@ export async function serve(
   t: Test,
   storage: Storage,
   rules: WriteRules = { requireCondition: false },
+  parts: Parts = {},
 ): Promise<{ app: FastifyInstance; call: Call }> {
-  const app = await buildApp({ storage, rules, logger: false });
+  const app = await buildApp({ storage, rules, logger: false, ...parts });
   checkAnswers(app);
   t.teardown(() => app.close());
   const call: Call = async (method, url, body, headers = {}) => {

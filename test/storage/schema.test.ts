@@ -34,7 +34,7 @@ async function contents(sql: postgres.Sql): Promise<object> {
            (SELECT json_agg(t ORDER BY t.entity_id, t.tick)::text FROM clocktick.tick t) AS ticks,
            (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock)::text FROM clocktick.property_range h) AS ranges,
            (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock)::text FROM clocktick.item_history i) AS items,
-           (SELECT json_agg(a ORDER BY a.id)::text FROM clocktick.activity a) AS activities`;
+           (SELECT jsonb_agg(to_jsonb(a) - 'import_id' ORDER BY a.id)::text FROM clocktick.activity a) AS activities`;
   return rows ?? {};
 }
 

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { LAST_TICK } from '../../temporal/point.js';
@@ -41,6 +42,14 @@ export const BODY_PROBLEMS: readonly ProblemCode[] = [
   'duplicate_name',
   'nested_too_deep',
   'unknown_field',
+  'body_too_large',
+  'unsupported_media_type',
+];
+
+/** What may be wrong with a body of lines, as a whole: what it may be with one of them is for its answer to say. */
+export const LINES_PROBLEMS: readonly ProblemCode[] = [
+  'malformed_encoding',
+  'text_not_storable',
   'body_too_large',
   'unsupported_media_type',
 ];
@@ -138,6 +147,10 @@ const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
     },
   },
 });
+
+/** Sends lines of JSON as they come, as NDJSON. Until the first has come, an error of the stream is answered by a problem. */
+export const sendLines = (reply: FastifyReply, lines: Readable): FastifyReply =>
+  reply.type('application/x-ndjson').send(lines);
 
 /** Sends JSON text, as `application/json`. */
 export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

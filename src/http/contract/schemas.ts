@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from './examples.js';
 import './messages.js';
@@ -14,6 +15,7 @@ import {
   TYPE_RULE,
 } from '../../temporal/limits.js';
 import { LAST_TICK } from '../../temporal/point.js';
+import { LINE_TYPES } from '../protocol/body.js';
 
 /*
  * What calls take and give. Of objects that hold data (properties, metadata) zod checks only that they are objects, and passes
@@ -174,6 +176,7 @@ export const activityPage = z
   .strictObject({
     ...activityFields,
     recordedAt: instant,
+    importId: z.uuid().optional().meta({ description: 'The import that recorded it' }),
     ticks: z
       .array(
         z
@@ -307,6 +310,27 @@ export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
   required: true as const,
   content: { 'application/json': { schema } },
 });
+
+/**
+ * A body of lines of JSON, of any length; no body has no lines. Its handler gets it as a stream of bytes while it arrives (protocol/lines.ts has its lines).
+ * @param described what a line is, and what becomes of it
+ * @param example some lines
+ * @param line the JSON Schema of a line, for the OpenAPI document; lines are not checked by it
+ */
+export function ndjsonBody(described: string, example: string, line: Record<string, unknown> = {}) {
+  const text = {
+    type: 'string',
+    description: described,
+    contentMediaType: LINE_TYPES[0],
+    contentSchema: line,
+    example,
+  };
+  const lines = {
+    schema: z.custom<Readable>((body) => body instanceof Readable).meta({ override: { 'x-schema': text } }),
+  };
+  const [first, second, third] = LINE_TYPES;
+  return { required: false as const, content: { [first]: lines, [second]: lines, [third]: lines } };
+}
 
 /** A body of JSON that may be left out. */
 export const optionalBody = <Schema extends z.ZodType>(schema: Schema) => ({

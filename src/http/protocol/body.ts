@@ -6,9 +6,13 @@ import { MAX_BODY_BYTES, MAX_CONTAINERS } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { type Load, overloaded } from './load.js';
 import { bodyTooLarge, type Problem, problem, sendProblem } from './problems.js';
+import { ACCEPTED_ENCODINGS, isDecoded, streamedBody } from './streamed.js';
 
 /** Throws on bytes that are not UTF-8, because the service would keep something else than the caller sent. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+
+/** The media types of bodies that are lines. A handler reads them while they arrive. */
+export const LINE_TYPES = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'] as const;
 
 /**
  * Makes the app read JSON bodies without loss. Fastify's own parser rounds numbers, and takes names such as `__proto__` and
@@ -32,6 +36,7 @@ export function readBodiesExactly(app: FastifyInstance, load: Load): void {
       throw Refusal.at(code, path, detail);
     },
   );
+  app.addContentTypeParser([...LINE_TYPES], (_request, payload, done) => done(null, payload));
   refuseOtherBodies(app, load);
 }
 
@@ -92,6 +97,12 @@ function refuseOtherBodies(app: FastifyInstance, load: Load): void {
         ignoreBody(raw);
         sendProblem(reply, problem('overloaded', overloaded().message));
       };
+      if (taken.isStreamed) {
+        const has = headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
+        if (!admit(has)) return;
+        tellToGoOn();
+        return done(null, has ? streamedBody(raw, headers['content-encoding']) : payload);
+      }
       if (headers['transfer-encoding'] === undefined) {
         const has = Number(headers['content-length'] ?? 0) > 0;
         if (!admit(has)) return;
@@ -111,19 +122,25 @@ function refuseOtherBodies(app: FastifyInstance, load: Load): void {
   });
 }
 
-/** What a call takes: the media types of its body, none where it takes no body, and whether there must be one. */
-type Taken = { types: string[]; isRequired: boolean };
+/** What a call takes: the media types of its body, none where it takes no body; whether there must be one; whether it is streamed. */
+type Taken = { types: string[]; isRequired: boolean; isStreamed: boolean };
 
 const takenBy = (body: unknown): Taken =>
   isBodySchema(body)
-    ? { types: Object.keys(body.content), isRequired: body.required }
-    : { types: [], isRequired: false };
+    ? { types: Object.keys(body.content), isRequired: body.required, isStreamed: isStreamed(body) }
+    : { types: [], isRequired: false, isStreamed: false };
 
 /** The body in a route's schema, as `jsonBody` of contract/schemas.ts makes it. */
 type BodySchema = { required: boolean; content: Record<string, unknown> };
 
 export const isBodySchema = (schema: unknown): schema is BodySchema =>
   typeof schema === 'object' && schema !== null && 'content' in schema && 'required' in schema;
+
+const lineTypes: ReadonlySet<string> = new Set(LINE_TYPES);
+
+/** Whether the body in a route's schema is one of lines, which its handler reads while they arrive (streamed.ts). */
+export const isStreamed = (schema: unknown): boolean =>
+  isBodySchema(schema) && Object.keys(schema.content).every((type) => lineTypes.has(type));
 
 /** Whether a body in chunks has any content. What this has read of it can be read again. */
 const hasContent = (raw: IncomingMessage): Promise<boolean> =>
@@ -162,24 +179,29 @@ const refusedBody = (message: string): Problem =>
   problem('invalid_body', `${message}.`, { errors: [{ path: '', message }] });
 
 /** What is wrong with a body by its headers. The answer says which types the route takes (RFC 9110 section 15.5.16, RFC 5789 section 3.1). */
-function faultOfBody({ headers, method }: FastifyRequest, reply: FastifyReply, { types }: Taken): Problem | null {
+function faultOfBody({ headers, method }: FastifyRequest, reply: FastifyReply, taken: Taken): Problem | null {
+  const { types, isStreamed } = taken;
   if (types.length === 0) return refusedBody('this call takes no body');
   const { 'content-type': type, 'content-encoding': encoding } = headers;
-  const wrong = faultOfMedia(type, encoding, types);
+  const wrong = faultOfMedia(type, encoding, taken);
+  if (wrong === null && isStreamed) return null;
   if (wrong === null) return Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES ? bodyTooLarge() : null;
   const list = types.join(', ');
-  if (encoding !== undefined) reply.header('accept-encoding', 'identity');
+  if (encoding !== undefined) reply.header('accept-encoding', isStreamed ? ACCEPTED_ENCODINGS : 'identity');
   reply.header('accept', list);
   if (method !== 'PUT') reply.header(`accept-${method.toLowerCase()}`, list);
   return problem('unsupported_media_type', `${wrong} This call takes ${list}, in UTF-8.`);
 }
 
-function faultOfMedia(type: string | undefined, encoding: string | undefined, taken: string[]): string | null {
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return 'The body has a Content-Encoding.';
+function faultOfMedia(type: string | undefined, encoding: string | undefined, taken: Taken): string | null {
+  if (taken.isStreamed ? !isDecoded(encoding) : encoding !== undefined && encoding.toLowerCase() !== 'identity')
+    return taken.isStreamed
+      ? `The Content-Encoding is none of ${ACCEPTED_ENCODINGS}.`
+      : 'The body has a Content-Encoding.';
   if (type === undefined) return 'The body has no Content-Type.';
   const media = mediaOf(type);
   if (!media) return 'The Content-Type is not well-formed.';
-  if (!taken.includes(media.essence)) return `The body is ${media.essence}.`;
+  if (!taken.types.includes(media.essence)) return `The body is ${media.essence}.`;
   const charset = media.params.get('charset') ?? 'utf-8';
   return /^utf-?8$/i.test(charset) ? null : 'The body is not in UTF-8.';
 }

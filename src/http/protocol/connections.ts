@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ignoreBody } from './body.js';
+import { ignoreBody, isStreamed } from './body.js';
 import { type Load, overloaded } from './load.js';
 import { PROBLEMS, type ProblemCode, problem, sendNotFound, sendProblem } from './problems.js';
 import { withAbsoluteType } from './public-url.js';
+import { breakStream, hasStream, isAwaited, leaveStream } from './streamed.js';
 
 /*
  * What HTTP/1.1 asks of a connection (RFC 9112): requests take effect in their order, a request whose framing is broken is answered,
@@ -18,8 +19,12 @@ const MAX_HEADERS = 16_384;
 /** Node leaves out the headers after the thousandth, without a word: one of them may be a condition. `rawHeaders` has two items for each. */
 const MAX_RAW_HEADERS = 2_000;
 
-/** Milliseconds, for a whole request; by default Fastify waits for it without end. A body of 16 MiB has to come at 2.3 Mbit/s. */
-const REQUEST_MS = 60_000;
+/**
+ * Milliseconds, for the headers of a request, and then for its body, unless that is streamed. A body of 16 MiB has to come at 2.3 Mbit/s.
+ */
+export const REQUEST_MS = 60_000;
+/** How often it is looked for those that have taken longer. */
+const CHECK_MS = 1_000;
 /** As Fastify has it: longer than the load balancers of today. */
 const KEEP_ALIVE_MS = 72_000;
 /** For how long a connection may neither bring nor take anything while a request of it is not over: longer than any answer takes to make. */
@@ -43,6 +48,9 @@ type Line = { last: FastifyReply | null; unsafe: FastifyReply | null; isLast: bo
 /** A connection that is read only to be thrown away, until it `isDone`. */
 type Lingering = { socket: Socket; until: number; most: number; isDone: () => boolean };
 
+/** A request whose body has not come whole, and when it must have. */
+type Arriving = { raw: IncomingMessage; until: number };
+
 /** What an app needs so that its connections are as they should be. */
 type Connections = {
   /** Makes the servers of an app: one for each address that it listens on. */
@@ -56,8 +64,9 @@ type Connections = {
 /**
  * @param load what the process keeps for its callers
  * @param publicUrl what URLs of answers begin with; empty: nothing
+ * @param requestMs how long the body of a request may take to arrive, in milliseconds
  */
-export function connectionsOf(load: Load, publicUrl: string): Connections {
+export function connectionsOf(load: Load, publicUrl: string, requestMs: number): Connections {
   const lines = new WeakMap<Socket, Line>();
   const lineOf = (socket: Socket): Line => {
     const known = lines.get(socket);
@@ -74,6 +83,10 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
   const servers = new Set<Server>();
   const lingering = new Set<Lingering>();
   let sweep: NodeJS.Timeout | undefined;
+  /** In the order in which their time is over. */
+  const arriving = new Set<Arriving>();
+  let check: NodeJS.Timeout | undefined;
+  let isClosing = false;
 
   /** Calls when an answer has been sent, or nobody can be sent it any more. */
   function whenOver(reply: FastifyReply, call: () => void): void {
@@ -131,16 +144,67 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
   }
 
   /**
+   * Sees to it that the body of a request comes to an end. Node's own limit would also cut those that are streamed for minutes: of these only
+   * silence counts, which Node tells of (`timeout`).
+   */
+  function awaitBody({ raw, routeOptions }: FastifyRequest, reply: FastifyReply): void {
+    if (raw.complete !== false || !hasBody(raw)) return;
+    if (isStreamed(routeOptions.schema?.body)) {
+      raw.on('timeout', () => onSilence(raw, reply));
+      return;
+    }
+    const one = { raw, until: Date.now() + requestMs };
+    arriving.add(one);
+    // Else its body would be kept until somebody looks.
+    raw.once('close', () => arriving.delete(one));
+    check ??= setInterval(checkArriving, Math.min(CHECK_MS, requestMs)).unref();
+  }
+
+  function checkArriving(): void {
+    const now = Date.now();
+    for (const one of arriving) {
+      const { raw, until } = one;
+      if (until > now) return;
+      arriving.delete(one);
+      if (!raw.complete && !raw.socket.destroyed) breakOff(raw.socket, 'request_timeout');
+    }
+    clearInterval(check);
+    check = undefined;
+  }
+
+  /** Tells the handler that its caller sends no more. A caller that takes nothing, or whose handler does nothing, is cut as any other is. */
+  function onSilence(raw: IncomingMessage, reply: FastifyReply): void {
+    const { socket } = raw;
+    if (!isAwaited(raw) || reply.raw.writableLength > 0) {
+      socket.destroy();
+      return;
+    }
+    breakOff(socket, 'request_timeout');
+    // Node does not begin anew by itself: the answer has to come, and to be taken, in the same time.
+    socket.setTimeout(socket.timeout ?? SILENT_MS);
+  }
+
+  /**
    * Answers a request that Node cannot read to its end, or not at all, and ends its connection. Requests that came before it on the
    * connection get their own answers first: one of them may be a write, and its caller must not take this answer for that of the write.
    */
   function onClientError(error: Error & { code?: unknown }, socket: Socket): void {
-    if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable || broken.has(socket)) return;
+    if (error.code === 'ECONNRESET') return;
+    const raw = lineOf(socket).last?.request.raw;
+    // Whoever ends its side in the middle of a stream has gone, and its handler is told so.
+    if (error.code === 'HPE_INVALID_EOF_STATE' && raw && !raw.complete && hasStream(raw)) socket.destroy();
+    else breakOff(socket, CODES.get(error.code) ?? 'bad_request');
+  }
+
+  function breakOff(socket: Socket, code: BreakCode): void {
+    if (socket.destroyed || !socket.writable || broken.has(socket)) return;
     broken.add(socket);
-    const code = CODES.get(error.code) ?? 'bad_request';
     const { last, isLast } = lineOf(socket);
     const raw = last?.request.raw;
     if (!last || !raw) endWith(socket, code);
+    // The handler says so, at the end of the answer that it has begun, or by a problem.
+    else if (!raw.complete && !isOver(last) && breakStream(raw, code, `${PROBLEMS[code].title}.`))
+      whenOver(last, () => end(socket));
     else if (raw.complete || answered.has(last)) {
       // What is broken is the body of a request that has been refused already, or what stands behind the last request: no other answer.
       const finish = () => (isLast || !raw.complete ? end(socket) : endWith(socket, code));
@@ -188,6 +252,8 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
    * caller that is still sending could not read the answer (RFC 9112 section 9.6).
    */
   function drain({ raw }: FastifyRequest, reply: FastifyReply): void {
+    // A stream that failed before its first byte is answered once more, by a problem.
+    const isAgain = answered.has(reply);
     answered.add(reply);
     const { socket } = raw;
     const isRead = raw.complete !== false || !hasBody(raw);
@@ -199,16 +265,21 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
       reply.raw.getHeader('connection') === 'close';
     if (!isRead || reply.getHeader('connection') !== undefined)
       reply.header('connection', isLast ? 'close' : 'keep-alive');
-    if (isRead) return;
+    if (isAgain || (isRead && !hasStream(raw))) return;
     // Node calls it after an answer that is the last one of its connection.
     const { destroySoon } = socket;
-    socket.destroySoon = () => end(socket);
+    socket.destroySoon = () => (raw.complete ? destroySoon.call(socket) : end(socket));
     reply.raw.once('finish', () => {
+      leaveStream(raw);
       raw.resume();
-      discard(socket, () => {
+      const isDone = () => {
         if (raw.complete && !lineOf(socket).isEnded) socket.destroySoon = destroySoon;
         return raw.complete;
-      });
+      };
+      // That of a stream may have come whole meanwhile.
+      if (isDone()) return;
+      if (isClosing) end(socket);
+      else discard(socket, isDone);
     });
   }
 
@@ -230,11 +301,13 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
         {
           // More than the target and the headers may take, so that `faultOf` tells which of them is too long.
           maxHeaderSize: 2 * (MAX_TARGET + MAX_HEADERS),
-          // Else a request that stopped arriving would be noticed only half a minute after its time was over.
-          connectionsCheckingInterval: 1_000,
+          // Else headers that stopped arriving would be noticed only half a minute after their time was over.
+          connectionsCheckingInterval: CHECK_MS,
           // Node would refuse a request without Host by an answer without a body; `faultOf` tells what is wrong.
           requireHostHeader: false,
-          requestTimeout: REQUEST_MS,
+          headersTimeout: REQUEST_MS,
+          // `awaitBody` sees to it.
+          requestTimeout: 0,
           keepAliveTimeout: KEEP_ALIVE_MS,
         },
         begin,
@@ -258,6 +331,7 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
         if (place === 'too many') return void socket.destroy();
         if (place === 'last') reply.raw.shouldKeepAlive = false;
         const awaited = note(line, request, reply);
+        awaitBody(request, reply);
         const enter = () => load.enter(reply.raw, done);
         if (!awaited) return enter();
         whenOver(awaited, () => {
@@ -295,6 +369,7 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
       // Node closes those that are idle when a server closes. But it keeps one whose request is in flight alive after the answer, until the
       // client goes or its time is over, and the process would not end before.
       app.addHook('preClose', async () => {
+        isClosing = true;
         for (const { socket } of lingering) if (lineOf(socket).isEnded) socket.destroy();
         const idle = setInterval(() => {
           for (const server of servers) server.closeIdleConnections();
@@ -310,7 +385,10 @@ export function connectionsOf(load: Load, publicUrl: string): Connections {
   };
 }
 
-const CODES: ReadonlyMap<unknown, ProblemCode> = new Map([
+/** Why a request is not read to its end. */
+type BreakCode = 'bad_request' | 'headers_too_large' | 'request_timeout';
+
+const CODES: ReadonlyMap<unknown, BreakCode> = new Map<unknown, BreakCode>([
   ['HPE_HEADER_OVERFLOW', 'headers_too_large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', 'request_timeout'],
 ]);

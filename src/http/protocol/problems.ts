@@ -7,13 +7,10 @@ import { type Fault, Refusal, type RefusalCode } from '../../temporal/refusal.js
 
 /** Refusals that only HTTP knows. */
 type HttpCode =
-  | 'bad_request'
   | 'invalid_url'
   | 'route_not_found'
   | 'method_not_allowed'
-  | 'request_timeout'
   | 'url_too_long'
-  | 'headers_too_large'
   | 'misdirected_request'
   | 'unsupported_media_type'
   | 'not_acceptable'
@@ -28,6 +25,7 @@ export type ProblemCode = RefusalCode | HttpCode;
 export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: string }>> = {
   bad_request: { status: 400, title: 'The request is not valid HTTP' },
   invalid_url: { status: 400, title: 'The URL is not well-formed' },
+  malformed_encoding: { status: 400, title: 'The body is not compressed as it says' },
   malformed_json: { status: 400, title: 'The body is not JSON' },
   number_not_exact: { status: 400, title: 'A number would not be kept exactly' },
   text_not_storable: { status: 400, title: 'A text cannot be kept' },
@@ -52,11 +50,13 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   tick_not_found: { status: 404, title: 'The entity has no such tick' },
   property_not_found: { status: 404, title: 'The entity never had such a property' },
   activity_not_found: { status: 404, title: 'There is no such activity' },
+  import_not_found: { status: 404, title: 'There was no such import' },
   route_not_found: { status: 404, title: 'There is no such resource' },
   method_not_allowed: { status: 405, title: 'The resource does not know this method' },
   not_acceptable: { status: 406, title: 'The answer has none of the accepted media types' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   entity_exists: { status: 409, title: 'The entity exists already' },
+  import_running: { status: 409, title: 'An import of this source is running' },
   type_mismatch: { status: 409, title: 'The entity has another type' },
   deleted_then: { status: 409, title: 'The entity was deleted at that point' },
   patch_test_failed: { status: 409, title: 'A test of the JSON Patch does not hold' },
@@ -161,7 +161,7 @@ export function sendProblem(reply: FastifyReply, body: Problem, retryAfter = 1):
 }
 
 /** Whatever is thrown, as a problem. An error that nobody foresaw is logged, and the caller gets a 500 that tells nothing of it. */
-function problemOf(error: FastifyError | Error, request: FastifyRequest): Problem {
+export function problemOf(error: FastifyError | Error, request: FastifyRequest): Problem {
   if (error instanceof Refusal) return problem(error.code, error.message, error.notes);
   if ('validation' in error && error.validation) return problemOfValidation(error);
   const code = 'code' in error ? error.code : undefined;
@@ -187,7 +187,12 @@ function problemOfValidation(error: FastifyError): Problem {
   const issues = (error.validation ?? []).flatMap((fault) =>
     fault instanceof RequestValidationError ? [fault.params.issue] : [],
   );
-  const inBody = error.validationContext === 'body';
+  const refusal = refusalOfIssues(issues, error.validationContext === 'body');
+  return problem(refusal.code, issues.length > 0 ? refusal.message : error.message, refusal.notes);
+}
+
+/** The refusal of what does not fit a schema: of a body, or of parameters. */
+export function refusalOfIssues(issues: readonly core.$ZodIssue[], inBody: boolean): Refusal {
   const unknown = issues.some(isUnknown);
   const code = inBody
     ? unknown
@@ -201,7 +206,7 @@ function problemOfValidation(error: FastifyError): Problem {
   const errors = ordered.flatMap((issue) => faultsOf(issue, inBody));
   const [first] = errors;
   const place = first && first.path !== '' ? `${first.path}: ` : '';
-  return problem(code, first ? `${place}${first.message}.` : error.message, { errors });
+  return new Refusal(code, `${place}${first?.message}.`, { errors });
 }
 
 const isUnknown = (issue: core.$ZodIssue): boolean => issue.code === 'unrecognized_keys';

@@ -113,12 +113,13 @@ function afterOf(cursor: string | undefined, id: string): string | null {
   return after;
 }
 
-const membersOf = ({ id, actor, reason, metadata, recordedAt }: ActivityRow): Member[] => [
+const membersOf = ({ id, actor, reason, metadata, recordedAt, importId }: ActivityRow): Member[] => [
   ['id', scalarText(id)],
   ['actor', actor === null ? undefined : scalarText(actor)],
   ['reason', reason === null ? undefined : scalarText(reason)],
   ['metadata', metadata ?? undefined],
   ['recordedAt', scalarText(recordedAt)],
+  ['importId', importId === null ? undefined : scalarText(importId)],
 ];
 
 const tickText = ({ id, type, key, tick, at, op }: ActivityTick): string =>

@@ -41,6 +41,7 @@ export async function describeRoutes(app: App, publicUrl: string): Promise<void>
         { name: 'activities', description: 'Who made changes, and why' },
         { name: 'entities', description: 'Entities, now and as they were' },
         { name: 'history', description: 'Ticks of entities, ranges of properties' },
+        { name: 'imports', description: 'Many entities at once' },
         { name: 'operations', description: 'For those who run the service' },
         { name: 'types', description: 'All entities of a type at once' },
       ],

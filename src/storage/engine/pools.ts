@@ -65,6 +65,11 @@ export type Pools = {
    */
   transaction: <T>(end: End, work: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
+   * Opens a connection that an import has for as long as it takes, which may be hours. Whoever opened it ends it.
+   * @throws Refusal `overloaded` when as many are open as may be
+   */
+  openForImport: () => OneConnection;
+  /**
    * Does the work of a health check on a connection of its own, which no caller can keep busy, and which stays open from check to
    * check. One that fails or has no answer in time ends the connection, and so what it has not committed.
    * @param work gives whether the connection may be used again
@@ -90,7 +95,8 @@ type LaneName =
   | 'slow_searches'
   | 'counts'
   | 'locking_writes'
-  | 'dry_runs';
+  | 'dry_runs'
+  | 'imports';
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
@@ -114,7 +120,16 @@ const BY_INDEX_ONE_BY_ONE = { ...BY_INDEX, enable_hashjoin: 'off', enable_mergej
 const WALKED_IN_MEMORY = { work_mem: '32MB' };
 
 /** How many of a kind run at once. A page takes milliseconds; more at once would only hold up what takes microseconds. */
-const AT_ONCE = { reads: 10, largeReads: 4, largeWrites: 1, pages: 4, searches: 2, slowSearches: 1, counts: 1 };
+const AT_ONCE = {
+  reads: 10,
+  largeReads: 4,
+  largeWrites: 1,
+  pages: 4,
+  searches: 2,
+  slowSearches: 1,
+  counts: 1,
+  imports: 2,
+};
 
 /** How many of each kind may wait. Of what is large, each keeps megabytes while it waits. */
 const WAITING = 1_000;
@@ -213,6 +228,7 @@ export function openPools(
     counts: readLane(AT_ONCE.counts),
     locking_writes: writeLane(OWN_CLIENTS.COMMIT),
     dry_runs: writeLane(OWN_CLIENTS.ROLLBACK),
+    imports: { use: { most: AT_ONCE.imports, asked: 0 } },
   };
   const forClients = { COMMIT: lanes.locking_writes, ROLLBACK: lanes.dry_runs };
   /** A pool behind a lane: as many connections as it lets through. */
@@ -261,6 +277,18 @@ export function openPools(
         ),
         writeFailure,
       ),
+    openForImport: () => {
+      const { use } = lanes.imports;
+      if (use.asked >= use.most) throw new Refusal('overloaded', 'Other imports are running. Nothing was imported.');
+      use.asked++;
+      const connection = { ...options.connection, ...BY_INDEX };
+      const opened = connectOnce(url, { ...options, connection }, deadlines.statement + deadlines.margin);
+      const end = async () => {
+        use.asked--;
+        await opened.end();
+      };
+      return { ...opened, end };
+    },
     checking: async (work, onLost) => {
       if (isClosed) throw Object.assign(new Error('The pools are closed.'), { code: 'CONNECTION_ENDED' });
       // Nobody else has it meanwhile: a check is a transaction.

@@ -71,14 +71,30 @@ export async function transact<T>(
   work: (sql: postgres.ISql) => Promise<T>,
 ): Promise<T> {
   try {
-    const done = await begun(connection, work);
-    if (end === 'COMMIT') await connection.during((sql) => sql`COMMIT`);
-    // A rollback needs no answer: it has happened even if the connection is gone.
-    else await connection.during((sql) => sql`ROLLBACK`).catch(() => {});
-    return done;
+    return await transactOn(connection, end, work);
   } finally {
     await connection.end();
   }
+}
+
+/** The same on a connection that stays open. What throws rolls back. */
+export async function transactOn<T>(
+  connection: OneConnection,
+  end: End,
+  work: (sql: postgres.ISql) => Promise<T>,
+): Promise<T> {
+  // A rollback needs no answer: it has happened even if the connection is gone.
+  const rollback = () => connection.during((sql) => sql`ROLLBACK`).catch(() => {});
+  let done: T;
+  try {
+    done = await begun(connection, work);
+  } catch (error) {
+    await rollback();
+    throw error;
+  }
+  if (end === 'COMMIT') await connection.during((sql) => sql`COMMIT`);
+  else await rollback();
+  return done;
 }
 
 /** Until COMMIT is sent nothing is kept, whatever becomes of the connection. @throws Refusal `database_unavailable` */

@@ -472,10 +472,9 @@ t.test('requests on the wire', async (t) => {
 });
 
 t.test('nothing is done on a connection that the service has ended', async (t) => {
-  const { app, call } = await testService(t);
+  const { app, call } = await testService(t, undefined, { requestMs: 300 });
   await call('PUT', '/entities/wire:kept', { type: 'wire', properties: {} });
   await app.listen({ port: 0, host: '127.0.0.1' });
-  app.server.requestTimeout = 300;
   app.server.headersTimeout = 300;
   const socket = await open(portOf(app));
   socket.write(`${head('DELETE', '/entities/wire:kept')}`);
@@ -501,9 +500,8 @@ t.test('all addresses of a service keep to it', async (t) => {
 });
 
 t.test('what stops arriving is told so', async (t) => {
-  const { app } = await testService(t);
+  const { app } = await testService(t, undefined, { requestMs: 300 });
   await app.listen({ port: 0, host: '127.0.0.1' });
-  app.server.requestTimeout = 300;
   app.server.headersTimeout = 300;
   const cases: Case[] = [
     ['headers', ['GET /health/live HTTP/1.1\r\nHo'], [[408, 'request_timeout']]],

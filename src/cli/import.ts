@@ -1,0 +1,233 @@
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { basename } from 'node:path';
+import { createInterface } from 'node:readline';
+import { PassThrough, type Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { styleText } from 'node:util';
+import { SingleBar } from 'cli-progress';
+import { BadSetting } from '../config.js';
+import { Unfit } from '../unfit.js';
+
+/** How often it says how far it is where there is no terminal, in milliseconds. */
+const SAYING_MS = 10_000;
+
+const OPTIONS = {
+  url: { type: 'string' },
+  source: { type: 'string' },
+  mode: { type: 'string' },
+  'on-error': { type: 'string' },
+  'dry-run': { type: 'boolean' },
+} as const;
+
+/** What the command line says; of options that are not given the service's own defaults count. */
+type Given = {
+  source?: string | undefined;
+  mode?: string | undefined;
+  'on-error'?: string | undefined;
+  'dry-run'?: boolean | undefined;
+};
+
+/** Sends a file of lines to a running service. */
+export const importFile = {
+  does: 'imports a file of entities, a line each',
+  usage: 'import <file | -> [--source <name>] [--mode upsert|insert] [--on-error stop|skip] [--dry-run] [--url <url>]',
+  options: OPTIONS,
+  help: `Sends the lines of a file (- is what comes in by standard input) to a running service, and shows how far the import is. Each line is JSON:
+  {"type": "friend", "key": "rachel", "properties": {…}}           the whole state of an entity
+  {"op": "patch", "type": "friend", "key": "rachel", "properties": {…}}   a merge patch (RFC 7396)
+  {"op": "set", "type": "friend", "key": "rachel", "set": {…}, "clear": […]}   whole values of some properties
+  {"op": "delete", "type": "friend", "key": "rachel"}
+  {"watermark": …}          how far the file is, in words of its own: kept with the lines before it
+A line may say who and why by "activity": {"actor": …, "reason": …}. A file that ends in .gz is sent as it is.
+
+  --source NAME     a name for what is imported (the file's own); one import at a time of each
+  --mode MODE       upsert (as it is by itself) changes what is there; insert refuses a line that would
+  --on-error WHAT   stop (as it is by itself) ends the import at a line that is refused; skip leaves it out, and says why
+  --dry-run         tells what would be written, and writes nothing
+  --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
+
+What was kept is kept, so after a failure the same file can be sent again: lines that change nothing make no tick.
+
+Exit codes: 0 all is imported, 1 some lines were left out, 2 it failed.
+`,
+  run: async (base: URL, given: Given, args: readonly string[]): Promise<boolean> => {
+    const [file, ...more] = args;
+    if (file === undefined) throw new BadSetting('name the file to import, or - for standard input.');
+    if (more.length > 0) throw new BadSetting(`import takes one file, and no argument ${more[0]}.`);
+    const size = file === '-' ? null : await sizeOf(file);
+    const lines = file === '-' ? process.stdin : createReadStream(file);
+    const source = given.source ?? (file === '-' ? 'stdin' : basename(file));
+    const target = targetOf(base, given, source);
+    const bar = progress(size);
+    try {
+      return await send(target, lines, file.endsWith('.gz'), bar);
+    } finally {
+      bar.end();
+      lines.destroy();
+    }
+  },
+};
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch {
+    throw new BadSetting(`there is no file ${file} that could be read.`);
+  }
+}
+
+function targetOf(base: URL, given: Given, source: string): URL {
+  const url = new URL('import', base);
+  url.searchParams.set('source', source);
+  const asked = { mode: given.mode, onError: given['on-error'], dryRun: given['dry-run'] };
+  for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, `${value}`);
+  return url;
+}
+
+/** Sends lines, and reads meanwhile what the service tells. Gives whether every line was taken. */
+async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progress): Promise<boolean> {
+  const call = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const sent = call(url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-ndjson',
+      accept: 'application/x-ndjson',
+      ...(isCompressed ? { 'content-encoding': 'gzip' } : {}),
+    },
+  });
+  const counted = new PassThrough();
+  counted.on('data', (part: Buffer) => bar.sent(part.length));
+  let unread: Error | null = null;
+  lines.on('error', (error) => {
+    unread = error;
+    sent.destroy(error);
+  });
+  lines.pipe(counted).pipe(sent);
+  const answer = await answerOf(sent, url).catch((error: unknown) => {
+    throw unread ? new Unfit(`the file could not be read: ${unread.message}.`) : error;
+  });
+  if (answer.statusCode !== 200) throw new Unfit(refusalIn(await text(answer), answer.statusCode));
+  let last: Told | null = null;
+  try {
+    for await (const line of createInterface({ input: answer })) {
+      const told: Told | Fault = JSON.parse(line);
+      if ('line' in told) bar.say(`line ${told.line}: ${told.problem.detail}`);
+      else {
+        last = told;
+        bar.at(told);
+      }
+    }
+  } catch {
+    // The service has gone: what it told last is what is known.
+  }
+  sent.destroy();
+  bar.end();
+  if (unread) throw new Unfit(`the file could not be read: ${String(unread)}.`);
+  if (last?.status === 'done') {
+    const { skipped } = last;
+    process.stdout.write(`${coloured(skipped > 0 ? 'yellow' : 'green', summary(last))}\n`);
+    return skipped === 0;
+  }
+  const kept = last ? ` Kept: ${summary(last)}.` : '';
+  throw new Unfit(
+    `${last?.problem?.detail ?? 'the service has gone in the middle of the import.'}${kept} Send it again: what is kept changes nothing.`,
+  );
+}
+
+/** What the service tells of an import (GET /imports/{source}), and of a line that was left out. */
+type Told = {
+  status: string;
+  lines: number;
+  changed: number;
+  unchanged: number;
+  skipped: number;
+  ticks: number;
+  problem?: { detail: string };
+};
+type Fault = { line: number; problem: { detail: string } };
+
+async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
+  try {
+    const [answer]: IncomingMessage[] = await once(sent, 'response');
+    // What is still to be sent may find the connection closed: the answer says why.
+    sent.on('error', () => {});
+    if (answer) return answer;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
+    throw new Unfit(`no service answers at ${origin}${code}. --url or CLOCKTICK_URL says where it is.`);
+  }
+  throw new Error('there was no answer');
+}
+
+function refusalIn(body: string, status: number | undefined): string {
+  try {
+    const { detail, code }: { detail?: string; code?: string } = JSON.parse(body);
+    if (detail !== undefined) return `${detail} (${code})`;
+  } catch {
+    // No service of ours.
+  }
+  return `what answers there is no clocktick: status ${status}.`;
+}
+
+const summary = ({ lines, changed, unchanged, skipped, ticks }: Told): string =>
+  `${lines} lines: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${ticks} ticks`;
+
+const coloured = (colour: 'green' | 'yellow', told: string): string =>
+  process.stdout.isTTY ? styleText(colour, told) : told;
+
+type Progress = {
+  sent: (bytes: number) => void;
+  at: (told: Told) => void;
+  say: (what: string) => void;
+  end: () => void;
+};
+
+/** A bar on the terminal, or a line now and then where there is none. @param size of what is sent, in bytes; null: nobody knows */
+function progress(size: number | null): Progress {
+  const began = performance.now();
+  let bytes = 0;
+  const rate = ({ lines }: Told) => Math.round((lines * 1_000) / (performance.now() - began));
+  if (!process.stderr.isTTY) {
+    let said = began;
+    return {
+      sent: (more) => {
+        bytes += more;
+      },
+      at: (told) => {
+        if (performance.now() - said < SAYING_MS) return;
+        said = performance.now();
+        const share = size ? `${Math.floor((100 * bytes) / size)}%, ` : '';
+        process.stderr.write(`${share}${summary(told)}; ${rate(told)} lines a second\n`);
+      },
+      say: (what) => process.stderr.write(`${what}\n`),
+      end: () => {},
+    };
+  }
+  const bar = new SingleBar({
+    format: size ? '{bar} {percentage}% | {told} | {rate} lines/s | {eta_formatted} left' : '{told} | {rate} lines/s',
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  let shown = { told: '', rate: 0 };
+  bar.start(size ?? 1, 0, shown);
+  return {
+    sent: (more) => {
+      bytes += more;
+      bar.update(size ? bytes : 0, shown);
+    },
+    at: (told) => {
+      shown = { told: `${told.changed} changed, ${told.unchanged} unchanged`, rate: rate(told) };
+      bar.update(size ? bytes : 0, shown);
+    },
+    say: (what) => {
+      bar.stop();
+      process.stderr.write(`${what}\n`);
+      bar.start(size ?? 1, size ? bytes : 0, shown);
+    },
+    end: () => bar.stop(),
+  };
+}

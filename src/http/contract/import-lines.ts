@@ -1,0 +1,123 @@
+import { z } from 'zod';
+import type { ReadLine } from '../../storage/import-batches.js';
+import { type Address, idOfKey, parseAddress } from '../../temporal/identity.js';
+import type { ImportLine } from '../../temporal/import.js';
+import { isObject, type Json, readJson } from '../../temporal/json.js';
+import { MAX_CONTAINERS, MAX_WATERMARK_LENGTH } from '../../temporal/limits.js';
+import { faultsOfName, invalidNames, refuseBadNames } from '../../temporal/property-name.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { containersIn } from '../protocol/body.js';
+import { refusalOfIssues } from '../protocol/problems.js';
+import { entityKey, entityType, givenActivity, properties } from './schemas.js';
+
+/*
+ * The lines of an import. What a line is depends on `op`, so each kind has a schema of its own: one for all would say of a wrong line only
+ * that it is none of them.
+ */
+
+const names = z.array(z.string()).meta({ description: 'Names of properties' });
+
+const addressed = {
+  type: entityType,
+  key: entityKey.optional(),
+  id: z.string().optional().meta({ description: 'A UUID, instead of the key' }),
+  activity: givenActivity.optional(),
+};
+const put = z.strictObject({ op: z.literal('put').optional(), ...addressed, properties });
+const patch = z.strictObject({ op: z.literal('patch'), ...addressed, properties });
+const set = z.strictObject({
+  op: z.literal('set'),
+  ...addressed,
+  set: properties.optional().meta({ description: 'Whole values by name; null is a value here' }),
+  clear: names.optional(),
+});
+const remove = z.strictObject({ op: z.literal('delete'), ...addressed });
+const watermark = z.strictObject({ watermark: z.unknown().meta({ description: 'Any JSON' }) });
+
+const KINDS = { put, patch, set, delete: remove };
+const OPS: readonly string[] = Object.keys(KINDS);
+
+/**
+ * Reads a line. Null: it is blank.
+ * @param line its number, from 1
+ */
+export function readLine(text: string, line: number): ReadLine | null {
+  if (text.trim() === '') return null;
+  const bytes = text.length;
+  try {
+    return { ...parse(text, line), bytes };
+  } catch (error) {
+    if (error instanceof Refusal) return { op: 'fault', line, bytes, refusal: error };
+    throw error;
+  }
+}
+
+/** @throws Refusal as a body of JSON does */
+function parse(text: string, line: number): ImportLine {
+  if (text.length > 2 * MAX_CONTAINERS && containersIn(Buffer.from(text)) > MAX_CONTAINERS)
+    throw new Refusal(
+      'body_too_large',
+      `It holds more than ${MAX_CONTAINERS} objects and arrays, the most that a line may hold.`,
+    );
+  const read = readJson(text);
+  if ('fault' in read) throw Refusal.at(read.fault.code, read.fault.path, read.fault.detail);
+  const { value } = read;
+  if (!isObject(value)) throw Refusal.at('invalid_body', '', 'must be an object');
+  if (Object.hasOwn(value, 'watermark')) {
+    checked(watermark, value);
+    if (text.length > MAX_WATERMARK_LENGTH)
+      throw Refusal.at('invalid_body', '/watermark', `must have at most ${MAX_WATERMARK_LENGTH} characters, as a line`);
+    return { op: 'watermark', line, watermark: value.watermark ?? null };
+  }
+  const { op = 'put' } = value;
+  switch (op) {
+    case 'put': {
+      const { properties, ...given } = checked(put, value);
+      refuseBadNames(properties);
+      return { op, line, ...whoAndWhy(given), properties };
+    }
+    case 'patch': {
+      const { properties, ...given } = checked(patch, value);
+      refuseBadNames(properties);
+      return { op, line, ...whoAndWhy(given), properties };
+    }
+    case 'set': {
+      const { set: values = {}, clear = [], ...given } = checked(set, value);
+      const errors = [
+        ...Object.keys(values).flatMap((name) => faultsOfName(name, ['set', name])),
+        ...clear.flatMap((name, n) => faultsOfName(name, ['clear', n])),
+      ];
+      if (errors.length > 0) throw invalidNames(errors);
+      return { op, line, ...whoAndWhy(given), set: values, clear };
+    }
+    case 'delete':
+      return { op, line, ...whoAndWhy(checked(remove, value)) };
+    default:
+      throw Refusal.at('invalid_body', '/op', `must be ${OPS.join(', ')}, or left out for put`);
+  }
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, value: Json): z.output<Schema> {
+  const { data, error } = schema.safeParse(value);
+  if (error) throw refusalOfIssues(error.issues, true);
+  return data;
+}
+
+type Given = z.output<typeof remove>;
+
+const whoAndWhy = ({ type, key, id, activity }: Omit<Given, 'op'>) => ({
+  address: addressOf(type, key, id),
+  type,
+  activity: activity ?? null,
+});
+
+function addressOf(type: string, key: string | undefined, id: string | undefined): Address {
+  if ((key === undefined) === (id === undefined)) {
+    const message = 'say either key or id: by it the line is known again when it is sent again';
+    throw Refusal.at('invalid_body', '', message, `A line must ${message}.`);
+  }
+  if (key !== undefined) return { id: idOfKey(type, key), label: `${type}:${key}`, named: { type, key } };
+  const address = parseAddress(id ?? '', '/id');
+  if (address.named) throw Refusal.at('invalid_id', '/id', 'is no UUID');
+  return address;
+}

@@ -1,0 +1,169 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import postgres from 'postgres';
+import { withoutTriggers } from '../helper/in-bulk.js';
+import { withOwnServers } from '../helper/own-servers.js';
+
+/*
+ * How fast an import is: `npm run bench:import`. Entities of ten properties are sent by `clocktick import` to an empty service; then all of
+ * them again, of which one in a hundred has changed. Beside that the same rows go by COPY into the same tables: once with the indexes
+ * alone, and once with the triggers that keep who holds a value. (No COPY could satisfy the guards: each table demands that the others
+ * agree at the end of the same statement.) Meanwhile somebody reads, and what the service takes in memory is looked at.
+ */
+const { values } = parseArgs({ options: { entities: { type: 'string', default: '1000000' } } });
+const ENTITIES = Number(values.entities);
+const PROPERTIES = 10;
+/** How often somebody reads an entity, and what the service takes is looked at, in milliseconds. */
+const READING_MS = 5;
+const LOOKING_MS = 250;
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The entities as lines, in batches of a thousand; one in a hundred has another first property in another version. */
+function* linesOf(version: number): Generator<string> {
+  for (let from = 0; from < ENTITIES; from += 1_000) {
+    const texts = Array.from({ length: Math.min(1_000, ENTITIES - from) }, (_, at) => {
+      const n = from + at;
+      const properties = Object.fromEntries(
+        Array.from({ length: PROPERTIES }, (_, p) => {
+          const value = p === 0 && n % 100 === 0 ? n + version : (n * 7_919 + p) % 100_003;
+          return [`p${p}`, p % 2 ? `value ${value}` : value];
+        }),
+      );
+      return `${JSON.stringify({ type: 'imported', key: `k${n}`, properties })}\n`;
+    });
+    yield texts.join('');
+  }
+}
+
+/** Imports a file by the command. Gives the seconds that it took. */
+async function importFile(file: string, url: string): Promise<number> {
+  const start = performance.now();
+  const child = spawn(process.execPath, ['dist/cli/clocktick.js', 'import', file, '--source', 'bench', '--url', url], {
+    cwd: ROOT,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`the import ended with ${code}`);
+  return (performance.now() - start) / 1_000;
+}
+
+type Seen = { p99: number; memory: number; lag: number };
+
+/** Reads one entity and the metrics again and again while work is done: the p99 in milliseconds, and the most that was seen. */
+async function beside(url: string, work: () => Promise<unknown>): Promise<Seen> {
+  let isOver = false;
+  const latencies: number[] = [];
+  const most = { memory: 0, lag: 0 };
+  const reading = (async () => {
+    while (!isOver) {
+      const start = performance.now();
+      await (await fetch(`${url}/entities/other:one`)).text();
+      latencies.push(performance.now() - start);
+      await sleep(READING_MS);
+    }
+  })();
+  const looking = (async () => {
+    while (!isOver) {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      const figure = (name: string) => Number(new RegExp(`^\\w*${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+      most.memory = Math.max(most.memory, figure('process_resident_memory_bytes') / 2 ** 20);
+      most.lag = Math.max(most.lag, figure('clocktick_stable_lag_seconds') * 1_000);
+      await sleep(LOOKING_MS);
+    }
+  })();
+  await work();
+  isOver = true;
+  await Promise.all([reading, looking]);
+  const sorted = latencies.toSorted((a, b) => a - b);
+  return { p99: sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN, ...most };
+}
+
+/** The tables that an import of new entities writes, as a COPY of them needs no other before it. */
+const TABLES = ['activity', 'tick', 'entity', 'open_value', 'item_history'];
+const HELD = ['open_value', 'item_history'];
+
+/** Copies the rows of one database into another one, by files of the server. Gives the seconds that it took to take them in. */
+async function copied(from: postgres.Sql, to: postgres.Sql, withHolders: boolean): Promise<number> {
+  const [{ folder = '' } = {}] = await from<{ folder: string }[]>`SELECT current_setting('data_directory') AS folder`;
+  const tables = withHolders ? TABLES.filter((table) => !HELD.includes(table)) : TABLES;
+  for (const table of tables) await from.unsafe(`COPY clocktick.${table} TO '${folder}/bench_${table}'`);
+  let seconds = 0;
+  await withoutTriggers(to, TABLES, async () => {
+    if (withHolders) await to`ALTER TABLE clocktick.entity ENABLE ALWAYS TRIGGER entity_opens_holders`;
+    const start = performance.now();
+    for (const table of tables) await to.unsafe(`COPY clocktick.${table} FROM '${folder}/bench_${table}'`);
+    seconds = (performance.now() - start) / 1_000;
+  });
+  return seconds;
+}
+
+const lines = await withOwnServers({}, async ({ databaseUrl, serviceUrl, start }) => {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  await sql`CREATE DATABASE bench_indexes TEMPLATE clocktick`;
+  await sql`CREATE DATABASE bench_holders TEMPLATE clocktick`;
+  const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
+  const files = [0, 1].map((version) => join(folder, `${version}.ndjson`));
+  for (const [version, file] of files.entries())
+    await pipeline(Readable.from(linesOf(version)), createWriteStream(file));
+  const [first = '', second = ''] = files;
+  const url = await start(['dist/main.js'], { DATABASE_URL: serviceUrl, PORT: '0', LOG_LEVEL: 'warn' });
+  await fetch(`${url}/entities/other:one`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ type: 'other', properties: { a: 1 } }),
+  });
+
+  const alone = await beside(url, () => sleep(5_000));
+  let took = 0;
+  const during = await beside(url, async () => {
+    took = await importFile(first, url);
+  });
+  let tookAgain = 0;
+  const again = await beside(url, async () => {
+    tookAgain = await importFile(second, url);
+  });
+  const databaseOf = (name: string) => {
+    const other = new URL(databaseUrl);
+    other.pathname = `/${name}`;
+    return postgres(other.href, { max: 1, onnotice: () => {} });
+  };
+  const seconds: number[] = [];
+  for (const [name, withHolders] of [
+    ['bench_indexes', false],
+    ['bench_holders', true],
+  ] as const) {
+    const to = databaseOf(name);
+    seconds.push(await copied(sql, to, withHolders));
+    await to.end();
+  }
+  await sql.end();
+  await rm(folder, { recursive: true });
+  const [indexes = Number.NaN, holders = Number.NaN] = seconds;
+  const rate = (time: number) => Math.round(ENTITIES / time).toLocaleString('en');
+  return [
+    `| ${ENTITIES.toLocaleString('en')} entities of ${PROPERTIES} properties | seconds | a second | ratio | aim |`,
+    '|---|---|---|---|---|',
+    `| import | ${took.toFixed(1)} | ${rate(took)} | | |`,
+    `| to COPY into the same tables and indexes, with the triggers for what is held | ${holders.toFixed(1)} | ${rate(holders)} | ${(holders / took).toFixed(2)} | ≥ 0.5 |`,
+    `| to COPY into the same tables and indexes alone | ${indexes.toFixed(1)} | ${rate(indexes)} | ${(indexes / took).toFixed(2)} | |`,
+    `| import again, 1% changed, to the first one | ${tookAgain.toFixed(1)} | ${rate(tookAgain)} | ${(took / tookAgain).toFixed(2)} | ≥ 3 |`,
+    '',
+    '| beside it | alone | import | import again | aim |',
+    '|---|---|---|---|---|',
+    `| p99 of GET now, ms | ${alone.p99.toFixed(1)} | ${during.p99.toFixed(1)} (${(during.p99 / alone.p99).toFixed(1)} ×) | ${again.p99.toFixed(1)} (${(again.p99 / alone.p99).toFixed(1)} ×) | ≤ 2 × |`,
+    `| stable lag, most, ms | ${alone.lag.toFixed(0)} | ${during.lag.toFixed(0)} | ${again.lag.toFixed(0)} | ≤ 500 |`,
+    `| resident memory of the service, most, MiB | ${alone.memory.toFixed(0)} | ${during.memory.toFixed(0)} | ${again.memory.toFixed(0)} | ≤ 300 |`,
+  ];
+});
+process.stdout.write(`${lines.join('\n')}\n`);
+process.exit(0);

@@ -1,0 +1,210 @@
+import { type IncomingMessage, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import type { FastifyInstance } from 'fastify';
+import t from 'tap';
+import { readImport } from '../../../src/storage/imports.js';
+import { engine } from '../../../src/storage/storage.js';
+import type { Json } from '../../../src/temporal/json.js';
+import { object, testService } from '../../helper/service.js';
+
+const NDJSON = 'application/x-ndjson';
+const lines = (...all: Json[]) =>
+  all.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`).join('');
+const friend = (key: string, properties: Record<string, Json>) => ({ type: 'friend', key, properties });
+
+async function send(
+  app: FastifyInstance,
+  query: string,
+  payload: string | Buffer,
+  headers: Record<string, string> = {},
+) {
+  const answer = await app.inject({
+    method: 'POST',
+    url: `/import?${query}`,
+    payload,
+    headers: { 'content-type': NDJSON, ...headers },
+  });
+  const isMany = String(answer.headers['content-type']).startsWith(NDJSON);
+  const told: Json[] = isMany
+    ? answer.body
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    : [JSON.parse(answer.body)];
+  return { status: answer.statusCode, type: String(answer.headers['content-type']), told, last: object(told.at(-1)) };
+}
+
+t.test('lines are imported, and the answer tells how far it is, line by line', async (t) => {
+  const { app, call } = await testService(t);
+  const body = lines(friend('a', { n: 1 }), { watermark: { at: 1 } }, friend('b', { n: 1 }));
+  const { status, type, told, last } = await send(app, 'source=crm', body);
+  t.equal(status, 200);
+  t.match(type, NDJSON);
+  t.match(told[0], { source: 'crm', mode: 'upsert', status: 'running', lines: 0 });
+  t.match(last, { status: 'done', lines: 3, changed: 2, unchanged: 0, skipped: 0, ticks: 2, watermark: { at: 1 } });
+  t.match((await call('GET', '/entities/friend:b')).body, { tick: 1, properties: { n: 1 } });
+  t.same((await call('GET', '/imports/crm')).body, last, 'as is told of it afterwards');
+  t.match(await call('GET', '/imports/none'), { status: 404, body: { code: 'import_not_found' } });
+
+  const { body: history } = await call('GET', '/entities/friend:a/history');
+  const [tick] = Array.isArray(history.items) ? history.items : [];
+  const activity = object(object(tick).activity);
+  t.match((await call('GET', `/activities/${activity.id}`)).body, { importId: last.id });
+});
+
+t.test('a body may be compressed', async (t) => {
+  const { app } = await testService(t);
+  const body = gzipSync(lines(friend('a', { n: 1 })));
+  t.match((await send(app, 'source=s', body, { 'content-encoding': 'gzip' })).last, { status: 'done', ticks: 1 });
+  const cut = await send(app, 'source=s', body.subarray(0, -4), { 'content-encoding': 'gzip' });
+  t.match(cut.last, { status: 'failed', problem: { code: 'malformed_encoding' } });
+});
+
+t.test('a line that is refused: the last line says why and where, or the status does', async (t) => {
+  const { app, call } = await testService(t);
+  const body = lines(friend('a', { n: 1 }), { watermark: 1 }, friend('b', {}), '{"type":');
+  const streamed = await send(app, 'source=s', body);
+  t.equal(streamed.status, 200);
+  t.match(streamed.last, {
+    status: 'failed',
+    lines: 2,
+    watermark: 1,
+    problem: { status: 400, code: 'malformed_json', line: 4 },
+  });
+  t.match((await call('GET', '/imports/s')).body, { status: 'failed', lines: 2 });
+
+  const one = await send(app, 'source=s', body, { accept: 'application/json' });
+  t.equal(one.status, 400);
+  t.match(one.type, 'application/problem+json');
+  t.match(one.last, { code: 'malformed_json', line: 4, import: { status: 'failed', lines: 2, unchanged: 1 } });
+
+  const skipped = await send(app, 'source=s&onError=skip', body, { accept: 'application/json' });
+  t.match(skipped, {
+    status: 200,
+    last: {
+      status: 'done',
+      lines: 4,
+      changed: 1,
+      unchanged: 1,
+      skipped: 1,
+      faults: [{ line: 4, problem: { code: 'malformed_json' } }],
+    },
+  });
+  const toldOf = await send(app, 'source=s&onError=skip', body);
+  t.match(toldOf.told.at(-3), { line: 4, problem: { code: 'malformed_json' } });
+});
+
+t.test('what is asked wrongly is refused before a line is read', async (t) => {
+  const { app } = await testService(t);
+  const cases: [query: string, headers: Record<string, string>, status: number, code: string][] = [
+    ['', {}, 400, 'invalid_parameter'],
+    ['source=', {}, 400, 'invalid_parameter'],
+    [`source=${'x'.repeat(257)}`, {}, 400, 'invalid_parameter'],
+    ['source=%00', {}, 400, 'invalid_parameter'],
+    ['source=s&mode=all', {}, 400, 'invalid_parameter'],
+    ['source=s&onError=ask', {}, 400, 'invalid_parameter'],
+    ['source=s&more=1', {}, 400, 'unknown_parameter'],
+    ['source=s', { 'content-type': 'text/csv' }, 415, 'unsupported_media_type'],
+    ['source=s', { 'content-encoding': 'br' }, 415, 'unsupported_media_type'],
+    ['source=s', { accept: 'text/html' }, 406, 'not_acceptable'],
+  ];
+  for (const [query, headers, status, code] of cases)
+    t.match(await send(app, query, lines(friend('a', {})), headers), { status, last: { code } }, `${query} ${code}`);
+});
+
+t.test(
+  'batches are seen while the caller still sends; who goes away ends the import after what it was told',
+  async (t) => {
+    const { app, call } = await testService(t);
+    const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+    const sent = request(new URL('/import?source=s', url), { method: 'POST', headers: { 'content-type': NDJSON } });
+    sent.on('error', () => {});
+    const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
+    sent.write(lines(friend('a', { n: 1 }), { watermark: 1 }));
+    let told = '';
+    const answer = await answered;
+    await new Promise<void>((resolve) => {
+      answer.on('data', (part: Buffer) => {
+        told += part.toString();
+        if (told.includes('"watermark": 1')) resolve();
+      });
+    });
+    t.equal((await call('GET', '/entities/friend:a')).status, 200);
+    t.match((await call('GET', '/imports/s')).body, { status: 'running', lines: 2 });
+    t.match((await send(app, 'source=s', '')).last, { status: 409, code: 'import_running' });
+    t.match((await send(app, 'source=none', '')).last, { status: 'done', lines: 0, ticks: 0 }, 'no lines are no fault');
+    sent.write(lines(friend('b', { n: 1 })));
+    sent.destroy();
+    for (let status: Json | undefined = 'running'; status === 'running'; )
+      status = (await call('GET', '/imports/s')).body.status;
+    t.match((await call('GET', '/imports/s')).body, { status: 'failed', lines: 2 });
+    t.equal((await call('GET', '/entities/friend:b')).status, 404);
+  },
+);
+
+t.test('B01, B27: 40,000 lines of two types, with values of all kinds, come back as they are', async (t) => {
+  const { app, call } = await testService(t);
+  const values: Json[] = [
+    1.5,
+    -0.25,
+    1e21,
+    [1, [2, [null]]],
+    { a: { b: null } },
+    null,
+    'x'.repeat(2_000),
+    '\u0001\u2028é😀',
+    true,
+    '',
+  ];
+  const body = Array.from({ length: 40_000 }, (_, n) =>
+    lines({ type: n % 2 ? 'odd' : 'even', key: `${n >> 1}`, properties: { v: values[n % values.length] ?? null, n } }),
+  ).join('');
+  const { last } = await send(app, 'source=s', body, { accept: 'application/json' });
+  t.match(last, { status: 'done', lines: 40_000, changed: 40_000, ticks: 40_000 });
+  for (let n = 0; n < 40; n++) {
+    const { properties } = (await call('GET', `/entities/${n % 2 ? 'odd' : 'even'}:${n >> 1}`)).body;
+    t.same(properties, { v: values[n % values.length], n });
+  }
+  const again = await send(app, 'source=s', body, { accept: 'application/json' });
+  t.match(again.last, { status: 'done', changed: 0, unchanged: 40_000, ticks: 0 });
+});
+
+t.test('who goes away at once leaves nothing: no import that runs, no lock, no place that is taken', async (t) => {
+  const { app, call, storage } = await testService(t);
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+  for (let after = 0; after < 12; after++) {
+    const sent = request(new URL('/import?source=s', url), { method: 'POST', headers: { 'content-type': NDJSON } });
+    sent.on('error', () => {});
+    sent.write(lines(friend('a', { n: 1 })));
+    await sleep(after);
+    sent.destroy();
+  }
+  const { use } = storage[engine].lanes.imports;
+  for (let tries = 0; tries < 500 && use.asked > 0; tries++) await sleep(20);
+  t.equal(use.asked, 0);
+  t.match((await send(app, 'source=s', lines(friend('a', { n: 2 })))).last, { status: 'done' });
+  t.match((await call('GET', '/imports/s')).body, { status: 'done' });
+});
+
+t.test('an import of a service that stops ends after its batch, and says so', async (t) => {
+  const { app, storage } = await testService(t);
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+  const sent = request(new URL('/import?source=s', url), { method: 'POST', headers: { 'content-type': NDJSON } });
+  const answered = new Promise<IncomingMessage>((resolve) => sent.once('response', resolve));
+  sent.write(lines(friend('a', { n: 1 }), { watermark: 1 }, friend('b', { n: 1 })));
+  const answer = await answered;
+  let told = '';
+  let close: Promise<void> | undefined;
+  for await (const part of answer) {
+    told += part;
+    if (told.includes('"watermark": 1')) close ??= app.close();
+  }
+  await close;
+  t.match(JSON.parse(told.trimEnd().split('\n').at(-1) ?? ''), {
+    status: 'failed',
+    watermark: 1,
+    problem: { code: 'overloaded' },
+  });
+  t.match(await readImport(storage, 's'), { status: 'failed', watermark: '1' });
+});

@@ -1,0 +1,120 @@
+import { randomInt } from 'node:crypto';
+import { type IncomingMessage, request } from 'node:http';
+import { join } from 'node:path';
+import t from 'tap';
+import { readPidFile } from '../../src/embedded/server.js';
+import { until } from '../helper/embedded.js';
+import { folder, type Run, start } from '../helper/program.js';
+
+/*
+ * An import in whose middle something is killed. IMPORT_KILLS says how often each is: IMPORT_KILLS=10 npx tap --timeout=0
+ * test/main/importing.test.ts takes some minutes.
+ */
+const KILLS = Number(process.env.IMPORT_KILLS ?? 1);
+const LINES = 6_000;
+const BETWEEN_WATERMARKS = 300;
+
+type Imported = { status: string; lines: number; watermark?: number };
+
+/** Lines `from` to LINES, each of an entity of its own, with the number of the last line in each watermark. */
+function* linesAfter(from: number): Generator<string> {
+  for (let n = from + 1; n <= LINES; n++) {
+    yield `${JSON.stringify({ type: 'friend', key: `${n}`, properties: { n, text: `value ${n}` } })}\n`;
+    if (n % BETWEEN_WATERMARKS === 0) yield `{"watermark":${n}}\n`;
+  }
+}
+
+/** Sends lines, and calls with each thing it is told. Resolves when the answer has ended, however. */
+async function send(url: string, mode: string, from: number, told: (told: Imported) => void): Promise<void> {
+  const sent = request(`${url}/import?source=s&mode=${mode}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  const answered = new Promise<IncomingMessage | null>((resolve) => {
+    sent.once('response', resolve).on('error', () => resolve(null));
+  });
+  sent.end([...linesAfter(from)].join(''));
+  const answer = await answered;
+  if (!answer) return;
+  let rest = '';
+  try {
+    for await (const part of answer) {
+      const lines = `${rest}${part}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) told(JSON.parse(line));
+    }
+  } catch {
+    // It was killed.
+  }
+}
+
+const stateOf = async ({ url }: Run): Promise<Imported> => JSON.parse(await (await fetch(`${url}/imports/s`)).text());
+
+/** How many of the entities there are; of none is there more than one tick. */
+async function counted({ url }: Run): Promise<{ entities: number; ticks: Set<number> }> {
+  const ticks = new Set<number>();
+  let entities = 0;
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const parameters = new URLSearchParams({ type: 'friend', limit: '1000', ...(cursor ? { cursor } : {}) });
+    const page: { items: { tick: number }[]; next: string | null } = JSON.parse(
+      await (await fetch(`${url}/entities?${parameters}`)).text(),
+    );
+    entities += page.items.length;
+    for (const { tick } of page.items) ticks.add(tick);
+    cursor = page.next;
+  }
+  return { entities, ticks };
+}
+
+for (const mode of ['upsert', 'insert']) {
+  for (const victim of ['service', 'database'] as const) {
+    t.test(
+      `kill -9 of the ${victim} in the middle of an import (${mode}): nothing is lost, nothing twice`,
+      async (t) => {
+        for (let kill = 0; kill < KILLS; kill++) {
+          const dataDir = join(await folder(t), 'data');
+          let service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+          const killAt = randomInt(1, LINES * 0.9);
+          let isKilled = false;
+          let known = 0;
+          await send(service.url, mode, 0, ({ lines, watermark = 0 }) => {
+            known = Math.max(known, watermark);
+            if (lines < killAt || isKilled) return;
+            isKilled = true;
+            if (victim === 'service') service.process.kill('SIGKILL');
+            else
+              void readPidFile(join(dataDir, 'postgres/data')).then((file) => process.kill(file?.pid ?? 0, 'SIGKILL'));
+          });
+          t.ok(isKilled, `at line ${killAt}`);
+          if (victim === 'service') {
+            await service.ended;
+            service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
+          } else await until(async () => (await fetch(`${service.url}/imports/s`)).status === 200);
+
+          const { status, watermark = 0 } = await stateOf(service);
+          t.match(status, victim === 'service' ? /^(interrupted|done)$/ : /^(interrupted|failed|done)$/);
+          t.ok(watermark >= known, `what was told is kept: ${watermark}, ${known} was told`);
+          t.same(
+            await counted(service),
+            { entities: watermark, ticks: new Set(watermark > 0 ? [1] : []) },
+            'all up to it, and nothing after it',
+          );
+
+          const from = kill % 2 === 0 ? watermark : 0;
+          let last: Imported | undefined;
+          await send(service.url, mode, from, (told) => {
+            last = told;
+          });
+          t.match(
+            last,
+            { status: 'done', watermark: LINES },
+            from === 0 ? 'all of it is sent again' : 'the rest is sent',
+          );
+          t.same(await counted(service), { entities: LINES, ticks: new Set([1]) });
+          service.process.kill('SIGTERM');
+          t.equal(await service.ended, 0);
+        }
+      },
+    );
+  }
+}

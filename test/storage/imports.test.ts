@@ -1,0 +1,316 @@
+import { randomBytes } from 'node:crypto';
+import t from 'tap';
+import { type Import, type ImportStep, importLines, readImport } from '../../src/storage/imports.js';
+import type { Storage } from '../../src/storage/storage.js';
+import type { Json } from '../../src/temporal/json.js';
+import { Refusal } from '../../src/temporal/refusal.js';
+import { testDatabase } from '../helper/database.js';
+import { linesOf } from '../helper/lines.js';
+import { object, serve } from '../helper/service.js';
+import { findingsOf } from '../helper/verified.js';
+
+const UPSERT: Import = { source: 's', mode: 'upsert', onError: 'stop', dryRun: false };
+
+/** Imports lines: the steps, and what refused it. */
+async function run(storage: Storage, lines: readonly Json[], how: Partial<Import> = {}) {
+  const steps: ImportStep[] = [];
+  try {
+    for await (const step of importLines(storage, { ...UPSERT, ...how }, linesOf(lines))) steps.push(step);
+    return { steps, last: steps.at(-1)?.row, refusal: null };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return { steps, last: steps.at(-1)?.row, refusal: error };
+  }
+}
+
+const friend = (key: string, properties: Record<string, Json>, more: Record<string, Json> = {}) => ({
+  type: 'friend',
+  key,
+  properties,
+  ...more,
+});
+
+t.test('lines become ticks: what each does, and what a batch of them folds into', async (t) => {
+  const database = await testDatabase(t);
+  const { storage, sql } = database;
+  const { call } = await serve(t, storage);
+  const first = await run(storage, [
+    friend('a', { n: 1, gone: true }),
+    friend('b', { n: 1 }),
+    friend('a', { n: 2 }),
+    { type: 'friend', key: 'b', op: 'patch', properties: { n: null, m: { x: 1 } } },
+    { type: 'friend', key: 'c', op: 'delete' },
+    '',
+    friend('d', { n: 1 }),
+    { type: 'friend', key: 'd', op: 'delete' },
+  ]);
+  t.equal(first.refusal, null);
+  t.match(first.last, { status: 'done', lines: 7, changed: 6, unchanged: 1, skipped: 0, ticks: 2, watermark: null });
+  t.match((await call('GET', '/entities/friend:a')).body, { tick: 1, properties: { n: 2 } });
+  t.match((await call('GET', '/entities/friend:b')).body, { tick: 1, properties: { m: { x: 1 } } });
+  t.equal((await call('GET', '/entities/friend:c')).status, 404);
+  t.equal((await call('GET', '/entities/friend:d')).status, 404, 'made and deleted in one batch: nothing');
+
+  const second = await run(storage, [
+    friend('a', { n: 2 }),
+    { type: 'friend', key: 'b', op: 'set', set: { m: null, k: [1] }, clear: ['n'] },
+    { type: 'friend', key: 'a', op: 'delete' },
+  ]);
+  t.match(second.last, { status: 'done', lines: 3, changed: 2, unchanged: 1, ticks: 2 });
+  t.equal((await call('GET', '/entities/friend:a')).status, 410);
+  t.same((await call('GET', '/entities/friend:b')).body.properties, { m: null, k: [1] });
+
+  const activities =
+    await sql`SELECT count(*)::int AS n, count(DISTINCT import_id)::int AS imports FROM clocktick.activity`;
+  t.same(activities, [{ n: 2, imports: 2 }], 'one of each batch, and each names its import');
+  t.same(await findingsOf(database.url), []);
+});
+
+t.test('lines that say who and why tick by themselves; neighbours that say the same are one', async (t) => {
+  const { storage, sql, url } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const ross = { activity: { actor: 'ross', reason: 'r' } };
+  const joey = { activity: { actor: 'joey' } };
+  const { last, refusal } = await run(storage, [
+    friend('a', { n: 1 }, ross),
+    friend('b', { n: 1 }, ross),
+    friend('a', { n: 2 }, joey),
+    friend('a', { n: 3 }),
+    friend('a', { n: 4 }, ross),
+    friend('b', { n: 1 }, joey),
+    friend('c', { n: 1 }),
+  ]);
+  t.equal(refusal, null);
+  t.match(last, { lines: 7, changed: 6, unchanged: 1, ticks: 6 });
+  const { body } = await call('GET', '/entities/friend:a/history');
+  t.match(body.items, [
+    { tick: 1, activity: { actor: 'ross', reason: 'r' } },
+    { tick: 2, activity: { actor: 'joey' } },
+    { tick: 3, activity: {} },
+    { tick: 4, activity: { actor: 'ross' } },
+  ]);
+  const actors = await sql`SELECT actor, count(*)::int AS n FROM clocktick.activity GROUP BY actor ORDER BY actor`;
+  t.same(actors, [
+    { actor: 'joey', n: 1 },
+    { actor: 'ross', n: 2 },
+    { actor: null, n: 2 },
+  ]);
+  t.same(await findingsOf(url), []);
+});
+
+t.test('B30: of 1,000 entities of which 400 are there as they are, 600 tick, under one activity', async (t) => {
+  const { storage, sql } = await testDatabase(t);
+  const entity = (n: number, v: number) => friend(`k${n}`, { v, name: `n${n}` });
+  await run(
+    storage,
+    Array.from({ length: 400 }, (_, n) => entity(n, 1)),
+  );
+  const { last } = await run(
+    storage,
+    Array.from({ length: 1_000 }, (_, n) => entity(n, 1)),
+  );
+  t.match(last, { changed: 600, unchanged: 400, ticks: 600 });
+  const [row] = await sql`
+    SELECT count(*)::int AS ticks, count(DISTINCT k.activity_id)::int AS activities FROM clocktick.tick k
+      JOIN clocktick.activity a ON a.id = k.activity_id WHERE a.import_id = ${last?.id ?? ''}`;
+  t.same(row, { ticks: 600, activities: 1 });
+});
+
+t.test('a line that is refused refuses its batch whole, says where, and what was kept before stays', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const cases: [line: Json, code: string, message: RegExp][] = [
+    ['{"type":', 'malformed_json', /^Line 3: /],
+    [[1], 'invalid_body', /^Line 3: must be an object/],
+    [{ type: 'friend', properties: {} }, 'invalid_body', /^Line 3: A line must say either key or id/],
+    [{ type: 'Friend', key: 'a', properties: {} }, 'invalid_body', /^Line 3: \/type: must be a slug/],
+    [friend('a', {}, { op: 'merge' }), 'invalid_body', /^Line 3: \/op: must be put, patch, set, delete/],
+    [friend('a', {}, { more: 1 }), 'unknown_field', /^Line 3: \/more: is not known here/],
+    [friend('a', { '': 1 }), 'invalid_property_name', /^Line 3: /],
+    [{ type: 'friend', id: 'x', properties: {} }, 'invalid_id', /^Line 3: /],
+    [{ type: 'friend', id: '3f0ac0bb-6a3c-5d0c-9f57-2f7d2c1e4b10', properties: {} }, 'invalid_id', /^Line 3: /],
+    [{ type: 'friend', key: 'none', op: 'patch', properties: {} }, 'entity_not_found', /^Line 3: /],
+    ['{"type":"friend","key":"a","properties":{"n":1e400}}', 'number_not_exact', /^Line 3: \/properties\/n/],
+    [{ watermark: 'x'.repeat(16_384) }, 'invalid_body', /^Line 3: \/watermark: must have at most 16384 characters/],
+    [`{"type":"friend","key":"a","properties":{"n":[${'[],'.repeat(1_000_000)}[]]}}`, 'body_too_large', /^Line 3: /],
+  ];
+  for (const [line, code, message] of cases) {
+    const { refusal, steps } = await run(storage, [friend('new', { n: 1 }), { watermark: 1 }, line, friend('z', {})]);
+    t.match(refusal, { code, message, notes: { members: { line: 3 } } }, code);
+    t.match(steps.at(-1)?.row, { lines: 2, watermark: '1' });
+    t.equal((await call('GET', '/entities/friend:new')).status, 200, 'the batch before');
+    t.equal((await call('GET', '/entities/friend:z')).status, 404);
+    t.match(await readImport(storage, 's'), { status: 'failed', watermark: '1', lines: 2 });
+  }
+  const skipped = await run(storage, [...cases.map(([line]) => line), friend('z', {})], { onError: 'skip' });
+  t.match(skipped.last, { status: 'done', lines: cases.length + 1, skipped: cases.length, changed: 1 });
+  t.same(
+    skipped.steps.flatMap(({ faults }) => faults.map(({ line, refusal }) => [line, refusal.code])),
+    cases.map(([, code], n) => [n + 1, code]),
+  );
+});
+
+t.test('B09, B11: a watermark is kept with the batch that it ends, and told to whoever imports next', async (t) => {
+  const { storage } = await testDatabase(t);
+  for (const [before, now] of [
+    [null, '3'],
+    ['3', '6'],
+    ['6', '{"at": [9]}'],
+  ] as const) {
+    const { steps } = await run(storage, [friend(`k${now}`, { n: 1 }), { watermark: JSON.parse(now) }]);
+    t.equal(steps[0]?.row.watermark, before);
+    t.equal(steps.at(-1)?.row.watermark, now);
+  }
+  const without = await run(storage, [friend('more', { n: 1 })]);
+  t.equal(without.last?.watermark, '{"at": [9]}', 'it stays');
+  t.same(await readImport(storage, 'another'), undefined);
+});
+
+t.test('B32: a source has one import at a time; one that has died leaves its source free', async (t) => {
+  const { storage, sql } = await testDatabase(t);
+  let go = () => {};
+  const held = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  async function* slow() {
+    yield* linesOf([friend('a', { n: 1 }), { watermark: 1 }]);
+    await held;
+    yield* linesOf([friend('b', { n: 1 })]);
+  }
+  const first = importLines(storage, UPSERT, slow());
+  await first.next();
+  await first.next();
+  t.match(await readImport(storage, 's'), { status: 'running', lines: 2, watermark: '1' });
+  t.match((await run(storage, [])).refusal, { code: 'import_running' });
+  const other = await run(storage, [friend('c', { n: 1 })], { source: 'other' });
+  t.match(other.last, { status: 'done', ticks: 1 }, 'another source does not wait');
+
+  await sql`SELECT pg_terminate_backend(l.pid, 5000) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+  t.match(await readImport(storage, 's'), { status: 'interrupted', lines: 2 });
+  const next = await run(storage, [friend('d', { n: 1 })]);
+  t.match(next.last, { status: 'done', watermark: '1' });
+  go();
+  await t.rejects(
+    async () => {
+      for await (const _ of first);
+    },
+    { code: 'database_unavailable' },
+  );
+  t.match(
+    await readImport(storage, 's'),
+    { status: 'done', id: next.last?.id ?? '' },
+    'the one that died keeps nothing more',
+  );
+});
+
+t.test('insert adds, and changes nothing that is there', async (t) => {
+  const { storage } = await testDatabase(t);
+  await run(storage, [friend('a', { n: 1 })], { mode: 'insert' });
+  const again = await run(storage, [friend('a', { n: 1 }), friend('b', { n: 1 })], { mode: 'insert' });
+  t.match(again.last, { changed: 1, unchanged: 1 }, 'what was sent before is no fault');
+  t.match((await run(storage, [friend('a', { n: 2 })], { mode: 'insert' })).refusal, {
+    code: 'entity_exists',
+    notes: { members: { line: 1 } },
+  });
+});
+
+t.test('a dry run tells what would be, and leaves nothing', async (t) => {
+  const { storage, sql } = await testDatabase(t);
+  await run(storage, [friend('a', { n: 1 }), { watermark: 1 }]);
+  const before = await sql`SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, i.* FROM clocktick.import i`;
+  const { last } = await run(storage, [friend('a', { n: 2 }), friend('b', { n: 1 }), { watermark: 2 }], {
+    dryRun: true,
+  });
+  t.match(last, { status: 'done', lines: 3, changed: 2, ticks: 2, watermark: '2' });
+  t.same(await sql`SELECT (SELECT count(*) FROM clocktick.tick) AS ticks, i.* FROM clocktick.import i`, before);
+});
+
+t.test('what only the database refuses is told with its line, too, or left out', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const large = { metadata: { m: 'x'.repeat(2 ** 20) } };
+  const lines = [
+    friend('a', { n: 1 }),
+    friend('b', { text: 'x'.repeat(8 * 2 ** 20) }),
+    friend('c', { n: 1 }, { activity: large }),
+    friend('d', { n: 1 }),
+  ];
+  const { refusal } = await run(storage, lines);
+  t.match(refusal, { code: 'entity_too_large', message: /^Line 2: /, notes: { members: { line: 2 } } });
+  const { last, steps } = await run(storage, lines, { onError: 'skip' });
+  t.match(last, { status: 'done', lines: 4, skipped: 2, changed: 1, unchanged: 1 });
+  t.match(
+    steps.flatMap(({ faults }) => faults),
+    [
+      { line: 2, refusal: { code: 'entity_too_large' } },
+      { line: 3, refusal: { code: 'activity_too_large' } },
+    ],
+  );
+  t.equal((await call('GET', '/entities/friend:d')).status, 200);
+});
+
+t.test('large entities are read in turn, and many ticks of one entity are written in turn', async (t) => {
+  const { storage, url } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const large = () => randomBytes(200_000).toString('base64');
+  const keys = Array.from({ length: 20 }, (_, n) => `large${n}`);
+  await run(
+    storage,
+    keys.map((key) => friend(key, { large: large() })),
+  );
+  const patches = keys.map((key, n) => ({ type: 'friend', key, op: 'patch', properties: { n } }));
+  const { steps, last } = await run(storage, [...patches, { watermark: 1 }]);
+  t.match(last, { status: 'done', lines: 21, changed: 20, ticks: 20, watermark: '1' });
+  t.ok(steps.length > 4, `in ${steps.length - 2} transactions`);
+  t.same(
+    steps.map(({ row }) => row.watermark).lastIndexOf(null),
+    steps.length - 3,
+    'the watermark comes with the last',
+  );
+  t.match((await call('GET', '/entities/friend:large19?fields=n')).body, { tick: 2, properties: { n: 19 } });
+
+  const log = Array.from({ length: 120 }, (_, n) => friend('one', { n }, { activity: { actor: `actor ${n}` } }));
+  const logged = await run(storage, [...log, { watermark: 2 }]);
+  t.match(logged.last, { status: 'done', lines: 121, ticks: 120, watermark: '2' });
+  t.match((await call('GET', '/entities/friend:one')).body, { tick: 120, properties: { n: 119 } });
+  t.same(await findingsOf(url), []);
+});
+
+t.test('other writers may come first: the batch is decided anew', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  await run(storage, [friend('a', { n: 0, m: 0 })]);
+  let isOver = false;
+  const writing = (async () => {
+    for (let m = 1; !isOver; m++) await call('PATCH', '/entities/friend:a', { properties: { m } });
+  })();
+  const patches = Array.from({ length: 30 }, (_, n) => [
+    { type: 'friend', key: 'a', op: 'patch', properties: { n: n + 1 } },
+    { watermark: n },
+  ]).flat();
+  const { last, refusal } = await run(storage, patches);
+  isOver = true;
+  await writing;
+  if (refusal) t.equal(refusal.code, 'too_many_writers');
+  else t.match(last, { status: 'done', changed: 30, ticks: 30 });
+  const { body } = await call('GET', '/entities/friend:a');
+  t.equal(object(body.properties).n, last?.changed);
+});
+
+t.test(
+  'an activity that goes on in the next batch, and ticks the same entity there, is recorded once more',
+  async (t) => {
+    const { storage, sql } = await testDatabase(t);
+    const ross = { activity: { actor: 'ross' } };
+    const { last, refusal } = await run(storage, [
+      friend('a', { n: 1 }, ross),
+      { watermark: 1 },
+      friend('b', { n: 1 }, ross),
+      { watermark: 2 },
+      friend('a', { n: 2 }, ross),
+    ]);
+    t.equal(refusal, null);
+    t.match(last, { status: 'done', ticks: 3 });
+    t.same(await sql`SELECT count(*)::int AS n FROM clocktick.activity`, [{ n: 2 }]);
+  },
+);
