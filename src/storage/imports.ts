@@ -1,42 +1,12 @@
-import { setImmediate } from 'node:timers/promises';
-import type { Activity, Change, Entity } from '../temporal/entity.js';
 import { newId } from '../temporal/identity.js';
-import {
-  type BatchPlan,
-  type ImportMode,
-  type ImportWrite,
-  type LineFault,
-  type Planned,
-  planOf,
-} from '../temporal/import.js';
-import { isObject } from '../temporal/json.js';
-import type { IMPORT_STATUSES } from '../temporal/limits.js';
+import type { ImportMode, LineFault } from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
-import { brokeUnderWay, codeOf, lostRace, unavailable, writeFailure } from './engine/failures.js';
-import { arrayText, type Sql } from './engine/pools.js';
-import { type OneConnection, transactOn } from './engine/transactions.js';
+import { codeOf, writeFailure } from './engine/failures.js';
+import type { OneConnection } from './engine/transactions.js';
 import { type Batch, batchesOf, learn, newPace, type ReadLine } from './import-batches.js';
-import type { EntityRow } from './rows.js';
+import { beginImport, endImport, type ImportRow, sumOfRows, unwritten } from './import-rows.js';
+import { type Last, type Written, writeBatch } from './import-writes.js';
 import { engine, type Storage } from './storage.js';
-
-/** How an import is, or ended; `interrupted`: it ended without a word, with its service or its connection. */
-type ImportStatus = (typeof IMPORT_STATUSES)[number] | 'interrupted';
-
-/** How far an import is. All numbers are lines, but `ticks`; the watermark is JSON text, null where none was kept yet. */
-export type ImportRow = {
-  source: string;
-  id: string;
-  mode: string;
-  status: ImportStatus;
-  watermark: string | null;
-  lines: number;
-  changed: number;
-  unchanged: number;
-  skipped: number;
-  ticks: number;
-  startedAt: string;
-  updatedAt: string;
-};
 
 /** What to import: under which name of its own, how, and whether lines that are refused are left out. */
 export type Import = {
@@ -52,8 +22,6 @@ export type Import = {
 /** A step of an import: how far it is, and the lines that were refused since the last step, with the reasons. */
 export type ImportStep = { row: ImportRow; faults: LineFault[] };
 
-/** How often a batch is tried that other writers came before. */
-const TRIES = 5;
 /** The code of advance_import: another import of this source has begun. */
 const TAKEN_OVER = 'CT004';
 
@@ -85,7 +53,7 @@ async function* run(
 ): AsyncGenerator<ImportStep> {
   const { source, dryRun, signal } = wanted;
   const id = newId();
-  let row = await translated(unwritten(begin(connection, { ...wanted, id })));
+  let row = await translated(unwritten(beginImport(connection, { ...wanted, id })));
   let last: Last = { activity: null, isRecorded: false };
   let isDone = false;
   try {
@@ -95,323 +63,26 @@ async function* run(
       for (let rest: Batch | null = batch; rest !== null; ) {
         if (signal?.aborted) throw stopped();
         const began = performance.now();
-        const done: Written = await translated(write(storage, connection, { ...wanted, batch: rest, id, last }));
+        const done: Written = await translated(writeBatch(storage, connection, { ...wanted, batch: rest, id, last }));
         learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began);
         ({ last, rest } = done);
-        row = dryRun ? sum(row, done.row) : done.row;
+        row = dryRun ? sumOfRows(row, done.row) : done.row;
         yield { row, faults: done.faults };
       }
     }
     // The lines have ended because nobody reads on.
     if (signal?.aborted) throw stopped();
-    row = dryRun ? { ...row, status: 'done' } : await translated(end(connection, { source, id, status: 'done' }));
+    row = dryRun ? { ...row, status: 'done' } : await translated(endImport(connection, { source, id, status: 'done' }));
     isDone = true;
   } finally {
     // Also when the caller has gone: nobody is there to be told, and readers of its source are.
-    if (!isDone && !dryRun) await end(connection, { source, id, status: 'failed' }).catch(() => {});
+    if (!isDone && !dryRun) await endImport(connection, { source, id, status: 'failed' }).catch(() => {});
   }
   yield { row, faults: [] };
 }
 
 const stopped = () =>
   new Refusal('overloaded', 'The service stops. What it told was kept is kept; send the rest again.');
-
-/** The activity that the last line said, and whether a change was recorded under it. */
-type Last = { activity: Activity | null; isRecorded: boolean };
-
-type Begun = Pick<Import, 'source' | 'mode' | 'dryRun'> & { id: string };
-
-/** Takes the lock of the source for as long as the connection lasts. A dry run takes it, too: what it tells would be stale at once. */
-async function begin(connection: OneConnection, { source, id, mode, dryRun }: Begun): Promise<ImportRow> {
-  return connection.during(async (sql) => {
-    const [lock] = await sql<{ isOurs: boolean }[]>`
-      SELECT pg_try_advisory_lock(clocktick.import_lock(${source})) AS "isOurs"`;
-    if (!lock?.isOurs)
-      throw new Refusal('import_running', `An import of ${source} is running already: one at a time of a source.`);
-    if (dryRun) {
-      const known = await readRow(sql, source);
-      const none = { lines: 0, changed: 0, unchanged: 0, skipped: 0, ticks: 0, status: 'running' as const };
-      const [{ now = '' } = {}] = await sql<{ now: string }[]>`SELECT clock_timestamp() AS now`;
-      const started = { startedAt: now, updatedAt: now };
-      return { source, id, mode, watermark: known?.watermark ?? null, ...none, ...started };
-    }
-    const [row] = await sql<ImportRow[]>`
-      SELECT ${columns(sql)} FROM clocktick.begin_import(${source}, ${id}::uuid, ${mode}) i`;
-    if (!row) throw new Error('an import did not begin');
-    return row;
-  });
-}
-
-async function end(
-  connection: OneConnection,
-  { source, id, status }: { source: string; id: string; status: string },
-): Promise<ImportRow> {
-  return connection.during((sql) => advance(sql, { source, id, status }));
-}
-
-type Advance = { source: string; id: string; status: string } & Partial<
-  Pick<ImportRow, 'lines' | 'changed' | 'unchanged' | 'skipped' | 'ticks' | 'watermark'>
->;
-
-async function advance(sql: Sql, told: Advance): Promise<ImportRow> {
-  const { source, id, status, lines = 0, changed = 0, unchanged = 0, skipped = 0, ticks = 0, watermark = null } = told;
-  const [row] = await sql<ImportRow[]>`
-    SELECT ${columns(sql)}
-      FROM clocktick.advance_import(${source}, ${id}::uuid, ${lines}::bigint, ${changed}::bigint, ${unchanged}::bigint, ${skipped}::bigint,
-                                    ${ticks}::bigint, ${watermark}::text::jsonb, ${status}) i`;
-  if (!row) throw new Error('an import that goes on is not there');
-  return row;
-}
-
-const columns = (sql: Sql) => sql`
-  i.source, i.id, i.mode, i.status, i.watermark::text AS watermark, i.lines::float8 AS lines, i.changed::float8 AS changed,
-  i.unchanged::float8 AS unchanged, i.skipped::float8 AS skipped, i.ticks::float8 AS ticks,
-  i.started_at AS "startedAt", i.updated_at AS "updatedAt"`;
-
-type Writing = Begun & { batch: Batch; last: Last; onError: Import['onError'] };
-/** `rest`: what of the batch belongs into the next transaction; null: nothing. */
-type Written = { row: ImportRow; faults: LineFault[]; last: Last; rest: Batch | null };
-
-/** Writes a batch, and with it how far the import is. Other writers may come first: then it is decided anew. */
-async function write(storage: Storage, connection: OneConnection, writing: Writing): Promise<Written> {
-  let { last, batch } = writing;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await attempt(storage, connection, { ...writing, batch, last });
-    } catch (error) {
-      const faults = error instanceof Undone ? error.faults : [];
-      const [first] = faults;
-      if (first && writing.onError === 'stop') throw atLine(first);
-      // The last batch ticked some entity under the activity with which this one goes on.
-      const isTicked = refusalOf(error) === 'activity_already_ticked' && last.activity !== null;
-      const isLost = lostRace(error) || (error instanceof Undone && !first);
-      if (first) {
-        batch = without(batch, faults);
-        tries = 0;
-      } else if (isTicked && tries < TRIES) last = { activity: null, isRecorded: false };
-      else if (!isLost) throw error;
-      else if (tries === TRIES)
-        throw new Refusal(
-          'too_many_writers',
-          'Other writers came first every time. Nothing of this batch was written.',
-        );
-      else storage[engine].counts.retriedWrites++;
-    }
-  }
-}
-
-/** A batch without lines that were refused. */
-function without({ writes, ...batch }: Batch, faults: readonly LineFault[]): Batch {
-  const refused = new Set(faults.map(({ line }) => line));
-  return { ...batch, writes: writes.filter(({ line }) => !refused.has(line)), faults: [...batch.faults, ...faults] };
-}
-
-/**
- * A batch that was rolled back: by the lines of an entity, or of an activity, that the database refused; or, without faults, because some
- * entity was no longer in the state that the batch was decided on.
- */
-class Undone extends Error {
-  readonly faults: LineFault[];
-  constructor(faults: LineFault[], cause?: unknown) {
-    super('the batch was rolled back', { cause });
-    this.faults = faults;
-  }
-}
-
-async function attempt(storage: Storage, connection: OneConnection, writing: Writing): Promise<Written> {
-  const { batch, id, source, mode, onError, dryRun, last } = writing;
-  const { states, count } = await unwritten(connection.during((sql) => readStates(sql, batch.writes)));
-  const writes = batch.writes.slice(0, count);
-  const plan = await inSlices(planOf(writes, states, { mode, before: last.activity, isRecorded: last.isRecorded }));
-  const { now, rest } = split(batch, plan.taken);
-  const faults = [...now.faults, ...plan.faults].sort((a, b) => a.line - b.line);
-  const [first] = faults;
-  if (first && onError === 'stop') throw atLine(first);
-  const told: Advance = {
-    source,
-    id,
-    status: 'running',
-    lines: now.lines,
-    changed: plan.changed,
-    unchanged: plan.unchanged,
-    skipped: faults.length,
-    ticks: plan.rounds.reduce((sum, round) => sum + round.length, 0),
-    ...(now.watermark === undefined ? {} : { watermark: JSON.stringify(now.watermark) }),
-  };
-  const apply = (latest: string) =>
-    transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-      await applyRounds(sql, plan.rounds, { states, latest, id }).catch((error: unknown) => {
-        throw undoneBy(error, plan) ?? error;
-      });
-      return dryRun ? null : advance(sql, told);
-    });
-  const kept = await storage[engine].stableInstant.stamped(apply);
-  const row = kept ?? dryRow(writing, told);
-  return { row, faults, last: lastOf(plan, last), rest };
-}
-
-/** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */
-function split(batch: Batch, count: number): { now: Batch; rest: Batch | null } {
-  const next = batch.writes[count];
-  if (!next) return { now: batch, rest: null };
-  const isNow = ({ line }: LineFault) => line < next.line;
-  const faults = batch.faults.filter(isNow);
-  const lines = count + faults.length;
-  return {
-    now: { writes: batch.writes.slice(0, count), faults, lines, watermark: undefined },
-    rest: {
-      writes: batch.writes.slice(count),
-      faults: batch.faults.filter((fault) => !isNow(fault)),
-      lines: batch.lines - lines,
-      watermark: batch.watermark,
-    },
-  };
-}
-
-/** For how long this process works without a pause, in milliseconds: meanwhile it serves nobody. */
-const SLICE_MS = 10;
-
-async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
-  for (let began = performance.now(); ; ) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (performance.now() - began < SLICE_MS) continue;
-    await setImmediate();
-    began = performance.now();
-  }
-}
-
-const dryRow = ({ source, id, mode }: Writing, { watermark = null, ...told }: Advance): ImportRow => ({
-  mode,
-  lines: 0,
-  changed: 0,
-  unchanged: 0,
-  skipped: 0,
-  ticks: 0,
-  startedAt: '',
-  updatedAt: '',
-  ...told,
-  source,
-  id,
-  status: 'running',
-  watermark,
-});
-
-function sum(row: ImportRow, more: ImportRow): ImportRow {
-  return {
-    ...row,
-    lines: row.lines + more.lines,
-    changed: row.changed + more.changed,
-    unchanged: row.unchanged + more.unchanged,
-    skipped: row.skipped + more.skipped,
-    ticks: row.ticks + more.ticks,
-    watermark: more.watermark ?? row.watermark,
-  };
-}
-
-function lastOf(plan: BatchPlan, before: Last): Last {
-  const { last: activity, rounds } = plan;
-  if (!activity) return { activity: null, isRecorded: false };
-  const isNew = rounds.some((round) => round.some(({ change }) => change.activity?.id === activity.id));
-  return { activity, isRecorded: isNew || (before.activity === activity && before.isRecorded) };
-}
-
-/** How many bytes of states, as they are stored, are read for one transaction: compressed, they may become a hundred times as much. */
-const MOST_STATE_BYTES = 2 * 2 ** 20;
-
-type StateRow = Omit<EntityRow, 'properties'> & { properties: string | null };
-
-/** The entities that lines name, as they are now; and how many of the lines have theirs among them, because large ones are read in turn. */
-async function readStates(
-  sql: Sql,
-  writes: readonly ImportWrite[],
-): Promise<{ states: Map<string, Entity>; count: number }> {
-  const ids = [...new Set(writes.map(({ address }) => address.id))];
-  const rows = await sql<StateRow[]>`
-    SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           CASE WHEN sum(e.size) OVER (ORDER BY wanted.n) - e.size < ${MOST_STATE_BYTES}::int THEN e.properties::text END AS properties
-      FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS wanted (id, n)
-     CROSS JOIN LATERAL (
-       SELECT e.*, pg_column_size(e.properties) AS size FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e`;
-  const states = new Map<string, Entity>();
-  const left = new Set<string>();
-  for (const row of rows) {
-    if (row.properties === null) {
-      left.add(row.id);
-      continue;
-    }
-    const properties: unknown = JSON.parse(row.properties);
-    if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
-    states.set(row.id, { ...row, properties });
-  }
-  const end = writes.findIndex(({ address }) => left.has(address.id));
-  return { states, count: end === -1 ? writes.length : end };
-}
-
-type Applying = { states: ReadonlyMap<string, Entity>; latest: string; id: string };
-
-/** Applies rounds one after the other, by the write function of drizzle/sql/write.sql. */
-async function applyRounds(sql: Sql, rounds: readonly Planned[][], { states, latest, id }: Applying): Promise<void> {
-  const seen = new Map<string, string>();
-  for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
-  for (const round of rounds) {
-    const text = `[${round.map(({ change }) => textOf(change, seen.get(change.id), id)).join(',')}]`;
-    const rows = await sql<{ id: string; outcome: string; updatedAt: string | null }[]>`
-      SELECT w.id, w.outcome, w.updated_at AS "updatedAt"
-        FROM clocktick.write_changes(${text}::text::jsonb, true, not_after => ${latest}::timestamptz) w`;
-    if (rows.length < round.length || rows.some(({ outcome }) => outcome !== 'written')) throw new Undone([]);
-    for (const row of rows) if (row.updatedAt !== null) seen.set(row.id, row.updatedAt);
-  }
-}
-
-const textOf = ({ activity, clear, ...change }: Change, seen: string | undefined, importId: string): string =>
-  JSON.stringify({
-    ...change,
-    seen,
-    clear: clear.length > 0 ? clear : null,
-    activity_id: activity?.id,
-    activity: activity?.details ? { ...activity.details, import_id: importId } : null,
-  });
-
-/**
- * The lines whose entity, or whose activity, is larger than the database keeps; null: the error is another one. Which it is PostgreSQL says
- * in the detail of the error, by the first column.
- */
-function undoneBy(error: unknown, { rounds }: BatchPlan): Undone | null {
-  const refusal = writeFailure(error);
-  if (!(refusal instanceof Refusal) || !['entity_too_large', 'activity_too_large'].includes(refusal.code)) return null;
-  const detail = error instanceof Error && 'detail' in error ? String(error.detail) : '';
-  const [, row = ''] = /^Failing row contains \(([0-9a-f-]{36}),/.exec(detail) ?? [];
-  const refused = rounds.flat().filter(({ change: { id, activity } }) => id === row || activity?.id === row);
-  const lines = refused.flatMap(({ lines }) => lines).sort((a, b) => a - b);
-  return lines.length === 0
-    ? null
-    : new Undone(
-        lines.map((line) => ({ line, refusal })),
-        error,
-      );
-}
-
-/** The refusal of an import by one of its lines. */
-function atLine({ line, refusal }: LineFault): Refusal {
-  const { errors, members, cause } = refusal.notes;
-  return new Refusal(refusal.code, `Line ${line}: ${refusal.message}`, {
-    ...(errors ? { errors } : {}),
-    members: { ...members, line },
-    cause,
-  });
-}
-
-const refusalOf = (error: unknown): string => {
-  const failure = writeFailure(error);
-  return failure instanceof Refusal ? failure.code : '';
-};
-
-/** Work that has written nothing, so that nothing of it can be kept when its connection breaks. @throws Refusal `database_unavailable` */
-const unwritten = <T>(work: Promise<T>): Promise<T> =>
-  work.catch((error: unknown) => {
-    throw brokeUnderWay(error) ? unavailable(error) : error;
-  });
 
 /** What the work gives, or what its error means to a caller. */
 const translated = <T>(work: Promise<T>): Promise<T> =>
@@ -422,20 +93,3 @@ const translated = <T>(work: Promise<T>): Promise<T> =>
       });
     throw writeFailure(error);
   });
-
-/** The last import of a source; undefined: there was none. @throws Refusal `database_unavailable` */
-export async function readImport(storage: Storage, source: string): Promise<ImportRow | undefined> {
-  return storage[engine].reading(async (sql) => {
-    const row = await readRow(sql, source);
-    // Its lock is looked at after its row: it may have ended in between.
-    return row?.status === 'interrupted' ? readRow(sql, source) : row;
-  });
-}
-
-async function readRow(sql: Sql, source: string): Promise<ImportRow | undefined> {
-  const [row] = await sql<(ImportRow & { runs: boolean })[]>`
-    SELECT ${columns(sql)}, clocktick.import_runs(i.source) AS runs FROM clocktick.import i WHERE i.source = ${source}`;
-  if (!row) return undefined;
-  const { runs, ...known } = row;
-  return known.status === 'running' && !runs ? { ...known, status: 'interrupted' } : known;
-}

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { type Import, type ImportStep, importLines, readImport } from '../../src/storage/imports.js';
+import { readImport } from '../../src/storage/import-rows.js';
+import { type Import, type ImportStep, importLines } from '../../src/storage/imports.js';
 import type { Storage } from '../../src/storage/storage.js';
 import type { Json } from '../../src/temporal/json.js';
 import { Refusal } from '../../src/temporal/refusal.js';
