@@ -47,7 +47,7 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
       line('b', 4),
       2,
       /^$/,
-      /^clocktick: Line 1: There already is a friend with this key\. Kept: 0 lines: /,
+      /^clocktick: Line 1: friend:b is there already, and not as the line says\. Kept: 0 lines: /,
     ],
     [
       [...at, '-', '--mode', 'all'],
