@@ -92,7 +92,7 @@ async function sendAt({ url, paths, connections, seconds }: Load, rate: number):
       else next(socket, waiting);
     };
     socket.on('data', read);
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
   };
   const start = performance.now();
   let made = 0;
