@@ -5,7 +5,9 @@ import t from 'tap';
 import { readConfig } from '../src/config.js';
 import { slugOf } from '../src/http/answers/guide-pages.js';
 import { PROBLEMS } from '../src/http/protocol/problems.js';
+import { engine } from '../src/storage/storage.js';
 import { figuresPage } from './bench/figures.js';
+import { testDatabase } from './helper/database.js';
 import { testService } from './helper/service.js';
 
 const ROOT = new URL('../', import.meta.url);
@@ -155,6 +157,17 @@ t.test('files and folders that the guides name are there', async (t) => {
       await t.resolves(access(new URL(path, ROOT)), `${nameOf(file)}: ${path}`);
     }
   }
+});
+
+t.test('operating.md counts the connections of an instance', async (t) => {
+  const { storage } = await testDatabase(t);
+  const section = (await guide('operating.md')).split('\n## Instances and connections\n')[1]?.split('\n## ')[0] ?? '';
+  const rows = [...section.matchAll(/^\| (\d+) \|/gm)].map(([, count]) => Number(count));
+  const sum = rows.reduce((all, count) => all + count, 0);
+  t.match(section, ` up to ${sum} connections:`);
+  const lanes = Object.values(storage[engine].lanes).reduce((all, { use }) => all + use.most, 0);
+  const [sharedReads = 0, sharedWrites = 0, probe = 0, check = 0] = rows;
+  t.equal(sum, lanes + sharedReads + sharedWrites + probe + check);
 });
 
 t.test('the README takes five minutes', async (t) => {

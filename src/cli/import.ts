@@ -174,7 +174,9 @@ function refusalIn(body: string, status: number | undefined): string {
 }
 
 const summary = ({ lines, changed, unchanged, skipped, ticks }: Told): string =>
-  `${lines} lines: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${ticks} ticks`;
+  `${counted(lines, 'line')}: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${counted(ticks, 'tick')}`;
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 const coloured = (colour: 'green' | 'yellow', told: string): string =>
   process.stdout.isTTY ? styleText(colour, told) : told;

@@ -40,8 +40,8 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
   const cases: [args: string[], input: string, code: number, output: RegExp, errors: RegExp][] = [
     [[...at, join(folder, 'friends.ndjson')], '', 0, /^2 lines: 2 changed, 0 unchanged, 0 left out; 2 ticks\n$/, /^$/],
     [[...at, join(folder, 'friends.ndjson.gz')], '', 0, /^2 lines: 1 changed, 1 unchanged, /, /^$/],
-    [[...at, '-', '--source', 's'], line('b', 3), 0, /^1 lines: 1 changed/, /^$/],
-    [[...at, '-', '--dry-run'], line('b', 4), 0, /^1 lines: 1 changed/, /^$/],
+    [[...at, '-', '--source', 's'], line('b', 3), 0, /^1 line: 1 changed/, /^$/],
+    [[...at, '-', '--dry-run'], line('b', 4), 0, /^1 line: 1 changed/, /^$/],
     [
       [...at, '-', '--mode', 'insert'],
       line('b', 4),
@@ -67,7 +67,7 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
       [...at, join(folder, 'wrong.ndjson'), '--on-error', 'skip'],
       '',
       1,
-      /^2 lines: 1 changed, 0 unchanged, 1 left out; 1 ticks\n$/,
+      /^2 lines: 1 changed, 0 unchanged, 1 left out; 1 tick\n$/,
       /^line 2: /,
     ],
     [

@@ -125,7 +125,7 @@ t.test('a line that is refused refuses its batch whole, says where, and what was
     [[1], 'invalid_body', /^Line 3: must be an object/],
     [{ type: 'friend', properties: {} }, 'invalid_body', /^Line 3: A line must say either key or id/],
     [{ type: 'Friend', key: 'a', properties: {} }, 'invalid_body', /^Line 3: \/type: must be a slug/],
-    [friend('a', {}, { op: 'merge' }), 'invalid_body', /^Line 3: \/op: must be put, patch, set, delete/],
+    [friend('a', {}, { op: 'merge' }), 'invalid_body', /^Line 3: \/op: must be put, patch, set or delete/],
     [friend('a', {}, { more: 1 }), 'unknown_field', /^Line 3: \/more: is not known here/],
     [friend('a', { '': 1 }), 'invalid_property_name', /^Line 3: /],
     [{ type: 'friend', id: 'x', properties: {} }, 'invalid_id', /^Line 3: /],

@@ -34,9 +34,6 @@ const set = z.strictObject({
 const remove = z.strictObject({ op: z.literal('delete'), ...addressed });
 const watermark = z.strictObject({ watermark: z.unknown().meta({ description: 'Any JSON' }) });
 
-const KINDS = { put, patch, set, delete: remove };
-const OPS: readonly string[] = Object.keys(KINDS);
-
 /**
  * Reads a line. Null: it is blank.
  * @param line its number, from 1
@@ -93,7 +90,7 @@ function parse(text: string, line: number): ImportLine {
     case 'delete':
       return { op, line, ...whoAndWhy(checked(remove, value)) };
     default:
-      throw Refusal.at('invalid_body', '/op', `must be ${OPS.join(', ')}, or left out for put`);
+      throw Refusal.at('invalid_body', '/op', 'must be put, patch, set or delete, or left out for put');
   }
 }
 

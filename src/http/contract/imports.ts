@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { IMPORT_MODES } from '../../temporal/import.js';
 import { IMPORT_STATUSES, MAX_SOURCE_LENGTH } from '../../temporal/limits.js';
-import { EXAMPLE_ACTIVITY, EXAMPLE_INSTANT } from './examples.js';
-import { described } from './parameters.js';
+import { EXAMPLE_ACTIVITY } from './examples.js';
+import { described, dryRunOf } from './parameters.js';
+import { instant } from './schemas.js';
 
 /* What the calls on imports take and give. */
 
@@ -52,21 +53,13 @@ export const importParameters = z.strictObject({
     'stop',
     'What a line that is refused does: refuse its batch and end the import, or be left out and told',
   ),
-  dryRun: z
-    .enum(['true', 'false'])
-    .default('false')
-    .transform((text) => text === 'true')
-    .meta(
-      described(
-        'DryRunOfImport',
-        'Tells what would be written, and writes nothing; each batch as if those before it had not been',
-        { type: 'boolean', default: false },
-      ),
-    ),
+  dryRun: dryRunOf(
+    'DryRunOfImport',
+    'Tells what would be written, and writes nothing; each batch as if those before it had not been',
+  ),
 });
 
 const count = (description: string) => z.int().min(0).meta({ description });
-const instant = z.iso.datetime({ precision: 6 }).meta({ example: EXAMPLE_INSTANT });
 
 const fields = {
   source: sourceName,

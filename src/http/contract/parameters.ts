@@ -49,6 +49,17 @@ export const optionalLimit = counted(limit)
 export const limitOf = (description: string) =>
   counted(limit.default(DEFAULT_LIMIT)).meta(described('LimitOfValues', description, wholeNumber));
 
+/**
+ * `dryRun` of a call that writes.
+ * @param name under which calls share it in the OpenAPI document
+ */
+export const dryRunOf = (name: string, description: string) =>
+  z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta(described(name, description, { type: 'boolean', default: false }));
+
 /** The order of a history. */
 export const order = z
   .enum(['asc', 'desc'])

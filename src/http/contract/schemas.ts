@@ -30,7 +30,7 @@ const dataObject = (described: string) =>
 
 const text = (most: number, described: string) => z.string().min(1).max(most).meta({ description: described });
 
-const instant = z.iso.datetime({ precision: 6 }).meta({
+export const instant = z.iso.datetime({ precision: 6 }).meta({
   description: 'RFC 3339 in UTC with microseconds',
   example: EXAMPLE_INSTANT,
 });

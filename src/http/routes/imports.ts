@@ -177,7 +177,6 @@ async function sendSummary(
     const came: unknown = JSON.parse(objectText(membersOf({ ...row, status: 'failed' })));
     return sendProblem(reply, { ...problem(code, message, notes), import: came }, notes.retryAfter);
   }
-  reply.header('cache-control', 'no-store');
   return sendJson(reply, objectText([...membersOf(row), ['faults', arrayText(faults.map(faultText))]]));
 }
 

@@ -39,7 +39,7 @@ import {
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
-import { described, entityParameters, optional } from '../contract/parameters.js';
+import { dryRunOf, entityParameters, optional } from '../contract/parameters.js';
 import {
   ADDRESSED_WRITE_PROBLEMS,
   AS_OF_PROBLEMS,
@@ -111,13 +111,7 @@ const toRevert = z
   .meta({ id: 'Reversion', description: 'What to bring back' });
 
 const writeParameters = z.strictObject({
-  dryRun: z
-    .enum(['true', 'false'], { error: 'must be true or false' })
-    .default('false')
-    .transform((text) => text === 'true')
-    .meta(
-      described('DryRun', 'Answers what would be written, and writes nothing', { type: 'boolean', default: false }),
-    ),
+  dryRun: dryRunOf('DryRun', 'Answers what would be written, and writes nothing'),
 });
 
 const deletionHeaders = z.looseObject({
