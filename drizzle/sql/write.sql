@@ -7,14 +7,15 @@
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
 --   activity_id    who and why, or null; `activity` {actor, reason, metadata, import_id} where it is to be recorded with the change
+--   at             the instant of its tick, of imported history: after that of the entity's last tick, and not of the future. Null: the clock's
 -- What is null may be left out. No two changes may name the same entity.
 --
 -- Each change answers with its id, its outcome and the entity's row as it now stands: `written`; `stale` where the entity is not
 -- at the expected tick; or `locked` where somebody else holds its row. With `patient` the function waits for the row first; then
 -- only one that was born meanwhile can be `locked`. Changes that have
 -- nothing in common but the statement must not wait for each other's locks. Each that can be written is, whatever becomes of the
--- others. All have the same instant, but for an entity whose last instant lies ahead of the clock, which has stepped back since:
--- it takes none of the others along.
+-- others. All are recorded at the same instant, but for an entity whose last one lies ahead of the clock, which has stepped back since:
+-- it takes none of the others along. That is the instant of their ticks as well, where `at` says no other.
 --
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
@@ -44,7 +45,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   due boolean[]; -- of each change whether it can be written; null: its row is locked
-  lasts timestamptz[];
+  lasts timestamptz[]; -- when the last tick of each was recorded
   places tid[];
   clock timestamptz;
   promised timestamptz;
@@ -59,14 +60,14 @@ BEGIN
                         THEN held.tick = wanted.expected AND coalesce(held.updated_at = wanted.seen, true)
                         WHEN (SELECT e.id FROM clocktick.entity e WHERE e.id = wanted.id) IS NULL THEN wanted.expected = 0
                    END ORDER BY wanted.n),
-         array_agg(held.updated_at ORDER BY wanted.n), array_agg(held.ctid ORDER BY wanted.n)
+         array_agg(coalesce(held.recorded_at, held.updated_at) ORDER BY wanted.n), array_agg(held.ctid ORDER BY wanted.n)
     INTO due, lasts, places
     FROM (SELECT *
             FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, expected integer, seen timestamptz))
               WITH ORDINALITY AS c (id, expected, seen, n)
            ORDER BY c.id) wanted
     LEFT JOIN LATERAL (
-      SELECT e.tick, e.updated_at, e.ctid FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
+      SELECT e.tick, e.updated_at, e.recorded_at, e.ctid FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
     ) held ON true;
 
   IF true = ANY (due) THEN
@@ -91,23 +92,24 @@ BEGIN
 
     RETURN QUERY
     WITH change AS MATERIALIZED (
-      SELECT c.*, greatest(clock, c.last + interval '1 microsecond') AS stamp,
+      SELECT c.*, recorded.at AS recorded, coalesce(c.at, recorded.at) AS stamp,
              CASE WHEN c.expected > 0 AND c.set <> '{}'
                   THEN (SELECT jsonb_object_agg(s.name, c.expected + 1) FROM jsonb_object_keys(c.set) s (name)) ELSE '{}' END AS since,
              CASE WHEN c.clear IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(c.clear)) END AS cleared
         FROM ROWS FROM (
                jsonb_to_recordset(changes) AS (id uuid, expected integer, op text, type text, key text,
-                                               set jsonb, clear jsonb, activity_id uuid, activity jsonb),
+                                               set jsonb, clear jsonb, activity_id uuid, activity jsonb, at timestamptz),
                unnest(due), unnest(lasts), unnest(places)
-             ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, due, last, place)
+             ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, at, due, last, place)
+       CROSS JOIN LATERAL (SELECT greatest(clock, c.last + interval '1 microsecond') AS at) recorded
        WHERE c.due
     ), created AS (
-      INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at)
-      SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp FROM change c WHERE c.expected = 0 ORDER BY c.id
+      INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at)
+      SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp) FROM change c WHERE c.expected = 0 ORDER BY c.id
       RETURNING e.*
     ), updated AS (
       UPDATE clocktick.entity e
-         SET tick = e.tick + 1, deleted = (c.op = 'deleted'), updated_at = c.stamp, recorded_at = NULL,
+         SET tick = e.tick + 1, deleted = (c.op = 'deleted'), updated_at = c.stamp, recorded_at = nullif(c.recorded, c.stamp),
              properties = CASE WHEN c.cleared IS NULL THEN e.properties || c.set ELSE (e.properties || c.set) - c.cleared END,
              since = CASE WHEN c.cleared IS NULL THEN e.since || c.since ELSE (e.since || c.since) - c.cleared END
         FROM change c
@@ -116,12 +118,12 @@ BEGIN
     ), recorded AS (
       INSERT INTO clocktick.activity (id, actor, reason, metadata, recorded_at, import_id)
       SELECT DISTINCT ON (c.activity_id)
-             c.activity_id, c.activity ->> 'actor', c.activity ->> 'reason', c.activity -> 'metadata', c.stamp,
+             c.activity_id, c.activity ->> 'actor', c.activity ->> 'reason', c.activity -> 'metadata', c.recorded,
              (c.activity ->> 'import_id')::uuid
         FROM change c WHERE c.activity IS NOT NULL
     ), ticked AS (
       INSERT INTO clocktick.tick (entity_id, tick, type, at, recorded_at, op, activity_id)
-      SELECT c.id, c.expected + 1, c.type, c.stamp, c.stamp, c.op, c.activity_id
+      SELECT c.id, c.expected + 1, c.type, c.stamp, c.recorded, c.op, c.activity_id
         FROM change c
     ), ended AS (
       -- The rows of the entities as this statement found them. What is set or cleared is looked for by name in a jsonb, which is sorted.

@@ -19,6 +19,7 @@ const OPTIONS = {
   url: { type: 'string' },
   source: { type: 'string' },
   mode: { type: 'string' },
+  skew: { type: 'string' },
   'on-error': { type: 'string' },
   'dry-run': { type: 'boolean' },
 } as const;
@@ -27,6 +28,7 @@ const OPTIONS = {
 type Given = {
   source?: string | undefined;
   mode?: string | undefined;
+  skew?: string | undefined;
   'on-error'?: string | undefined;
   'dry-run'?: boolean | undefined;
 };
@@ -34,7 +36,8 @@ type Given = {
 /** Sends a file of lines to a running service. */
 export const importFile = {
   does: 'imports a file of entities, a line each',
-  usage: 'import <file | -> [--source <name>] [--mode upsert|insert] [--on-error stop|skip] [--dry-run] [--url <url>]',
+  usage:
+    'import <file | -> [--source <name>] [--mode upsert|insert] [--skew refuse|shift] [--on-error stop|skip] [--dry-run] [--url <url>]',
   options: OPTIONS,
   help: `Sends the lines of a file (- is what comes in by standard input) to a running service, and shows how far the import is. Each line is JSON:
   {"type": "friend", "key": "rachel", "properties": {…}}           the whole state of an entity
@@ -42,10 +45,12 @@ export const importFile = {
   {"op": "set", "type": "friend", "key": "rachel", "set": {…}, "clear": […]}   whole values of some properties
   {"op": "delete", "type": "friend", "key": "rachel"}
   {"watermark": …}          how far the file is, in words of its own: kept with the lines before it
-A line may say who and why by "activity": {"actor": …, "reason": …}. A file that ends in .gz is sent as it is.
+A line may say who and why by "activity": {"actor": …, "reason": …}, and when by "at": an instant, after the newest tick of its entity. A file
+that ends in .gz is sent as it is.
 
   --source NAME     a name for what is imported (the file's own); one import at a time of each
   --mode MODE       upsert (as it is by itself) changes what is there; insert refuses a line that would
+  --skew WHAT       refuse (as it is by itself) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
   --on-error WHAT   stop (as it is by itself) ends the import at a line that is refused; skip leaves it out, and says why
   --dry-run         tells what would be written, and writes nothing
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
@@ -83,7 +88,7 @@ async function sizeOf(file: string): Promise<number> {
 function targetOf(base: URL, given: Given, source: string): URL {
   const url = new URL('import', base);
   url.searchParams.set('source', source);
-  const asked = { mode: given.mode, onError: given['on-error'], dryRun: given['dry-run'] };
+  const asked = { mode: given.mode, skew: given.skew, onError: given['on-error'], dryRun: given['dry-run'] };
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, `${value}`);
   return url;
 }

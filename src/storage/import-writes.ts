@@ -1,23 +1,19 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Activity, Change, Entity } from '../temporal/entity.js';
-import { type BatchPlan, type ImportWrite, type LineFault, type Planned, planOf } from '../temporal/import.js';
-import { isObject } from '../temporal/json.js';
+import type { Change, Entity } from '../temporal/entity.js';
+import { type BatchPlan, type Last, type LineFault, type Planned, planOf } from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
 import { lostRace, writeFailure } from './engine/failures.js';
-import { arrayText, type Sql } from './engine/pools.js';
+import type { Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import type { Batch } from './import-batches.js';
+import { readKnown } from './import-reads.js';
 import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, unwritten } from './import-rows.js';
-import type { EntityRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /* One batch of an import: read what its lines name, decide, and write it with how far the import is, all in one transaction. */
 
 /** How often a batch is tried that other writers came before. */
 const TRIES = 5;
-
-/** The activity that the last line said, and whether a change was recorded under it. */
-export type Last = { activity: Activity | null; isRecorded: boolean };
 
 type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip' };
 /** `rest`: what of the batch belongs into the next transaction; null: nothing. */
@@ -39,7 +35,7 @@ export async function writeBatch(storage: Storage, connection: OneConnection, wr
       if (first) {
         batch = without(batch, faults);
         tries = 0;
-      } else if (isTicked && tries < TRIES) last = { activity: null, isRecorded: false };
+      } else if (isTicked && tries < TRIES) last = { activity: null, at: null, isRecorded: false };
       else if (!isLost) throw error;
       else if (tries === TRIES)
         throw new Refusal(
@@ -71,9 +67,8 @@ class Undone extends Error {
 
 async function attempt(storage: Storage, connection: OneConnection, writing: Writing): Promise<Written> {
   const { batch, id, source, mode, onError, dryRun, last } = writing;
-  const { states, count } = await unwritten(connection.during((sql) => readStates(sql, batch.writes)));
-  const writes = batch.writes.slice(0, count);
-  const plan = await inSlices(planOf(writes, states, { mode, before: last.activity, isRecorded: last.isRecorded }));
+  const { count, ...known } = await unwritten(connection.during((sql) => readKnown(sql, batch.writes)));
+  const plan = await inSlices(planOf(batch.writes.slice(0, count), known, { mode, before: last }));
   const { now, rest } = split(batch, plan.taken);
   const faults = [...now.faults, ...plan.faults].sort((a, b) => a.line - b.line);
   const [first] = faults;
@@ -91,14 +86,14 @@ async function attempt(storage: Storage, connection: OneConnection, writing: Wri
   };
   const apply = (latest: string) =>
     transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-      await applyRounds(sql, plan.rounds, { states, latest, id }).catch((error: unknown) => {
+      await applyRounds(sql, plan.rounds, { states: known.current, latest, id }).catch((error: unknown) => {
         throw undoneBy(error, plan) ?? error;
       });
       return dryRun ? null : advanceImport(sql, told);
     });
   const kept = await storage[engine].stableInstant.stamped(apply);
   const row = kept ?? dryRow(writing, told);
-  return { row, faults, last: lastOf(plan, last), rest };
+  return { row, faults, last: plan.last, rest };
 }
 
 /** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */
@@ -130,45 +125,6 @@ async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
     await setImmediate();
     began = performance.now();
   }
-}
-
-function lastOf(plan: BatchPlan, before: Last): Last {
-  const { last: activity, rounds } = plan;
-  if (!activity) return { activity: null, isRecorded: false };
-  const isNew = rounds.some((round) => round.some(({ change }) => change.activity?.id === activity.id));
-  return { activity, isRecorded: isNew || (before.activity === activity && before.isRecorded) };
-}
-
-/** How many bytes of states, as they are stored, are read for one transaction: compressed, they may become a hundred times as much. */
-const MOST_STATE_BYTES = 2 * 2 ** 20;
-
-type StateRow = Omit<EntityRow, 'properties'> & { properties: string | null };
-
-/** The entities that lines name, as they are now; and how many of the lines have theirs among them, because large ones are read in turn. */
-async function readStates(
-  sql: Sql,
-  writes: readonly ImportWrite[],
-): Promise<{ states: Map<string, Entity>; count: number }> {
-  const ids = [...new Set(writes.map(({ address }) => address.id))];
-  const rows = await sql<StateRow[]>`
-    SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           CASE WHEN sum(e.size) OVER (ORDER BY wanted.n) - e.size < ${MOST_STATE_BYTES}::int THEN e.properties::text END AS properties
-      FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS wanted (id, n)
-     CROSS JOIN LATERAL (
-       SELECT e.*, pg_column_size(e.properties) AS size FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e`;
-  const states = new Map<string, Entity>();
-  const left = new Set<string>();
-  for (const row of rows) {
-    if (row.properties === null) {
-      left.add(row.id);
-      continue;
-    }
-    const properties: unknown = JSON.parse(row.properties);
-    if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
-    states.set(row.id, { ...row, properties });
-  }
-  const end = writes.findIndex(({ address }) => left.has(address.id));
-  return { states, count: end === -1 ? writes.length : end };
 }
 
 type Applying = { states: ReadonlyMap<string, Entity>; latest: string; id: string };

@@ -1,17 +1,18 @@
 import { newId } from '../temporal/identity.js';
-import type { ImportMode, LineFault } from '../temporal/import.js';
+import { type ImportMode, type Last, type LineFault, type Skew, shifted } from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
 import { codeOf, writeFailure } from './engine/failures.js';
 import type { OneConnection } from './engine/transactions.js';
 import { type Batch, batchesOf, learn, newPace, type ReadLine } from './import-batches.js';
 import { beginImport, endImport, type ImportRow, sumOfRows, unwritten } from './import-rows.js';
-import { type Last, type Written, writeBatch } from './import-writes.js';
+import { type Written, writeBatch } from './import-writes.js';
 import { engine, type Storage } from './storage.js';
 
 /** What to import: under which name of its own, how, and whether lines that are refused are left out. */
 export type Import = {
   source: string;
   mode: ImportMode;
+  skew: Skew;
   onError: 'stop' | 'skip';
   /** Writes nothing, and tells what would have been written; each batch as if the ones before it had not been. */
   dryRun: boolean;
@@ -51,15 +52,15 @@ async function* run(
   wanted: Import,
   lines: AsyncIterable<readonly ReadLine[]>,
 ): AsyncGenerator<ImportStep> {
-  const { source, dryRun, signal } = wanted;
+  const { source, skew, dryRun, signal } = wanted;
   const id = newId();
   let row = await translated(unwritten(beginImport(connection, { ...wanted, id })));
-  let last: Last = { activity: null, isRecorded: false };
+  let last: Last = { activity: null, at: null, isRecorded: false };
   let isDone = false;
   try {
     yield { row, faults: [] };
     const pace = newPace();
-    for await (const batch of batchesOf(lines, pace)) {
+    for await (const batch of batchesOf(skew === 'shift' ? inOrder(lines) : lines, pace)) {
       for (let rest: Batch | null = batch; rest !== null; ) {
         if (signal?.aborted) throw stopped();
         const began = performance.now();
@@ -79,6 +80,15 @@ async function* run(
     if (!isDone && !dryRun) await endImport(connection, { source, id, status: 'failed' }).catch(() => {});
   }
   yield { row, faults: [] };
+}
+
+/** The lines with instants that go on from one to the next. */
+async function* inOrder(lines: AsyncIterable<readonly ReadLine[]>): AsyncGenerator<ReadLine[]> {
+  const shift = shifted();
+  for await (const some of lines)
+    yield some.map((line) =>
+      line.op === 'fault' || line.op === 'watermark' ? line : { ...shift(line), bytes: line.bytes },
+    );
 }
 
 const stopped = () =>

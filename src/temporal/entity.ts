@@ -43,6 +43,8 @@ export type Change = Difference & {
   expected: number;
   op: Op;
   activity: Activity | null;
+  /** The instant of its tick, of imported history; absent, the clock's. */
+  at?: string;
 };
 
 /** The entity, alive or a tombstone. @throws Refusal `entity_not_found` */

@@ -4,11 +4,14 @@ import type { Activity, ActivityDetails, Change, Entity } from './entity.js';
 import type { Address } from './identity.js';
 import { type Json, type JsonObject, jsonEqual } from './json.js';
 import { difference, mergeObject } from './patch.js';
+import { instantOf, microseconds } from './point.js';
 import { Refusal } from './refusal.js';
 
 /*
  * What the lines of an import make of the entities that they name. Lines are taken a batch at a time: those of one entity fold into one
- * tick, unless they say different activities.
+ * tick, unless they say different activities, or instants of their own.
+ *
+ * An instant is RFC 3339 text in UTC with microseconds, here and in the states: two of them compare as texts.
  */
 
 /** What a line does: give an entity its whole state, merge a patch (RFC 7396), replace whole values, or delete it. */
@@ -18,12 +21,18 @@ export type LineWrite =
   | { op: 'set'; set: JsonObject; clear: readonly string[] }
   | { op: 'delete' };
 
-/** A line that writes: of which entity, and who and why, where it says so. `line` counts from 1. */
+/** Who and why, as a line says it. With an id it is the activity of that id: recorded with these details, or, without any, named. */
+export type LineActivity = { id: string | null; details: ActivityDetails };
+
+/**
+ * A line that writes: of which entity; who and why, where it says so; and at which instant, where that is not now. `line` counts from 1.
+ */
 export type ImportWrite = LineWrite & {
   line: number;
   address: Address;
   type: string;
-  activity: ActivityDetails | null;
+  activity: LineActivity | null;
+  at: string | null;
 };
 
 /** A line that is read. A watermark is any JSON; it is kept with the batch that it ends. */
@@ -35,6 +44,10 @@ export type LineFault = { line: number; refusal: Refusal };
 /** Whether lines may change what is there, or only add to it. */
 export const IMPORT_MODES = ['upsert', 'insert'] as const;
 export type ImportMode = (typeof IMPORT_MODES)[number];
+
+/** What an instant does that is not after the one before it: is refused, or moves on by a microsecond. */
+export const SKEWS = ['refuse', 'shift'] as const;
+export type Skew = (typeof SKEWS)[number];
 
 /** A change, and the lines that it comes from. */
 export type Planned = { change: Change; lines: number[] };
@@ -48,98 +61,179 @@ export type BatchPlan = {
   changed: number;
   unchanged: number;
   faults: LineFault[];
-  /** The activity that the last line said, which the next batch goes on with; null: it said none. */
-  last: Activity | null;
+  /** What the last line said: the next batch goes on with its activity. */
+  last: Last;
 };
 
 /** Each round is a statement, and all of them have to be over soon. */
 const MOST_ROUNDS = 50;
 
+/** After every instant that a line may say: that of a tick which the clock is going to stamp. */
+const BY_CLOCK = '9999-12-31T23:59:59.999999Z';
+
+/** The activity that the line before said, and its instant; whether a change was recorded under it. */
+export type Last = { activity: Activity | null; at: string | null; isRecorded: boolean };
+
+/**
+ * What the database says of what a batch of lines names.
+ */
+export type Known = {
+  /** The entities as they are now, by id. */
+  current: ReadonlyMap<string, Entity>;
+  /** Of a line whose instant is not after its entity's newest tick: the entity at that instant, if it was there. By number of line. */
+  past: ReadonlyMap<number, Entity>;
+  /** The clock of the database. */
+  now: string;
+  /** The activities that lines name by id, those that are recorded. */
+  activities: ReadonlyMap<string, ActivityDetails>;
+  /** Which entities these have ticked: `tickedBy` of the two. */
+  ticked: ReadonlySet<string>;
+};
+
+/** An activity and an entity as one text. */
+export const tickedBy = (activityId: string, entityId: string): string => `${activityId} ${entityId}`;
+
 /**
  * An entity in a batch: as it was before the lines that fold into the next tick, as they leave it, which of them changed it, the one change
- * if there was only one, and whose they are.
+ * if there was only one, whose they are, and at which instant. `newest` is the instant of its newest tick; `made` is what lines with
+ * instants of their own have made of it, in order.
  */
 type Folding = {
   base: Entity | undefined;
   now: Entity | undefined;
+  newest: string;
+  made: Entity[];
   lines: number[];
   only: Change | null;
   activity: Activity | null;
+  at: string | null;
   rounds: number;
 };
 
 /**
  * What a batch of lines changes. A generator that gives nothing: who runs it may pause after each line, because a patch of a large entity
  * takes long.
- * @param current the entities that the lines name, as they are now, by id
- * @param before the activity that the last line before the batch said, and whether a change was recorded under it
+ * @param before what the last line before the batch said
  * @returns the changes; a line that is refused changes nothing, and is among the faults
  */
 export function* planOf(
   writes: readonly ImportWrite[],
-  current: ReadonlyMap<string, Entity>,
-  { mode, before, isRecorded }: { mode: ImportMode; before: Activity | null; isRecorded: boolean },
+  known: Known,
+  { mode, before }: { mode: ImportMode; before: Last },
 ): Generator<void, BatchPlan> {
   const folding = new Map<string, Folding>();
   const rounds: Planned[][] = [];
   /** The activity of the lines that say none, a round each: an activity ticks an entity once. */
   const unsaid: Activity[] = [];
+  const named = new Map<string, Activity>();
+  const ticked = new Set(known.ticked);
   const plan: BatchPlan = { rounds, taken: 0, changed: 0, unchanged: 0, faults: [], last: before };
 
   const close = (entity: Folding): void => {
-    const { base, now, lines, only, rounds: round } = entity;
+    const { base, now, lines, only, at, rounds: round } = entity;
     const change = now && (only ?? between(base, now));
     entity.lines = [];
     entity.only = null;
     if (!change || lines.length === 0) return;
     unsaid[round] ??= newActivity({});
     rounds[round] ??= [];
-    rounds[round].push({ change: { ...change, activity: entity.activity ?? unsaid[round] }, lines });
-    entity.base = { ...now, tick: (base?.tick ?? 0) + 1 };
+    const activity = entity.activity ?? unsaid[round];
+    ticked.add(tickedBy(activity.id, now.id));
+    rounds[round].push({ change: { ...change, activity, ...(at === null ? {} : { at }) }, lines });
+    entity.base = { ...now, tick: (base?.tick ?? 0) + 1, updatedAt: at ?? BY_CLOCK };
     entity.now = entity.base;
+    entity.newest = entity.base.updatedAt;
+    if (at !== null) entity.made.push(entity.base);
     entity.rounds++;
   };
 
   for (const write of writes) {
-    const activity = said(write.activity, plan.last);
+    const { line, at } = write;
     const { id } = write.address;
-    const base = current.get(id);
-    const known = folding.get(id);
-    const entity = known ?? { base, now: base, lines: [], only: null, activity, rounds: 0 };
-    if (!known) folding.set(id, entity);
-    if (entity.activity !== activity) {
+    const said = saidBy(write, plan.last, named, known);
+    const activity = said instanceof Refusal ? null : said;
+    const base = known.current.get(id);
+    const entity = folding.get(id) ?? foldingOf(base);
+    folding.set(id, entity);
+    // What a line with an instant of its own does is a tick of its own.
+    if (entity.activity !== activity || at !== null || entity.at !== null) {
       close(entity);
       entity.activity = activity;
+      entity.at = at;
     }
     if (entity.rounds >= MOST_ROUNDS) break;
-    plan.last = activity;
+    plan.last = { activity, at, isRecorded: false };
     plan.taken++;
     try {
-      const change = decide(entity.now, write, mode);
+      if (said instanceof Refusal) throw said;
+      const isPast = at !== null && at <= entity.newest;
+      if (isPast) refuseOutOfOrder(write, entity.base, stateAt(at, entity, base, known.past.get(line)));
+      const change = isPast ? null : decide(entity.now, write, mode);
       if (!change) plan.unchanged++;
       else {
+        if (at !== null && at > known.now) throw inFuture(at, known.now);
+        if (activity && ticked.has(tickedBy(activity.id, id))) throw alreadyTicked(write, activity);
         plan.changed++;
         entity.only = entity.lines.length === 0 ? change : null;
-        entity.lines.push(write.line);
+        entity.lines.push(line);
         entity.now = after(entity.now, change);
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      plan.faults.push({ line: write.line, refusal: error });
+      plan.faults.push({ line, refusal: error });
     }
     yield;
   }
   for (const entity of folding.values()) close(entity);
-  recordOnce(rounds, isRecorded ? before : null);
+  const kept = before.isRecorded ? before.activity : null;
+  recordOnce(rounds, new Set([...known.activities.keys(), ...(kept ? [kept.id] : [])]));
+  const { activity } = plan.last;
+  const isNew = rounds.some((round) => round.some(({ change }) => change.activity?.id === activity?.id));
+  plan.last = { ...plan.last, isRecorded: activity !== null && (isNew || activity === kept) };
   return plan;
 }
 
-/** The activity of a line: neighbours that say the same are one. */
-function said(details: ActivityDetails | null, last: Activity | null): Activity | null {
-  if (details === null) return null;
-  const isSame = last !== null && jsonEqual(jsonOf(last.details ?? {}), jsonOf(details));
-  return isSame ? last : newActivity(details);
+const foldingOf = (base: Entity | undefined): Folding => ({
+  base,
+  now: base,
+  newest: base?.updatedAt ?? '',
+  made: [],
+  lines: [],
+  only: null,
+  activity: null,
+  at: null,
+  rounds: 0,
+});
+
+/**
+ * The activity of a line. Neighbours that say the same, at the same instant, are under one; an id makes it one wherever it is said.
+ * @param named those of the batch by their ids
+ * @returns a refusal where an activity of that id says something else, or none is known
+ */
+function saidBy(
+  { activity: said, at }: ImportWrite,
+  last: Last,
+  named: Map<string, Activity>,
+  { activities }: Known,
+): Activity | Refusal | null {
+  if (said === null) return null;
+  const { id, details } = said;
+  if (id === null) {
+    const isSame = last.activity?.details && last.at === at && saysSame(last.activity.details, details);
+    return isSame ? last.activity : newActivity(details);
+  }
+  const known = named.get(id)?.details ?? activities.get(id) ?? null;
+  const isNamed = Object.keys(details).length === 0;
+  if (known === null && isNamed)
+    return Refusal.at('unknown_activity', '/activity/id', 'names no activity', `There is no activity ${id}.`);
+  if (known !== null && !isNamed && !saysSame(known, details))
+    return Refusal.at('activity_differs', '/activity', 'is recorded under this id with other words');
+  const activity = named.get(id) ?? { id, details: known ?? details };
+  named.set(id, activity);
+  return activity;
 }
+
+const saysSame = (one: ActivityDetails, other: ActivityDetails): boolean => jsonEqual(jsonOf(one), jsonOf(other));
 
 const jsonOf = ({ actor, reason, metadata }: ActivityDetails): Json => ({
   actor: actor ?? null,
@@ -148,8 +242,7 @@ const jsonOf = ({ actor, reason, metadata }: ActivityDetails): Json => ({
 });
 
 /** Leaves the details of an activity with the first round that has it: there it is recorded, and others name it. */
-function recordOnce(rounds: readonly Planned[][], before: Activity | null): void {
-  const recorded = new Set(before ? [before.id] : []);
+function recordOnce(rounds: readonly Planned[][], recorded: Set<string>): void {
   for (const round of rounds) {
     const here = new Set<string>();
     for (const { change } of round) {
@@ -162,20 +255,91 @@ function recordOnce(rounds: readonly Planned[][], before: Activity | null): void
   }
 }
 
+/**
+ * The state of an entity at an instant that is not after its newest tick; undefined: it was not there.
+ * @param base the entity before the batch
+ * @param past the same at that instant, if that is not after its newest tick
+ */
+function stateAt(
+  at: string,
+  { made }: Folding,
+  base: Entity | undefined,
+  past: Entity | undefined,
+): Entity | undefined {
+  const last = made.findLast(({ updatedAt }) => updatedAt <= at);
+  return last ?? (base && at > base.updatedAt ? base : past);
+}
+
+/**
+ * A line whose instant is not after its entity's newest tick can change nothing any more. Sent again, it finds its state recorded.
+ * @param newest the entity as of its newest tick
+ * @param then the entity at that instant; undefined: it was not there
+ * @throws Refusal `at_out_of_order`, `type_mismatch`
+ */
+function refuseOutOfOrder(write: ImportWrite, newest: Entity | undefined, then: Entity | undefined): void {
+  if (newest) refuseOtherType(newest, write);
+  if (isThere(then, write)) return;
+  const { id = write.address.id, tick = 0 } = newest ?? {};
+  const message = `is not after the newest tick of the entity, ${tick}, and what is recorded differs`;
+  throw new Refusal('at_out_of_order', `Entity ${write.address.label}: /at ${message}.`, {
+    errors: [{ path: '/at', message }],
+    members: { id, tick },
+  });
+}
+
+/** Whether a state is as a line would leave it. */
+function isThere(past: Entity | undefined, write: ImportWrite): boolean {
+  try {
+    return decideAnyhow(past, write) === null;
+  } catch (error) {
+    if (error instanceof Refusal) return false;
+    throw error;
+  }
+}
+
+const inFuture = (at: string, now: string) =>
+  Refusal.at('at_in_future', '/at', `has not come yet: ${at} is after ${now}, the clock of the database`);
+
+const alreadyTicked = ({ address }: ImportWrite, { id }: Activity) =>
+  new Refusal('activity_already_ticked', `Activity ${id} has ticked ${address.label} already: it does so once.`);
+
+/**
+ * Moves instants on that do not come after the one before them, by a microsecond, over all lines: neighbours that say the same instant and
+ * the same activity keep one. What it makes of a file depends on nothing else, so the file can be sent again.
+ */
+export function shifted(): (write: ImportWrite) => ImportWrite {
+  let last: { said: string; activity: LineActivity | null; at: string } | null = null;
+  return (write) => {
+    const { at: said, activity } = write;
+    if (said === null) return write;
+    const isOne = last !== null && last.said === said && sameActivity(last.activity, activity);
+    if (last === null || !isOne) {
+      const at = last === null || said > last.at ? said : instantOf(microseconds(last.at) + 1n);
+      last = { said, activity, at };
+    }
+    return { ...write, at: last.at };
+  };
+}
+
+const sameActivity = (one: LineActivity | null, other: LineActivity | null): boolean =>
+  one === null || other === null ? one === other : one.id === other.id && saysSame(one.details, other.details);
+
 /** What a line changes in a state. @throws Refusal as the command would */
 function decide(current: Entity | undefined, write: ImportWrite, mode: ImportMode): Change | null {
-  const { address, type } = write;
-  if (current && current.type !== type) {
-    const detail = `Entity ${address.label} is a ${current.type}, and its type never changes.`;
-    throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
-  }
+  if (current) refuseOtherType(current, write);
   const change = decideAnyhow(current, write);
   if (mode === 'insert' && change && current && !current.deleted) {
-    throw new Refusal('entity_exists', `${address.label} is there already, and not as the line says.`, {
+    throw new Refusal('entity_exists', `${write.address.label} is there already, and not as the line says.`, {
       members: { id: current.id },
     });
   }
   return change;
+}
+
+function refuseOtherType(current: Entity, { address, type }: ImportWrite): void {
+  if (current.type === type) return;
+  const detail = `Entity ${address.label} is a ${current.type}, and its type never changes.`;
+  throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
 }
 
 function decideAnyhow(current: Entity | undefined, write: ImportWrite): Change | null {

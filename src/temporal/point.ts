@@ -69,6 +69,17 @@ export function microseconds(instant: string): bigint {
   return BigInt(Date.parse(instant)) * 1000n + BigInt(fraction.padEnd(6, '0').slice(3));
 }
 
+/**
+ * The same as text, in UTC and with all six digits, as answers show it: two such texts compare as their instants do.
+ * @throws RangeError beyond the years 1 to 9999, which RFC 3339 cannot write
+ */
+export function instantOf(microseconds: bigint): string {
+  const rest = ((microseconds % 1000n) + 1000n) % 1000n;
+  const text = new Date(Number((microseconds - rest) / 1000n)).toISOString();
+  if (!/^(?!0000)\d{4}-/.test(text)) throw new RangeError(`no year of four digits: ${text}`);
+  return `${text.slice(0, -1)}${String(rest).padStart(3, '0')}Z`;
+}
+
 function daysIn(year: number, month: number): number {
   if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
   return [4, 6, 9, 11].includes(month) ? 30 : 31;

@@ -13,6 +13,7 @@ const lineOf = (isMark: boolean, line: number, bytes = 100): ReadLine =>
         type: 'x',
         address: { id: `${line}`, label: `${line}`, named: null },
         activity: null,
+        at: null,
         bytes,
       };
 

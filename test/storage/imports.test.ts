@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import t from 'tap';
 import { readImport } from '../../src/storage/import-rows.js';
 import { type Import, type ImportStep, importLines } from '../../src/storage/imports.js';
@@ -10,7 +11,7 @@ import { linesOf } from '../helper/lines.js';
 import { object, serve } from '../helper/service.js';
 import { findingsOf } from '../helper/verified.js';
 
-const UPSERT: Import = { source: 's', mode: 'upsert', onError: 'stop', dryRun: false };
+const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false };
 
 /** Imports lines: the steps, and what refused it. */
 async function run(storage: Storage, lines: readonly Json[], how: Partial<Import> = {}) {
@@ -315,3 +316,231 @@ t.test(
     t.same(await sql`SELECT count(*)::int AS n FROM clocktick.activity`, [{ n: 2 }]);
   },
 );
+
+/* What happened before now. */
+
+const april = (day: number, hour = 0) =>
+  `2015-04-${String(day).padStart(2, '0')}T${String(hour).padStart(2, '0')}:00:00.000000Z`;
+const party = (at: string, more: Record<string, Json>) => ({ type: 'party', key: 'p', at, ...more });
+const PARTY = [
+  party(april(2), { properties: { people: 6 }, activity: { actor: 'monica', reason: 'birthday' } }),
+  party(april(3), { op: 'patch', properties: { people: 4 } }),
+  party(april(8), { op: 'delete' }),
+];
+
+t.test('A15: what happened earlier is imported with its instants', async (t) => {
+  const { storage, sql, url } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const { last, refusal } = await run(storage, PARTY);
+  t.equal(refusal, null);
+  t.match(last, { status: 'done', changed: 3, ticks: 3 });
+  const cases: [asOf: string, status: number, body: Record<string, unknown>][] = [
+    [april(1, 23), 404, { code: 'entity_not_found' }],
+    [april(2, 23), 200, { tick: 1, properties: { people: 6 }, createdAt: april(2), updatedAt: april(2) }],
+    [april(5), 200, { tick: 2, properties: { people: 4 }, createdAt: april(2), updatedAt: april(3) }],
+    [april(9), 410, { code: 'entity_deleted' }],
+  ];
+  for (const [asOf, status, body] of cases)
+    t.match(await call('GET', `/entities/party:p?asOf=${asOf}`), { status, body }, asOf);
+  const { body: history } = await call('GET', '/entities/party:p/history');
+  t.match(history.items, [
+    { tick: 1, at: april(2), imported: true, activity: { actor: 'monica', reason: 'birthday' } },
+    { tick: 2, at: april(3), imported: true, recordedAt: /^20[2-9]/ },
+    { tick: 3, at: april(8), op: 'deleted', imported: true },
+  ]);
+  t.match(await call('GET', '/entities/party:p/history/people'), {
+    body: { items: [{ effective: { from: april(2), to: april(3) } }, { effective: { from: april(3), to: april(8) } }] },
+  });
+
+  // The clock goes on from there, and so does what is imported.
+  t.match(await call('PUT', '/entities/party:p', { type: 'party', properties: { people: 2 } }), { body: { tick: 4 } });
+  t.match((await run(storage, [party(april(9), { properties: {} })])).refusal, {
+    code: 'at_out_of_order',
+    message: /^Line 1: Entity party:p: \/at is not after the newest tick of the entity, 4,/,
+    notes: { members: { line: 1, tick: 4 } },
+  });
+  const [{ isOrdered } = { isOrdered: null }] = await sql<{ isOrdered: boolean }[]>`
+    SELECT bool_and(recorded_at > before) AS "isOrdered"
+      FROM (SELECT recorded_at, lag(recorded_at) OVER (ORDER BY tick) AS before FROM clocktick.tick) t WHERE before IS NOT NULL`;
+  t.equal(isOrdered, true, 'each tick is recorded after the one before');
+  t.same(await findingsOf(url), []);
+});
+
+t.test('an import of what happened earlier can be sent again, whole or from anywhere', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { last } = await run(storage, PARTY.slice(0, 2));
+  t.match(last, { ticks: 2 });
+  t.match((await run(storage, PARTY)).last, { changed: 1, unchanged: 2, ticks: 1 });
+  t.match((await run(storage, PARTY)).last, { changed: 0, unchanged: 3, ticks: 0 });
+  t.match((await run(storage, PARTY.toReversed())).last, { changed: 0, unchanged: 3, ticks: 0 });
+  const twice = await run(storage, [
+    party(april(1), { key: 'q', properties: { n: 1 } }),
+    party(april(1), { key: 'q', properties: { n: 1 } }),
+  ]);
+  t.match(twice.last, { changed: 1, unchanged: 1, ticks: 1 }, 'also within a batch');
+  const differing = [party(april(3), { properties: { people: 5 } }), party(april(2), { key: 'new', properties: {} })];
+  t.match((await run(storage, differing)).refusal, { code: 'at_out_of_order', notes: { members: { line: 1 } } });
+  t.match((await run(storage, differing, { onError: 'skip' })).last, { changed: 1, skipped: 1, ticks: 1 });
+});
+
+t.test('an instant that is none, or has not come, is refused with its line', async (t) => {
+  const { storage } = await testDatabase(t);
+  const cases: [at: Json, code: string, message: RegExp][] = [
+    ['2015-04-02', 'invalid_body', /^Line 1: \/at: must be an RFC 3339 instant/],
+    ['2015-04-02T00:00:00', 'invalid_body', /\/at: must be an RFC 3339 instant with its offset/],
+    ['2015-02-29T00:00:00Z', 'invalid_body', /\/at/],
+    ['2015-04-02T00:00:00.0000001Z', 'invalid_body', /\/at/],
+    ['infinity', 'invalid_body', /\/at/],
+    ['3', 'invalid_body', /\/at/],
+    [3, 'invalid_body', /\/at/],
+    [null, 'invalid_body', /\/at/],
+    ['0001-01-01T00:00:00+00:01', 'invalid_body', /\/at: lies beyond the years/],
+    ['9999-12-31T23:59:59.999999Z', 'at_in_future', /^Line 1: \/at: has not come yet/],
+    [new Date(Date.now() + 60_000).toISOString(), 'at_in_future', /has not come yet/],
+  ];
+  for (const [at, code, message] of cases)
+    t.match(
+      (await run(storage, [party(april(1), { at, properties: {} })])).refusal,
+      { code, message },
+      JSON.stringify(at),
+    );
+  t.match((await run(storage, [party('0001-01-01T00:00:00Z', { properties: {} })])).last, { ticks: 1 });
+  t.match((await run(storage, [party('2015-04-02T02:00:00.5+02:00', { properties: { n: 1 } })])).last, { ticks: 1 });
+  const { call } = await serve(t, storage);
+  t.match((await call('GET', '/entities/party:p')).body, {
+    createdAt: '0001-01-01T00:00:00.000000Z',
+    updatedAt: '2015-04-02T00:00:00.500000Z',
+  });
+});
+
+t.test('an activity that lines name by an id has that id, and is recorded once, over all batches', async (t) => {
+  const { storage, url } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const id = '018F0000-0000-7000-8000-00000000000A';
+  const ross = { id, actor: 'ross', metadata: { n: 1, m: [null] } };
+  const lines = [
+    party(april(1), { key: 'a', properties: { n: 1 }, activity: ross }),
+    party(april(1), { key: 'b', properties: { n: 1 } }),
+    party(april(1), { key: 'c', properties: { n: 1 }, activity: ross }),
+    { watermark: 1 },
+    party(april(2), { key: 'd', properties: { n: 1 }, activity: { id } }),
+    party(april(2), { key: 'b', properties: { n: 2 }, activity: { id, actor: 'ross', metadata: { m: [null], n: 1 } } }),
+  ];
+  t.match(await run(storage, lines), { refusal: null, last: { ticks: 5 } });
+  t.match((await run(storage, lines)).last, { unchanged: 5, ticks: 0 }, 'sent again it is no fault');
+  const { body } = await call('GET', `/activities/${id}`);
+  t.match(body, { id: id.toLowerCase(), actor: 'ross', metadata: { n: 1 } });
+  t.match(body.ticks, [{}, {}, {}, {}]);
+  const cases: [activity: Json, code: string][] = [
+    [{ id, actor: 'joey' }, 'activity_differs'],
+    [{ id: '018f0000-0000-7000-8000-00000000000b' }, 'unknown_activity'],
+    [{ id: 'x', actor: 'ross' }, 'invalid_body'],
+    [{}, 'invalid_body'],
+  ];
+  for (const [activity, code] of cases) {
+    const { refusal } = await run(storage, [party(april(3), { key: 'e', properties: {}, activity })]);
+    t.match(refusal, { code, notes: { members: { line: 1 } } }, code);
+  }
+  const again = await run(storage, [party(april(3), { key: 'a', properties: { n: 3 }, activity: ross })]);
+  t.match(again.refusal, { code: 'activity_already_ticked', notes: { members: { line: 1 } } });
+  t.same(await findingsOf(url), []);
+});
+
+t.test('instants that are shared or go back are shifted over the whole file, and a commit stays one', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  const commit = (at: string, actor: string, keys: Record<string, number>): Json[] =>
+    Object.entries(keys).map(([key, n]) => party(at, { key, properties: { n }, activity: { actor } }));
+  const lines = [
+    ...commit(april(2), 'ross', { a: 1, b: 1 }),
+    ...commit(april(2), 'joey', { a: 2, b: 2 }),
+    { watermark: 1 },
+    ...commit(april(1), 'ross', { b: 3, c: 3 }),
+  ];
+  t.match((await run(storage, lines)).refusal, { code: 'at_out_of_order', notes: { members: { line: 3 } } });
+  t.match((await run(storage, lines, { skew: 'shift' })).last, { ticks: 6 });
+  const shift = (n: number) => april(2).replace('000000Z', `00000${n}Z`);
+  const states: [asOf: string, values: number[]][] = [
+    [shift(0), [1, 1]],
+    [shift(1), [2, 2]],
+    [shift(2), [2, 3, 3]],
+  ];
+  for (const [asOf, values] of states) {
+    const { body } = await call('GET', `/entities?type=party&asOf=${asOf}`);
+    t.match(
+      body.items,
+      values.map((n) => ({ properties: { n } })),
+      asOf,
+    );
+  }
+  t.match((await run(storage, lines, { skew: 'shift' })).last, { unchanged: 6, ticks: 0 }, 'the same again');
+});
+
+t.test('past states of large entities are read in turn', async (t) => {
+  const { storage } = await testDatabase(t);
+  const large = () => randomBytes(200_000).toString('base64');
+  const keys = Array.from({ length: 40 }, (_, n) => `k${n}`);
+  const [first, second] = [april(1), april(2)].map((at) =>
+    keys.map((key) => party(at, { key, properties: { large: large() } })),
+  );
+  const lines = [...(first ?? []), ...(second ?? [])];
+  t.match(await run(storage, lines), { refusal: null, last: { ticks: 80 } });
+  const { last, steps } = await run(storage, [...lines, { watermark: 1 }]);
+  t.match(last, { unchanged: 80, ticks: 0, watermark: '1' });
+  t.ok(steps.length > 8, `in ${steps.length - 2} transactions`);
+});
+
+t.test('an import changes the past, and who pins what was recorded sees it as it was', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  await run(storage, [party(april(1), { key: 'a', properties: { n: 1 } })]);
+  const before = await call('GET', `/entities?type=party&asOf=${april(5)}`);
+  const pin = String(before.body.recordedAsOf);
+  await run(storage, [
+    party(april(2), { key: 'a', properties: { n: 2 } }),
+    party(april(1), { key: 'b', properties: {} }),
+  ]);
+  const after = await call('GET', `/entities?type=party&asOf=${april(5)}`);
+  t.match(after.body.items, [{ properties: { n: 2 } }, { key: 'b' }]);
+  const pinned = await call('GET', `/entities?type=party&asOf=${april(5)}&recordedAsOf=${pin}`);
+  t.same(pinned.body.items, before.body.items);
+});
+
+t.test('property: however a history is cut into imports, every past state is as its lines say', async (t) => {
+  const { storage, url } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  let run1 = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.record({ key: fc.constantFrom('a', 'b', 'c'), n: fc.nat(2), isGone: fc.boolean(), mark: fc.boolean() }),
+        { minLength: 1, maxLength: 30 },
+      ),
+      fc.array(fc.nat(30), { maxLength: 3 }),
+      async (drawn, cuts) => {
+        const type = `t${run1++}`;
+        const at = (n: number) => `2001-01-01T00:00:${String(n).padStart(2, '0')}.000000Z`;
+        const lines = drawn.flatMap(({ key, n, isGone, mark }, index): Json[] => [
+          isGone ? { type, key, op: 'delete', at: at(index) } : { type, key, properties: { n }, at: at(index) },
+          ...(mark ? [{ watermark: index }] : []),
+        ]);
+        for (const cut of [...cuts.map((n) => n % lines.length), lines.length]) {
+          const { refusal } = await run(storage, lines.slice(0, cut));
+          if (refusal) throw refusal;
+        }
+        const expected = new Map<string, number | null>();
+        for (const [index, { key, n, isGone }] of drawn.entries()) {
+          if (!isGone) expected.set(key, n);
+          else if (expected.has(key)) expected.set(key, null);
+          const { body } = await call('GET', `/entities?type=${type}&asOf=${at(index)}`);
+          const items = Array.isArray(body.items) ? body.items.map(object) : [];
+          const held = items.map((item) => [item.key, object(item.properties).n]);
+          const wanted = [...expected].filter(([, value]) => value !== null).toSorted();
+          t.same(held, wanted);
+        }
+      },
+    ),
+    { numRuns: 15 },
+  );
+  t.same(await findingsOf(url), []);
+});

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { isBefore, parsePoint, pointText } from '../../src/temporal/point.js';
+import { instantOf, isBefore, microseconds, parsePoint, pointText } from '../../src/temporal/point.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 /** The refusal of a text that must be refused. */
@@ -363,4 +363,23 @@ t.test('instants are compared to the microsecond, whatever their offset and digi
     t.equal(isBefore(one, other), order < 0, `${one} ${other}`);
     t.equal(isBefore(other, one), order > 0, `${other} ${one}`);
   }
+});
+
+t.test('an instant in UTC has all its digits, and compares as text', async (t) => {
+  const cases: [text: string, shown: string][] = [
+    ['2016-08-19T02:00:00+02:00', '2016-08-19T00:00:00.000000Z'],
+    ['2016-08-19T00:00:00.1Z', '2016-08-19T00:00:00.100000Z'],
+    ['1969-12-31T23:59:59.999999Z', '1969-12-31T23:59:59.999999Z'],
+    ['1850-01-01T00:00:00.000001-14:00', '1850-01-01T14:00:00.000001Z'],
+    ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00.000000Z'],
+    ['9999-12-31T23:59:59.999999Z', '9999-12-31T23:59:59.999999Z'],
+  ];
+  for (const [text, shown] of cases) t.equal(instantOf(microseconds(text)), shown, text);
+  const shown = cases.map(([, shown]) => shown);
+  t.same(
+    shown.toSorted(),
+    shown.toSorted((a, b) => (isBefore(a, b) ? -1 : 1)),
+  );
+  for (const text of ['0001-01-01T00:00:00+00:01', '9999-12-31T23:59:59-00:01'])
+    t.throws(() => instantOf(microseconds(text)), RangeError, text);
 });

@@ -1,14 +1,15 @@
 import { z } from 'zod';
 import type { ReadLine } from '../../storage/import-batches.js';
 import { type Address, idOfKey, parseAddress } from '../../temporal/identity.js';
-import type { ImportLine } from '../../temporal/import.js';
+import type { ImportLine, LineActivity } from '../../temporal/import.js';
 import { isObject, type Json, readJson } from '../../temporal/json.js';
 import { MAX_CONTAINERS, MAX_WATERMARK_LENGTH } from '../../temporal/limits.js';
+import { instantOf, isInstant, microseconds, parsePoint } from '../../temporal/point.js';
 import { faultsOfName, invalidNames, refuseBadNames } from '../../temporal/property-name.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { containersIn } from '../protocol/body.js';
 import { refusalOfIssues } from '../protocol/problems.js';
-import { entityKey, entityType, givenActivity, properties } from './schemas.js';
+import { entityKey, entityType, givenActivityFields, properties } from './schemas.js';
 
 /*
  * The lines of an import. What a line is depends on `op`, so each kind has a schema of its own: one for all would say of a wrong line only
@@ -17,11 +18,22 @@ import { entityKey, entityType, givenActivity, properties } from './schemas.js';
 
 const names = z.array(z.string()).meta({ description: 'Names of properties' });
 
+/** What an activity says; with an `id` it is known again, and may say nothing more. */
+const lineActivity = z
+  .strictObject({ id: z.uuid().optional(), ...givenActivityFields })
+  .refine((activity) => Object.values(activity).some((value) => value !== undefined), {
+    error: 'must say at least one of id, actor, reason and metadata',
+  });
 const addressed = {
   type: entityType,
   key: entityKey.optional(),
   id: z.string().optional().meta({ description: 'A UUID, instead of the key' }),
-  activity: givenActivity.optional(),
+  activity: lineActivity.optional(),
+  at: z
+    .string()
+    .refine(isInstant, { error: 'must be an RFC 3339 instant with its offset, of up to six digits of a second' })
+    .optional()
+    .meta({ description: 'When it happened, where that is not now' }),
 };
 const put = z.strictObject({ op: z.literal('put').optional(), ...addressed, properties });
 const patch = z.strictObject({ op: z.literal('patch'), ...addressed, properties });
@@ -102,11 +114,29 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: Json): z.outpu
 
 type Given = z.output<typeof remove>;
 
-const whoAndWhy = ({ type, key, id, activity }: Omit<Given, 'op'>) => ({
+const whoAndWhy = ({ type, key, id, activity, at }: Omit<Given, 'op'>) => ({
   address: addressOf(type, key, id),
   type,
-  activity: activity ?? null,
+  activity: activity ? activityOf(activity) : null,
+  at: at === undefined ? null : inUtc(at),
 });
+
+const activityOf = ({ id, ...details }: z.output<typeof lineActivity>): LineActivity => ({
+  id: id?.toLowerCase() ?? null,
+  details,
+});
+
+/** An instant as answers show it. */
+function inUtc(at: string): string {
+  const point = parsePoint(at, '/at');
+  if (!('instant' in point)) throw Refusal.at('invalid_body', '/at', 'is no instant');
+  try {
+    return instantOf(microseconds(point.instant));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw Refusal.at('invalid_body', '/at', 'lies beyond the years 1 to 9999 in UTC');
+  }
+}
 
 function addressOf(type: string, key: string | undefined, id: string | undefined): Address {
   if ((key === undefined) === (id === undefined)) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { IMPORT_MODES } from '../../temporal/import.js';
+import { IMPORT_MODES, SKEWS } from '../../temporal/import.js';
 import { IMPORT_STATUSES, MAX_SOURCE_LENGTH } from '../../temporal/limits.js';
 import { EXAMPLE_ACTIVITY } from './examples.js';
 import { described, dryRunOf } from './parameters.js';
@@ -19,7 +19,7 @@ export const sourceName = z
 
 /** What a body of lines is, for the document. */
 export const LINES =
-  'Lines of JSON. `{type, key, properties}`: the whole state of an entity; with `op`: `patch` (a merge patch, RFC 7396), `set` (`set`: whole values, `clear`: names) or `delete`. `id`, a UUID, may stand for `key`. `activity` says who and why. `{watermark}`: how far the source is, in any JSON';
+  'Lines of JSON. `{type, key, properties}`: the whole state of an entity; with `op`: `patch` (a merge patch, RFC 7396), `set` (`set`: whole values, `clear`: names) or `delete`. `id`, a UUID, may stand for `key`. `activity` says who and why, and `at` when it happened, where that is not now. `{watermark}`: how far the source is, in any JSON';
 export const EXAMPLE_LINES = `${[
   { type: 'friend', key: 'rachel', properties: { name: 'Rachel', location: 'New York' } },
   { type: 'friend', key: 'ross', op: 'patch', properties: { location: null }, activity: { actor: 'monica' } },
@@ -46,6 +46,12 @@ export const importParameters = z.strictObject({
     IMPORT_MODES,
     'upsert',
     '`upsert` changes what is there; `insert` refuses a line that would',
+  ),
+  skew: choice(
+    'Skew',
+    SKEWS,
+    'refuse',
+    "What a line does whose `at` is not after the entity's newest tick: it is refused; or instants move on by microseconds over the whole import",
   ),
   onError: choice(
     'OnError',

@@ -63,12 +63,13 @@ const tick = z
   .meta({ description: 'The number of a change of one entity: 1, 2, 3 …', example: 2 });
 
 /** An activity as a caller gives it. */
+export const givenActivityFields = {
+  actor: text(MAX_ACTOR_LENGTH, 'Who').optional(),
+  reason: text(MAX_REASON_LENGTH, 'Why').optional(),
+  metadata: dataObject('Anything else worth keeping').optional(),
+};
 export const givenActivity = z
-  .strictObject({
-    actor: text(MAX_ACTOR_LENGTH, 'Who').optional(),
-    reason: text(MAX_REASON_LENGTH, 'Why').optional(),
-    metadata: dataObject('Anything else worth keeping').optional(),
-  })
+  .strictObject(givenActivityFields)
   .refine((activity) => Object.values(activity).some((value) => value !== undefined), {
     error: 'must say at least one of actor, reason and metadata',
   })

@@ -68,6 +68,9 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
           WRITE_PROBLEMS,
           [
             'import_running',
+            'activity_differs',
+            'at_in_future',
+            'at_out_of_order',
             'invalid_id',
             'invalid_property_name',
             'entity_not_found',
