@@ -3,9 +3,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
+import { buildApp } from '../../src/app.js';
+import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
+import { instantOf, microseconds } from '../../src/temporal/point.js';
 import { runCommand } from '../helper/command.js';
-import { testService } from '../helper/service.js';
+import { testDatabase } from '../helper/database.js';
+import { object, testService } from '../helper/service.js';
 import { readHistory } from './history.js';
+import { linesOf } from './lines.js';
 import { refuseExisting, replay, verify } from './replay.js';
 import { serviceAt } from './service.js';
 
@@ -172,4 +177,62 @@ t.test('a service that is busy, and one that does not know whether it has writte
   const activities = await replay(target, history, () => {});
   t.same(await verify(target, history, activities, () => {}), []);
   t.equal(seen.get('DELETE /entities/country%3AATL'), 1, 'what has been written is not written again');
+});
+
+/** The whole history, where it is at hand. */
+const WHOLE = process.env.COUNTRIES_HISTORY;
+
+t.test('imported with its instants, a history is at each of them as its commits say', async (t) => {
+  for (const file of [SAMPLE, ...(WHOLE ? [WHOLE] : [])]) {
+    // Without the helper's check of every answer against its schema, which takes long for 250 countries.
+    const { storage } = await testDatabase(t);
+    const app = await buildApp({ storage, rules: { requireCondition: false }, logger: false });
+    t.teardown(() => app.close());
+    const url = await app.listen({ port: 0, host: '127.0.0.1' });
+    const history = await readHistory(file);
+    const body = [...linesOf(history, 'country')].join('');
+    const imported = await fetch(`${url}/import?source=countries&skew=shift`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/x-ndjson', accept: 'application/json' },
+    });
+    const told = object(JSON.parse(await imported.text()));
+    t.match(told, { status: 'done', ticks: body.split('\n').length - 1, unchanged: 0 }, JSON.stringify(told.problem));
+
+    const held = new Map<string, JsonObject>();
+    let last = 0n;
+    for (const { at = '', steps } of history) {
+      const said = microseconds(at);
+      last = said > last ? said : last + 1n;
+      for (const { key, properties } of steps) {
+        if (properties) held.set(key, properties);
+        else held.delete(key);
+      }
+      const answer = await fetch(`${url}/entities?type=country&limit=1000&asOf=${instantOf(last)}`);
+      const { items } = object(JSON.parse(await answer.text()));
+      const found = Array.isArray(items) ? items.map(object) : [];
+      t.ok(
+        jsonEqual(
+          found.map(({ key, properties }) => [key ?? null, properties ?? null]),
+          [...held].toSorted(([a], [b]) => (a < b ? -1 : 1)),
+        ),
+        `as of ${instantOf(last)}`,
+      );
+    }
+    const { body: tick } = await serviceAt(url)({
+      method: 'GET',
+      path: `entities/country:${[...held.keys()][0]}/history?limit=1`,
+    });
+    const [first] = Array.isArray(tick.items) ? tick.items.map(object) : [];
+    t.match(first?.activity, history[0]?.activity, 'who and why come along');
+  }
+});
+
+t.test('the command prints the lines of a history', async (t) => {
+  const { code, output } = await runCommand('test/replay/lines.ts', '--type', 'land');
+  t.equal(code, 0);
+  t.equal(output, [...linesOf(await readHistory(SAMPLE), 'land')].join(''));
+  t.equal(output.split('\n').length, 53);
+  const refused = await runCommand('test/replay/lines.ts', 'none.ndjson');
+  t.match(refused, { code: 2, errors: /^There is no file none.ndjson/ });
 });

@@ -19,14 +19,15 @@ export type Step = {
   properties: JsonObject | null;
 };
 
-/** A commit: its activity (who, why, and as metadata whatever else its line says), and its changes. */
-export type Commit = { activity: JsonObject; steps: Step[] };
+/** A commit: its activity (who, why, and as metadata whatever else its line says), when it was made, if it says so, and its changes. */
+export type Commit = { activity: JsonObject; at: string | undefined; steps: Step[] };
 
 const key = z.string();
 const object = z.custom<JsonObject>(isObject, 'is no object');
 const commitLine = z.looseObject({
   actor: z.string(),
   reason: z.string(),
+  at: z.string().optional(),
   changes: z.array(
     z.discriminatedUnion('op', [
       z.strictObject({ op: z.literal('create'), key, properties: object }),
@@ -66,7 +67,7 @@ function commitOf(line: string, now: Map<string, Step>, where: string): Commit {
   if ('fault' in read) throw complaint(`${where}: ${read.fault.detail}.`);
   const parsed = commitLine.safeParse(read.value);
   if (!parsed.success) throw complaint(`${where} is no commit: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
-  const { actor, reason, changes } = parsed.data;
+  const { actor, reason, at, changes } = parsed.data;
   const keys = new Set(changes.map((change) => change.key));
   if (keys.size < changes.length) {
     throw complaint(`${where} changes an entity twice, but an activity ticks an entity at most once.`);
@@ -76,7 +77,7 @@ function commitOf(line: string, now: Map<string, Step>, where: string): Commit {
   for (const step of steps) now.set(step.key, step);
   // The service takes no empty text for who or why; git allows a commit without a message.
   const activity = { ...(actor === '' ? {} : { actor }), ...(reason === '' ? {} : { reason }), metadata };
-  return { activity, steps };
+  return { activity, at, steps };
 }
 
 function stepOf(change: Change, before: Step | undefined, where: string): Step {
