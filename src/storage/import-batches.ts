@@ -1,9 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { ImportLine, ImportWrite, LineFault } from '../temporal/import.js';
 import type { Json } from '../temporal/json.js';
 
-/** A line as it was read, or why it was refused; `bytes`: about what it takes in memory as text. */
-export type ReadLine = { bytes: number } & (ImportLine | ({ op: 'fault' } & LineFault));
+/** What a line says, or why it is refused. */
+export type ReadLine = ImportLine | ({ op: 'fault' } & LineFault);
+
+/**
+ * A line as it came, and whether it is a watermark. It is read no sooner than its batch is made: what it says takes some ten times as much
+ * memory as its text, of about so many bytes, and thousands of lines may wait for a watermark.
+ */
+export type SentLine = { bytes: number; isMark: boolean; read: () => ReadLine };
 
 /** What is written in one transaction: up to the last of its lines, with the watermark that ends it, if one does. */
 export type Batch = { writes: ImportWrite[]; faults: LineFault[]; lines: number; watermark: Json | undefined };
@@ -19,6 +25,8 @@ const REACH = 10_000;
 /** How many bytes of lines wait to be written at most, and how many of them are one batch. */
 const MOST_WAITING_BYTES = 8 * 2 ** 20;
 const MOST_BATCH_BYTES = 2 * 2 ** 20;
+/** For how long lines are read without a pause, in milliseconds: meanwhile this process serves nobody. */
+const SLICE_MS = 5;
 
 /** How many lines a batch has, as long as no watermark ends it: as many as took about as long as one should. */
 export type Pace = { lines: number };
@@ -37,27 +45,16 @@ export function learn(pace: Pace, lines: number, took: number): void {
  * stands between two of them is seen all at once. Beyond that a batch has as many lines as the pace says.
  * @param lines in arrays, as they come; no more are asked for while a batch is being written
  */
-export async function* batchesOf(lines: AsyncIterable<readonly ReadLine[]>, pace: Pace): AsyncGenerator<Batch> {
-  let waiting: ReadLine[] = [];
+export async function* batchesOf(lines: AsyncIterable<readonly SentLine[]>, pace: Pace): AsyncGenerator<Batch> {
+  let waiting: SentLine[] = [];
   let bytes = 0;
 
-  const take = (count: number): Batch => {
-    const batch: Batch = { writes: [], faults: [], lines: count, watermark: undefined };
-    for (const line of waiting.slice(0, count)) {
-      bytes -= line.bytes;
-      if (line.op === 'fault') batch.faults.push(line);
-      else if (line.op === 'watermark') batch.watermark = line.watermark;
-      else batch.writes.push(line);
-    }
-    waiting = waiting.slice(count);
-    return batch;
-  };
-  /** The next batch, if there is one: up to a watermark within reach, or so many lines as the pace says, once there is too much or no more. */
-  const next = (isOver: boolean): Batch | null => {
-    const mark = waiting.findIndex(({ op }, n) => op === 'watermark' && n < REACH);
-    if (mark >= 0) return take(mark + 1);
-    const isDue = waiting.length >= REACH || bytes >= MOST_WAITING_BYTES || (isOver && waiting.length > 0);
-    return isDue ? take(paced(waiting, pace)) : null;
+  /** How many of the lines are the next batch: up to a watermark within reach, or as the pace says, once there is too much or no more. */
+  const next = (isOver: boolean): number => {
+    const mark = waiting.findIndex(({ isMark }, n) => isMark && n < REACH);
+    if (mark >= 0) return mark + 1;
+    const isDue = waiting.length >= REACH || bytes >= MOST_WAITING_BYTES || isOver;
+    return isDue ? paced(waiting, pace) : 0;
   };
   const iterator = lines[Symbol.asyncIterator]();
   try {
@@ -74,7 +71,12 @@ export async function* batchesOf(lines: AsyncIterable<readonly ReadLine[]>, pace
         coming.catch(() => {}); // it is awaited when the batches are written
       }
       const isOver = some === null || some.done === true;
-      for (let batch = next(isOver); batch; batch = next(isOver)) yield batch;
+      for (let count = next(isOver); count > 0; count = next(isOver)) {
+        const taken = waiting.slice(0, count);
+        waiting = waiting.slice(count);
+        for (const line of taken) bytes -= line.bytes;
+        yield await batchOf(taken);
+      }
       if (some?.done) return;
     }
   } finally {
@@ -83,8 +85,23 @@ export async function* batchesOf(lines: AsyncIterable<readonly ReadLine[]>, pace
   }
 }
 
+async function batchOf(lines: readonly SentLine[]): Promise<Batch> {
+  const batch: Batch = { writes: [], faults: [], lines: lines.length, watermark: undefined };
+  let began = performance.now();
+  for (const line of lines) {
+    const read = line.read();
+    if (read.op === 'fault') batch.faults.push(read);
+    else if (read.op === 'watermark') batch.watermark = read.watermark;
+    else batch.writes.push(read);
+    if (performance.now() - began < SLICE_MS) continue;
+    await setImmediate();
+    began = performance.now();
+  }
+  return batch;
+}
+
 /** How many of the first lines are one batch. */
-function paced(lines: readonly ReadLine[], { lines: most }: Pace): number {
+function paced(lines: readonly SentLine[], { lines: most }: Pace): number {
   let bytes = 0;
   const end = lines.findIndex((line, n) => {
     bytes += line.bytes;

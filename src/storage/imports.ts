@@ -3,7 +3,7 @@ import { type ImportMode, type Last, type LineFault, type Skew, shifted } from '
 import { Refusal } from '../temporal/refusal.js';
 import { codeOf, writeFailure } from './engine/failures.js';
 import type { OneConnection } from './engine/transactions.js';
-import { type Batch, batchesOf, learn, newPace, type ReadLine } from './import-batches.js';
+import { type Batch, batchesOf, learn, newPace, type ReadLine, type SentLine } from './import-batches.js';
 import { beginImport, endImport, type ImportRow, sumOfRows, unwritten } from './import-rows.js';
 import { type Written, writeBatch } from './import-writes.js';
 import { engine, type Storage } from './storage.js';
@@ -34,7 +34,7 @@ const TAKEN_OVER = 'CT004';
 export async function* importLines(
   storage: Storage,
   wanted: Import,
-  lines: AsyncIterable<readonly ReadLine[]>,
+  lines: AsyncIterable<readonly SentLine[]>,
 ): AsyncGenerator<ImportStep> {
   const connection = storage[engine].openForImport();
   try {
@@ -50,7 +50,7 @@ async function* run(
   storage: Storage,
   connection: OneConnection,
   wanted: Import,
-  lines: AsyncIterable<readonly ReadLine[]>,
+  lines: AsyncIterable<readonly SentLine[]>,
 ): AsyncGenerator<ImportStep> {
   const { source, skew, dryRun, signal } = wanted;
   const id = newId();
@@ -82,13 +82,14 @@ async function* run(
   yield { row, faults: [] };
 }
 
-/** The lines with instants that go on from one to the next. */
-async function* inOrder(lines: AsyncIterable<readonly ReadLine[]>): AsyncGenerator<ReadLine[]> {
+/** The lines, with instants that go on from one to the next. */
+async function* inOrder(lines: AsyncIterable<readonly SentLine[]>): AsyncGenerator<SentLine[]> {
   const shift = shifted();
-  for await (const some of lines)
-    yield some.map((line) =>
-      line.op === 'fault' || line.op === 'watermark' ? line : { ...shift(line), bytes: line.bytes },
-    );
+  const read = (line: SentLine): ReadLine => {
+    const said = line.read();
+    return said.op === 'fault' || said.op === 'watermark' ? said : shift(said);
+  };
+  for await (const some of lines) yield some.map((line) => ({ ...line, read: () => read(line) }));
 }
 
 const stopped = () =>

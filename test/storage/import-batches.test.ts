@@ -1,12 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Batch, batchesOf, learn, newPace, type ReadLine } from '../../src/storage/import-batches.js';
+import {
+  type Batch,
+  batchesOf,
+  learn,
+  newPace,
+  type ReadLine,
+  type SentLine,
+} from '../../src/storage/import-batches.js';
 
 /** A line that writes (false), or a watermark (true), by its number. */
-const lineOf = (isMark: boolean, line: number, bytes = 100): ReadLine =>
+const lineOf = (isMark: boolean, line: number, bytes = 100): SentLine => ({
+  isMark,
+  bytes,
+  read: () => readOf(isMark, line),
+});
+
+const readOf = (isMark: boolean, line: number): ReadLine =>
   isMark
-    ? { op: 'watermark', line, watermark: line, bytes }
+    ? { op: 'watermark', line, watermark: line }
     : {
         op: 'delete',
         line,
@@ -14,10 +27,9 @@ const lineOf = (isMark: boolean, line: number, bytes = 100): ReadLine =>
         address: { id: `${line}`, label: `${line}`, named: null },
         activity: null,
         at: null,
-        bytes,
       };
 
-async function* given(lines: readonly ReadLine[], atOnce: number): AsyncGenerator<ReadLine[]> {
+async function* given(lines: readonly SentLine[], atOnce: number): AsyncGenerator<SentLine[]> {
   for (let from = 0; from < lines.length; from += atOnce) yield lines.slice(from, from + atOnce);
 }
 
@@ -53,7 +65,7 @@ t.test('property: all lines come, in their order, and no batch goes on behind a 
 });
 
 t.test('a watermark within reach ends a batch, however many lines the pace says', async (t) => {
-  const cases: [what: string, lines: ReadLine[], sizes: number[]][] = [
+  const cases: [what: string, lines: SentLine[], sizes: number[]][] = [
     ['within reach', [...Array.from({ length: 1_500 }, (_, n) => lineOf(false, n)), lineOf(true, 1_500)], [1_501]],
     ['none', Array.from({ length: 2_500 }, (_, n) => lineOf(false, n)), [1_000, 1_000, 500]],
     [

@@ -168,6 +168,20 @@ t.test('B09, B11: a watermark is kept with the batch that it ends, and told to w
   t.same(await readImport(storage, 'another'), undefined);
 });
 
+t.test('a watermark is one however it is written, and what only speaks of one is none', async (t) => {
+  const { storage } = await testDatabase(t);
+  for (const [n, mark] of [' { "watermark" : 0 } ', '{"\\u0077aterm\\u0061rk":1}', '{"watermark":2}\r'].entries()) {
+    const { steps } = await run(storage, [friend('a', { n }), mark, friend('b', { n })]);
+    t.same(steps.map(({ row }) => [row.lines, row.watermark]).slice(1), [
+      [2, `${n}`],
+      [3, `${n}`],
+      [3, `${n}`],
+    ]);
+  }
+  const { steps } = await run(storage, [friend('c', { watermark: 3, '"watermark"': 4 }), friend('d', {})]);
+  t.same(steps.slice(1).map(({ row }) => [row.lines, row.ticks, row.watermark])[0], [2, 2, '2']);
+});
+
 t.test('B32: a source has one import at a time; one that has died leaves its source free', async (t) => {
   const { storage, sql } = await testDatabase(t);
   let go = () => {};

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ReadLine } from '../../storage/import-batches.js';
+import type { ReadLine, SentLine } from '../../storage/import-batches.js';
 import { type Address, idOfKey, parseAddress } from '../../temporal/identity.js';
 import type { ImportLine, LineActivity } from '../../temporal/import.js';
 import { isObject, type Json, readJson } from '../../temporal/json.js';
@@ -47,16 +47,23 @@ const remove = z.strictObject({ op: z.literal('delete'), ...addressed });
 const watermark = z.strictObject({ watermark: z.unknown().meta({ description: 'Any JSON' }) });
 
 /**
- * Reads a line. Null: it is blank.
+ * A line as it came. Null: it is blank.
  * @param line its number, from 1
  */
-export function readLine(text: string, line: number): ReadLine | null {
+export function sentLine(text: string, line: number): SentLine | null {
   if (text.trim() === '') return null;
-  const bytes = text.length;
+  const isMark = MAY_BE_MARK.test(text) && readLine(text, line).op === 'watermark';
+  return { bytes: text.length, isMark, read: () => readLine(text, line) };
+}
+
+/** Only such a text can hold the name `watermark`, plain or with some of its letters escaped: others need not be read to know. */
+const MAY_BE_MARK = /"watermark"|\\u00[67]/;
+
+function readLine(text: string, line: number): ReadLine {
   try {
-    return { ...parse(text, line), bytes };
+    return parse(text, line);
   } catch (error) {
-    if (error instanceof Refusal) return { op: 'fault', line, bytes, refusal: error };
+    if (error instanceof Refusal) return { op: 'fault', line, refusal: error };
     throw error;
   }
 }

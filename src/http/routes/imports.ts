@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import Negotiator from 'negotiator';
 import { z } from 'zod';
-import type { ReadLine } from '../../storage/import-batches.js';
+import type { SentLine } from '../../storage/import-batches.js';
 import { type ImportRow, readImport } from '../../storage/import-rows.js';
 import { type ImportStep, importLines } from '../../storage/imports.js';
 import type { Storage } from '../../storage/storage.js';
@@ -11,7 +11,7 @@ import type { LineFault } from '../../temporal/import.js';
 import { MAX_BODY_BYTES } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 import type { App } from '../app-type.js';
-import { readLine } from '../contract/import-lines.js';
+import { sentLine } from '../contract/import-lines.js';
 import * as contract from '../contract/imports.js';
 import { noParameters } from '../contract/parameters.js';
 import {
@@ -83,7 +83,7 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
     },
     async (request, reply) => {
       const { query, body, headers } = request;
-      const steps = importLines(storage, { ...query, signal: closing }, readLines(body ?? Readable.from([]), closing));
+      const steps = importLines(storage, { ...query, signal: closing }, sentLines(body ?? Readable.from([]), closing));
       // Also before anything was asked of what is told: nobody would end the import then.
       reply.raw.once('close', () => void steps.return(undefined).catch(() => {}));
       const { value: first } = await steps.next();
@@ -122,15 +122,15 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
   );
 }
 
-/** The lines of a body, read; blank ones are left out, and counted. */
-async function* readLines(body: Readable, closing: AbortSignal): AsyncGenerator<ReadLine[]> {
+/** The lines of a body; blank ones are left out, and counted. */
+async function* sentLines(body: Readable, closing: AbortSignal): AsyncGenerator<SentLine[]> {
   let line = 0;
   for await (const texts of linesOf(body, { most: MAX_BODY_BYTES, until: closing })) {
-    const lines: ReadLine[] = [];
+    const lines: SentLine[] = [];
     for (const text of texts) {
       line++;
-      const read = readLine(text, line);
-      if (read) lines.push(read);
+      const sent = sentLine(text, line);
+      if (sent) lines.push(sent);
     }
     if (lines.length > 0) yield lines;
     // What has come already is read without a pause, and nobody else would be served meanwhile.
