@@ -273,8 +273,10 @@ export function connectionsOf(load: Load, publicUrl: string, requestMs: number):
       leaveStream(raw);
       raw.resume();
       const isDone = () => {
-        if (raw.complete && !lineOf(socket).isEnded) socket.destroySoon = destroySoon;
-        return raw.complete;
+        // Undefined of a request that `app.inject` makes, which has no connection to wait for either.
+        const isWhole = raw.complete !== false;
+        if (isWhole && !lineOf(socket).isEnded) socket.destroySoon = destroySoon;
+        return isWhole;
       };
       // That of a stream may have come whole meanwhile.
       if (isDone()) return;

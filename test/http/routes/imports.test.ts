@@ -1,4 +1,5 @@
 import { type IncomingMessage, request } from 'node:http';
+import { mock } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
@@ -111,6 +112,14 @@ t.test('what is asked wrongly is refused before a line is read', async (t) => {
   ];
   for (const [query, headers, status, code] of cases)
     t.match(await send(app, query, lines(friend('a', {})), headers), { status, last: { code } }, `${query} ${code}`);
+});
+
+t.test('an answer to lines that come by no connection does not end the process half a minute later', async (t) => {
+  const { app } = await testService(t);
+  mock.timers.enable({ apis: ['setInterval', 'Date'] });
+  t.teardown(() => mock.timers.reset());
+  t.equal((await send(app, 'source=s', lines(friend('a', {})))).status, 200);
+  mock.timers.tick(31_000);
 });
 
 t.test(
