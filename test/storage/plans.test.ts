@@ -100,8 +100,8 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['an entity as of a tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
     ['an entity as of its last tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH } })],
     ['an entity as of an instant', 20, (db) => db[engine].entityThen({ id, fields: null, point: { instant } })],
-    ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
-    ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant })],
+    ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 }, null)],
+    ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant }, null)],
     ['the first page of a property', 20, (db) => readRanges(db, id, 'location', everything, page)],
     [
       'a middle page of a property',
@@ -186,8 +186,8 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       (db) => db[engine].entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
     ],
     // Two states, and the clock's rows of both.
-    ['a diff of two ticks', 32, (db) => readDiff(db, id, { tick: DEPTH / 4 }, { tick: DEPTH / 2 })],
-    ['a diff between then and now', 32, (db) => readDiff(db, id, { instant }, null)],
+    ['a diff of two ticks', 32, (db) => readDiff(db, id, { from: { tick: DEPTH / 4 }, to: { tick: DEPTH / 2 } }, null)],
+    ['a diff between then and now', 32, (db) => readDiff(db, id, { from: { instant }, to: null }, null)],
     [
       // Each of its five ticks is another entity's.
       'an activity, and the first of its five thousand ticks',
