@@ -69,6 +69,7 @@ export async function readRanges(
         ? tickFrom(sql, id, to)
         : sql`least(${tickFrom(sql, id, to)}, until + 1)`
       : sql`NULL::int4`;
+    // A tick after it is looked for there as well: the range that is open there may have ended since.
     const place = start ? sql`least(pinned.start, pinned.until)` : sql`pinned.start`;
     // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
     const isEmpty =

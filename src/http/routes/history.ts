@@ -117,7 +117,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
-      // The tick that the page may see until fixes what it shows, if a cursor or `recordedAsOf` says it. (A cursor that somebody has made up may name a tick to come.)
+      // What a cursor or `recordedAsOf` pins the page to fixes what it shows. (A cursor that somebody has made up may name a tick to come.)
       reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
