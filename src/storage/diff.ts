@@ -1,4 +1,5 @@
-import type { Point } from '../temporal/point.js';
+import type { Known, Point } from '../temporal/point.js';
+import { pointFor } from './known.js';
 import { tickAt } from './ranges.js';
 import type { ChangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
@@ -11,13 +12,19 @@ type Diff = { from: DiffEnd | null; to: DiffEnd | null; changes: ChangeRow[] };
 
 /**
  * What differs between the states of an entity as of two points (`to` null: now), in one statement. A value that was changed and changed back is no difference.
+ * @param known what may be seen of it; null: all
  * @returns undefined: no such entity
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
-export async function readDiff(storage: Storage, id: string, from: Point, to: Point | null): Promise<Diff | undefined> {
-  const { reading, stableInstant } = storage[engine];
-  for (const point of [from, to]) if (point && 'instant' in point) await stableInstant.waitFor(point.instant);
-  return reading(async (sql) => {
+export async function readDiff(
+  storage: Storage,
+  id: string,
+  asked: { from: Point; to: Point | null },
+  known: Known | null,
+): Promise<Diff | undefined> {
+  const from = await pointFor(storage, asked.from, known);
+  const to = await pointFor(storage, asked.to, known);
+  return storage[engine].reading(async (sql) => {
     const clockAt = (end: 'from' | 'to') =>
       sql`LEFT JOIN clocktick.tick ${sql(`${end}_tick`)}
           ON ${sql(`${end}_tick`)}.entity_id = ${id}::uuid AND ${sql(`${end}_tick`)}.tick = ends.${sql(end)}`;

@@ -1,4 +1,4 @@
-import { and, eq, gt, ne, sql } from 'drizzle-orm';
+import { and, eq, gt, lte, ne, sql } from 'drizzle-orm';
 import { arrayText, type Sql } from './engine/pools.js';
 import type { Around, Memento, RelatedMemento } from './rows.js';
 import { entity, tick } from './schema.js';
@@ -7,17 +7,24 @@ import { engine, type Storage } from './storage.js';
 /** A page of an entity's mementos, and the first of the next page. */
 export type MementoPage = { mementos: Memento[]; next: Memento | null };
 
-/** The mementos of an entity after a tick; undefined: there is no such entity. */
+/** The mementos of an entity after a tick, and until one (null: all); undefined: there is no such entity. */
 export async function readMementos(
   storage: Storage,
   id: string,
-  { after, limit }: { after: number; limit: number },
+  { after, until, limit }: { after: number; until: number | null; limit: number },
 ): Promise<MementoPage | undefined> {
   const rows = await storage[engine].reading((_, db) => {
     const page = db
       .select({ tick: tick.tick, at: tick.at })
       .from(tick)
-      .where(and(eq(tick.entityId, entity.id), gt(tick.tick, after), ne(tick.op, 'deleted')))
+      .where(
+        and(
+          eq(tick.entityId, entity.id),
+          gt(tick.tick, after),
+          until === null ? undefined : lte(tick.tick, until),
+          ne(tick.op, 'deleted'),
+        ),
+      )
       .orderBy(tick.tick)
       .limit(limit + 1)
       .as('page');
@@ -37,8 +44,9 @@ export async function readMementos(
 export async function readMementosAround(sql: Sql, states: readonly Around[]): Promise<RelatedMemento[][]> {
   const rows = await sql<(RelatedMemento & { n: number })[]>`
     SELECT q.n::int4, around.rel, around.tick, around.at
-      FROM unnest(${arrayText(states.map(({ id }) => id))}::text::uuid[], ${arrayText(states.map(({ tick }) => tick))}::text::int4[])
-             WITH ORDINALITY AS q (id, tick, n)
+      FROM unnest(${arrayText(states.map(({ id }) => id))}::text::uuid[], ${arrayText(states.map(({ tick }) => tick))}::text::int4[],
+                  ${arrayText(states.map(({ until }) => until))}::text::int4[])
+             WITH ORDINALITY AS q (id, tick, until, n)
      CROSS JOIN LATERAL (
        SELECT 1 AS place, 'first' AS rel, t.tick, t.at FROM clocktick.tick t WHERE t.entity_id = q.id AND t.tick = 1
        UNION ALL
@@ -46,10 +54,10 @@ export async function readMementosAround(sql: Sql, states: readonly Around[]): P
          WHERE t.entity_id = q.id AND t.tick < q.tick AND t.op <> 'deleted' ORDER BY t.tick DESC LIMIT 1)
        UNION ALL
        (SELECT 3, 'next', t.tick, t.at FROM clocktick.tick t
-         WHERE t.entity_id = q.id AND t.tick > q.tick AND t.op <> 'deleted' ORDER BY t.tick LIMIT 1)
+         WHERE t.entity_id = q.id AND t.tick > q.tick AND t.tick <= q.until AND t.op <> 'deleted' ORDER BY t.tick LIMIT 1)
        UNION ALL
        (SELECT 4, 'last', t.tick, t.at FROM clocktick.tick t
-         WHERE t.entity_id = q.id AND t.op <> 'deleted' ORDER BY t.tick DESC LIMIT 1)
+         WHERE t.entity_id = q.id AND t.tick <= q.until AND t.op <> 'deleted' ORDER BY t.tick DESC LIMIT 1)
      ) around
      ORDER BY q.n, around.place`;
   const around = states.map((): RelatedMemento[] => []);

@@ -1,13 +1,14 @@
-import type { Point } from '../temporal/point.js';
+import type { Known, Point } from '../temporal/point.js';
 import type { Fragment, Sql } from './engine/pools.js';
+import { pointFor } from './known.js';
 import { ANSWER_BYTES } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 export type Order = 'asc' | 'desc';
 
 /**
- * Which part of a history to read. `until` pins a walk through pages to the entity's tick at its first page; `after` is
- * where the last page ended.
+ * Which part of a history to read. `until` is the last tick that may be seen, which pins a walk through pages to that of its first page
+ * (null: the entity's last one); `after` is where the last page ended.
  */
 export type HistoryPage = { until: number | null; after: number | null; order: Order; limit: number };
 
@@ -58,10 +59,19 @@ export async function readRanges(
       page.after !== null && page.order === 'asc' ? sql`least(${page.after}::int4, until)` : sql`NULL::int4`,
       page.after !== null && page.order === 'desc' ? sql`${page.after}::int4` : sql`NULL::int4`,
     ];
-    const start = window.from && sql`coalesce(${tickAt(sql, id, window.from)}, 1)`;
-    const end = window.to ? tickFrom(sql, id, window.to) : sql`NULL::int4`;
-    // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
     const { from, to } = window;
+    const seen = sql`least(${page.until}::int4, e.tick)`;
+    // An instant after the last tick that may be seen lies in that one, whatever ticks came before the instant since.
+    const start =
+      from && ('tick' in from ? tickAt(sql, id, from) : sql`least(coalesce(${tickAt(sql, id, from)}, 1), ${seen})`);
+    const end = to
+      ? 'tick' in to
+        ? tickFrom(sql, id, to)
+        : sql`least(${tickFrom(sql, id, to)}, until + 1)`
+      : sql`NULL::int4`;
+    // A tick after it is looked for there as well: the range that is open there may have ended since.
+    const place = start ? sql`least(pinned.start, pinned.until)` : sql`pinned.start`;
+    // Nothing overlaps an empty window, although a range may span the place. Two instants can lie within one tick.
     const isEmpty =
       from && to && 'instant' in from && 'instant' in to
         ? sql`${from.instant}::timestamptz >= ${to.instant}::timestamptz`
@@ -73,9 +83,9 @@ export async function readRanges(
         SELECT until,
                greatest(coalesce(lower(around.vclock), pinned.start), ${after} + 1) AS first,
                CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1, ${before} - 1) END AS last
-          FROM (SELECT least(${page.until}::int4, e.tick) AS until, ${start ?? sql`1`} AS start
+          FROM (SELECT ${seen} AS until, ${start ?? sql`1`} AS start
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid OFFSET 0) pinned
-          LEFT JOIN LATERAL clocktick.closed_range_at(${id}::uuid, ${property}::text, pinned.start) around ON true
+          LEFT JOIN LATERAL clocktick.closed_range_at(${id}::uuid, ${property}::text, ${place}) around ON true
       ), page AS MATERIALIZED (
         -- As clocktick.closed_ranges has it. That is told columns, not sub-selects, and the planner would filter by them all that there is.
         (SELECT lower(h.vclock) AS "from", upper(h.vclock) AS "to", h.effective, coalesce(h.short_value, h.long_value) AS value
@@ -130,12 +140,18 @@ export async function readRanges(
 /**
  * The one range of a property that contains a point (`@>`), as it was then: still open. No range where the property was
  * not set at that point; 'no property' where it had never been set by then, so that the answer never changes later.
+ * @param known what may be seen of the entity; null: all
  * @throws Refusal `as_of_in_future`, `as_of_not_stable_yet`
  */
-export async function readRangeAsOf(storage: Storage, id: string, property: string, point: Point): Promise<Ranges> {
-  const { reading, stableInstant } = storage[engine];
-  if ('instant' in point) await stableInstant.waitFor(point.instant);
-  return reading(async (sql) => {
+export async function readRangeAsOf(
+  storage: Storage,
+  id: string,
+  property: string,
+  asked: Point,
+  known: Known | null,
+): Promise<Ranges> {
+  const point = await pointFor(storage, asked, known);
+  return storage[engine].reading(async (sql) => {
     const [row] = await sql<{ until: number | null; latest: number; items: string | null; held: boolean }[]>`
       WITH past AS MATERIALIZED (
         SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid

@@ -37,8 +37,8 @@ export type Memento = { tick: number; at: string };
 /** A memento by what it is to another one. */
 export type RelatedMemento = Memento & { rel: 'first' | 'prev' | 'next' | 'last' };
 
-/** Around which state of which entity. */
-export type Around = { id: string; tick: number };
+/** Around which state of which entity, and until which of its ticks. */
+export type Around = { id: string; tick: number; until: number };
 
 /** An activity as JSON text `{"id", "actor", "reason", "metadata"}`, only what was given; null: none. */
 export type ActivityText = string | null;

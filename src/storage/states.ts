@@ -1,5 +1,6 @@
 import type { Past } from '../temporal/entity.js';
-import type { Point } from '../temporal/point.js';
+import { type Known, LAST_TICK, type Point } from '../temporal/point.js';
+import { pointFor } from './known.js';
 import { instantOfMoment, type Moment } from './moments.js';
 import { type Nested, readNested } from './nested.js';
 import type { EntityLookup, EntityRow, RelatedMemento } from './rows.js';
@@ -7,9 +8,13 @@ import { engine, type Storage } from './storage.js';
 
 /**
  * What of an entity to read: with the ranges of which of its properties (`of` null: all it has had), if any, and whether with
- * the mementos around the state.
+ * the mementos around the state. `known`: what may be seen of it (null: all).
  */
-type StateQuestion = EntityLookup & { include: { of: readonly string[] | null } | null; withRelated: boolean };
+type StateQuestion = EntityLookup & {
+  include: { of: readonly string[] | null } | null;
+  withRelated: boolean;
+  known: Known | null;
+};
 
 /** A state of an entity, `nested` its ranges; `related` is empty where it was not asked for or the state is no memento. */
 type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; related: RelatedMemento[] };
@@ -21,12 +26,13 @@ type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; relate
  */
 export async function readState(
   storage: Storage,
-  { include, withRelated, ...lookup }: StateQuestion,
+  { include, withRelated, known, ...lookup }: StateQuestion,
   moment: Moment,
   signal?: AbortSignal,
 ): Promise<State> {
   const { entityNow, entityAsOf, mementosAround } = storage[engine];
-  const read = (point: Point | null): Promise<State['entity']> => {
+  const read = async (asked: Point | null): Promise<State['entity']> => {
+    const point = known ? await pointFor(storage, asked, known, signal) : asked;
     if (include) return readNested(storage, { ...lookup, ...include }, point, signal);
     return point ? entityAsOf({ ...lookup, point }, signal) : entityNow(lookup, signal);
   };
@@ -34,7 +40,10 @@ export async function readState(
   const isMemento = entity !== undefined && entity.tick !== null && !entity.deleted;
   return {
     entity,
-    related: withRelated && isMemento ? await mementosAround({ id: entity.id, tick: entity.tick }, signal) : [],
+    related:
+      withRelated && isMemento
+        ? await mementosAround({ id: entity.id, tick: entity.tick, until: known?.tick ?? LAST_TICK }, signal)
+        : [],
   };
 }
 

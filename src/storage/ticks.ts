@@ -29,7 +29,8 @@ export async function readTicks(storage: Storage, question: TickLookup, page: Hi
   return storage[engine].reading(async (sql) => {
     const direction = directionOf(sql, page);
     const after = page.after === null ? null : sql`least(${page.after}::int4, until)`;
-    const start = from ? tickFrom(sql, id, from) : sql`1`;
+    // Of what came after the last tick that may be seen, nothing is looked at.
+    const start = from ? sql`least(${tickFrom(sql, id, from)}, until + 1)` : sql`1`;
     const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
     const rows = await sql<(Bound & { absent: string | null } & (TickLine | { tick: null }))[]>`
       WITH bound AS MATERIALIZED (

@@ -51,6 +51,19 @@ export function parsePoint(text: string, parameter: string): Point {
   return { instant };
 }
 
+/** What is known of an entity: its first ticks, up to this one, and the instant of that. */
+export type Known = { tick: number; at: string };
+
+/**
+ * Where to read an entity that is asked for as of a point (null: now), when no tick after the last known one may be seen. A tick that is
+ * not known becomes LAST_TICK, which no entity has.
+ */
+export function knownPoint(point: Point | null, known: Known): Point {
+  if (point === null) return { tick: known.tick };
+  if ('instant' in point) return isBefore(point.instant, known.at) ? point : { tick: known.tick };
+  return point.tick <= known.tick ? point : { tick: LAST_TICK, written: pointText(point) };
+}
+
 /** Whether a text is an instant that a caller may write. */
 export function isInstant(text: string): boolean {
   try {

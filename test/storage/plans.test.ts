@@ -3,6 +3,7 @@ import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { readDiff } from '../../src/storage/diff.js';
+import { readKnown } from '../../src/storage/known.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
@@ -26,6 +27,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const { serviceUrl, sql } = await testDatabase(t);
   const id = newId();
   const mixed = newId();
+  const late = newId();
   const bulk = newId();
   // Run in the middle of the writing, it scatters the rows that come after: 21 buffers once where there were 17.
   await sql`ALTER TABLE clocktick.property_history SET (autovacuum_enabled = off)`;
@@ -45,6 +47,7 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       of: { location: `generate_series(1, ${DEPTH})`, rare: 'unnest(ARRAY[100, 7000, 13000])' },
       gone: 'rare',
     },
+    { id: late, of: { location: `generate_series(1, ${DEPTH})` }, imported: DEPTH / 4 },
   ]);
   await sql`
     INSERT INTO clocktick.activity (id, actor, recorded_at)
@@ -63,6 +66,8 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at FROM clocktick.entity
      WHERE type = 'other' LIMIT 1`;
   const now = new Date().toISOString();
+  /** After all that it tells of, before it was recorded. */
+  const imported = '2016-02-01T00:00:00Z';
   const pin = { asOf: now, recordedAsOf: now };
   const then = { asOf: created?.at ?? '', recordedAsOf: now };
   const collection: Collection = {
@@ -100,8 +105,8 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['an entity as of a tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH / 2 } })],
     ['an entity as of its last tick', 20, (db) => db[engine].entityThen({ id, fields: null, point: { tick: DEPTH } })],
     ['an entity as of an instant', 20, (db) => db[engine].entityThen({ id, fields: null, point: { instant } })],
-    ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 })],
-    ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant })],
+    ['a property as of a tick', 20, (db) => readRangeAsOf(db, id, 'location', { tick: DEPTH / 2 }, null)],
+    ['a property as of an instant', 20, (db) => readRangeAsOf(db, id, 'location', { instant }, null)],
     ['the first page of a property', 20, (db) => readRanges(db, id, 'location', everything, page)],
     [
       'a middle page of a property',
@@ -185,9 +190,17 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       20,
       (db) => db[engine].entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
     ],
+    ['what is known of an entity by now', 10, (db) => readKnown(db, [id], now)],
+    // Its last tick, and as many between as halve what was imported: four buffers each.
+    [
+      'what was known of an entity before most of it was imported',
+      64,
+      async (db) => t.match(await readKnown(db, [late], imported), new Map([[late, { tick: DEPTH / 4 }]])),
+    ],
+    ['what was known of an entity before its first tick', 10, (db) => readKnown(db, [late], '2015-01-01T00:00:00Z')],
     // Two states, and the clock's rows of both.
-    ['a diff of two ticks', 32, (db) => readDiff(db, id, { tick: DEPTH / 4 }, { tick: DEPTH / 2 })],
-    ['a diff between then and now', 32, (db) => readDiff(db, id, { instant }, null)],
+    ['a diff of two ticks', 32, (db) => readDiff(db, id, { from: { tick: DEPTH / 4 }, to: { tick: DEPTH / 2 } }, null)],
+    ['a diff between then and now', 32, (db) => readDiff(db, id, { from: { instant }, to: null }, null)],
     [
       // Each of its five ticks is another entity's.
       'an activity, and the first of its five thousand ticks',

@@ -8,6 +8,7 @@ import { countValues } from '../../src/storage/counts.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { listEntities } from '../../src/storage/entities-by-id.js';
 import { healthOf } from '../../src/storage/health.js';
+import { readKnown } from '../../src/storage/known.js';
 import { readMementos } from '../../src/storage/mementos.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
@@ -101,28 +102,46 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
       ]),
   ],
   [
+    'known',
+    'The last ticks of entities that had been recorded by an instant. (All of the past was imported later.)',
+    'readKnown of known.ts',
+    (db) => readKnown(db, [later, id], middle),
+  ],
+  [
     'list-now',
     'Many entities as they are now, in the order in which they were asked for.',
     'listEntities of entities-by-id.ts',
-    (db) => listEntities(db, [later, id], null, ['city']),
+    (db) => listEntities(db, [later, id], null, { fields: ['city'], recordedAsOf: null }),
   ],
   [
     'list-then',
     'Many entities as of an instant, in the order in which they were asked for.',
     'listEntities of entities-by-id.ts',
-    (db) => listEntities(db, [later, id], { instant: middle }, null),
+    (db) => listEntities(db, [later, id], { instant: middle }, { fields: null, recordedAsOf: null }),
+  ],
+  [
+    'list-known',
+    'Many entities as of an instant, in the order in which they were asked for, each no later than what was recorded of it by another.',
+    'listEntities of entities-by-id.ts',
+    (db) => listEntities(db, [later, id], { instant: middle }, { fields: null, recordedAsOf: early }),
   ],
   [
     'mementos-around',
     'Of states the mementos around them: the first, the last, and those before and after.',
     'readMementosAround of mementos.ts',
-    (db) => db[engine].mementosAround({ id, tick: 6 }),
+    (db) => db[engine].mementosAround({ id, tick: 6, until: 12 }),
   ],
   [
     'mementos',
     'A page of the mementos of an entity: a TimeMap.',
     'readMementos of mementos.ts',
-    (db) => readMementos(db, id, { after: 2, limit: 5 }),
+    (db) => readMementos(db, id, { after: 2, until: null, limit: 5 }),
+  ],
+  [
+    'mementos-known',
+    'A page of the mementos of an entity that were recorded by an instant.',
+    'readMementos of mementos.ts',
+    (db) => readMementos(db, id, { after: 2, until: 9, limit: 5 }),
   ],
   [
     'ranges',
@@ -158,13 +177,13 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'range-at-tick',
     'The range of a property that contains a tick.',
     'readRangeAsOf of ranges.ts',
-    (db) => readRangeAsOf(db, id, 'age', { tick: 4 }),
+    (db) => readRangeAsOf(db, id, 'age', { tick: 4 }, null),
   ],
   [
     'range-at-instant',
     'The range of a property that contains an instant.',
     'readRangeAsOf of ranges.ts',
-    (db) => readRangeAsOf(db, id, 'age', { instant: middle }),
+    (db) => readRangeAsOf(db, id, 'age', { instant: middle }, null),
   ],
   [
     'ticks',
@@ -200,19 +219,19 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'diff-of-ticks',
     'What differs between two ticks of an entity.',
     'readDiff of diff.ts',
-    (db) => readDiff(db, id, { tick: 2 }, { tick: 7 }),
+    (db) => readDiff(db, id, { from: { tick: 2 }, to: { tick: 7 } }, null),
   ],
   [
     'diff-of-instants',
     'What differs between two instants of an entity.',
     'readDiff of diff.ts',
-    (db) => readDiff(db, id, { instant: early }, { instant: middle }),
+    (db) => readDiff(db, id, { from: { instant: early }, to: { instant: middle } }, null),
   ],
   [
     'diff-until-now',
     'What differs between an instant of an entity and now.',
     'readDiff of diff.ts',
-    (db) => readDiff(db, id, { instant: middle }, null),
+    (db) => readDiff(db, id, { from: { instant: middle }, to: null }, null),
   ],
   [
     'nested',

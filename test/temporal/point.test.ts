@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { instantOf, isBefore, microseconds, parsePoint, pointText } from '../../src/temporal/point.js';
+import {
+  instantOf,
+  isBefore,
+  knownPoint,
+  LAST_TICK,
+  microseconds,
+  type Point,
+  parsePoint,
+  pointText,
+} from '../../src/temporal/point.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 
 /** The refusal of a text that must be refused. */
@@ -382,4 +391,24 @@ t.test('an instant in UTC has all its digits, and compares as text', async (t) =
   );
   for (const text of ['0001-01-01T00:00:00+00:01', '9999-12-31T23:59:59-00:01'])
     t.throws(() => instantOf(microseconds(text)), RangeError, text);
+});
+
+t.test('of an entity of which the first ticks are known, each point is read no later than the last of them', (t) => {
+  const known = { tick: 3, at: '2016-08-19T00:00:00.000000Z' };
+  const cases: [asked: Point | null, read: Point][] = [
+    [null, { tick: 3 }],
+    [{ tick: 1 }, { tick: 1 }],
+    [{ tick: 3 }, { tick: 3 }],
+    [{ tick: 4 }, { tick: LAST_TICK, written: '4' }],
+    [
+      { tick: LAST_TICK, written: '99999999999' },
+      { tick: LAST_TICK, written: '99999999999' },
+    ],
+    [{ instant: '2016-08-18T23:59:59.999999Z' }, { instant: '2016-08-18T23:59:59.999999Z' }],
+    [{ instant: '2016-08-19T01:59:59.999999+02:00' }, { instant: '2016-08-19T01:59:59.999999+02:00' }],
+    [{ instant: '2016-08-19T00:00:00Z' }, { tick: 3 }],
+    [{ instant: '2999-01-01T00:00:00Z' }, { tick: 3 }],
+  ];
+  for (const [asked, read] of cases) t.same(knownPoint(asked, known), read, JSON.stringify(asked));
+  t.end();
 });

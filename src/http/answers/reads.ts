@@ -1,6 +1,9 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { parsePoint } from '../../temporal/point.js';
+import { readKnown } from '../../storage/known.js';
+import type { Storage } from '../../storage/storage.js';
+import type { Address } from '../../temporal/identity.js';
+import { type Known, parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { cacheControlHeader, contentLocationHeader, etagHeader, mementoHeaders } from '../contract/headers.js';
 import { optional } from '../contract/parameters.js';
@@ -76,5 +79,22 @@ export const sendNotModified = (reply: FastifyReply): FastifyReply =>
 export function parseInstant(text: string, parameter: string): string {
   const point = parsePoint(text, parameter);
   if ('instant' in point) return point.instant;
-  throw Refusal.at('invalid_as_of', parameter, 'is a tick, and many entities have many clocks: give an instant');
+  throw Refusal.at('invalid_as_of', parameter, 'is a tick, which entities do not have in common: give an instant');
+}
+
+/**
+ * What may be seen of an entity by what the parameter `recordedAsOf` says; null, without it: all.
+ * @throws Refusal `invalid_as_of`, `as_of_in_future`, `as_of_not_stable_yet`; `entity_not_found` where nothing was recorded by then
+ */
+export async function knownOf(
+  storage: Storage,
+  { id, label }: Address,
+  recordedAsOf: string | undefined,
+  signal?: AbortSignal,
+): Promise<Known | null> {
+  if (recordedAsOf === undefined) return null;
+  const instant = parseInstant(recordedAsOf, 'recordedAsOf');
+  const known = (await readKnown(storage, [id], instant, signal)).get(id);
+  if (known) return known;
+  throw new Refusal('entity_not_found', `There was no entity ${label} by what was recorded at ${instant}.`);
 }

@@ -120,10 +120,16 @@ export const filters = {
   ),
 };
 
+/** By what was recorded: what imports have told of the past since is not seen. `parseInstant` reads it. */
+export const recordedAsOf = optionalInstant(
+  'RecordedAsOf',
+  'By what was recorded at an RFC 3339 instant; without, by all of it',
+);
+
 /** The parameters that fix the snapshot in which a collection is read. */
 export const asOfParameters = {
   asOf: optionalInstant('AsOfInstant', 'As they were at an RFC 3339 instant; without, at the newest that is stable'),
-  recordedAsOf: optionalInstant('RecordedAsOf', 'By what was recorded at an RFC 3339 instant; without, by all of it'),
+  recordedAsOf,
 };
 
 export const fields = optionalList('Fields', 'Only these properties', 'fields=name&fields=location');

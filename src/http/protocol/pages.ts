@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Pin, pinOf } from '../../storage/pins.js';
 import type { HistoryPage, Order } from '../../storage/ranges.js';
 import { isKey } from '../../temporal/identity.js';
-import { isInstant, LAST_TICK } from '../../temporal/point.js';
+import { isInstant, type Known, LAST_TICK } from '../../temporal/point.js';
 import { invalidCursor } from '../../temporal/refusal.js';
 import { scalarText } from './json-text.js';
 import { withItemsApart } from './query.js';
@@ -34,16 +34,19 @@ export function readCursor(cursor: string, walk: string): string[] {
 /**
  * The position of a page in a history.
  * @param walk names the history, and everything that chooses from it
+ * @param known what may be seen of the entity; null: all
  * @throws Refusal `invalid_cursor`
  */
 export function historyPosition(
   { order, limit, cursor }: { order: Order; limit: number; cursor?: string | undefined },
   walk: string,
+  known: Known | null = null,
 ): HistoryPage {
-  if (cursor === undefined) return { order, limit, until: null, after: null };
+  if (cursor === undefined) return { order, limit, until: known?.tick ?? null, after: null };
   const position = readCursor(cursor, `${walk} ${order}`);
   const [until = 0, after = 0] = position.map(Number);
   if (position.length !== 2 || !position.every(isTick)) throw invalidCursor();
+  if (known && until > known.tick) throw invalidCursor('is of a walk by what was recorded later');
   return { order, limit, until, after };
 }
 

@@ -39,7 +39,6 @@ const OF_COLLECTIONS = [
   'everHad',
   'changedBetween',
   'include',
-  'recordedAsOf',
   'limit',
   'cursor',
 ] as const;

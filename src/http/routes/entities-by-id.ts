@@ -3,7 +3,7 @@ import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText } from '../answers/entity-text.js';
-import { parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
+import { IMMUTABLE, parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
 import { type ReadConditions, tagOfText } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
@@ -11,11 +11,11 @@ import { dateOf, httpDate, originalLinks } from '../protocol/memento.js';
 import { fitsInHeaders, targetOf } from '../protocol/pages.js';
 
 type ByIdRequest = FastifyRequest & {
-  query: { asOf?: string | undefined; fields?: string | string[] | undefined };
+  query: { asOf?: string | undefined; recordedAsOf?: string | undefined; fields?: string | string[] | undefined };
   headers: ReadConditions & { 'accept-datetime'?: string | undefined };
 };
 
-/** Answers with the entities that `ids` names, now or as of an instant. */
+/** Answers with the entities that `ids` names, now or as of an instant, by what is recorded or was recorded by another. */
 export async function sendNamed(
   storage: Storage,
   request: ByIdRequest,
@@ -24,7 +24,7 @@ export async function sendNamed(
 ): Promise<FastifyReply> {
   const { query, headers } = request;
   const addresses = addressesOf(ids);
-  const url = targetOf(request, { asOf: null });
+  const url = targetOf(request, { asOf: null, recordedAsOf: null });
   const fits = fitsInHeaders(url);
   if (fits) reply.header('link', originalLinks(url));
   if (query.asOf === undefined) reply.header('vary', 'accept-datetime');
@@ -35,7 +35,9 @@ export async function sendNamed(
       : date !== undefined
         ? { date: dateOf(date) }
         : null;
-  const rows = await listEntities(storage, [...addresses.keys()], moment, fieldsOf(query.fields));
+  const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
+  const question = { fields: fieldsOf(query.fields), recordedAsOf };
+  const rows = await listEntities(storage, [...addresses.keys()], moment, question);
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   // Over the id and the tick of each.
   const etag = tagOfText([...addresses.keys()].map((id) => `${id} ${found.get(id)?.tick ?? 0}`).join('\n'));
@@ -43,11 +45,11 @@ export async function sendNamed(
     .map(({ updatedAt }) => updatedAt)
     .sort()
     .at(-1);
-  if (moment && newest !== undefined) {
+  if ((moment || recordedAsOf !== null) && newest !== undefined) {
     reply.header('memento-datetime', httpDate(newest));
     if (fits) reply.header('content-location', targetOf(request, { asOf: newest }));
   }
-  reply.header('cache-control', REVALIDATE);
+  reply.header('cache-control', recordedAsOf === null ? REVALIDATE : IMMUTABLE);
   return sendOrNotModified(reply, etag, headers, () => listText(addresses, found));
 }
 

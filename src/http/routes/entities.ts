@@ -10,6 +10,7 @@ import {
   CONDITION_PROBLEMS,
   ENTITY_READ_PROBLEMS,
   IMMUTABLE,
+  knownOf,
   MEMENTO_NOT_MODIFIED,
   NOT_MODIFIED,
   REVALIDATE,
@@ -27,6 +28,7 @@ import {
   optionalList,
   optionalPoint,
   point,
+  recordedAsOf,
 } from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
@@ -59,10 +61,11 @@ export function entityRoutes(app: App, storage: Storage): void {
         tags: ['entities'],
         summary: 'Read an entity, now or as of a tick or an instant',
         description:
-          'As it is now; with `asOf` or `Accept-Datetime` as it was then. What is deleted, now or then, is 410, and what was not created by then is 404.',
+          'As it is now; with `asOf` or `Accept-Datetime` as it was then. With `recordedAsOf` by what was recorded by then, without what imports have told of the past since. What is deleted, now or then, is 410, and what was not created by then is 404.',
         params: entityParameters,
         querystring: z.strictObject({
           asOf: optionalPoint('AsOf', 'As it was at a tick, or at an RFC 3339 instant'),
+          recordedAsOf,
           fields,
           include: optionalList(
             'IncludeHistory',
@@ -88,7 +91,8 @@ export function entityRoutes(app: App, storage: Storage): void {
     },
     async (request, reply) => {
       const { params, query, headers, raw } = request;
-      const { id, label } = parseAddress(params.id);
+      const address = parseAddress(params.id);
+      const { id, label } = address;
       const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
       const date = point ? undefined : headers['accept-datetime'];
       const shown = { id, selection: selectionOf(query) };
@@ -96,6 +100,7 @@ export function entityRoutes(app: App, storage: Storage): void {
       // Also of a refusal: who asks by a date has to learn whom he has asked (RFC 7089 sections 4.5.2 and 4.5.3).
       if (fits) reply.header('link', ownLinks(shown));
       if (!point) reply.header('vary', 'accept-datetime');
+      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
       const { entity: state, related } = await readState(
         storage,
         {
@@ -103,15 +108,16 @@ export function entityRoutes(app: App, storage: Storage): void {
           fields: fieldsOf(query.fields),
           include: includeOf(query.include),
           withRelated: date !== undefined,
+          known,
         },
         point ?? (date === undefined ? null : { date: dateOf(date) }),
         callerSignal(raw),
       );
       const entity = living(point ? begun(state, label, point) : shownNow(state), label);
-      // Only a tick shows the same for ever. As of an instant that can change: somebody may import history before it.
-      const isFixed = point !== null && 'tick' in point;
+      // As of an instant alone the state can change: somebody may import history before it. A tick never does, nor what is known.
+      const isFixed = known !== null || (point !== null && 'tick' in point);
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
-      if (point || date !== undefined) stampMemento(reply, shown, entity, fits);
+      if (point || known || date !== undefined) stampMemento(reply, shown, entity, fits);
       if (fits && related.length > 0)
         reply.header('link', [ownLinks(shown), ...mementoLinks(shown, related)].join(', '));
       return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
@@ -132,6 +138,7 @@ export function entityRoutes(app: App, storage: Storage): void {
         querystring: z.strictObject({
           from: point('DiffFrom', 'The one state: a tick, or an RFC 3339 instant'),
           to: optionalPoint('DiffTo', 'The other; without it, now'),
+          recordedAsOf,
         }),
         headers: readHeaders,
         response: responsesOf(
@@ -152,14 +159,16 @@ export function entityRoutes(app: App, storage: Storage): void {
         ),
       },
     },
-    async ({ params, query, headers }, reply) => {
-      const { id, label } = parseAddress(params.id);
+    async ({ params, query, headers, raw }, reply) => {
+      const address = parseAddress(params.id);
+      const { id, label } = address;
       const from = parsePoint(query.from, 'from');
       const to = query.to === undefined ? null : parsePoint(query.to, 'to');
-      const diff = existing(await readDiff(storage, id, from, to), label);
+      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
+      const diff = existing(await readDiff(storage, id, { from, to }, known), label);
       const was = begun(diff.from ?? NOT_YET, label, from);
       const becomes = begun(diff.to ?? NOT_YET, label, to ?? from);
-      const isFixed = 'tick' in from && to !== null && 'tick' in to;
+      const isFixed = known !== null || ('tick' in from && to !== null && 'tick' in to);
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, `"${was.tick}-${becomes.tick}"`, headers, () =>
         objectText([

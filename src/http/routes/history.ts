@@ -9,6 +9,7 @@ import { changesText } from '../answers/entity-text.js';
 import {
   CONDITION_PROBLEMS,
   IMMUTABLE,
+  knownOf,
   NOT_MODIFIED,
   REVALIDATE,
   readHeaders,
@@ -24,9 +25,11 @@ import {
   order,
   pageParameters,
   propertyParameter,
+  recordedAsOf,
 } from '../contract/parameters.js';
 import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
+import { callerSignal } from '../protocol/caller.js';
 import { etagOf } from '../protocol/conditions.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 import { historyCursor, historyPosition, linkNext } from '../protocol/pages.js';
@@ -43,6 +46,7 @@ const tickQuery = z.strictObject({
   ),
   from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
   to: optionalPoint('To', 'The end of that window, itself not included'),
+  recordedAsOf,
   order,
   ...pageParameters,
 });
@@ -52,6 +56,7 @@ const rangeQuery = z
     asOf: optionalPoint('AsOfOfRange', 'The one range that contains this tick or instant, as it was then'),
     from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
     to: optionalPoint('To', 'The end of that window, itself not included'),
+    recordedAsOf,
     order,
     ...pageParameters,
   })
@@ -88,7 +93,7 @@ export function historyRoutes(app: App, storage: Storage): void {
             },
             ...NOT_MODIFIED,
           },
-          ['invalid_id', 'invalid_as_of', 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
+          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_property_name', 'invalid_parameter', 'invalid_cursor'],
           ['entity_not_found', 'property_not_found'],
           CONDITION_PROBLEMS,
           READ_PROBLEMS,
@@ -96,7 +101,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       },
     },
     async (request, reply) => {
-      const { params, query, headers } = request;
+      const { params, query, headers, raw } = request;
       const address = parseAddress(params.id);
       const question = {
         id: address.id,
@@ -106,12 +111,13 @@ export function historyRoutes(app: App, storage: Storage): void {
       };
       const isWhole = question.properties === null && question.from === null && question.to === null;
       const walk = isWhole ? `history ${address.id}` : JSON.stringify(['ticks', question]);
-      const page = historyPosition(query, walk);
+      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
+      const page = historyPosition(query, walk, known);
       const history = await readTicks(storage, question, page);
       if (history.found !== 'page') throw absence(history, address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
-      // The tick that a cursor pins the page to fixes what it shows. (One that somebody has made up may name a tick to come.)
+      // What a cursor or `recordedAsOf` pins the page to fixes what it shows. (A cursor that somebody has made up may name a tick to come.)
       reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
@@ -151,20 +157,21 @@ export function historyRoutes(app: App, storage: Storage): void {
       },
     },
     async (request, reply) => {
-      const { query, params, headers } = request;
+      const { query, params, headers, raw } = request;
       const address = parseAddress(params.id);
       const property = propertyOf(params.property);
       const window = { from: pointOf(query.from, 'from'), to: pointOf(query.to, 'to') };
       const walk = JSON.stringify(['ranges', address.id, property, window]);
-      const page = historyPosition(query, walk);
       const asOf = pointOf(query.asOf, 'asOf');
+      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
+      const page = historyPosition(query, walk, known);
       const history = asOf
-        ? await readRangeAsOf(storage, address.id, property, asOf)
+        ? await readRangeAsOf(storage, address.id, property, asOf, known)
         : await readRanges(storage, address.id, property, window, page);
       if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
       const { items, last } = history;
       const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
-      const isFixed = history.until === page.until || (asOf !== null && 'tick' in asOf);
+      const isFixed = known !== null || history.until === page.until || (asOf !== null && 'tick' in asOf);
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([

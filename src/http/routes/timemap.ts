@@ -4,12 +4,21 @@ import type { Memento } from '../../storage/rows.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { CONDITION_PROBLEMS, NOT_MODIFIED, REVALIDATE, readHeaders, sendOrNotModified } from '../answers/reads.js';
+import {
+  CONDITION_PROBLEMS,
+  IMMUTABLE,
+  knownOf,
+  NOT_MODIFIED,
+  REVALIDATE,
+  readHeaders,
+  sendOrNotModified,
+} from '../answers/reads.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ID, EXAMPLE_INSTANT } from '../contract/examples.js';
 import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.js';
-import { entityParameters, pageParameters } from '../contract/parameters.js';
-import { READ_PROBLEMS, responsesOf } from '../contract/responses.js';
+import { entityParameters, pageParameters, recordedAsOf } from '../contract/parameters.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf } from '../contract/responses.js';
+import { callerSignal } from '../protocol/caller.js';
 import { tagOfText } from '../protocol/conditions.js';
 import { LINK_FORMAT, linksToEntity, mementoLink, timemapLink } from '../protocol/memento.js';
 import { linkNext, mementoCursor, mementoPosition, targetOf } from '../protocol/pages.js';
@@ -25,7 +34,7 @@ export function timemapRoutes(app: App, storage: Storage): void {
         summary: 'The TimeMap of an entity (RFC 7089): each of its states, and when it began',
         description: 'As links (RFC 6690), page by page. A tombstone is no state.',
         params: entityParameters,
-        querystring: z.strictObject(pageParameters),
+        querystring: z.strictObject({ recordedAsOf, ...pageParameters }),
         headers: readHeaders,
         response: responsesOf(
           {
@@ -45,15 +54,19 @@ export function timemapRoutes(app: App, storage: Storage): void {
             ...NOT_MODIFIED,
           },
           CONDITION_PROBLEMS,
-          ['invalid_id', 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
+          ['invalid_id', ...AS_OF_PROBLEMS, 'invalid_parameter', 'invalid_cursor', 'entity_not_found'],
           READ_PROBLEMS,
         ),
       },
     },
     async (request, reply) => {
-      const { id, label } = parseAddress(request.params.id);
+      const { params, query, headers, raw } = request;
+      const address = parseAddress(params.id);
+      const { id, label } = address;
       const walk = `timemap ${id}`;
-      const page = await readMementos(storage, id, mementoPosition(request.query, walk));
+      const position = mementoPosition(query, walk);
+      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
+      const page = await readMementos(storage, id, { ...position, until: known?.tick ?? null });
       if (!page) throw new Refusal('entity_not_found', `There is no entity ${label}.`);
       const last = page.mementos.at(-1);
       const cursor = page.next && last ? mementoCursor(walk, last.tick) : null;
@@ -67,8 +80,8 @@ export function timemapRoutes(app: App, storage: Storage): void {
           : []),
       ];
       const text = links.join(',\n');
-      reply.header('cache-control', REVALIDATE);
-      return sendOrNotModified(reply, tagOfText(text), request.headers, () => text, LINK_FORMAT);
+      reply.header('cache-control', known ? IMMUTABLE : REVALIDATE);
+      return sendOrNotModified(reply, tagOfText(text), headers, () => text, LINK_FORMAT);
     },
   );
 }
