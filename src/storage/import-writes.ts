@@ -7,14 +7,14 @@ import { lostRace, writeFailure } from './engine/failures.js';
 import { arrayText, type Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import type { Batch } from './import-batches.js';
-import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, unwritten } from './import-rows.js';
+import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, namedBy, unwritten } from './import-rows.js';
 import type { EntityRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /* One batch of an import: read what its lines name, decide, and write it with how far the import is, all in one transaction. */
 
 /** How often a batch is tried that other writers came before. */
-const TRIES = 5;
+export const TRIES = 5;
 
 /** The activity that the last line said, and whether a change was recorded under it. */
 export type Last = { activity: Activity | null; isRecorded: boolean };
@@ -61,7 +61,7 @@ function without({ writes, ...batch }: Batch, faults: readonly LineFault[]): Bat
  * A batch that was rolled back: by the lines of an entity, or of an activity, that the database refused; or, without faults, because some
  * entity was no longer in the state that the batch was decided on.
  */
-class Undone extends Error {
+export class Undone extends Error {
   readonly faults: LineFault[];
   constructor(faults: LineFault[], cause?: unknown) {
     super('the batch was rolled back', { cause });
@@ -87,6 +87,7 @@ async function attempt(storage: Storage, connection: OneConnection, writing: Wri
     unchanged: plan.unchanged,
     skipped: faults.length,
     ticks: plan.rounds.reduce((sum, round) => sum + round.length, 0),
+    named: mode === 'replace-all' ? namedBy(now.writes, faults) : [],
     ...(now.watermark === undefined ? {} : { watermark: JSON.stringify(now.watermark) }),
   };
   const apply = (latest: string) =>
@@ -174,7 +175,11 @@ async function readStates(
 type Applying = { states: ReadonlyMap<string, Entity>; latest: string; id: string };
 
 /** Applies rounds one after the other, by the write function of drizzle/sql/write.sql. */
-async function applyRounds(sql: Sql, rounds: readonly Planned[][], { states, latest, id }: Applying): Promise<void> {
+export async function applyRounds(
+  sql: Sql,
+  rounds: readonly Planned[][],
+  { states, latest, id }: Applying,
+): Promise<void> {
   const seen = new Map<string, string>();
   for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
   for (const round of rounds) {

@@ -32,8 +32,8 @@ export type ImportLine = ImportWrite | { op: 'watermark'; line: number; watermar
 /** A line that was refused, and why. */
 export type LineFault = { line: number; refusal: Refusal };
 
-/** Whether lines may change what is there, or only add to it. */
-export const IMPORT_MODES = ['upsert', 'insert'] as const;
+/** Whether lines may change what is there, or only add to it, or are all that is to be there. */
+export const IMPORT_MODES = ['upsert', 'insert', 'replace-all'] as const;
 export type ImportMode = (typeof IMPORT_MODES)[number];
 
 /** A change, and the lines that it comes from. */
