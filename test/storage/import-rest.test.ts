@@ -3,9 +3,11 @@ import { readImport } from '../../src/storage/import-rows.js';
 import { type Import, type ImportStep, importLines } from '../../src/storage/imports.js';
 import type { Storage } from '../../src/storage/storage.js';
 import type { Json } from '../../src/temporal/json.js';
+import { MAX_PROPERTIES } from '../../src/temporal/limits.js';
 import { Refusal } from '../../src/temporal/refusal.js';
 import { testDatabase } from '../helper/database.js';
 import { linesOf } from '../helper/lines.js';
+import { explain, statementsOf } from '../helper/plans.js';
 import { serve } from '../helper/service.js';
 import { findingsOf } from '../helper/verified.js';
 
@@ -185,10 +187,13 @@ t.test('where a line was left out nothing is deleted, and that is told, until th
   const { last } = await run(storage, [friend('b')], { onError: 'skip' });
   t.match(last, { status: 'done', skipped: 0, deleted: 0 }, 'an interrupted run has left some out');
   t.ok(last?.unfinishedSince);
-  const refused = [{ ...friend('nobody'), op: 'patch' }, friend('a')];
+  const wide = Object.fromEntries(Array.from({ length: MAX_PROPERTIES + 1 }, (_, n) => [`p${n}`, n]));
+  const refused = [{ ...friend('b'), properties: wide }, friend('a')];
   t.match((await run(storage, refused, { onError: 'skip' })).last, { skipped: 1, deleted: 0 });
-  t.match((await run(storage, [friend('a')])).last, { deleted: 0, unfinishedSince: null });
-  t.equal(await alive(database), 'friend:a friend:b');
+  t.match((await run(storage, [friend('a')])).last, { deleted: 0, unfinishedSince: null }, 'b was named before');
+
+  await run(storage, refused, { onError: 'skip' });
+  t.match((await run(storage, [friend('a')])).last, { deleted: 1 }, 'a line that was refused names nothing');
 });
 
 t.test(
@@ -257,4 +262,26 @@ t.test('what somebody revives while it is about to be deleted is theirs', async 
   });
   t.match((await importing)?.last, { status: 'done', deleted: 1 });
   t.equal(await alive(database), 'friend:a friend:b');
+});
+
+t.test('the rest is found by index, also by a plan that was made when nothing was there', async (t) => {
+  const { serviceUrl, storage, sql } = await testDatabase(t);
+  const many = Array.from({ length: 3_000 }, (_, n) => friend(`k${n}`));
+  const sent = await statementsOf(serviceUrl, async (own) => {
+    await run(own, many);
+    await run(own, many.slice(0, 10), { isCut: true });
+  });
+  const looks = sent.filter(({ text, parameters }) => text.includes('walked') && parameters.includes('friend'));
+  t.ok(looks.length > 0);
+  await run(storage, [...many, { watermark: 1 }], { isCut: true });
+  const settings = { enable_seqscan: 'off', enable_bitmapscan: 'off' };
+  for (const look of looks) {
+    const analyze = () => sql`VACUUM ANALYZE`;
+    const { scans, buffers } = await explain(sql, look, 'force_generic_plan', settings, analyze);
+    t.same(
+      scans.filter((scan) => !/^Index (Only )?Scan (entity|import|import_seen|tick)_(in_order|pkey)$/.test(scan)),
+      [],
+    );
+    t.ok(buffers < 15_000, `${buffers} buffers for 3,000 entities that were all seen`);
+  }
 });
