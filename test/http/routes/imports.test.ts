@@ -219,7 +219,7 @@ function begin(url: URL, query: string) {
     });
   });
   const told = async (what: string) => {
-    while (!text.includes(what)) await sleep(5);
+    while (!text.includes(what) && !sent.destroyed) await sleep(5);
     return text;
   };
   return { sent, told, head: () => head };
