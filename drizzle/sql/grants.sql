@@ -42,14 +42,14 @@ BEGIN
     -- what it is found by
     clocktick.open_value, clocktick.item_history,
     -- how far imports are
-    clocktick.import,
+    clocktick.import, clocktick.import_seen,
     -- what the database was brought up to date with
     clocktick.migration, clocktick.definition
   TO clocktick_service;
   GRANT EXECUTE ON FUNCTION
     -- what runs as the owner: all that the service changes, and who holds the stable instant back
     clocktick.write_changes(jsonb, boolean, timestamptz, timestamptz), clocktick.lock_entity, clocktick.record_activity, clocktick.keep_promise, clocktick.stable_instant,
-    clocktick.begin_import, clocktick.advance_import,
+    clocktick.begin_import, clocktick.begin_replace_all, clocktick.see_entities, clocktick.forget_seen, clocktick.advance_import,
     -- imports.sql
     clocktick.import_lock, clocktick.import_runs,
     -- values.sql

@@ -36,6 +36,11 @@ COMMENT ON TABLE clocktick.import IS 'One row a source: how far its last import 
 COMMENT ON COLUMN clocktick.import.id IS 'The import: each has an id of its own, which the activities that it records name.';
 COMMENT ON COLUMN clocktick.import.watermark IS 'The last watermark that was kept: a JSON value, which may be null; SQL NULL: none yet.';
 COMMENT ON COLUMN clocktick.import.lines IS 'How many lines of this import were kept or skipped.';
+COMMENT ON COLUMN clocktick.import.deleted IS 'How many entities it deleted because no line named them (mode replace-all).';
+COMMENT ON COLUMN clocktick.import.unfinished_since IS 'Since when a replace-all of the source is unfinished; null: none is, and rows of import_seen mean nothing.';
+COMMENT ON COLUMN clocktick.import.left_out IS 'How many lines the unfinished replace-all has left out since it began, or last came to an end of its lines.';
+
+COMMENT ON TABLE clocktick.import_seen IS 'Which entities the lines of an unfinished replace-all have named. Emptied when it is done.';
 
 COMMENT ON TABLE clocktick.promise IS 'One row: the newest instant that readers were told is stable. No write is stamped before it, whatever the clock does.';
 

@@ -21,6 +21,7 @@ const OPTIONS = {
   mode: { type: 'string' },
   skew: { type: 'string' },
   'on-error': { type: 'string' },
+  wait: { type: 'string' },
   'dry-run': { type: 'boolean' },
 } as const;
 
@@ -30,6 +31,7 @@ type Given = {
   mode?: string | undefined;
   skew?: string | undefined;
   'on-error'?: string | undefined;
+  wait?: string | undefined;
   'dry-run'?: boolean | undefined;
 };
 
@@ -37,7 +39,7 @@ type Given = {
 export const importFile = {
   does: 'imports a file of entities, a line each',
   usage:
-    'import <file | -> [--source <name>] [--mode upsert|insert] [--skew refuse|shift] [--on-error stop|skip] [--dry-run] [--url <url>]',
+    'import <file | -> [--source <name>] [--mode upsert|insert|replace-all] [--skew refuse|shift] [--on-error stop|skip] [--wait <seconds>] [--dry-run] [--url <url>]',
   options: OPTIONS,
   help: `Sends the lines of a file (- is what comes in by standard input) to a running service, and shows how far the import is. Each line is JSON:
   {"type": "friend", "key": "rachel", "properties": {…}}           the whole state of an entity
@@ -49,15 +51,17 @@ A line may say who and why by "activity": {"actor": …, "reason": …}, and whe
 that ends in .gz is sent as it is.
 
   --source NAME     a name for what is imported (the file's own); one import at a time of each
-  --mode MODE       upsert (as it is by itself) changes what is there; insert refuses a line that would
-  --skew WHAT       refuse (as it is by itself) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
+  --mode MODE       upsert (as it is by itself) changes what is there; insert refuses a line that would;
+                    replace-all deletes, at its end, what no line named, of the types that lines did
   --on-error WHAT   stop (as it is by itself) ends the import at a line that is refused; skip leaves it out, and says why
+  --skew WHAT       refuse (as it is by itself) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
+  --wait SECONDS    waits so long for another import of this source to end (0 as it is by itself)
   --dry-run         tells what would be written, and writes nothing
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
 
 What was kept is kept, so after a failure the same file can be sent again: lines that change nothing make no tick.
 
-Exit codes: 0 all is imported, 1 some lines were left out, 2 it failed.
+Exit codes: 0 all is imported, 1 some lines were left out, or nothing was deleted because of that, 2 it failed.
 `,
   run: async (base: URL, given: Given, args: readonly string[]): Promise<boolean> => {
     const [file, ...more] = args;
@@ -88,7 +92,13 @@ async function sizeOf(file: string): Promise<number> {
 function targetOf(base: URL, given: Given, source: string): URL {
   const url = new URL('import', base);
   url.searchParams.set('source', source);
-  const asked = { mode: given.mode, skew: given.skew, onError: given['on-error'], dryRun: given['dry-run'] };
+  const asked = {
+    mode: given.mode,
+    skew: given.skew,
+    onError: given['on-error'],
+    wait: given.wait,
+    dryRun: given['dry-run'],
+  };
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, `${value}`);
   return url;
 }
@@ -133,9 +143,11 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
   bar.end();
   if (unread) throw new Unfit(`the file could not be read: ${String(unread)}.`);
   if (last?.status === 'done') {
-    const { skipped } = last;
-    process.stdout.write(`${coloured(skipped > 0 ? 'yellow' : 'green', summary(last))}\n`);
-    return skipped === 0;
+    const { skipped, unfinishedSince } = last;
+    const isAll = skipped === 0 && unfinishedSince === undefined;
+    process.stdout.write(`${coloured(isAll ? 'green' : 'yellow', summary(last))}\n`);
+    if (unfinishedSince !== undefined) process.stderr.write(`${NOT_REPLACED}\n`);
+    return isAll;
   }
   const kept = last ? ` Kept: ${summary(last)}.` : '';
   throw new Unfit(
@@ -151,6 +163,9 @@ type Told = {
   unchanged: number;
   skipped: number;
   ticks: number;
+  deleted: number;
+  mode: string;
+  unfinishedSince?: string;
   problem?: { detail: string };
 };
 type Fault = { line: number; problem: { detail: string } };
@@ -178,8 +193,13 @@ function refusalIn(body: string, status: number | undefined): string {
   return `what answers there is no clocktick: status ${status}.`;
 }
 
-const summary = ({ lines, changed, unchanged, skipped, ticks }: Told): string =>
-  `${counted(lines, 'line')}: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${counted(ticks, 'tick')}`;
+const NOT_REPLACED =
+  'What no line named is still there, because lines were left out, or named nothing. Send those, or all of it again.';
+
+const summary = ({ lines, changed, unchanged, skipped, ticks, mode, deleted }: Told): string =>
+  `${counted(lines, 'line')}: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${counted(ticks, 'tick')}${
+    mode === 'replace-all' ? `, of which ${deleted} deleted what no line named` : ''
+  }`;
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 

@@ -7,13 +7,13 @@ import type { Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import type { Batch } from './import-batches.js';
 import { readKnown } from './import-reads.js';
-import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, unwritten } from './import-rows.js';
+import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, namedBy, unwritten } from './import-rows.js';
 import { engine, type Storage } from './storage.js';
 
 /* One batch of an import: read what its lines name, decide, and write it with how far the import is, all in one transaction. */
 
 /** How often a batch is tried that other writers came before. */
-const TRIES = 5;
+export const TRIES = 5;
 
 type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip' };
 /** `rest`: what of the batch belongs into the next transaction; null: nothing. */
@@ -57,7 +57,7 @@ function without({ writes, ...batch }: Batch, faults: readonly LineFault[]): Bat
  * A batch that was rolled back: by the lines of an entity, or of an activity, that the database refused; or, without faults, because some
  * entity was no longer in the state that the batch was decided on.
  */
-class Undone extends Error {
+export class Undone extends Error {
   readonly faults: LineFault[];
   constructor(faults: LineFault[], cause?: unknown) {
     super('the batch was rolled back', { cause });
@@ -82,6 +82,7 @@ async function attempt(storage: Storage, connection: OneConnection, writing: Wri
     unchanged: plan.unchanged,
     skipped: faults.length,
     ticks: plan.rounds.reduce((sum, round) => sum + round.length, 0),
+    named: mode === 'replace-all' ? namedBy(now.writes, faults) : [],
     ...(now.watermark === undefined ? {} : { watermark: JSON.stringify(now.watermark) }),
   };
   const apply = (latest: string) =>
@@ -130,7 +131,11 @@ async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
 type Applying = { states: ReadonlyMap<string, Entity>; latest: string; id: string };
 
 /** Applies rounds one after the other, by the write function of drizzle/sql/write.sql. */
-async function applyRounds(sql: Sql, rounds: readonly Planned[][], { states, latest, id }: Applying): Promise<void> {
+export async function applyRounds(
+  sql: Sql,
+  rounds: readonly Planned[][],
+  { states, latest, id }: Applying,
+): Promise<void> {
   const seen = new Map<string, string>();
   for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
   for (const round of rounds) {

@@ -1,10 +1,19 @@
 import { newId } from '../temporal/identity.js';
-import { type ImportMode, type Last, type LineFault, type Skew, shifted } from '../temporal/import.js';
+import {
+  type ImportMode,
+  type ImportWrite,
+  type Last,
+  type LineFault,
+  type Skew,
+  shifted,
+} from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
 import { codeOf, writeFailure } from './engine/failures.js';
 import type { OneConnection } from './engine/transactions.js';
 import { type Batch, batchesOf, learn, newPace, type ReadLine, type SentLine } from './import-batches.js';
-import { beginImport, endImport, type ImportRow, sumOfRows, unwritten } from './import-rows.js';
+import { beginDeleting, deleteSome, mayDelete, type Named, nameAll, type Resting } from './import-rest.js';
+import { beginImport, endImport, forgetSeen, type ImportRow, namedBy, sumOfRows, unwritten } from './import-rows.js';
+import { stopped, takeTurn } from './import-turns.js';
 import { type Written, writeBatch } from './import-writes.js';
 import { engine, type Storage } from './storage.js';
 
@@ -16,8 +25,12 @@ export type Import = {
   onError: 'stop' | 'skip';
   /** Writes nothing, and tells what would have been written; each batch as if the ones before it had not been. */
   dryRun: boolean;
+  /** For how many seconds it waits for its turn. */
+  wait: number;
   /** Aborted when the service stops: the batch under way is the last one. */
   signal?: AbortSignal | undefined;
+  /** Aborted when the caller has gone: nobody waits any more. */
+  caller?: AbortSignal | undefined;
 };
 
 /** A step of an import: how far it is, and the lines that were refused since the last step, with the reasons. */
@@ -36,7 +49,7 @@ export async function* importLines(
   wanted: Import,
   lines: AsyncIterable<readonly SentLine[]>,
 ): AsyncGenerator<ImportStep> {
-  const connection = storage[engine].openForImport();
+  const connection = await translated(takeTurn(storage, wanted));
   try {
     yield* run(storage, connection, wanted, lines);
   } finally {
@@ -52,9 +65,12 @@ async function* run(
   wanted: Import,
   lines: AsyncIterable<readonly SentLine[]>,
 ): AsyncGenerator<ImportStep> {
-  const { source, skew, dryRun, signal } = wanted;
+  const { source, mode, skew, dryRun, signal } = wanted;
   const id = newId();
-  let row = await translated(unwritten(beginImport(connection, { ...wanted, id })));
+  const { stableInstant } = storage[engine];
+  const begin = stableInstant.stamped((latest) => beginImport(connection, { ...wanted, id }, latest));
+  let row = await translated(unwritten(begin));
+  const named: Named = { types: new Set(), ids: new Set() };
   let last: Last = { activity: null, at: null, isRecorded: false };
   let isDone = false;
   try {
@@ -66,6 +82,7 @@ async function* run(
         const began = performance.now();
         const done: Written = await translated(writeBatch(storage, connection, { ...wanted, batch: rest, id, last }));
         learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began);
+        if (dryRun && mode === 'replace-all') nameAll(named, takenOf(rest, done));
         ({ last, rest } = done);
         row = dryRun ? sumOfRows(row, done.row) : done.row;
         yield { row, faults: done.faults };
@@ -73,8 +90,17 @@ async function* run(
     }
     // The lines have ended because nobody reads on.
     if (signal?.aborted) throw stopped();
-    row = dryRun ? { ...row, status: 'done' } : await translated(endImport(connection, { source, id, status: 'done' }));
+    const isWhole = mayDelete(row);
+    if (isWhole) {
+      const rest = deleteRest(storage, connection, { ...wanted, id, row, named });
+      for await (row of rest) yield { row, faults: [] };
+    }
+    const before = row;
+    row = dryRun
+      ? { ...row, status: 'done', unfinishedSince: isWhole ? null : row.unfinishedSince }
+      : await translated(endImport(connection, { source, id, status: 'done', isWhole }));
     isDone = true;
+    if (!dryRun) yield* forget(connection, before);
   } finally {
     // Also when the caller has gone: nobody is there to be told, and readers of its source are.
     if (!isDone && !dryRun) await endImport(connection, { source, id, status: 'failed' }).catch(() => {});
@@ -92,8 +118,28 @@ async function* inOrder(lines: AsyncIterable<readonly SentLine[]>): AsyncGenerat
   for await (const some of lines) yield some.map((line) => ({ ...line, read: () => read(line) }));
 }
 
-const stopped = () =>
-  new Refusal('overloaded', 'The service stops. What it told was kept is kept; send the rest again.');
+/** The lines of a batch that name an entity and were taken. */
+const takenOf = ({ writes }: Batch, { rest, faults }: Written): readonly ImportWrite[] =>
+  namedBy(writes.slice(0, writes.length - (rest?.writes.length ?? 0)), faults);
+
+/** Deletes the rest, a batch a transaction. Gives how far the import is after each, and after each look that found nothing. */
+async function* deleteRest(
+  storage: Storage,
+  connection: OneConnection,
+  resting: Resting & Pick<Import, 'signal'>,
+): AsyncGenerator<ImportRow> {
+  let { row } = resting;
+  for (let deleting = beginDeleting(resting); deleting.place !== null; ) {
+    if (resting.signal?.aborted) throw stopped();
+    ({ row, deleting } = await translated(deleteSome(storage, connection, { ...resting, row }, deleting)));
+    yield row;
+  }
+}
+
+/** Forgets what was seen, which may take as long as a million rows do. All else is kept by then: the next import forgets what this leaves. */
+async function* forget(connection: OneConnection, row: ImportRow): AsyncGenerator<ImportStep> {
+  while (await forgetSeen(connection, row.source).catch(() => false)) yield { row, faults: [] };
+}
 
 /** What the work gives, or what its error means to a caller. */
 const translated = <T>(work: Promise<T>): Promise<T> =>

@@ -101,7 +101,7 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     unlessTooMuch: unlessTooMuch(),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
-    counts: { retriedWrites: 0 },
+    counts: { retriedWrites: 0, waitingImports: 0 },
     tallies: {
       entities_now: smallNow.tally,
       entities_then: smallThen.tally,

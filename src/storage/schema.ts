@@ -244,11 +244,28 @@ export const imports = clocktick.table(
     ticks: bigint('ticks', { mode: 'number' }).notNull().default(0),
     startedAt: instant('started_at').notNull(),
     updatedAt: instant('updated_at').notNull(),
+    // Entities that it deleted because no line named them.
+    deleted: bigint('deleted', { mode: 'number' }).notNull().default(0),
+    // Since when a replace-all is unfinished: what it has seen so far counts in its next run. Null: there is none.
+    unfinishedSince: instant('unfinished_since'),
+    // Lines that it and its interrupted runs left out: each may have been about an entity that nobody named.
+    leftOut: bigint('left_out', { mode: 'number' }).notNull().default(0),
   },
   (row) => [
     check('import_source_length', sql`char_length(${row.source}) between 1 and ${literal(MAX_SOURCE_LENGTH)}`),
     check('import_status_is_known', sql`${row.status} in (${sql.join(IMPORT_STATUSES.map(literal), sql`, `)})`),
   ],
+);
+
+/**
+ * The entities that the lines of an unfinished replace-all have named, by source. It is written in the transactions that write the lines,
+ * and emptied when the import has come to its end.
+ */
+export const importSeen = clocktick.table(
+  'import_seen',
+  { source: text('source').notNull(), type: text('type').notNull(), entityId: uuid('entity_id').notNull() },
+  // Also for the question which types there are.
+  (row) => [primaryKey({ name: 'import_seen_pkey', columns: [row.source, row.type, row.entityId] })],
 );
 
 /**

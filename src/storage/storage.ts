@@ -26,8 +26,11 @@ export type Engine = Pools & {
   inTurn: InTurn;
   /** What writes left of their entities, by id: where others write too, it may have changed since. */
   lastWritten: LRUCache<string, EntityRow>;
-  /** What happened so far. `retriedWrites`: how often a write was decided again, because somebody else had come first. */
-  counts: { retriedWrites: number };
+  /**
+   * What is counted. `retriedWrites`: how often a write was decided again, because somebody else had come first; `waitingImports`: how many
+   * imports wait for their turn.
+   */
+  counts: { retriedWrites: number; waitingImports: number };
   /** How requests have shared statements, by what they ask. */
   tallies: Readonly<Record<'entities_now' | 'entities_then' | 'mementos' | 'writes', () => Tally>>;
 };

@@ -41,8 +41,8 @@ export type ImportLine = ImportWrite | { op: 'watermark'; line: number; watermar
 /** A line that was refused, and why. */
 export type LineFault = { line: number; refusal: Refusal };
 
-/** Whether lines may change what is there, or only add to it. */
-export const IMPORT_MODES = ['upsert', 'insert'] as const;
+/** Whether lines may change what is there, or only add to it, or are all that is to be there. */
+export const IMPORT_MODES = ['upsert', 'insert', 'replace-all'] as const;
 export type ImportMode = (typeof IMPORT_MODES)[number];
 
 /** What an instant does that is not after the one before it: is refused, or moves on by a microsecond. */

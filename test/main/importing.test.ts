@@ -14,7 +14,9 @@ const KILLS = Number(process.env.IMPORT_KILLS ?? 1);
 const LINES = 3_000;
 const BETWEEN_WATERMARKS = 300;
 
-type Imported = { status: string; lines: number; watermark?: number };
+type Imported = { status: string; lines: number; deleted: number; watermark?: number; unfinishedSince?: string };
+/** How many entities are there before a replace-all that names none of them. */
+const OLD = 3_000;
 
 /** Lines `from` to LINES, each of an entity of its own, with the number of the last line in each watermark. */
 function* linesAfter(from: number): Generator<string> {
@@ -24,8 +26,13 @@ function* linesAfter(from: number): Generator<string> {
   }
 }
 
+/** Lines of entities that no other line names. */
+function* oldLines(): Generator<string> {
+  for (let n = 1; n <= OLD; n++) yield `${JSON.stringify({ type: 'friend', key: `old ${n}`, properties: { n } })}\n`;
+}
+
 /** Sends lines, and calls with each thing it is told. Resolves when the answer has ended, however. */
-async function send(url: string, mode: string, from: number, told: (told: Imported) => void): Promise<void> {
+async function send(url: string, mode: string, lines: Iterable<string>, told: (told: Imported) => void): Promise<void> {
   const sent = request(`${url}/import?source=s&mode=${mode}`, {
     method: 'POST',
     headers: { 'content-type': 'application/x-ndjson' },
@@ -33,7 +40,7 @@ async function send(url: string, mode: string, from: number, told: (told: Import
   const answered = new Promise<IncomingMessage | null>((resolve) => {
     sent.once('response', resolve).on('error', () => resolve(null));
   });
-  sent.end([...linesAfter(from)].join(''));
+  sent.end([...lines].join(''));
   const answer = await answered;
   if (!answer) return;
   let rest = '';
@@ -50,7 +57,7 @@ async function send(url: string, mode: string, from: number, told: (told: Import
 
 const stateOf = async ({ url }: Run): Promise<Imported> => JSON.parse(await (await fetch(`${url}/imports/s`)).text());
 
-/** How many of the entities there are; of none is there more than one tick. */
+/** How many entities are alive, and at which ticks. */
 async function counted({ url }: Run): Promise<{ entities: number; ticks: Set<number> }> {
   const ticks = new Set<number>();
   let entities = 0;
@@ -66,22 +73,25 @@ async function counted({ url }: Run): Promise<{ entities: number; ticks: Set<num
   return { entities, ticks };
 }
 
-for (const mode of ['upsert', 'insert']) {
+for (const mode of ['upsert', 'insert', 'replace-all']) {
   for (const victim of ['service', 'database'] as const) {
     // In the quick form each of them once.
-    if (KILLS === 1 && (mode === 'upsert') !== (victim === 'service')) continue;
+    if (KILLS === 1 && (mode === 'insert') !== (victim === 'database')) continue;
     t.test(
-      `kill -9 of the ${victim} in the middle of an import (${mode}): nothing is lost, nothing twice`,
+      `kill -9 of the ${victim} in the middle of an import (${mode}): nothing is lost, nothing twice, and exactly the rest deleted`,
       async (t) => {
         for (let kill = 0; kill < KILLS; kill++) {
           const dataDir = join(await folder(t), 'data');
           let service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
-          const killAt = randomInt(1, LINES * 0.9);
+          const old = mode === 'replace-all' ? OLD : 0;
+          if (old > 0) await send(service.url, 'upsert', oldLines(), () => {});
+          // A replace-all goes on for about as long when it has read all lines.
+          const killAt = randomInt(1, LINES * 0.9 + old * 0.6);
           let isKilled = false;
           let known = 0;
-          await send(service.url, mode, 0, ({ lines, watermark = 0 }) => {
+          await send(service.url, mode, linesAfter(0), ({ lines, deleted, watermark = 0 }) => {
             known = Math.max(known, watermark);
-            if (lines < killAt || isKilled) return;
+            if (lines + deleted < killAt || isKilled) return;
             isKilled = true;
             if (victim === 'service') service.process.kill('SIGKILL');
             else
@@ -93,26 +103,29 @@ for (const mode of ['upsert', 'insert']) {
             service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
           } else await until(async () => (await fetch(`${service.url}/imports/s`)).status === 200);
 
-          const { status, watermark = 0 } = await stateOf(service);
+          const { status, deleted, watermark = 0 } = await stateOf(service);
           t.match(status, victim === 'service' ? /^(interrupted|done)$/ : /^(interrupted|failed|done)$/);
           t.ok(watermark >= known, `what was told is kept: ${watermark}, ${known} was told`);
           t.same(
             await counted(service),
-            { entities: watermark, ticks: new Set(watermark > 0 ? [1] : []) },
+            { entities: watermark + old - deleted, ticks: new Set(watermark + old > 0 ? [1] : []) },
             'all up to it, and nothing after it',
           );
 
-          const from = kill % 2 === 0 ? watermark : 0;
+          // Where there is nothing after it, all is sent again: a replace-all without a line deletes nothing.
+          const from = kill % 2 === 0 && watermark < LINES ? watermark : 0;
           let last: Imported | undefined;
-          await send(service.url, mode, from, (told) => {
+          await send(service.url, mode, linesAfter(from), (told) => {
             last = told;
           });
           t.match(
             last,
-            { status: 'done', watermark: LINES },
+            { status: 'done', watermark: LINES, ...(status === 'done' ? {} : { deleted: old - deleted }) },
             from === 0 ? 'all of it is sent again' : 'the rest is sent',
           );
+          t.notOk(last?.unfinishedSince);
           t.same(await counted(service), { entities: LINES, ticks: new Set([1]) });
+          if (old > 0) t.equal((await fetch(`${service.url}/entities/friend:old%201?asOf=1`)).status, 200);
           service.process.kill('SIGTERM');
           t.equal(await service.ended, 0);
         }

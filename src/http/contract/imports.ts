@@ -39,13 +39,17 @@ const choice = <const T extends readonly [string, ...string[]]>(
     .default(by)
     .meta(described(name, description, { type: 'string', enum: [...values], default: by }));
 
+/** How long an import may wait for its turn, in seconds. */
+const MOST_WAIT = 600;
+const badWait = { error: `must be a number of seconds from 0 to ${MOST_WAIT}` };
+
 export const importParameters = z.strictObject({
   source: sourceName,
   mode: choice(
     'ImportMode',
     IMPORT_MODES,
     'upsert',
-    '`upsert` changes what is there; `insert` refuses a line that would',
+    '`upsert` changes what is there; `insert` refuses a line that would; `replace-all` deletes, at its end, what no line named of the types that lines did',
   ),
   skew: choice(
     'Skew',
@@ -59,6 +63,20 @@ export const importParameters = z.strictObject({
     'stop',
     'What a line that is refused does: refuse its batch and end the import, or be left out and told',
   ),
+  wait: z
+    .string()
+    .regex(/^\d{1,3}$/, badWait)
+    .default('0')
+    .transform(Number)
+    .refine((seconds) => seconds <= MOST_WAIT, badWait)
+    .meta(
+      described('WaitForImport', 'How many seconds to wait for an import of the same source to end, or for a place', {
+        type: 'integer',
+        minimum: 0,
+        maximum: MOST_WAIT,
+        default: 0,
+      }),
+    ),
   dryRun: dryRunOf(
     'DryRunOfImport',
     'Tells what would be written, and writes nothing; each batch as if those before it had not been',
@@ -79,12 +97,17 @@ const fields = {
   unchanged: count('How many lines found everything as they say'),
   skipped: count('How many lines were refused and left out'),
   ticks: count('How many ticks were recorded'),
+  deleted: count('How many entities were deleted because no line named them: at the end of a `replace-all`'),
   watermark: z
     .unknown()
     .optional()
     .meta({ description: 'The last watermark that was kept, of this import or one before it' }),
   startedAt: instant,
   updatedAt: instant,
+  unfinishedSince: instant.optional().meta({
+    description:
+      'Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity',
+  }),
 };
 
 export const importRow = z.strictObject(fields).meta({ id: 'Import', description: 'How far an import is, or came' });

@@ -153,6 +153,26 @@ export function isAwaited(raw: IncomingMessage): boolean {
   return body !== undefined && !body.destroyed && body.readableLength === 0 && raw.readableLength === 0;
 }
 
+/**
+ * Does what may take so many seconds while nothing comes and nothing is sent, which else ends a connection. Nothing of the body is asked for:
+ * who sends a long one waits.
+ */
+export async function inSilence<T>(
+  { socket }: Pick<IncomingMessage, 'socket'>,
+  seconds: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { timeout } = socket;
+  // A request that came over no connection has none.
+  if (!timeout || seconds === 0) return work();
+  socket.setTimeout(timeout + seconds * 1_000);
+  try {
+    return await work();
+  } finally {
+    socket.setTimeout(timeout);
+  }
+}
+
 /** Whether a handler was given the body of a request while it arrived. */
 export const hasStream = (raw: IncomingMessage): boolean => bodies.has(raw);
 

@@ -24,10 +24,11 @@ import {
   WRITE_PROBLEMS,
 } from '../contract/responses.js';
 import { ndjsonBody } from '../contract/schemas.js';
+import { callerSignal } from '../protocol/caller.js';
 import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
 import { linesOf } from '../protocol/lines.js';
 import { type Problem, problem, problemOf, sendProblem } from '../protocol/problems.js';
-import { isGone } from '../protocol/streamed.js';
+import { inSilence, isGone } from '../protocol/streamed.js';
 
 /** How many refused lines one answer in JSON tells of. */
 const MOST_FAULTS = 1_000;
@@ -83,10 +84,11 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
     },
     async (request, reply) => {
       const { query, body, headers } = request;
-      const steps = importLines(storage, { ...query, signal: closing }, sentLines(body ?? Readable.from([]), closing));
+      const how = { ...query, signal: closing, caller: callerSignal(request.raw) };
+      const steps = importLines(storage, how, sentLines(body ?? Readable.from([]), closing));
       // Also before anything was asked of what is told: nobody would end the import then.
       reply.raw.once('close', () => void steps.return(undefined).catch(() => {}));
-      const { value: first } = await steps.next();
+      const { value: first } = await inSilence(request.raw, query.wait, () => steps.next());
       if (!first) throw new Error('an import told nothing');
       reply.header('cache-control', 'no-store');
       return mediaFor(headers.accept) === JSON_TYPE
@@ -199,8 +201,10 @@ const membersOf = (row: ImportRow): Member[] => [
   ['unchanged', scalarText(row.unchanged)],
   ['skipped', scalarText(row.skipped)],
   ['ticks', scalarText(row.ticks)],
+  ['deleted', scalarText(row.deleted)],
   // Left out where there is none, because it may be null.
   ['watermark', row.watermark ?? undefined],
   ['startedAt', scalarText(row.startedAt)],
   ['updatedAt', scalarText(row.updatedAt)],
+  ['unfinishedSince', row.unfinishedSince === null ? undefined : scalarText(row.unfinishedSince)],
 ];

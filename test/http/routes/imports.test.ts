@@ -105,6 +105,9 @@ t.test('what is asked wrongly is refused before a line is read', async (t) => {
     ['source=%00', {}, 400, 'invalid_parameter'],
     ['source=s&mode=all', {}, 400, 'invalid_parameter'],
     ['source=s&onError=ask', {}, 400, 'invalid_parameter'],
+    ['source=s&wait=601', {}, 400, 'invalid_parameter'],
+    ['source=s&wait=1.5', {}, 400, 'invalid_parameter'],
+    ['source=s&wait=', {}, 400, 'invalid_parameter'],
     ['source=s&more=1', {}, 400, 'unknown_parameter'],
     ['source=s', { 'content-type': 'text/csv' }, 415, 'unsupported_media_type'],
     ['source=s', { 'content-encoding': 'br' }, 415, 'unsupported_media_type'],
@@ -192,6 +195,92 @@ t.test('who goes away at once leaves nothing: no import that runs, no lock, no p
   t.equal(use.asked, 0);
   t.match((await send(app, 'source=s', lines(friend('a', { n: 2 })))).last, { status: 'done' });
   t.match((await call('GET', '/imports/s')).body, { status: 'done' });
+});
+
+t.test('B15: a replace-all tells what it deleted; one that left lines out says that it is unfinished', async (t) => {
+  const { app, call } = await testService(t);
+  await send(app, 'source=s', lines(friend('1', {}), friend('2', {})));
+  const left = await send(app, 'source=s&mode=replace-all&onError=skip', lines(friend('2', {}), '{'));
+  t.match(left.last, { status: 'done', mode: 'replace-all', skipped: 1, deleted: 0, unfinishedSince: /^20/ });
+  t.same((await call('GET', '/imports/s')).body, left.last);
+  const dry = await send(app, 'source=s&mode=replace-all&dryRun=true', lines(friend('2', {})));
+  t.match(dry.last, { status: 'done', deleted: 1, ticks: 1 });
+  const { told, last } = await send(app, 'source=s&mode=replace-all', lines(friend('2', {})));
+  t.ok(
+    told.some((line) => object(line).status === 'running' && object(line).deleted === 1),
+    'it tells while it deletes',
+  );
+  t.match(last, { status: 'done', unchanged: 1, deleted: 1, ticks: 1 });
+  t.notOk(Object.hasOwn(last, 'unfinishedSince'));
+  t.equal((await call('GET', '/entities/friend:1')).status, 410);
+});
+
+/** Begins an import over a connection of its own: `told` waits until its answer says something. */
+function begin(url: URL, query: string) {
+  const sent = request(new URL(`/import?${query}`, url), { method: 'POST', headers: { 'content-type': NDJSON } });
+  sent.on('error', () => {});
+  let text = '';
+  let head: IncomingMessage | undefined;
+  sent.once('response', (answer) => {
+    head = answer;
+    answer.on('data', (part: Buffer) => {
+      text += part.toString();
+    });
+  });
+  const told = async (what: string) => {
+    while (!text.includes(what) && !sent.destroyed) await sleep(5);
+    return text;
+  };
+  return { sent, told, head: () => head };
+}
+
+t.test(
+  'B32: an import that waits has no answer before its turn; its caller is not read, nor cut for its silence',
+  async (t) => {
+    const { app, call, storage } = await testService(t);
+    app.server.timeout = 300;
+    const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+    const { counts } = storage[engine];
+    const first = begin(url, 'source=s');
+    first.sent.write(lines(friend('a', { n: 1 }), { watermark: 1 }));
+    await first.told('"watermark": 1');
+    const talking = setInterval(() => first.sent.write('\n'), 50);
+    const second = begin(url, 'source=s&wait=600');
+    let isTaken = false;
+    second.sent.write(
+      lines(...Array.from({ length: 300 }, (_, n) => friend(`b${n}`, { text: 'x'.repeat(100_000) }))),
+      () => {
+        isTaken = true;
+      },
+    );
+    second.sent.end();
+    while (counts.waitingImports === 0) await sleep(5);
+    await sleep(1_000); // longer than a connection may be silent
+    t.equal(second.head(), undefined);
+    t.notOk(isTaken, 'most of its 30 MB are still with the caller');
+    t.equal(counts.waitingImports, 1);
+    clearInterval(talking);
+    first.sent.end();
+    await second.told('"status": "done"');
+    t.match((await call('GET', '/imports/s')).body, { status: 'done', lines: 300, ticks: 300 });
+  },
+);
+
+t.test('who goes away while it waits is not imported', async (t) => {
+  const { app, call, storage } = await testService(t);
+  const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
+  const { counts } = storage[engine];
+  const first = begin(url, 'source=s');
+  first.sent.write(lines(friend('a', { n: 1 }), { watermark: 1 }));
+  await first.told('"watermark": 1');
+  const second = begin(url, 'source=s&wait=600');
+  second.sent.end(lines(friend('b', { n: 1 })));
+  while (counts.waitingImports === 0) await sleep(5);
+  second.sent.destroy();
+  while (counts.waitingImports > 0) await sleep(5);
+  first.sent.end();
+  await first.told('"status": "done"');
+  t.equal((await call('GET', '/entities/friend:b')).status, 404);
 });
 
 t.test('an import of a service that stops ends after its batch, and says so', async (t) => {
