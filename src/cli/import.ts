@@ -150,7 +150,8 @@ type Told = {
 };
 type Fault = { line: number; problem: { detail: string } };
 
-async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
+/** The answer to a request. @throws Unfit where nobody gives one */
+export async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
   try {
     const [answer]: IncomingMessage[] = await once(sent, 'response');
     // What is still to be sent may find the connection closed: the answer says why.
@@ -163,7 +164,8 @@ async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingM
   throw new Error('there was no answer');
 }
 
-function refusalIn(body: string, status: number | undefined): string {
+/** Why a service has refused a request, in its own words. */
+export function refusalIn(body: string, status: number | undefined): string {
   try {
     const { detail, code }: { detail?: string; code?: string } = JSON.parse(body);
     if (detail !== undefined) return `${detail} (${code})`;
@@ -176,7 +178,7 @@ function refusalIn(body: string, status: number | undefined): string {
 const summary = ({ lines, changed, unchanged, skipped, ticks }: Told): string =>
   `${counted(lines, 'line')}: ${changed} changed, ${unchanged} unchanged, ${skipped} left out; ${counted(ticks, 'tick')}`;
 
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 const coloured = (colour: 'green' | 'yellow', told: string): string =>
   process.stdout.isTTY ? styleText(colour, told) : told;
