@@ -5,8 +5,11 @@ import t, { type Test } from 'tap';
 import { openPools } from '../../../src/storage/engine/pools.js';
 import { storageOf } from '../../../src/storage/open.js';
 import { engine } from '../../../src/storage/storage.js';
+import type { Op } from '../../../src/temporal/entity.js';
+import { idOfKey } from '../../../src/temporal/identity.js';
 import type { JsonObject } from '../../../src/temporal/json.js';
 import { testDatabase } from '../../helper/database.js';
+import { importTicks } from '../../helper/imported.js';
 import { list, object, problem, type Service, serve, testService, text } from '../../helper/service.js';
 
 type Exporting = Pick<Service, 'app' | 'call'>;
@@ -379,6 +382,14 @@ t.test('what cannot be exported is refused', async (t) => {
     ]),
     [`history=full&cursor=${forged(ticks, 'note', 'now', uuid)}`, 'invalid_cursor', /./],
   ];
+  const last = (character: string, count: number) => character.repeat(count);
+  for (const [key, name] of [
+    [last('\u{10FFFF}', 512), last('\u{10FFFF}', 256)],
+    [last('%2E', 512), last('%2E', 256)],
+  ] as const) {
+    const cursor = forged(await walk('format=ranges'), last('z', 63), key, uuid, name, '2147483647');
+    t.equal(await exported(service, `format=ranges&cursor=${cursor}`), '', 'the longest cursor there can be');
+  }
   for (const [query, code, detail] of cases) {
     const answer = await service.call('GET', `/export?${query}`);
     t.match(answer, problem(400, code), query);
@@ -389,6 +400,45 @@ t.test('what cannot be exported is refused', async (t) => {
     problem(406, 'not_acceptable'),
   );
   t.match(await service.call('HEAD', '/export'), { status: 200, text: '', headers: { 'content-location': /asOf/ } });
+});
+
+t.test('what was recorded later is not in an export by what was recorded until then', async (t) => {
+  const service = await testService(t);
+  const { sql } = service;
+  const tick = (key: string, at: string, op: Op, set: JsonObject) =>
+    importTicks(sql, [{ id: idOfKey('city', key), type: 'city', key, at, op, set }]);
+  await tick('oslo', '2016-01-01T00:00:00Z', 'created', { n: 1 });
+  const { headers } = await service.call('HEAD', '/export');
+  const pin = new URL(text(headers['content-location']), 'http://x').searchParams.get('recordedAsOf') ?? '';
+  await tick('oslo', '2016-01-02T00:00:00Z', 'updated', { n: 2 });
+  await tick('bergen', '2016-01-01T00:00:00Z', 'created', { n: 3 });
+  await tick('bergen', '2016-01-03T00:00:00Z', 'deleted', {});
+  const until = { asOf: '2016-01-02T12:00:00Z' };
+  const [first, second] = ['2016-01-01', '2016-01-02'].map((day) => `"at": "${day}T00:00:00.000000Z"`);
+  const cases: [query: Record<string, string>, lines: string[]][] = [
+    [
+      until,
+      [
+        '{"type": "city", "key": "bergen", "properties": {"n": 3}}',
+        '{"type": "city", "key": "oslo", "properties": {"n": 2}}',
+      ],
+    ],
+    [{ ...until, recordedAsOf: pin }, ['{"type": "city", "key": "oslo", "properties": {"n": 1}}']],
+    [
+      { ...until, history: 'full', type: 'city' },
+      [
+        // Of one instant in the order of their ids.
+        `{"type": "city", "key": "oslo", ${first}, "properties": {"n": 1}}`,
+        `{"type": "city", "key": "bergen", ${first}, "properties": {"n": 3}}`,
+        `{"op": "set", "type": "city", "key": "oslo", ${second}, "set": {"n": 2}}`,
+      ],
+    ],
+    [{ history: 'full', recordedAsOf: pin }, [`{"type": "city", "key": "oslo", ${first}, "properties": {"n": 1}}`]],
+  ];
+  for (const [query, lines] of cases)
+    t.equal(await exported(service, query), lines.map((line) => `${line}\n`).join(''), JSON.stringify(query));
+  const [range, ...others] = linesIn(await exported(service, { format: 'ranges', recordedAsOf: pin }));
+  t.match([range, others], [{ key: 'oslo', value: 1, effective: { to: null } }, []]);
 });
 
 /** A service whose reads of exports are counted, and may fail. */
