@@ -69,6 +69,8 @@ async function writePast(service: Exporting): Promise<void> {
   await put(service, 'friend', 'gone', { a: 1 });
   await service.call('DELETE', '/entities/friend:gone');
   await service.call('POST', '/entities', { type: 'friend', properties: {} });
+  // By an activity that says nothing.
+  await imported(service, '{"type": "place", "key": "p", "properties": {}}\n');
 }
 
 /** A text in which instants, and ids that the service makes, are numbered in their order. */
@@ -109,6 +111,7 @@ t.test('each format is exactly this', async (t) => {
         '{"type": "friend", "id": "NEW", "properties": {}}',
         `${NOTES[0]}, "properties": {${NOW}}}`,
         `${NOTES[1]}, "properties": {${OTHER}}}`,
+        '{"type": "place", "key": "p", "properties": {}}',
       ],
       '\n',
     ],
@@ -126,6 +129,7 @@ t.test('each format is exactly this', async (t) => {
         `${set(NOTES[0])}, "at": "T4", "set": {"n": 2.5, "none": null}}`,
         `${NOTES[0].replace('{"type"', '{"op": "delete", "type"')}, "at": "T5"}`,
         `${NOTES[0]}, "at": "T6", "properties": {${NOW}}}`,
+        '{"type": "place", "key": "p", "at": "T10", "properties": {}}',
       ],
       '\n',
     ],
@@ -261,7 +265,9 @@ async function writeMany(service: Exporting): Promise<void> {
   const line = (type: string, n: number, properties: JsonObject) =>
     `${JSON.stringify({ type, key: `k${n}`, properties })}\n`;
   const many = Array.from({ length: 10_500 }, (_, n) => line('many', n, { n, text: `text ${n}` })).join('');
-  const again = Array.from({ length: 700 }, (_, n) => line('many', n * 10, { n, text: `other ${n}` })).join('');
+  // So that entities have an odd number of ranges, pages end within one; and on others something ends at their first tick.
+  const set = (n: number) => ({ op: 'set', type: 'many', key: `k${n * 10}`, set: { n }, clear: ['text'] });
+  const again = Array.from({ length: 700 }, (_, n) => `${JSON.stringify(set(n))}\n`).join('');
   // What compresses well, and what does not.
   const large = [1, 2, 3].map((n) => line('large', n, { text: `${n}`.repeat(3_000_000), n })).join('');
   const noise = [1, 2, 3].map((n) => line('noise', n, { text: noiseOf(1_200_000, n), n: 1 })).join('');
@@ -302,6 +308,10 @@ t.test('an export goes on from each of its watermarks, as if it had never been c
       'and without watermarks there are none',
     );
     t.ok(marks.length >= least, `${marks.length} pages`);
+    if (query.history) {
+      const states = statesIn(await exported(service, pin));
+      t.same(statesAfter(linesIn(plain), pin.asOf), new Map(states), 'pages that begin in the middle of a past, too');
+    }
     t.equal(marks.at(-1), lines.length - 1, 'one stands at the end');
     // What is written meanwhile does not matter.
     await put(service, 'many', 'k0', { n: 'later' });
