@@ -313,6 +313,13 @@ t.test('an export goes on from each of its watermarks, as if it had never been c
       t.same(statesAfter(linesIn(plain), pin.asOf), new Map(states), 'pages that begin in the middle of a past, too');
     }
     t.equal(marks.at(-1), lines.length - 1, 'one stands at the end');
+    if (query.format) {
+      const { type = null, fields = null } = query;
+      const [row] = await service.sql<{ count: number }[]>`
+        SELECT count(*)::int FROM clocktick.property_range
+         WHERE type = coalesce(${type}, type) AND property = coalesce(${fields}, property)`;
+      t.equal(lines.length - marks.length, row?.count, 'no range is missing where a page ends within an entity');
+    }
     // What is written meanwhile does not matter.
     await put(service, 'many', 'k0', { n: 'later' });
     await put(service, 'many', 'later', { n: 'later' });
