@@ -45,7 +45,7 @@ type Given = {
 export const exportFile = {
   does: 'exports everything, or all of a type, into a file',
   usage:
-    'export [<file> | -] [--type <type>] [--as-of <instant>] [--history full] [--format ndjson|csv|ranges|ranges-csv] [--fields <names>] [--url <url>]',
+    'export [<file> | -] [--type <type>] [--as-of <instant>] [--history full] [--format ndjson|csv|parquet|ranges|ranges-csv|ranges-parquet] [--fields <names>] [--url <url>]',
   options: OPTIONS,
   help: `Writes what a running service has, as of one instant, into a file (- and nothing: to standard output), and shows how far it is.
 A file that ends in .gz is compressed. Until all is there it is called FILE.partial. Where the connection breaks, the export goes on from
@@ -54,9 +54,9 @@ where it was.
   --type TYPE       only the entities of this type (all types, one after the other)
   --as-of INSTANT   as it was then, such as 2016-01-08T00:00:00Z (the newest instant that is stable)
   --history full    every tick until then, and not the states alone
-  --format FORMAT   ndjson (as it is by itself): lines as \`clocktick import\` takes them; csv: a table of states; ranges: which property had
-                    which value from when to when, as lines of JSON; ranges-csv: the same as a table
-  --fields NAMES    of csv the properties that are columns, of ranges those that are shown, with commas between; may be given again
+  --format FORMAT   ndjson (as it is by itself): lines as \`clocktick import\` takes them; csv, parquet: a table of states; ranges: which
+                    property had which value from when to when, as lines of JSON; ranges-csv, ranges-parquet: the same as a table
+  --fields NAMES    of csv and parquet the properties that are columns, of ranges those that are shown, with commas between; may be given again
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
 
 From the embedded database to a server of your own, while a service runs over each:
@@ -86,7 +86,7 @@ function targetOf(base: URL, given: Given): URL {
   const asked = { type: given.type, asOf: given['as-of'], history: given.history, format: given.format };
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, value);
   for (const name of (given.fields ?? []).flatMap((names) => names.split(','))) url.searchParams.append('fields', name);
-  if (!given.format?.endsWith('csv')) url.searchParams.set('watermarks', 'true');
+  if (['ndjson', 'ranges'].includes(given.format ?? 'ndjson')) url.searchParams.set('watermarks', 'true');
   return url;
 }
 

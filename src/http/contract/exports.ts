@@ -6,7 +6,7 @@ import { entityKey, entityType, instant, properties, typeRange } from './schemas
 
 /* What the call that exports takes and gives. */
 
-export const EXPORT_FORMATS = ['ndjson', 'csv', 'ranges', 'ranges-csv'] as const;
+export const EXPORT_FORMATS = ['ndjson', 'csv', 'parquet', 'ranges', 'ranges-csv', 'ranges-parquet'] as const;
 
 /** How long a cursor may be: the longest key and the longest name, in UTF-8 and then base64url, with what stands beside them. */
 const MAX_CURSOR = 4_500;
@@ -27,7 +27,7 @@ export const exportParameters = z
       .meta(
         described(
           'ExportFormat',
-          '`ndjson`: lines as an import takes them. `csv`: a table of states. `ranges`, `ranges-csv`: which property had which value from when to when, as lines of JSON or as a table',
+          '`ndjson`: lines as an import takes them. `csv`, `parquet`: a table of states. `ranges`, `ranges-csv`, `ranges-parquet`: which property had which value from when to when, as lines of JSON or as a table',
           { type: 'string', enum: [...EXPORT_FORMATS], default: 'ndjson' },
         ),
       ),
@@ -49,13 +49,14 @@ export const exportParameters = z
   })
   .superRefine(({ type, history, format, fields, watermarks }, context) => {
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (format === 'csv' && type === undefined) refuse('type', 'is missing: a table of states is one of a type');
-    if (format === 'csv' && fields === undefined)
+    const isOfStates = format === 'csv' || format === 'parquet';
+    if (isOfStates && type === undefined) refuse('type', 'is missing: a table of states is one of a type');
+    if (isOfStates && fields === undefined)
       refuse('fields', 'is missing: a table has columns, and these are the properties that you name');
     if (format === 'ndjson' && fields !== undefined)
       refuse('fields', 'does not go with ndjson: an import takes each line for the whole of an entity');
     if (format !== 'ndjson' && history !== undefined) refuse('history', 'goes with ndjson only');
-    if (format.endsWith('csv') && watermarks) refuse('watermarks', 'goes with lines of JSON only');
+    if (format !== 'ndjson' && format !== 'ranges' && watermarks) refuse('watermarks', 'goes with lines of JSON only');
   });
 
 const address = { type: entityType, key: entityKey.optional(), id: z.uuid().optional() };
@@ -84,6 +85,8 @@ export const exportLine = z
   .meta({ id: 'ExportLine', description: 'A line of an export' });
 
 export const csv = z.string().meta({ description: 'A table (RFC 4180), with a header' });
+
+export const parquet = z.string().meta({ description: 'A table, as a Parquet file', format: 'binary' });
 
 export const exportHeaders = {
   'Content-Location': header(

@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { stringify } from 'csv-stringify/sync';
 import { type Export, type ExportPage, exportPages } from '../../storage/exports.js';
 import { pinFor } from '../../storage/pins.js';
 import type { Storage } from '../../storage/storage.js';
@@ -9,16 +8,34 @@ import { faultOfName } from '../../temporal/property-name.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { IMMUTABLE, REVALIDATE } from '../answers/reads.js';
 import { positionOf } from '../answers/snapshots.js';
+import { type Column, csvOf, parquetOf } from '../answers/tables.js';
 import type { App } from '../app-type.js';
 import * as contract from '../contract/exports.js';
 import { fieldsOf } from '../contract/lists.js';
-import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendLines, sendTable } from '../contract/responses.js';
+import { AS_OF_PROBLEMS, READ_PROBLEMS, responsesOf, sendCsv, sendLines, sendParquet } from '../contract/responses.js';
 import { callerSignal } from '../protocol/caller.js';
 import { fitsInHeaders, isOurInstant, isPlaceKey, isTick, snapshotCursor, targetOf } from '../protocol/pages.js';
 
-/** The first columns of the tables. */
-const STATE_COLUMNS = ['id', 'key', 'tick', 'createdAt', 'updatedAt'];
-const RANGE_COLUMNS = ['id', 'key', 'property', 'value', 'from', 'to', 'fromTick', 'toTick', 'actor', 'reason'];
+/** The first columns of a table of states. */
+const STATE_COLUMNS: Column[] = [
+  { name: 'id', of: 'text' },
+  { name: 'key', of: 'text' },
+  { name: 'tick', of: 'tick' },
+  { name: 'createdAt', of: 'instant' },
+  { name: 'updatedAt', of: 'instant' },
+];
+const RANGE_COLUMNS: Column[] = [
+  { name: 'id', of: 'text' },
+  { name: 'key', of: 'text' },
+  { name: 'property', of: 'text' },
+  { name: 'value', of: 'text' },
+  { name: 'from', of: 'instant' },
+  { name: 'to', of: 'instant' },
+  { name: 'fromTick', of: 'tick' },
+  { name: 'toTick', of: 'tick' },
+  { name: 'actor', of: 'text' },
+  { name: 'reason', of: 'text' },
+];
 
 /**
  * The call that exports.
@@ -39,7 +56,11 @@ export function exportRoutes(app: App, storage: Storage, closing: AbortSignal): 
           {
             200: {
               description: 'Lines of JSON in the order of collections (of `history=full`, of time), or a table',
-              content: { 'application/x-ndjson': contract.exportLine, 'text/csv': contract.csv },
+              content: {
+                'application/x-ndjson': contract.exportLine,
+                'text/csv': contract.csv,
+                'application/vnd.apache.parquet': contract.parquet,
+              },
               headers: contract.exportHeaders,
             },
           },
@@ -61,10 +82,11 @@ export function exportRoutes(app: App, storage: Storage, closing: AbortSignal): 
       const pinned = targetOf(request, pin);
       if (fitsInHeaders(pinned, 1)) reply.header('content-location', pinned);
       const pages = untilClosed(exportPages(storage, asked, pin, place), closing);
-      const table = 'cells' in asked && asked.cells;
-      if (table) {
-        const columns = asked.of === 'states' ? [...STATE_COLUMNS, ...asked.fields] : RANGE_COLUMNS;
-        return sendTable(reply, streamOf(tableOf(columns, pages)));
+      if (asked.of !== 'ticks' && asked.cells) {
+        const columns = columnsOf(asked);
+        return query.format.endsWith('parquet')
+          ? sendParquet(reply, streamOf(parquetOf(columns, cellsOf(pages))))
+          : sendCsv(reply, streamOf(csvOf(columns, cellsOf(pages))));
       }
       const cursorOf = (place: readonly string[]) => (query.watermarks ? snapshotCursor(walk, pin, place) : null);
       return sendLines(reply, streamOf(linesOf(pages, cursorOf)));
@@ -83,10 +105,20 @@ function exportOf(query: {
     case 'ndjson':
       return history ? { type, of: 'ticks' } : { type, of: 'states', cells: false };
     case 'csv':
+    case 'parquet':
       return { type, of: 'states', cells: true, fields: fields ?? [] };
     default:
-      return { type, of: 'ranges', cells: format === 'ranges-csv', fields };
+      return { type, of: 'ranges', cells: format !== 'ranges', fields };
   }
+}
+
+/** @throws Refusal `invalid_parameter` where two columns would have one name */
+function columnsOf(asked: Extract<Export, { cells: true } | { of: 'ranges' }>): Column[] {
+  if (asked.of === 'ranges') return RANGE_COLUMNS;
+  const taken = asked.fields.find((name) => STATE_COLUMNS.some((column) => column.name === name));
+  if (taken !== undefined)
+    throw Refusal.at('invalid_parameter', 'fields', `cannot name ${taken}: each table has a column of this name`);
+  return [...STATE_COLUMNS, ...asked.fields.map((name): Column => ({ name, of: 'text' }))];
 }
 
 /** Whether a place is one of this export: anybody can write a cursor. */
@@ -103,7 +135,7 @@ const isPlaceOf =
   };
 
 /** A stream of parts, of which the next is asked for when the caller has taken those before it. */
-const streamOf = (parts: AsyncIterable<string>): Readable => Readable.from(parts, { objectMode: false });
+const streamOf = (parts: AsyncIterable<string | Buffer>): Readable => Readable.from(parts, { objectMode: false });
 
 async function* untilClosed(pages: AsyncIterable<ExportPage>, closing: AbortSignal): AsyncGenerator<ExportPage> {
   for await (const page of pages) {
@@ -123,22 +155,11 @@ async function* linesOf(
   }
 }
 
-/** The rows as CSV, below a header. */
-async function* tableOf(columns: readonly string[], pages: AsyncIterable<ExportPage>): AsyncGenerator<string> {
-  yield csvOf([columns]);
-  for await (const { rows } of pages) {
-    const cells: (string | null)[][] = rows
+/** The rows as cells. */
+async function* cellsOf(pages: AsyncIterable<ExportPage>): AsyncGenerator<(string | null)[][]> {
+  for await (const { rows } of pages)
+    yield rows
       .split('\n')
       .filter((row) => row !== '')
       .map((row) => JSON.parse(row));
-    yield csvOf(cells);
-  }
 }
-
-/** Rows as RFC 4180 has them. What is not set is empty, and the empty string is `""`. */
-const csvOf = (rows: readonly (readonly (string | null)[])[]): string =>
-  stringify([...rows], {
-    record_delimiter: 'windows',
-    quoted_match: /[\r\n]/,
-    cast: { string: (value) => (value === '' ? { value, quoted_empty: true } : value) },
-  });

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'csv-stringify/sync';
+import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import t, { type Test } from 'tap';
 import { openPools } from '../../../src/storage/engine/pools.js';
 import { storageOf } from '../../../src/storage/open.js';
@@ -172,6 +174,49 @@ t.test('each format is exactly this', async (t) => {
   for (const [query, lines, end] of cases)
     t.equal(plainly(await exported(service, query)), lines.map((line) => line + end).join(''), query);
 });
+
+t.test('a Parquet file has the table that CSV has, with instants to the microsecond', async (t) => {
+  const service = await testService(t);
+  await writePast(service);
+  await writeMany(service);
+  const cases: [query: string, columns: string[]][] = [
+    ['type=note&fields=text&fields=n&fields=%3D1&fields=x%2C%20%22y%22%0A', ['text', 'n', '=1', 'x, "y"\n']],
+    ['type=many&fields=n&fields=text', ['n', 'text']],
+    ['type=large&fields=text', ['text']],
+    ['type=nobody&fields=text', ['text']],
+    ['', []],
+  ];
+  for (const [query, columns] of cases) {
+    const [csv, parquet] = columns.length > 0 ? ['csv', 'parquet'] : ['ranges-csv', 'ranges-parquet'];
+    const { headers } = await service.call('HEAD', '/export');
+    const pin = `&${String(headers['content-location']).replace('/export?', '')}`;
+    const table = await exported(service, `format=${csv}&${query}${pin}`);
+    const answer = await service.app.inject(`/export?format=${parquet}&${query}${pin}`);
+    t.equal(answer.headers['content-type'], 'application/vnd.apache.parquet');
+    const bytes = answer.rawPayload;
+    const file = Uint8Array.from(bytes).buffer;
+    const parsers = { timestampFromMicroseconds: (micros: bigint) => micros };
+    const rows = await parquetReadObjects({ file, parsers });
+    const { num_rows, schema } = parquetMetadata(file);
+    const names = schema.slice(1).map(({ name }) => name);
+    t.equal(rows.length, Number(num_rows), query);
+    const first = columns.length > 0 ? ['id', 'key', 'tick', 'createdAt', 'updatedAt', ...columns] : names;
+    t.same(names, first);
+    const cells = rows.map((row) =>
+      names.map((name) => (typeof row[name] === 'bigint' ? instantAt(row[name]) : row[name])),
+    );
+    const again = stringify([names, ...cells], {
+      record_delimiter: 'windows',
+      quoted_match: /[\r\n]/,
+      cast: { string: (value) => (value === '' ? { value, quoted_empty: true } : value) },
+    });
+    t.ok(again === table, `${query}: ${rows.length} rows`);
+  }
+});
+
+/** An instant by its microseconds since 1970. */
+const instantAt = (micros: bigint): string =>
+  `${new Date(Number(micros / 1000n)).toISOString().slice(0, -1)}${String(micros % 1000n).padStart(3, '0')}Z`;
 
 /** What lines of a history leave of each entity, up to an instant. */
 function statesAfter(history: readonly JsonObject[], until: string): Map<string, JsonObject | null> {
@@ -376,7 +421,10 @@ t.test('what cannot be exported is refused', async (t) => {
     ['history=none', 'invalid_parameter', /^history/],
     ['format=ranges-csv&watermarks=true', 'invalid_parameter', /^watermarks: goes with lines of JSON only/],
     ['watermarks=1', 'invalid_parameter', /^watermarks: must be true or false/],
-    ['format=parquet', 'invalid_parameter', /^format/],
+    ['format=xlsx', 'invalid_parameter', /^format/],
+    ['format=parquet&type=note', 'invalid_parameter', /^fields: is missing: a table has columns/],
+    ['format=csv&type=note&fields=tick', 'invalid_parameter', /^fields cannot name tick: each table has a column/],
+    ['format=parquet&type=note&fields=a&watermarks=true', 'invalid_parameter', /^watermarks/],
     ['type=No', 'invalid_parameter', /^type: must be a slug/],
     ['format=ranges&fields=.', 'invalid_property_name', /./],
     ['asOf=3', 'invalid_as_of', /many clocks/],
