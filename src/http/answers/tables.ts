@@ -10,10 +10,17 @@ export type Column = { name: string; of: 'text' | 'tick' | 'instant' };
 /** Rows of cells, as many as come at once; null: not set. */
 type Rows = AsyncIterable<readonly (readonly (string | null)[])[]>;
 
-/** A table as CSV (RFC 4180), with a header. What is not set is empty, and the empty string is `""`. */
+/**
+ * A table as CSV (RFC 4180), with a header, which comes with the first rows: until then an error can be answered. What is not set is empty, and
+ * the empty string is `""`.
+ */
 export async function* csvOf(columns: readonly Column[], rows: Rows): AsyncGenerator<Buffer> {
-  yield csvText([columns.map(({ name }) => name)]);
-  for await (const some of rows) yield csvText(some);
+  let header = [columns.map(({ name }) => name)];
+  for await (const some of rows) {
+    yield csvText([...header, ...some]);
+    header = [];
+  }
+  if (header.length > 0) yield csvText(header);
 }
 
 const csvText = (rows: readonly (readonly (string | null)[])[]): Buffer =>
