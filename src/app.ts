@@ -18,6 +18,7 @@ import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
 import { entityRoutes } from './http/routes/entities.js';
+import { exportRoutes } from './http/routes/exports.js';
 import { guideRoutes } from './http/routes/guides.js';
 import { healthRoutes } from './http/routes/health.js';
 import { historyRoutes } from './http/routes/history.js';
@@ -108,6 +109,7 @@ export async function buildApp({
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
     importRoutes(app, storage, closing);
+    exportRoutes(app, storage, closing);
     historyRoutes(app, storage);
     typeRoutes(app, storage);
     timemapRoutes(app, storage);

@@ -49,6 +49,7 @@ t.test('openapi.yaml', async (t) => {
       'GET /entities/{id}/history',
       'GET /entities/{id}/history/{property}',
       'GET /entities/{id}/timemap',
+      'GET /export',
       'GET /health/live',
       'GET /health/ready',
       'GET /imports/{source}',

@@ -170,7 +170,8 @@ type Told = {
 };
 type Fault = { line: number; problem: { detail: string } };
 
-async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
+/** The answer to a request. @throws Unfit where nobody gives one */
+export async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
   try {
     const [answer]: IncomingMessage[] = await once(sent, 'response');
     // What is still to be sent may find the connection closed: the answer says why.
@@ -183,7 +184,8 @@ async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingM
   throw new Error('there was no answer');
 }
 
-function refusalIn(body: string, status: number | undefined): string {
+/** Why a service has refused a request, in its own words. */
+export function refusalIn(body: string, status: number | undefined): string {
   try {
     const { detail, code }: { detail?: string; code?: string } = JSON.parse(body);
     if (detail !== undefined) return `${detail} (${code})`;
@@ -201,7 +203,7 @@ const summary = ({ lines, changed, unchanged, skipped, ticks, mode, deleted }: T
     mode === 'replace-all' ? `, of which ${deleted} deleted what no line named` : ''
   }`;
 
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 const coloured = (colour: 'green' | 'yellow', told: string): string =>
   process.stdout.isTTY ? styleText(colour, told) : told;

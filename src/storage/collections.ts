@@ -1,4 +1,4 @@
-import type { Fragment, Sql } from './engine/pools.js';
+import type { Fragment, Pools, Sql } from './engine/pools.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
 import { ANSWER_BYTES } from './rows.js';
@@ -14,7 +14,7 @@ export type Collection = Filter & {
 /** The place of an entity in the order of a collection, which never changes. `key` is empty where it has none. */
 export type Place = { type: string; key: string; id: string };
 
-/** A page of a snapshot: its entities as JSON texts with commas between, how many they are, and after which one the next begins. */
+/** A page of a snapshot: its entities as texts with what its form has between them, how many they are, and after which one the next begins. */
 type Page = { newest: Newest; items: string; count: number; next: Place | null };
 
 /**
@@ -28,9 +28,9 @@ const LOOKED_AT = 10_000;
 
 /**
  * How many bytes, as they are stored, a page may be made of in one go. Compressed, they become at most a few hundred MB of text
- * while the page is made, of which no more than ANSWER_BYTES are kept.
+ * while the page is made, of which no more than the bytes of its form are kept.
  */
-const LIGHT_BYTES = 2 * 2 ** 20;
+export const LIGHT_BYTES = 2 * 2 ** 20;
 
 /** How many states are put together before looking whether a page is full: one may have 8 MiB. */
 const STATES_AT_ONCE = 10;
@@ -42,6 +42,25 @@ const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
 type PageOf = { after: Place | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
 
 /**
+ * How a page is written: the text of each entity `e` whose properties are the JSON text `properties`; what stands between two texts; how many
+ * bytes of them a page has, unless its first one alone has more; and what runs its statements (undefined: the lane of such collections).
+ */
+export type PageForm = {
+  textOf: (sql: Sql, parts: { properties: Fragment; more: Fragment }) => Fragment;
+  between: string;
+  bytes: number;
+  run?: Pools['paging'];
+};
+
+/** As answers show entities: JSON texts with commas between. */
+const ANSWER: PageForm = {
+  textOf: (sql, { properties, more }) =>
+    sql`clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at, ${properties}, ${more})`,
+  between: ', ',
+  bytes: ANSWER_BYTES,
+};
+
+/**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after a place on.
  * Each entity is served from its current row where it has not changed since, otherwise from its ranges.
  */
@@ -51,10 +70,11 @@ export async function readPage(
   pin: Pin,
   part: PageOf,
   signal?: AbortSignal,
+  form = ANSWER,
 ): Promise<Page> {
   const read = async () =>
-    (!part.withChanges && (await readLightPage(storage, collection, pin, part, signal))) ||
-    readInPieces(storage, collection, pin, part, signal);
+    (!part.withChanges && (await readLightPage(storage, collection, pin, part, form, signal))) ||
+    readInPieces(storage, collection, pin, part, form, signal);
   return passesAll(collection) ? read() : storage[engine].unlessTooMuch(['page', collection, part], read);
 }
 
@@ -75,21 +95,26 @@ const pageIn = (row: PageRow | undefined): Page => ({
 });
 
 /** Only what has to look for its entities can take too long. */
-const runOf = (storage: Storage, collection: Collection) =>
-  passesAll(collection) ? storage[engine].paging : storage[engine].searching;
+const runOf = (storage: Storage, collection: Collection, form: PageForm) =>
+  form.run ?? (passesAll(collection) ? storage[engine].paging : storage[engine].searching);
 
 /**
  * A page of states in one go, because nearly always entities are small. Undefined where one has more than its share of
- * LIGHT_BYTES, or of ANSWER_BYTES.
+ * LIGHT_BYTES, or of those of the form.
  */
 async function readLightPage(
   storage: Storage,
   collection: Collection,
   pin: Pin,
   { after, limit, fields }: PageOf,
+  form: PageForm,
   signal?: AbortSignal,
 ): Promise<Page | undefined> {
-  const [row] = await runOf(storage, collection)((sql) => {
+  const [row] = await runOf(
+    storage,
+    collection,
+    form,
+  )((sql) => {
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     // Rows come out of `page` in its order, and nothing here puts them in another one.
@@ -101,16 +126,15 @@ async function readLightPage(
              next.type AS "nextType", next.place AS "nextKey", next.id AS "nextId"
         FROM newest
        CROSS JOIN (
-         SELECT string_agg(fitting.text, ', ') AS items, count(*) AS count, count(fitting.text) AS light
+         SELECT string_agg(fitting.text, ${form.between}) AS items, count(*) AS count, count(fitting.text) AS light
            FROM (SELECT * FROM page LIMIT ${limit}) e
           CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick,
                                                        ${LIGHT_BYTES}::int / ${limit}::int) whole
           CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${chosen}) state
           CROSS JOIN LATERAL (
-            SELECT clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at,
-                                         state.properties::text, '') AS text OFFSET 0) whole_text
+            SELECT ${form.textOf(sql, { properties: sql`state.properties::text`, more: sql`''` })} AS text OFFSET 0) whole_text
           CROSS JOIN LATERAL (
-            SELECT CASE WHEN ${weighed(sql, chosen, { text: sql`whole_text.text`, whole: sql`whole.properties` })} <= ${ANSWER_BYTES}::int / ${limit}::int THEN whole_text.text END AS text) fitting
+            SELECT CASE WHEN ${weighed(sql, chosen, { text: sql`whole_text.text`, whole: sql`whole.properties` })} <= ${form.bytes}::int / ${limit}::int THEN whole_text.text END AS text) fitting
        ) shown
         LEFT JOIN LATERAL (
           (SELECT e.type, e.place, e.id FROM page e WHERE (SELECT count(*) FROM page) > ${limit}::int OFFSET ${limit - 1} LIMIT 1)
@@ -122,7 +146,7 @@ async function readLightPage(
 }
 
 /**
- * A page of any entities. States are put together STATES_AT_ONCE after the other until the page has ANSWER_BYTES of them: those
+ * A page of any entities. States are put together STATES_AT_ONCE after the other until the page has the bytes of its form: those
  * that do not fit would be made in vain.
  */
 async function readInPieces(
@@ -130,9 +154,14 @@ async function readInPieces(
   collection: Collection,
   pin: Pin,
   { after, limit, fields, withChanges }: PageOf,
+  form: PageForm,
   signal?: AbortSignal,
 ): Promise<Page> {
-  const [row] = await runOf(storage, collection)((sql) => {
+  const [row] = await runOf(
+    storage,
+    collection,
+    form,
+  )((sql) => {
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
     return sql<PageRow[]>`
@@ -155,7 +184,7 @@ async function readInPieces(
              ) sized
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
           ) next
-         WHERE next.bytes > 0 AND chunk.bytes <= ${ANSWER_BYTES}
+         WHERE next.bytes > 0 AND chunk.bytes <= ${form.bytes}
       ), shown AS MATERIALIZED (
         SELECT page.*, fitting.text, fitting.changes
           FROM (SELECT chunk.until - ${STATES_AT_ONCE}::int + u.place AS n, u.text, u.changes,
@@ -164,11 +193,11 @@ async function readInPieces(
                   FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.changes, chunk.sizes)
                                                   WITH ORDINALITY AS u (text, changes, size, place)) fitting
           JOIN page ON page.n = fitting.n
-         WHERE fitting.n = 1 OR fitting.bytes <= ${ANSWER_BYTES}
+         WHERE fitting.n = 1 OR fitting.bytes <= ${form.bytes}
       ), whole AS (
         SELECT count(*) AS count,
-               string_agg(clocktick.entity_text(e.id, e.type, e.key, e.past_tick, e.past_deleted, e.created_at, e.past_at, e.text,
-                                                coalesce(', "changes": ' || e.changes, '')), ', ' ORDER BY e.n) AS items
+               string_agg(${form.textOf(sql, { properties: sql`e.text`, more: sql`coalesce(', "changes": ' || e.changes, '')` })},
+                          ${form.between} ORDER BY e.n) AS items
           FROM shown e
       )
       SELECT newest."asOf", newest."recordedAsOf", whole.items, whole.count::int4,

@@ -67,7 +67,18 @@ export async function watchedStorage(url: string): Promise<Watched> {
     for (const { connection } of sent)
       known.set(connection, Object.fromEntries(settings.map(({ name, setting }) => [name, setting])));
   };
-  const { reading, readingLarge, sharedReads, sharedWrites, writingLarge, probe, paging, searching, counting } = pools;
+  const {
+    reading,
+    readingLarge,
+    sharedReads,
+    sharedWrites,
+    writingLarge,
+    probe,
+    paging,
+    searching,
+    counting,
+    exporting,
+  } = pools;
   for (const one of [
     reading,
     readingLarge,
@@ -78,6 +89,7 @@ export async function watchedStorage(url: string): Promise<Watched> {
     paging,
     searching,
     counting,
+    exporting,
   ])
     await one(ask);
   await pools.checking(

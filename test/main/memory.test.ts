@@ -57,6 +57,8 @@ t.test(
     deaf(60, (n) => asking(`/entities/large:${key(n)}`).repeat(3));
     deaf(30, () => asking('/entities?type=large').repeat(3));
     deaf(30, (n) => asking(`/entities/large:${key(n)}/history/large`).repeat(3));
+    deaf(8, () => asking('/export?history=full'));
+    deaf(8, () => asking('/export?format=ranges'));
     deaf(200, () => asking('/entities/small:s').repeat(1_200));
     deaf(20, (n) => send('PATCH', `/entities/large:${key(n)}`, `{"properties": {"n": ${n}}}`));
     const empty = `{"type": "x", "properties": {"a": [${'{},'.repeat(4_000_000)}{}]}}`;

@@ -7,6 +7,8 @@ import { type Collection, readPage } from '../../src/storage/collections.js';
 import { countValues } from '../../src/storage/counts.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { listEntities } from '../../src/storage/entities-by-id.js';
+import { readTickLines } from '../../src/storage/export-ticks.js';
+import { type Export, exportPages } from '../../src/storage/exports.js';
 import { healthOf } from '../../src/storage/health.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readMementos } from '../../src/storage/mementos.js';
@@ -57,6 +59,14 @@ const ticks = { id, properties: null, ...everything };
 const page = { after: null, limit: 5, fields: null, withChanges: false };
 const history = { after: null, limit: 5 };
 const within = { from: early, to: middle };
+
+/** Reads the first page of an export after a place, or all of them. */
+async function exported(db: Storage, asked: Export, at = pin, after: string[] | null = null): Promise<void> {
+  for await (const _ of exportPages(db, asked, at, after)) if (after) return;
+}
+const table = { type: 'person', of: 'states', cells: true, fields: ['city', 'tags'] } as const;
+const allRanges = { type: 'person', of: 'ranges', cells: false, fields: null } as const;
+const someRanges = { type: 'person', of: 'ranges', cells: true, fields: ['age'] } as const;
 
 /**
  * Which file, what the statement answers, which function of which file of src/storage sends it, and a call that does: the
@@ -422,6 +432,64 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'The next page of the ticks that an activity made.',
     'readActivity of activities.ts',
     (db) => readActivity(db, activityOf(3), { after: id, limit: 5 }),
+  ],
+  [
+    'export-types',
+    'The types that an export of all of them shows.',
+    'readTypes of exports.ts',
+    (db) => exported(db, { type: null, of: 'ticks' }, pin, ['zzz']),
+  ],
+  [
+    'export-states',
+    'A page of the states of a type, as lines of an import.',
+    'readLightPage of collections.ts',
+    (db) => exported(db, { type: 'person', of: 'states', cells: false }, then),
+  ],
+  [
+    'export-table',
+    'The next page of some properties of a type, as a table.',
+    'readLightPage of collections.ts',
+    (db) => exported(db, table, then, ['person', 'p100', later]),
+  ],
+  [
+    'export-found-ticks',
+    'The first ticks of a type, in the order of time.',
+    'findTicks of export-ticks.ts',
+    (db) => exported(db, { type: 'person', of: 'ticks' }, then),
+  ],
+  [
+    'export-found-ticks-next',
+    'The next ticks of a type, in the order of time.',
+    'findTicks of export-ticks.ts',
+    (db) => exported(db, { type: 'person', of: 'ticks' }, then, ['person', early, later]),
+  ],
+  [
+    'export-ticks',
+    'Ticks with what they set and clear, as lines of an import.',
+    'readTickLines of export-ticks.ts',
+    (db) =>
+      readTickLines(
+        db,
+        [1, 2, 6, 11].map((day) => ({ at: instantOf(100, day), id: later, tick: day })),
+      ),
+  ],
+  [
+    'export-ranges',
+    'A page of the ranges of a type.',
+    'readRangesPage of export-ranges.ts',
+    (db) => exported(db, allRanges, then),
+  ],
+  [
+    'export-ranges-next',
+    'The next page of the ranges of a type, which begins in the middle of an entity.',
+    'readRangesPage of export-ranges.ts',
+    (db) => exported(db, allRanges, then, ['person', 'p100', later, 'city', '2']),
+  ],
+  [
+    'export-ranges-table',
+    'The next page of the ranges of some properties of a type, as a table.',
+    'readRangesPage of export-ranges.ts',
+    (db) => exported(db, someRanges, then, ['person', 'p100', later]),
   ],
   [
     'write',

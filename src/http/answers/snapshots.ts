@@ -124,9 +124,9 @@ function stampPage(
  * Which snapshot the caller asks for, and where the page begins in it. A cursor holds both.
  * @throws Refusal `invalid_cursor`, `invalid_as_of`
  */
-function positionOf(
-  { query, headers }: SnapshotRequest,
-  { asOf, isPlace }: SnapshotWalk,
+export function positionOf(
+  { query, headers }: Pick<SnapshotRequest, 'query' | 'headers'>,
+  { asOf, isPlace }: Pick<SnapshotWalk, 'asOf' | 'isPlace'>,
   name: string,
 ): { question: PinQuestion; place: string[] | null; isMemento: boolean } {
   const given = asOf === undefined ? null : parseInstant(asOf, 'asOf');

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { IMPORT_MODES, SKEWS } from '../../temporal/import.js';
 import { IMPORT_STATUSES, MAX_SOURCE_LENGTH } from '../../temporal/limits.js';
 import { EXAMPLE_ACTIVITY } from './examples.js';
-import { described, dryRunOf } from './parameters.js';
+import { described, flagOf } from './parameters.js';
 import { instant } from './schemas.js';
 
 /* What the calls on imports take and give. */
@@ -77,7 +77,7 @@ export const importParameters = z.strictObject({
         default: 0,
       }),
     ),
-  dryRun: dryRunOf(
+  dryRun: flagOf(
     'DryRunOfImport',
     'Tells what would be written, and writes nothing; each batch as if those before it had not been',
   ),

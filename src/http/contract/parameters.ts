@@ -50,10 +50,10 @@ export const limitOf = (description: string) =>
   counted(limit.default(DEFAULT_LIMIT)).meta(described('LimitOfValues', description, wholeNumber));
 
 /**
- * `dryRun` of a call that writes.
+ * A parameter that is true or false; without it, false.
  * @param name under which calls share it in the OpenAPI document
  */
-export const dryRunOf = (name: string, description: string) =>
+export const flagOf = (name: string, description: string) =>
   z
     .enum(['true', 'false'], { error: 'must be true or false' })
     .default('false')

@@ -152,5 +152,13 @@ const problemsOf = (status: number, codes: readonly ProblemCode[]) => ({
 export const sendLines = (reply: FastifyReply, lines: Readable): FastifyReply =>
   reply.type('application/x-ndjson').send(lines);
 
+/** Sends a table as a Parquet file, whose bytes come as they are made. */
+export const sendParquet = (reply: FastifyReply, bytes: Readable): FastifyReply =>
+  reply.type('application/vnd.apache.parquet').send(bytes);
+
+/** Sends a table of lines of text as they come, as CSV. */
+export const sendCsv = (reply: FastifyReply, lines: Readable): FastifyReply =>
+  reply.type('text/csv; charset=utf-8; header=present').send(lines);
+
 /** Sends JSON text, as `application/json`. */
 export const sendJson = (reply: FastifyReply, text: string): FastifyReply => reply.type('application/json').send(text);

@@ -263,13 +263,13 @@ export const snapshotPage = pinned(
     }),
 ).meta({ id: 'SnapshotPage', description: 'A page of a collection as of an instant' });
 
+export const typeRange = z
+  .strictObject({ id: z.uuid(), key: entityKey.optional(), ...range.shape })
+  .meta({ id: 'TypeRange', description: 'Which value a property of an entity had from when to when' });
+
 export const typeRangePage = pinned(
   z
-    .array(
-      z
-        .strictObject({ id: z.uuid(), key: entityKey.optional(), ...range.shape })
-        .meta({ id: 'TypeRange', description: 'Which value a property of an entity had from when to when' }),
-    )
+    .array(typeRange)
     .meta({ description: 'In the order of the entities, as in collections; those of one oldest first' }),
 ).meta({ id: 'TypeRangePage', description: 'A page of the ranges of one property of all entities of a type' });
 

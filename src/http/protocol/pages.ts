@@ -85,7 +85,7 @@ export const snapshotCursor = (walk: string, { asOf, recordedAsOf }: Pin, place:
 export const isPlaceKey = (text: string): boolean => text === '' || isKey(text);
 
 /** Whether a text is an instant as the service writes it. A caller may write one in other ways, but not in a cursor. */
-const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInstant(text);
+export const isOurInstant = (text: string): boolean => /\.\d{6}Z$/.test(text) && isInstant(text);
 
 /** The pin of the walk, and the place where the page begins. @throws Refusal `invalid_cursor` */
 export function readSnapshotCursor(cursor: string, walk: string): { pin: Pin; place: string[] } {

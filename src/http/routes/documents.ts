@@ -40,6 +40,7 @@ export async function describeRoutes(app: App, publicUrl: string): Promise<void>
       tags: [
         { name: 'activities', description: 'Who made changes, and why' },
         { name: 'entities', description: 'Entities, now and as they were' },
+        { name: 'exports', description: 'Everything, as a stream' },
         { name: 'history', description: 'Ticks of entities, ranges of properties' },
         { name: 'imports', description: 'Many entities at once' },
         { name: 'operations', description: 'For those who run the service' },

@@ -39,7 +39,7 @@ import {
 } from '../answers/outcomes.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
-import { dryRunOf, entityParameters, optional } from '../contract/parameters.js';
+import { entityParameters, flagOf, optional } from '../contract/parameters.js';
 import {
   ADDRESSED_WRITE_PROBLEMS,
   AS_OF_PROBLEMS,
@@ -111,7 +111,7 @@ const toRevert = z
   .meta({ id: 'Reversion', description: 'What to bring back' });
 
 const writeParameters = z.strictObject({
-  dryRun: dryRunOf('DryRun', 'Answers what would be written, and writes nothing'),
+  dryRun: flagOf('DryRun', 'Answers what would be written, and writes nothing'),
 });
 
 const deletionHeaders = z.looseObject({

@@ -70,6 +70,16 @@ export type Pools = {
    */
   openForImport: () => OneConnection;
   /**
+   * Reads a page of an export, on connections that exports have for themselves, so that they hold up no other read. Between its pages an export
+   * holds none. @throws as `paging`
+   */
+  exporting: <T>(read: (sql: Sql) => Promise<T>) => Promise<T>;
+  /**
+   * Counts an export that begins. Gives what ends it.
+   * @throws Refusal `overloaded` when as many are under way as may be, because each keeps a page in memory that its caller has not taken
+   */
+  beginExport: () => () => void;
+  /**
    * Does the work of a health check on a connection of its own, which no caller can keep busy, and which stays open from check to
    * check. One that fails or has no answer in time ends the connection, and so what it has not committed.
    * @param work gives whether the connection may be used again
@@ -96,7 +106,8 @@ type LaneName =
   | 'counts'
   | 'locking_writes'
   | 'dry_runs'
-  | 'imports';
+  | 'imports'
+  | 'exports';
 
 /** Without a bound, many callers at once would take all connections of the server; and rehearsals must not hold up writes. */
 const OWN_CLIENTS = { COMMIT: 10, ROLLBACK: 5 };
@@ -129,6 +140,7 @@ const AT_ONCE = {
   slowSearches: 1,
   counts: 1,
   imports: 2,
+  exports: 4,
 };
 
 /** How many of each kind may wait. Of what is large, each keeps megabytes while it waits. */
@@ -229,6 +241,7 @@ export function openPools(
     locking_writes: writeLane(OWN_CLIENTS.COMMIT),
     dry_runs: writeLane(OWN_CLIENTS.ROLLBACK),
     imports: { use: { most: AT_ONCE.imports, asked: 0 } },
+    exports: { use: { most: AT_ONCE.exports, asked: 0 } },
   };
   const forClients = { COMMIT: lanes.locking_writes, ROLLBACK: lanes.dry_runs };
   /** A pool behind a lane: as many connections as it lets through. */
@@ -244,6 +257,7 @@ export function openPools(
   const searches = behind(lanes.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
   const slowSearches = behind(lanes.slow_searches, IN_ORDER);
   const counts = behind(lanes.counts, IN_ORDER);
+  const exports = pool(AT_ONCE.exports, IN_ORDER);
   let checks: OneConnection | null = null;
   let isClosed = false;
 
@@ -288,6 +302,15 @@ export function openPools(
         await opened.end();
       };
       return { ...opened, end };
+    },
+    exporting: (read) => translated(exports(read), readFailure),
+    beginExport: () => {
+      const { use } = lanes.exports;
+      if (use.asked >= use.most) throw new Refusal('overloaded', 'Other exports are running.');
+      use.asked++;
+      return () => {
+        use.asked--;
+      };
     },
     checking: async (work, onLost) => {
       if (isClosed) throw Object.assign(new Error('The pools are closed.'), { code: 'CONNECTION_ENDED' });
