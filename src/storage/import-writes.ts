@@ -6,7 +6,7 @@ import { lostRace, writeFailure } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import type { Batch } from './import-batches.js';
-import { readKnown } from './import-reads.js';
+import { readFacts } from './import-facts.js';
 import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, namedBy, unwritten } from './import-rows.js';
 import { engine, type Storage } from './storage.js';
 
@@ -67,8 +67,8 @@ export class Undone extends Error {
 
 async function attempt(storage: Storage, connection: OneConnection, writing: Writing): Promise<Written> {
   const { batch, id, source, mode, onError, dryRun, last } = writing;
-  const { count, ...known } = await unwritten(connection.during((sql) => readKnown(sql, batch.writes)));
-  const plan = await inSlices(planOf(batch.writes.slice(0, count), known, { mode, before: last }));
+  const { count, ...facts } = await unwritten(connection.during((sql) => readFacts(sql, batch.writes)));
+  const plan = await inSlices(planOf(batch.writes.slice(0, count), facts, { mode, before: last }));
   const { now, rest } = split(batch, plan.taken);
   const faults = [...now.faults, ...plan.faults].sort((a, b) => a.line - b.line);
   const [first] = faults;
@@ -87,7 +87,7 @@ async function attempt(storage: Storage, connection: OneConnection, writing: Wri
   };
   const apply = (latest: string) =>
     transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-      await applyRounds(sql, plan.rounds, { states: known.current, latest, id }).catch((error: unknown) => {
+      await applyRounds(sql, plan.rounds, { states: facts.current, latest, id }).catch((error: unknown) => {
         throw undoneBy(error, plan) ?? error;
       });
       return dryRun ? null : advanceImport(sql, told);

@@ -77,7 +77,7 @@ export type Last = { activity: Activity | null; at: string | null; isRecorded: b
 /**
  * What the database says of what a batch of lines names.
  */
-export type Known = {
+export type Facts = {
   /** The entities as they are now, by id. */
   current: ReadonlyMap<string, Entity>;
   /** Of a line whose instant is not after its entity's newest tick: the entity at that instant, if it was there. By number of line. */
@@ -118,7 +118,7 @@ type Folding = {
  */
 export function* planOf(
   writes: readonly ImportWrite[],
-  known: Known,
+  facts: Facts,
   { mode, before }: { mode: ImportMode; before: Last },
 ): Generator<void, BatchPlan> {
   const folding = new Map<string, Folding>();
@@ -126,7 +126,7 @@ export function* planOf(
   /** The activity of the lines that say none, a round each: an activity ticks an entity once. */
   const unsaid: Activity[] = [];
   const named = new Map<string, Activity>();
-  const ticked = new Set(known.ticked);
+  const ticked = new Set(facts.ticked);
   const plan: BatchPlan = { rounds, taken: 0, changed: 0, unchanged: 0, faults: [], last: before };
 
   const close = (entity: Folding): void => {
@@ -150,9 +150,9 @@ export function* planOf(
   for (const write of writes) {
     const { line, at } = write;
     const { id } = write.address;
-    const said = saidBy(write, plan.last, named, known);
+    const said = saidBy(write, plan.last, named, facts);
     const activity = said instanceof Refusal ? null : said;
-    const base = known.current.get(id);
+    const base = facts.current.get(id);
     const entity = folding.get(id) ?? foldingOf(base);
     folding.set(id, entity);
     // What a line with an instant of its own does is a tick of its own.
@@ -167,11 +167,11 @@ export function* planOf(
     try {
       if (said instanceof Refusal) throw said;
       const isPast = at !== null && at <= entity.newest;
-      if (isPast) refuseOutOfOrder(write, entity.base, stateAt(at, entity, base, known.past.get(line)));
+      if (isPast) refuseOutOfOrder(write, entity.base, stateAt(at, entity, base, facts.past.get(line)));
       const change = isPast ? null : decide(entity.now, write, mode);
       if (!change) plan.unchanged++;
       else {
-        if (at !== null && at > known.now) throw inFuture(at, known.now);
+        if (at !== null && at > facts.now) throw inFuture(at, facts.now);
         if (activity && ticked.has(tickedBy(activity.id, id))) throw alreadyTicked(write, activity);
         plan.changed++;
         entity.only = entity.lines.length === 0 ? change : null;
@@ -186,7 +186,7 @@ export function* planOf(
   }
   for (const entity of folding.values()) close(entity);
   const kept = before.isRecorded ? before.activity : null;
-  recordOnce(rounds, new Set([...known.activities.keys(), ...(kept ? [kept.id] : [])]));
+  recordOnce(rounds, new Set([...facts.activities.keys(), ...(kept ? [kept.id] : [])]));
   const { activity } = plan.last;
   const isNew = rounds.some((round) => round.some(({ change }) => change.activity?.id === activity?.id));
   plan.last = { ...plan.last, isRecorded: activity !== null && (isNew || activity === kept) };
@@ -214,7 +214,7 @@ function saidBy(
   { activity: said, at }: ImportWrite,
   last: Last,
   named: Map<string, Activity>,
-  { activities }: Known,
+  { activities }: Facts,
 ): Activity | Refusal | null {
   if (said === null) return null;
   const { id, details } = said;

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { buildApp } from '../../src/app.js';
 import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
 import { instantOf, microseconds } from '../../src/temporal/point.js';
@@ -182,21 +182,29 @@ t.test('a service that is busy, and one that does not know whether it has writte
 /** The whole history, where it is at hand. */
 const WHOLE = process.env.COUNTRIES_HISTORY;
 
+/** A service without the helper's check of every answer against its schema, which takes long for 250 countries. */
+async function served(t: Test): Promise<string> {
+  const { storage } = await testDatabase(t);
+  const app = await buildApp({ storage, rules: { requireCondition: false }, logger: false });
+  t.teardown(() => app.close());
+  return app.listen({ port: 0, host: '127.0.0.1' });
+}
+
+async function importOf(url: string, body: string): Promise<JsonObject> {
+  const answer = await fetch(`${url}/import?source=countries&skew=shift`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'application/x-ndjson', accept: 'application/json' },
+  });
+  return object(JSON.parse(await answer.text()));
+}
+
 t.test('imported with its instants, a history is at each of them as its commits say', async (t) => {
   for (const file of [SAMPLE, ...(WHOLE ? [WHOLE] : [])]) {
-    // Without the helper's check of every answer against its schema, which takes long for 250 countries.
-    const { storage } = await testDatabase(t);
-    const app = await buildApp({ storage, rules: { requireCondition: false }, logger: false });
-    t.teardown(() => app.close());
-    const url = await app.listen({ port: 0, host: '127.0.0.1' });
+    const url = await served(t);
     const history = await readHistory(file);
     const body = [...linesOf(history, 'country')].join('');
-    const imported = await fetch(`${url}/import?source=countries&skew=shift`, {
-      method: 'POST',
-      body,
-      headers: { 'content-type': 'application/x-ndjson', accept: 'application/json' },
-    });
-    const told = object(JSON.parse(await imported.text()));
+    const told = await importOf(url, body);
     t.match(told, { status: 'done', ticks: body.split('\n').length - 1, unchanged: 0 }, JSON.stringify(told.problem));
 
     const held = new Map<string, JsonObject>();
@@ -225,6 +233,12 @@ t.test('imported with its instants, a history is at each of them as its commits 
     });
     const [first] = Array.isArray(tick.items) ? tick.items.map(object) : [];
     t.match(first?.activity, history[0]?.activity, 'who and why come along');
+
+    const whole = await (await fetch(`${url}/export?history=full`)).text();
+    t.equal(whole.split('\n').length, body.split('\n').length);
+    const other = await served(t);
+    await importOf(other, whole);
+    t.ok((await (await fetch(`${other}/export?history=full`)).text()) === whole, 'exported, and imported again');
   }
 });
 

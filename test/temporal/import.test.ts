@@ -4,9 +4,9 @@ import type { Entity } from '../../src/temporal/entity.js';
 import { idOfKey } from '../../src/temporal/identity.js';
 import {
   type BatchPlan,
+  type Facts,
   type ImportMode,
   type ImportWrite,
-  type Known,
   type Last,
   type LineWrite,
   type Planned,
@@ -55,7 +55,7 @@ const NOW = '2020-01-01T00:00:00.000000Z';
 const NOBODY: Last = { activity: null, at: null, isRecorded: false };
 
 /** What the database says: of entities as they are, and whatever else a test gives. */
-const known = (current: readonly Entity[] = [], more: Partial<Known> = {}): Known => ({
+const factsOf = (current: readonly Entity[] = [], more: Partial<Facts> = {}): Facts => ({
   current: new Map(current.map((entity) => [entity.id, entity])),
   past: new Map(),
   now: NOW,
@@ -65,7 +65,7 @@ const known = (current: readonly Entity[] = [], more: Partial<Known> = {}): Know
 });
 
 const plan = (said: readonly Said[], current: readonly Entity[] = [], mode: ImportMode = 'upsert') =>
-  planned(linesOf(said), known(current), { mode, before: NOBODY });
+  planned(linesOf(said), factsOf(current), { mode, before: NOBODY });
 
 const shown = ({ change: { expected, op, set, clear } }: Planned) => ({ expected, op, set, clear });
 
@@ -214,10 +214,10 @@ t.test('an activity is recorded once, and ticks an entity once', async () => {
 
 t.test('a batch goes on with the activity that the one before it ended with', async (t) => {
   const lines = linesOf([{ op: 'put', by: 'ross', properties: {} }]);
-  const first = planned(lines, known(), { mode: 'upsert', before: NOBODY });
+  const first = planned(lines, factsOf(), { mode: 'upsert', before: NOBODY });
   t.equal(first.last.isRecorded, true);
   for (const isRecorded of [true, false]) {
-    const next = planned(lines, known(), { mode: 'upsert', before: { ...first.last, isRecorded } });
+    const next = planned(lines, factsOf(), { mode: 'upsert', before: { ...first.last, isRecorded } });
     const activity = next.rounds[0]?.[0]?.change.activity;
     t.equal(activity?.id, first.last.activity?.id);
     t.equal(activity?.details === null, isRecorded, 'it is recorded where a change was');
@@ -227,7 +227,7 @@ t.test('a batch goes on with the activity that the one before it ended with', as
 t.test('what would take too many rounds is left for the next transaction', async (t) => {
   const said = Array.from({ length: 130 }, (_, n): Said => ({ op: 'put', by: `actor ${n}`, properties: { n } }));
   const lines = linesOf(said);
-  const { taken, rounds, changed, last } = planned(lines, known(), { mode: 'upsert', before: NOBODY });
+  const { taken, rounds, changed, last } = planned(lines, factsOf(), { mode: 'upsert', before: NOBODY });
   t.same([taken, rounds.length, changed], [50, 50, 50]);
   t.match(last, { activity: { details: { actor: 'actor 49' } } });
   t.same(
@@ -304,7 +304,7 @@ t.test('history goes on from the newest tick: what is not after it is there alre
   ];
   for (const [what, said, past, outcome] of cases) {
     const more = past ? { past: new Map([[1, past]]) } : {};
-    const { faults, changed, unchanged } = planned(linesOf([said]), known([there], more), {
+    const { faults, changed, unchanged } = planned(linesOf([said]), factsOf([there], more), {
       mode: 'upsert',
       before: NOBODY,
     });
@@ -346,7 +346,7 @@ t.test('an activity with an id is one wherever it is said', async (t) => {
     by,
     ...more,
   });
-  const cases: [what: string, said: Said[], more: Partial<Known>, shown: unknown[]][] = [
+  const cases: [what: string, said: Said[], more: Partial<Facts>, shown: unknown[]][] = [
     ['recorded once', [put('a'), { op: 'put', key: 'b', properties: {} }, put('c')], {}, [ross, {}, ross]],
     ['known', [put('a')], { activities: new Map([[ID, ross]]) }, [null]],
     ['only named', [{ op: 'put', key: 'a', id: ID, properties: {} }], { activities: new Map([[ID, ross]]) }, [null]],
@@ -373,7 +373,7 @@ t.test('an activity with an id is one wherever it is said', async (t) => {
     ],
   ];
   for (const [what, said, more, shown] of cases) {
-    const { rounds, faults } = planned(linesOf(said), known([], more), { mode: 'upsert', before: NOBODY });
+    const { rounds, faults } = planned(linesOf(said), factsOf([], more), { mode: 'upsert', before: NOBODY });
     const activities = rounds.flat().map(({ change }) => change.activity);
     t.same(
       [...faults.map(({ refusal }) => refusal.code), ...activities.map((activity) => activity?.details)],

@@ -13,6 +13,7 @@ import type { JsonObject } from '../../../src/temporal/json.js';
 import { testDatabase } from '../../helper/database.js';
 import { importTicks } from '../../helper/imported.js';
 import { list, object, problem, type Service, serve, testService, text } from '../../helper/service.js';
+import { findingsOf } from '../../helper/verified.js';
 
 type Exporting = Pick<Service, 'app' | 'call'>;
 
@@ -327,7 +328,7 @@ function noiseOf(length: number, seed: number): string {
   }).join('');
 }
 
-t.test('an export goes on from each of its watermarks, as if it had never been cut', async (t) => {
+t.test('an export goes on from its watermarks, as if it had never been cut', async (t) => {
   const service = await testService(t);
   await writeMany(service);
   const cases: [query: Record<string, string>, pages: number][] = [
@@ -369,7 +370,8 @@ t.test('an export goes on from each of its watermarks, as if it had never been c
     await put(service, 'many', 'k0', { n: 'later' });
     await put(service, 'many', 'later', { n: 'later' });
     await put(service, 'newer', 'later', { n: 'later' });
-    for (const mark of marks) {
+    // The first pages, and those about the large entities at the end; all of them take four times as long.
+    for (const mark of [...marks.slice(0, 2), ...marks.slice(-3)]) {
       const { cursor } = object(object(JSON.parse(lines[mark] ?? '')).watermark);
       const rest = await exported(service, { ...query, cursor: text(cursor), watermarks: 'true' });
       t.ok(
@@ -387,17 +389,20 @@ t.test('an export goes on from each of its watermarks, as if it had never been c
   }
 });
 
-t.test('a snapshot that is imported into an empty service is exported by it with the same bytes', async (t) => {
+t.test('what is imported into an empty service is exported by it with the same bytes, history and all', async (t) => {
   const service = await testService(t);
   await writePast(service);
   await writeMany(service);
-  const body = await exported(service, { watermarks: 'true' });
-  const other = await testService(t);
-  const { watermark } = await imported(other, body);
-  const plain = await exported(service);
-  t.ok(linesIn(plain).length > 10_000);
-  t.ok((await exported(other)) === plain);
-  t.match(watermark, { cursor: String }, 'and the import keeps how far it is');
+  for (const history of [{}, { history: 'full' }]) {
+    const body = await exported(service, { ...history, watermarks: 'true' });
+    const other = await testService(t);
+    const { watermark } = await imported(other, body);
+    const plain = await exported(service, history);
+    t.ok(linesIn(plain).length > 10_000);
+    t.ok((await exported(other, history)) === plain);
+    t.match(watermark, { cursor: String }, 'and the import keeps how far it is');
+    t.same(await findingsOf(other.url), []);
+  }
 });
 
 t.test('what cannot be exported is refused', async (t) => {
@@ -427,7 +432,7 @@ t.test('what cannot be exported is refused', async (t) => {
     ['format=parquet&type=note&fields=a&watermarks=true', 'invalid_parameter', /^watermarks/],
     ['type=No', 'invalid_parameter', /^type: must be a slug/],
     ['format=ranges&fields=.', 'invalid_property_name', /./],
-    ['asOf=3', 'invalid_as_of', /many clocks/],
+    ['asOf=3', 'invalid_as_of', /^asOf is a tick/],
     ['asOf=2999-01-01T00:00:00Z', 'as_of_in_future', /./],
     ['limit=3', 'unknown_parameter', /^limit/],
     ['cursor=x', 'invalid_cursor', /./],

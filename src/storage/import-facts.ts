@@ -1,5 +1,5 @@
 import type { ActivityDetails, Entity } from '../temporal/entity.js';
-import { type ImportWrite, type Known, tickedBy } from '../temporal/import.js';
+import { type Facts, type ImportWrite, tickedBy } from '../temporal/import.js';
 import { isObject, type JsonObject } from '../temporal/json.js';
 import { arrayText, type Sql } from './engine/pools.js';
 import type { EntityRow } from './rows.js';
@@ -12,7 +12,7 @@ const MOST_STATE_BYTES = 2 * 2 ** 20;
 const PAST_STATES = { first: 8, most: 128 };
 
 /** What a batch names, as it is recorded; and how many of its lines have theirs among it, because large states are read in turn. */
-export async function readKnown(sql: Sql, writes: readonly ImportWrite[]): Promise<Known & { count: number }> {
+export async function readFacts(sql: Sql, writes: readonly ImportWrite[]): Promise<Facts & { count: number }> {
   const states = await readStates(sql, writes);
   const past = await readPast(sql, writes.slice(0, states.count), states.current);
   return { ...states, ...past, ...(await readActivities(sql, writes.slice(0, past.count))) };
@@ -80,7 +80,7 @@ type ActivityRow = { id: string; actor: string | null; reason: string | null; me
 async function readActivities(
   sql: Sql,
   writes: readonly ImportWrite[],
-): Promise<Pick<Known, 'now' | 'activities' | 'ticked'>> {
+): Promise<Pick<Facts, 'now' | 'activities' | 'ticked'>> {
   const named = writes.flatMap(({ activity, address: { id } }) => (activity?.id ? [{ by: activity.id, id }] : []));
   const pairs = JSON.stringify(named);
   const [[clock], activities, ticked] = await Promise.all([
