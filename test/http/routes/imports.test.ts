@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
 import { mock } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -6,7 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import t from 'tap';
 import { readImport } from '../../../src/storage/import-rows.js';
 import { engine } from '../../../src/storage/storage.js';
-import type { Json } from '../../../src/temporal/json.js';
+import type { Json, JsonObject } from '../../../src/temporal/json.js';
 import { object, testService } from '../../helper/service.js';
 
 const NDJSON = 'application/x-ndjson';
@@ -155,8 +157,30 @@ t.test(
   },
 );
 
-t.test('B01, B27: 40,000 lines of two types, with values of all kinds, come back as they are', async (t) => {
+/** Sends lines over a connection as fast as they are taken; how many were sent before they were told of, at most, and the last thing told. */
+async function stream(url: URL, all: Iterable<string>): Promise<{ ahead: number; last: JsonObject }> {
+  const sent = request(url, { method: 'POST', headers: { 'content-type': NDJSON } });
+  const answered = once(sent, 'response');
+  let [count, ahead] = [0, 0];
+  let last: JsonObject = { lines: 0 };
+  const sending = (async () => {
+    for (const line of all) {
+      count++;
+      ahead = Math.max(ahead, count - Number(last.lines));
+      if (!sent.write(line)) await once(sent, 'drain');
+    }
+    sent.end();
+  })();
+  const [answer]: IncomingMessage[] = await answered;
+  if (!answer) throw new Error('there is no answer');
+  for await (const line of createInterface({ input: answer })) last = object(JSON.parse(line));
+  await sending;
+  return { ahead, last };
+}
+
+t.test('B01, B02, B27: 40,000 lines of two types are streamed, and come back as they are', async (t) => {
   const { app, call } = await testService(t);
+  const url = new URL('/import?source=s', await app.listen({ port: 0, host: '127.0.0.1' }));
   const values: Json[] = [
     1.5,
     -0.25,
@@ -164,19 +188,69 @@ t.test('B01, B27: 40,000 lines of two types, with values of all kinds, come back
     [1, [2, [null]]],
     { a: { b: null } },
     null,
-    'x'.repeat(2_000),
+    '0x89504e470d0a1a0a'.repeat(100),
     '\u0001\u2028é😀',
     true,
     '',
   ];
-  const body = Array.from({ length: 40_000 }, (_, n) =>
-    lines({ type: n % 2 ? 'odd' : 'even', key: `${n >> 1}`, properties: { v: values[n % values.length] ?? null, n } }),
-  ).join('');
-  const { last } = await send(app, 'source=s', body, { accept: 'application/json' });
+  const text = 'x'.repeat(1_000);
+  const propertiesOf = (n: number) => ({ v: values[n % values.length] ?? null, n, text });
+  function* all(): Generator<string> {
+    for (let n = 0; n < 40_000; n++)
+      yield lines({ type: n % 2 ? 'odd' : 'even', key: `${n >> 1}`, properties: propertiesOf(n) });
+  }
+  const { ahead, last } = await stream(url, all());
   t.match(last, { status: 'done', lines: 40_000, changed: 40_000, ticks: 40_000 });
-  for (let n = 0; n < 40; n++) {
-    const { properties } = (await call('GET', `/entities/${n % 2 ? 'odd' : 'even'}:${n >> 1}`)).body;
-    t.same(properties, { v: values[n % values.length], n });
+  t.ok(ahead < 20_000, `the service takes no more than it can keep: ${ahead} lines of a kilobyte were ahead`);
+  for (let n = 0; n < 40; n++)
+    t.same((await call('GET', `/entities/${n % 2 ? 'odd' : 'even'}:${n >> 1}`)).body.properties, propertiesOf(n));
+});
+
+t.test('B03, B04, B05: a second batch is seen whole or not at all, and changes what is there already', async (t) => {
+  const { app, call } = await testService(t);
+  const all = (v: number, from: number) => Array.from({ length: 300 }, (_, n) => friend(`k${from + n}`, { v }));
+  await send(app, 'source=s', lines(...all(1, 0)));
+  const shown = async () => {
+    const { body } = await call('GET', '/entities?type=friend&limit=1000');
+    const items = Array.isArray(body.items) ? body.items.map(object) : [];
+    return items.map(({ properties }) => object(properties).v);
+  };
+  let isOver = false;
+  const seen = new Set<string>();
+  const reading = (async () => {
+    while (!isOver) {
+      const all = await shown();
+      seen.add(`${all.length} ${[...new Set(all)].sort()}`);
+    }
+  })();
+  const { last } = await send(app, 'source=s', lines(...all(2, 150), { watermark: 1 }));
+  isOver = true;
+  await reading;
+  t.match(last, { changed: 300, ticks: 300 });
+  for (const state of seen) t.ok(['300 1', '450 1,2'].includes(state), `readers saw ${state}`);
+  t.same((await shown()).filter((v) => v === 2).length, 300);
+  t.match((await call('GET', '/entities/friend:k149')).body, { tick: 1, properties: { v: 1 } });
+  t.match((await call('GET', '/entities/friend:k150')).body, { tick: 2, properties: { v: 2 } });
+  t.match((await call('GET', '/entities/friend:k449')).body, { tick: 1, properties: { v: 2 } });
+});
+
+t.test('B29: keys, names, sources and watermarks may hold anything', async (t) => {
+  const { app, call } = await testService(t);
+  const odd = ['a"b', "it's", '😀', 'a,b', 'a:b', 'a/b', '__proto__', 'a\nb', '%2F', '\\', ' '];
+  const properties = Object.fromEntries(odd.map((name) => [name, name]));
+  for (const source of odd) {
+    const query = `source=${encodeURIComponent(source)}`;
+    const { last } = await send(
+      app,
+      query,
+      lines(...odd.map((key) => friend(key, properties)), { watermark: properties }),
+    );
+    t.match(last, { status: 'done', lines: odd.length + 1, source, watermark: properties });
+    t.match((await call('GET', `/imports/${encodeURIComponent(source)}`)).body, { source, watermark: properties });
+  }
+  for (const key of odd) {
+    const { body } = await call('GET', `/entities/${encodeURIComponent(`friend:${key}`)}`);
+    t.same([body.key, body.tick, body.properties], [key, 1, properties]);
   }
 });
 
