@@ -18,10 +18,17 @@ type Imported = { status: string; lines: number; deleted: number; watermark?: nu
 /** How many entities are there before a replace-all that names none of them. */
 const OLD = 3_000;
 
+/** When something happened, and by which of many activities. */
+const past = (n: number) => ({
+  at: new Date(1_000_000_000_000 + n).toISOString(),
+  activity: { id: `018f0000-0000-7000-8000-${String(n >> 5).padStart(12, '0')}`, actor: `author ${n >> 5}` },
+});
+
 /** Lines `from` to LINES, each of an entity of its own, with the number of the last line in each watermark. */
-function* linesAfter(from: number): Generator<string> {
+function* linesAfter(from: number, isHistory: boolean): Generator<string> {
   for (let n = from + 1; n <= LINES; n++) {
-    yield `${JSON.stringify({ type: 'friend', key: `${n}`, properties: { n, text: `value ${n}` } })}\n`;
+    const line = { type: 'friend', key: `${n}`, properties: { n, text: `value ${n}` } };
+    yield `${JSON.stringify({ ...line, ...(isHistory ? past(n) : {}) })}\n`;
     if (n % BETWEEN_WATERMARKS === 0) yield `{"watermark":${n}}\n`;
   }
 }
@@ -73,12 +80,14 @@ async function counted({ url }: Run): Promise<{ entities: number; ticks: Set<num
   return { entities, ticks };
 }
 
-for (const mode of ['upsert', 'insert', 'replace-all']) {
+for (const how of ['upsert', 'history', 'insert', 'replace-all']) {
+  const isHistory = how === 'history';
+  const mode = isHistory ? 'upsert' : how;
   for (const victim of ['service', 'database'] as const) {
-    // In the quick form each of them once.
-    if (KILLS === 1 && (mode === 'insert') !== (victim === 'database')) continue;
+    // In the quick form each of them once; a history is imported as everything else that changes what is there.
+    if (KILLS === 1 && (how === 'upsert' || (mode === 'insert') !== (victim === 'database'))) continue;
     t.test(
-      `kill -9 of the ${victim} in the middle of an import (${mode}): nothing is lost, nothing twice, and exactly the rest deleted`,
+      `kill -9 of the ${victim} in the middle of an import (${how}): nothing is lost, nothing twice, and exactly the rest deleted`,
       async (t) => {
         for (let kill = 0; kill < KILLS; kill++) {
           const dataDir = join(await folder(t), 'data');
@@ -89,7 +98,7 @@ for (const mode of ['upsert', 'insert', 'replace-all']) {
           const killAt = randomInt(1, LINES * 0.9 + old * 0.6);
           let isKilled = false;
           let known = 0;
-          await send(service.url, mode, linesAfter(0), ({ lines, deleted, watermark = 0 }) => {
+          await send(service.url, mode, linesAfter(0, isHistory), ({ lines, deleted, watermark = 0 }) => {
             known = Math.max(known, watermark);
             if (lines + deleted < killAt || isKilled) return;
             isKilled = true;
@@ -115,7 +124,7 @@ for (const mode of ['upsert', 'insert', 'replace-all']) {
           // Where there is nothing after it, all is sent again: a replace-all without a line deletes nothing.
           const from = kill % 2 === 0 && watermark < LINES ? watermark : 0;
           let last: Imported | undefined;
-          await send(service.url, mode, linesAfter(from), (told) => {
+          await send(service.url, mode, linesAfter(from, isHistory), (told) => {
             last = told;
           });
           t.match(
