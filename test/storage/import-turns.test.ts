@@ -3,6 +3,7 @@ import t from 'tap';
 import { type Import, importLines } from '../../src/storage/imports.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { testDatabase } from '../helper/database.js';
+import { until } from '../helper/embedded.js';
 import { linesOf } from '../helper/lines.js';
 
 const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false, wait: 600 };
@@ -41,7 +42,7 @@ async function ending(storage: Storage, how: Partial<Import> = {}): Promise<unkn
 }
 
 async function waiting(storage: Storage, count: number): Promise<void> {
-  while (storage[engine].counts.waitingImports !== count) await sleep(5);
+  await until(async () => storage[engine].counts.waitingImports === count);
 }
 
 t.test('B32: two imports of one source at once: the second waits for the first, and both are kept', async (t) => {

@@ -25,7 +25,7 @@ t.test('the write path', async (t) => {
     const id = newId();
     // Its last change lies a little ahead of the clock: those that follow are a microsecond apart, however slow the machine is.
     await sql`
-      WITH ahead AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) + interval '1500 ms' AS at),
+      WITH ahead AS MATERIALIZED (SELECT date_trunc('milliseconds', clock_timestamp()) + interval '900 ms' AS at),
            ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', at, at, 'created' FROM ahead)
       INSERT INTO clocktick.entity SELECT ${id}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
     for (const n of [1, 2]) await change(storage, id, { n });

@@ -9,6 +9,7 @@ import t from 'tap';
 import { readImport } from '../../../src/storage/import-rows.js';
 import { engine } from '../../../src/storage/storage.js';
 import type { Json, JsonObject } from '../../../src/temporal/json.js';
+import { until } from '../../helper/embedded.js';
 import { object, testService } from '../../helper/service.js';
 
 const NDJSON = 'application/x-ndjson';
@@ -312,7 +313,8 @@ t.test(
   'B32: an import that waits has no answer before its turn; its caller is not read, nor cut for its silence',
   async (t) => {
     const { app, call, storage } = await testService(t);
-    app.server.timeout = 300;
+    const large = lines(...Array.from({ length: 300 }, (_, n) => friend(`b${n}`, { text: 'x'.repeat(100_000) })));
+    app.server.timeout = 1_500;
     const url = new URL(await app.listen({ port: 0, host: '127.0.0.1' }));
     const { counts } = storage[engine];
     const first = begin(url, 'source=s');
@@ -321,15 +323,12 @@ t.test(
     const talking = setInterval(() => first.sent.write('\n'), 50);
     const second = begin(url, 'source=s&wait=600');
     let isTaken = false;
-    second.sent.write(
-      lines(...Array.from({ length: 300 }, (_, n) => friend(`b${n}`, { text: 'x'.repeat(100_000) }))),
-      () => {
-        isTaken = true;
-      },
-    );
+    second.sent.write(large, () => {
+      isTaken = true;
+    });
     second.sent.end();
-    while (counts.waitingImports === 0) await sleep(5);
-    await sleep(1_000); // longer than a connection may be silent
+    await until(async () => counts.waitingImports > 0);
+    await sleep(3_000); // longer than a connection may be silent
     t.equal(second.head(), undefined);
     t.notOk(isTaken, 'most of its 30 MB are still with the caller');
     t.equal(counts.waitingImports, 1);
@@ -349,9 +348,9 @@ t.test('who goes away while it waits is not imported', async (t) => {
   await first.told('"watermark": 1');
   const second = begin(url, 'source=s&wait=600');
   second.sent.end(lines(friend('b', { n: 1 })));
-  while (counts.waitingImports === 0) await sleep(5);
+  await until(async () => counts.waitingImports > 0);
   second.sent.destroy();
-  while (counts.waitingImports > 0) await sleep(5);
+  await until(async () => counts.waitingImports === 0);
   first.sent.end();
   await first.told('"status": "done"');
   t.equal((await call('GET', '/entities/friend:b')).status, 404);
