@@ -35,6 +35,8 @@ export function connectOnce(url: string, options: ClientOptions = {}, patience?:
     lose = reject;
   });
   lost.catch(() => {}); // it may close when nobody works with it
+  /** Who works with it. (A race of each work with `lost` would keep what every one of them gave for as long as the connection is open.) */
+  const working = new Set<(error: Error) => void>();
   const sql = postgres(url, {
     ...options,
     max: 1,
@@ -46,14 +48,25 @@ export function connectOnce(url: string, options: ClientOptions = {}, patience?:
   const giveUp = (message: string, code: string) => {
     isLost = true;
     Object.assign(sql.options, { socket: () => new Promise(() => {}) });
-    lose(Object.assign(new Error(message), { code }));
+    const error = Object.assign(new Error(message), { code });
+    lose(error);
+    for (const tell of working) tell(error);
   };
   return {
     during: async (work) => {
       if (isLost) return lost;
-      if (patience === undefined) return Promise.race([work(sql), lost]);
-      const timer = setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
-      return Promise.race([work(sql), lost]).finally(() => clearTimeout(timer));
+      const timer = patience && setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
+      let tell: (error: Error) => void = () => {};
+      try {
+        return await new Promise((resolve, reject) => {
+          tell = reject;
+          working.add(tell);
+          work(sql).then(resolve, reject);
+        });
+      } finally {
+        working.delete(tell);
+        clearTimeout(timer);
+      }
     },
     lost,
     // Ends a transaction that was not ended, too.

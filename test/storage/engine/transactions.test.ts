@@ -1,6 +1,9 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { openPools, type Sql } from '../../../src/storage/engine/pools.js';
+import { connectOnce } from '../../../src/storage/engine/transactions.js';
 import { migrateDatabase } from '../../../src/storage/migrate.js';
 import { storageOf } from '../../../src/storage/open.js';
 import { Refusal } from '../../../src/temporal/refusal.js';
@@ -218,3 +221,21 @@ async function endSessions(sql: Sql): Promise<void> {
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'clocktick'`;
 }
+
+t.test('what work on a connection gave is not kept for as long as the connection is open', async (t) => {
+  const { url } = await testDatabase(t);
+  const connection = connectOnce(url, {}, 10_000);
+  t.teardown(() => connection.end());
+  const given: WeakRef<object>[] = [];
+  for (let n = 0; n < 20; n++)
+    await connection.during(async (sql) => {
+      const rows = await sql`SELECT repeat('x', 10000) AS x`;
+      given.push(new WeakRef(rows));
+      return rows;
+    });
+  setFlagsFromString('--expose-gc');
+  await setImmediate();
+  runInNewContext('gc')();
+  const kept = given.filter((one) => one.deref() !== undefined).length;
+  t.ok(kept <= 2, `${kept} of 20`);
+});
