@@ -239,7 +239,8 @@ t.test('imported with its instants, a history is at each of them as its commits 
     const whole = await (await fetch(`${url}/export?history=full`)).text();
     t.equal(whole.split('\n').length, body.split('\n').length);
     const other = await served(t);
-    await importOf(other, whole);
+    const again = await importOf(other, whole);
+    t.match(again, { status: 'done' }, JSON.stringify(again.problem ?? again));
     t.ok((await (await fetch(`${other}/export?history=full`)).text()) === whole, 'exported, and imported again');
   }
 });
