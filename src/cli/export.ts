@@ -54,8 +54,9 @@ where it was.
   --type TYPE       only the entities of this type (all types, one after the other)
   --as-of INSTANT   as it was then, such as 2016-01-08T00:00:00Z (the newest instant that is stable)
   --history full    every tick until then, and not the states alone
-  --format FORMAT   ndjson (as it is by itself): lines as \`clocktick import\` takes them; csv, parquet: a table of states; ranges: which
-                    property had which value from when to when, as lines of JSON; ranges-csv, ranges-parquet: the same as a table
+  --format FORMAT   ndjson (the default, whatever the file is called): lines as \`clocktick import\` takes them; csv, parquet: a table of states,
+                    of one --type, with --fields; ranges: which property had which value from when to when, as lines of JSON;
+                    ranges-csv, ranges-parquet: the same as a table
   --fields NAMES    of csv and parquet the properties that are columns, of ranges those that are shown, with commas between; may be given again
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
 
@@ -69,7 +70,7 @@ Exit codes: 0 all is exported, 2 it failed.
     const [file = '-', ...more] = args;
     if (more.length > 0) throw new BadSetting(`export takes one file, and no argument ${more[0]}.`);
     const output = openOutput(file);
-    const bar = progress();
+    const bar = progress(given.format?.endsWith('parquet') ? 'byte' : 'line');
     try {
       await receive(targetOf(base, given), output.write, bar);
       await output.end();
@@ -77,7 +78,7 @@ Exit codes: 0 all is exported, 2 it failed.
       bar.end();
       output.close();
     }
-    process.stderr.write(`${counted(bar.lines(), 'line')}\n`);
+    process.stderr.write(`${bar.total()}\n`);
   },
 };
 
@@ -245,15 +246,17 @@ async function* partsOf(answer: AsyncIterable<Buffer>): AsyncGenerator<Buffer | 
   }
 }
 
-type Progress = { took: (bytes: Buffer) => void; say: (what: string) => void; lines: () => number; end: () => void };
+type Progress = { took: (bytes: Buffer) => void; say: (what: string) => void; total: () => string; end: () => void };
 
-/** How many lines there are, on the terminal, or now and then where there is none. */
-function progress(): Progress {
+/** How many lines there are, or bytes where a format has no lines: on the terminal, or now and then where there is none. */
+function progress(unit: 'line' | 'byte'): Progress {
   const began = performance.now();
-  let lines = 0;
-  const rate = () => Math.round((lines * 1_000) / (performance.now() - began));
+  let took = 0;
+  const total = () => counted(took, unit);
+  const rate = () => Math.round((took * 1_000) / (performance.now() - began));
   const count = (bytes: Buffer) => {
-    for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) lines++;
+    if (unit === 'byte') took += bytes.length;
+    else for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) took++;
   };
   const write = (what: string) => process.stderr.write(`${what}\n`);
   if (!process.stderr.isTTY) {
@@ -263,26 +266,26 @@ function progress(): Progress {
         count(bytes);
         if (performance.now() - said < SAYING_MS) return;
         said = performance.now();
-        write(`${counted(lines, 'line')}; ${rate()} lines a second`);
+        write(`${total()}; ${rate()} ${unit}s a second`);
       },
       say: write,
-      lines: () => lines,
+      total,
       end: () => {},
     };
   }
-  const bar = new SingleBar({ format: '{lines} lines | {rate} lines/s', clearOnComplete: true, hideCursor: true });
-  bar.start(1, 0, { lines, rate: 0 });
+  const bar = new SingleBar({ format: `{total} | {rate} ${unit}s/s`, clearOnComplete: true, hideCursor: true });
+  bar.start(1, 0, { total: total(), rate: 0 });
   return {
     took: (bytes) => {
       count(bytes);
-      bar.update(0, { lines, rate: rate() });
+      bar.update(0, { total: total(), rate: rate() });
     },
     say: (what) => {
       bar.stop();
       write(what);
-      bar.start(1, 0, { lines, rate: rate() });
+      bar.start(1, 0, { total: total(), rate: rate() });
     },
-    lines: () => lines,
+    total,
     end: () => bar.stop(),
   };
 }

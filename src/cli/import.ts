@@ -42,24 +42,25 @@ export const importFile = {
     'import <file | -> [--source <name>] [--mode upsert|insert|replace-all] [--skew refuse|shift] [--on-error stop|skip] [--wait <seconds>] [--dry-run] [--url <url>]',
   options: OPTIONS,
   help: `Sends the lines of a file (- is what comes in by standard input) to a running service, and shows how far the import is. Each line is JSON:
-  {"type": "friend", "key": "rachel", "properties": {…}}           the whole state of an entity
-  {"op": "patch", "type": "friend", "key": "rachel", "properties": {…}}   a merge patch (RFC 7396)
-  {"op": "set", "type": "friend", "key": "rachel", "set": {…}, "clear": […]}   whole values of some properties
-  {"op": "delete", "type": "friend", "key": "rachel"}
-  {"watermark": …}          how far the file is, in words of its own: kept with the lines before it
-A line may say who and why by "activity": {"actor": …, "reason": …}, and when by "at": an instant, after the newest tick of its entity. A file
-that ends in .gz is sent as it is.
+  {"type": "friend", "key": "rachel", "properties": {…}}                      the whole state of an entity
+  {"op": "patch", "type": "friend", "key": "rachel", "properties": {…}}       a merge patch (RFC 7396)
+  {"op": "set", "type": "friend", "key": "rachel", "set": {…}, "clear": […]}  whole values of some properties
+  {"op": "delete", "type": "friend", "key": "rachel"}                         a tombstone
+  {"watermark": …}                                                            how far the file is, in words of its own: kept with the lines before it
+A line may say who and why by "activity": {"actor": …, "reason": …}, and when by "at": an instant such as "2015-04-02T00:00:00Z", after the newest
+tick of its entity. A file that ends in .gz is sent as it is; standard input is not compressed (zcat FILE | clocktick import -).
 
-  --source NAME     a name for what is imported (the file's own); one import at a time of each
-  --mode MODE       upsert (as it is by itself) changes what is there; insert refuses a line that would;
+  --source NAME     a name for what is imported (that of the file, or stdin); one import at a time of each
+  --mode MODE       upsert (the default) changes what is there; insert refuses a line that would;
                     replace-all deletes, at its end, what no line named, of the types that lines did
-  --on-error WHAT   stop (as it is by itself) ends the import at a line that is refused; skip leaves it out, and says why
-  --skew WHAT       refuse (as it is by itself) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
-  --wait SECONDS    waits so long for another import of this source to end (0 as it is by itself)
+  --on-error WHAT   stop (the default) ends the import at a line that is refused; skip leaves it out, and says why
+  --skew WHAT       refuse (the default) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
+  --wait SECONDS    waits so long for another import of this source to end (0 without it; up to 600)
   --dry-run         tells what would be written, and writes nothing
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
 
-What was kept is kept, so after a failure the same file can be sent again: lines that change nothing make no tick.
+After a failure, or Ctrl-C, send the same file again: lines whose state is kept already make no tick. --dry-run --on-error skip lists all the
+lines that would be refused. Where another program writes to standard input and may fail, write a file first: its end looks the same either way.
 
 Exit codes: 0 all is imported, 1 some lines were left out, or nothing was deleted because of that, 2 it failed.
 `,
@@ -142,17 +143,29 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
   sent.destroy();
   bar.end();
   if (unread) throw new Unfit(`the file could not be read: ${String(unread)}.`);
+  const isDry = url.searchParams.has('dryRun');
   if (last?.status === 'done') {
     const { skipped, unfinishedSince } = last;
     const isAll = skipped === 0 && unfinishedSince === undefined;
-    process.stdout.write(`${coloured(isAll ? 'green' : 'yellow', summary(last))}\n`);
+    const told = `${isDry ? 'dry run, nothing is written: ' : ''}${summary(last)}`;
+    process.stdout.write(`${coloured(isAll ? 'green' : 'yellow', told)}\n`);
     if (unfinishedSince !== undefined) process.stderr.write(`${NOT_REPLACED}\n`);
     return isAll;
   }
-  const kept = last ? ` Kept: ${summary(last)}.` : '';
-  throw new Unfit(
-    `${last?.problem?.detail ?? 'the service has gone in the middle of the import.'}${kept} Send it again: what is kept changes nothing.`,
-  );
+  throw new Unfit(failure(last, isDry, url));
+}
+
+/** Why an import has ended before its end, what is kept of it, and what to do. */
+function failure(last: Told | null, isDry: boolean, url: URL): string {
+  const isKept = !isDry && last !== null && last.lines > 0;
+  if (!last?.problem) {
+    const kept = isKept ? ` Kept, as far as it told: ${summary(last)}.` : '';
+    return `the service has gone in the middle of the import.${kept} Send it all again: what is kept changes nothing.`;
+  }
+  const { type, code, status, detail } = last.problem;
+  const kept = isKept ? `Kept: ${summary(last)}.` : 'Nothing was kept.';
+  const again = status < 500 ? 'Mend that, and send it all again' : 'Send it all again';
+  return `${detail} (${code}) ${kept} ${again}: what is kept changes nothing. See ${new URL(type, url)}`;
 }
 
 /** What the service tells of an import (GET /imports/{source}), and of a line that was left out. */
@@ -166,7 +179,7 @@ type Told = {
   deleted: number;
   mode: string;
   unfinishedSince?: string;
-  problem?: { detail: string };
+  problem?: { type: string; code: string; status: number; detail: string };
 };
 type Fault = { line: number; problem: { detail: string } };
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -59,9 +59,12 @@ t.test('an export goes into a file, or to standard output', async (t) => {
     t.ok(ran.output === (await exported(query)), args.join(' '));
     t.match(ran, { code: 0, errors: `${lines} lines\n` });
   }
+  const parquet = join(folder, 'a.parquet');
+  const table = await clocktick([parquet, '--type', 'friend', '--format', 'parquet', '--fields', 'n', ...at]);
+  t.match(table, { code: 0, errors: `${(await stat(parquet)).size} bytes\n` }, 'a Parquet file has no lines');
   t.match(await clocktick([join(folder, 'a.ndjson'), ...at]), { code: 0, output: '', errors: '3502 lines\n' });
   t.match(await clocktick([join(folder, 'a.ndjson.gz')], { CLOCKTICK_URL: url }), { code: 0 });
-  t.same((await readdir(folder)).toSorted(), ['a.ndjson', 'a.ndjson.gz'], 'and no partial file stays');
+  t.same((await readdir(folder)).toSorted(), ['a.ndjson', 'a.ndjson.gz', 'a.parquet'], 'and no partial file stays');
   const plain = await exported();
   t.ok((await readFile(join(folder, 'a.ndjson'), 'utf8')) === plain);
   t.ok(gunzipSync(await readFile(join(folder, 'a.ndjson.gz'))).toString() === plain);

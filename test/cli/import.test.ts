@@ -41,13 +41,13 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
     [[...at, join(folder, 'friends.ndjson')], '', 0, /^2 lines: 2 changed, 0 unchanged, 0 left out; 2 ticks\n$/, /^$/],
     [[...at, join(folder, 'friends.ndjson.gz')], '', 0, /^2 lines: 1 changed, 1 unchanged, /, /^$/],
     [[...at, '-', '--source', 's'], line('b', 3), 0, /^1 line: 1 changed/, /^$/],
-    [[...at, '-', '--dry-run'], line('b', 4), 0, /^1 line: 1 changed/, /^$/],
+    [[...at, '-', '--dry-run'], line('b', 4), 0, /^dry run, nothing is written: 1 line: 1 changed/, /^$/],
     [
       [...at, '-', '--mode', 'insert'],
       line('b', 4),
       2,
       /^$/,
-      /^clocktick: Line 1: friend:b is there already, and not as the line says\. Kept: 0 lines: /,
+      /^clocktick: Line 1: friend:b is there already, and not as the line says\. \(entity_exists\) Nothing was kept\. Mend that, /,
     ],
     [
       [...at, '-', '--mode', 'replace-all', '--source', 'pets', '--wait', '5'],
@@ -89,7 +89,7 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
       '',
       2,
       /^$/,
-      /^clocktick: Line 2: .* Kept: 0 lines: .* Send it again: what is kept changes nothing\.\n$/,
+      /^clocktick: Line 2: the text ends too early, at column 8\. \(malformed_json\) Nothing was kept\. .* See http:\S+\/docs\/problems\/malformed_json\n$/,
     ],
     [
       [...at, join(folder, 'wrong.ndjson'), '--on-error', 'skip'],

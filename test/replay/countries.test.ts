@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
@@ -237,7 +239,8 @@ t.test('imported with its instants, a history is at each of them as its commits 
     const whole = await (await fetch(`${url}/export?history=full`)).text();
     t.equal(whole.split('\n').length, body.split('\n').length);
     const other = await served(t);
-    await importOf(other, whole);
+    const again = await importOf(other, whole);
+    t.match(again, { status: 'done' }, JSON.stringify(again.problem ?? again));
     t.ok((await (await fetch(`${other}/export?history=full`)).text()) === whole, 'exported, and imported again');
   }
 });
@@ -249,4 +252,14 @@ t.test('the command prints the lines of a history', async (t) => {
   t.equal(output.split('\n').length, 53);
   const refused = await runCommand('test/replay/lines.ts', 'none.ndjson');
   t.match(refused, { code: 2, errors: /^There is no file none.ndjson/ });
+  t.match(await runCommand('test/replay/lines.ts', SAMPLE, 'b'), { code: 2, errors: /no argument b\.\n$/ });
+});
+
+t.test('where nobody reads the lines of a history any more, the command ends without a stack', async (t) => {
+  const command = ['--import', 'tsx', 'test/replay/lines.ts'];
+  const child = spawn(process.execPath, command, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  t.equal(await text(child.stderr), '');
+  t.equal(await ended, 1);
 });

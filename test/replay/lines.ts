@@ -8,7 +8,7 @@ const SAMPLE = fileURLToPath(new URL('../fixtures/countries-sample.ndjson.gz', i
 
 const HELP = `Prints a history of commits as lines that clocktick imports, each change with the instant and the author of its commit.
 
-npm run --silent lines:countries -- [file] [--type country] | npm run clocktick -- import - --source countries --skew shift
+npm run --silent lines:countries -- [file] [--type country] | npm run --silent clocktick -- import - --source countries --skew shift
 
   file     commits as NDJSON, plain or gzipped; without it an invented sample of a few countries
   --type   the type of the entities
@@ -36,7 +36,10 @@ async function run(args: string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
+  if (positionals.length > 1) throw complaint(`It takes one file, and no argument ${positionals[1]}.`);
   const history = await readHistory(positionals[0] ?? SAMPLE);
+  // Whoever reads the lines has gone, and says why itself.
+  process.stdout.on('error', () => process.exit(1));
   for (const line of linesOf(history, values.type))
     if (!process.stdout.write(line)) await once(process.stdout, 'drain');
   return 0;

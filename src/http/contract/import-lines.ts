@@ -31,7 +31,10 @@ const addressed = {
   activity: lineActivity.optional(),
   at: z
     .string()
-    .refine(isInstant, { error: 'must be an RFC 3339 instant with its offset, of up to six digits of a second' })
+    .refine(isInstant, {
+      error:
+        'must be an RFC 3339 instant with its offset, such as 2015-04-02T00:00:00Z, of up to six digits of a second',
+    })
     .optional()
     .meta({ description: 'When it happened, where that is not now' }),
 };
@@ -76,7 +79,10 @@ function parse(text: string, line: number): ImportLine {
       `It holds more than ${MAX_CONTAINERS} objects and arrays, the most that a line may hold.`,
     );
   const read = readJson(text);
-  if ('fault' in read) throw Refusal.at(read.fault.code, read.fault.path, read.fault.detail);
+  if ('fault' in read) {
+    // The refusal says which line of the import it is; within itself it is always the first.
+    throw Refusal.at(read.fault.code, read.fault.path, read.fault.detail.replace(' at line 1, column ', ' at column '));
+  }
   const { value } = read;
   if (!isObject(value)) throw Refusal.at('invalid_body', '', 'must be an object');
   if (Object.hasOwn(value, 'watermark')) {

@@ -79,7 +79,7 @@ export const importParameters = z.strictObject({
     ),
   dryRun: flagOf(
     'DryRunOfImport',
-    'Tells what would be written, and writes nothing; each batch as if those before it had not been',
+    'Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written',
   ),
 });
 
@@ -89,9 +89,10 @@ const fields = {
   source: sourceName,
   id: z.uuid().meta({ description: 'The import; each activity that it records names it', example: EXAMPLE_ACTIVITY }),
   mode: z.enum(IMPORT_MODES),
-  status: z
-    .enum([...IMPORT_STATUSES, 'interrupted'])
-    .meta({ description: '`interrupted`: its service or its connection died. What it says was kept is kept' }),
+  status: z.enum([...IMPORT_STATUSES, 'interrupted']).meta({
+    description:
+      "`interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept",
+  }),
   lines: count('How many lines were kept or skipped; blank ones do not count'),
   changed: count('How many lines changed something'),
   unchanged: count('How many lines found everything as they say'),
