@@ -1,14 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Change, Entity } from '../temporal/entity.js';
-import {
-  type BatchPlan,
-  type Facts,
-  type ImportWrite,
-  type Last,
-  type LineFault,
-  type Planned,
-  planOf,
-} from '../temporal/import.js';
+import { type BatchPlan, type Facts, type Last, type LineFault, type Planned, planOf } from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
 import { lostRace, writeFailure } from './engine/failures.js';
 import { arrayText, type Sql } from './engine/pools.js';
@@ -22,8 +14,8 @@ import { engine, type Storage } from './storage.js';
 
 /** How often a batch is tried that other writers came before. */
 export const TRIES = 5;
-/** How often it is tried before it locks its entities first. After that only the birth of one can be lost. */
-const OPTIMISTIC_TRIES = 2;
+/** How often it is tried before it locks its entities first. After that hardly more than the birth of one can be lost. */
+export const OPTIMISTIC_TRIES = 2;
 
 type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip' };
 /** `rest`: what of the batch belongs into the next transaction; null: nothing. */
@@ -89,7 +81,12 @@ async function attempt(
   const early = isLocking ? null : await unwritten(connection.during((sql) => decided(sql, writing)));
   const apply = (latest: string) =>
     transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-      if (isLocking) await lockEntities(sql, batch.writes);
+      if (isLocking) {
+        await lockEntities(
+          sql,
+          batch.writes.map(({ address }) => address.id),
+        );
+      }
       const { plan, states, told, ...done } = early ?? (await decided(sql, writing));
       await applyRounds(sql, plan.rounds, { states, latest, id }).catch((error: unknown) => {
         throw undoneBy(error, plan) ?? error;
@@ -121,10 +118,12 @@ async function decided(sql: Sql, { batch, id, source, mode, onError, last }: Wri
   return { plan, states: facts.current, told, faults, last: plan.last, rest };
 }
 
-/** Locks the entities of a batch until its transaction ends: in the order in which everybody does, so that no two wait for each other. */
-const lockEntities = (sql: Sql, writes: readonly ImportWrite[]) => sql`
-  SELECT clocktick.lock_entity(wanted.id)
-    FROM (SELECT DISTINCT id FROM unnest(${arrayText(writes.map(({ address }) => address.id))}::text::uuid[]) id ORDER BY id) wanted`;
+/** Locks entities until the transaction ends: in the order in which every writer does, so that no two wait for each other. */
+export async function lockEntities(sql: Sql, ids: readonly string[]): Promise<void> {
+  await sql`
+    SELECT clocktick.lock_entity(wanted.id)
+      FROM (SELECT DISTINCT id FROM unnest(${arrayText(ids)}::text::uuid[]) id ORDER BY id) wanted`;
+}
 
 /** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */
 function split(batch: Batch, count: number): { now: Batch; rest: Batch | null } {
