@@ -8,7 +8,7 @@ import type { Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import { learn, newPace, type Pace } from './import-batches.js';
 import { advanceImport, type Begun, type ImportRow, unwritten } from './import-rows.js';
-import { applyRounds, TRIES, Undone } from './import-writes.js';
+import { applyRounds, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './import-writes.js';
 import { engine, type Storage } from './storage.js';
 
 /*
@@ -75,7 +75,8 @@ export async function deleteSome(
   for (let tries = 1; ; tries++) {
     const began = performance.now();
     const question = { source: row.source, since: row.unfinishedSince, from, types, most: pace.lines };
-    const { entities, place } = await unwritten(connection.during((sql) => readRest(sql, question)));
+    const found = await unwritten(connection.during((sql) => readRest(sql, question)));
+    const { entities, place } = found;
     if (dryRun) {
       const deleted = entities.filter(({ id }) => !named.ids.has(id)).length;
       const told = { ...row, deleted: row.deleted + deleted, ticks: row.ticks + deleted };
@@ -83,9 +84,11 @@ export async function deleteSome(
     }
     if (entities.length === 0) return { row, deleting: { ...deleting, place } };
     try {
-      const told = await tombstone(storage, connection, resting, { entities, activity });
-      learn(pace, entities.length, performance.now() - began);
-      return { row: told, deleting: { place, activity: { id: activity.id, details: null }, pace, types } };
+      const isLocking = tries > OPTIMISTIC_TRIES;
+      const done = await tombstone(storage, connection, resting, { found, activity, question, isLocking });
+      learn(pace, done.count, performance.now() - began);
+      const by: Activity = done.count > 0 ? { id: activity.id, details: null } : activity;
+      return { row: done.row, deleting: { place: done.place, activity: by, pace, types } };
     } catch (error) {
       // Somebody has changed one of them since it was read; it may not belong to the rest any more.
       if (!lostRace(error) && !(error instanceof Undone)) throw error;
@@ -99,26 +102,41 @@ export async function deleteSome(
   }
 }
 
-type Tombstoned = { entities: readonly Entity[]; activity: Activity };
+/** What was found of the rest, and by which question; `isLocking`: nobody else changes it any more once it is found again. */
+type Tombstoned = { found: Page; activity: Activity; question: Question; isLocking: boolean };
 
 function tombstone(
   storage: Storage,
   connection: OneConnection,
   { source, id }: Begun,
-  { entities, activity }: Tombstoned,
-): Promise<ImportRow> {
-  const states = new Map(entities.map((entity) => [entity.id, entity]));
-  const round = entities.flatMap((entity) => {
-    const change = remove(entity, { label: entity.id, conditions: UNCONDITIONAL, activity });
-    return change ? [{ change, lines: [] }] : [];
-  });
-  const count = round.length;
+  { found, activity, question, isLocking }: Tombstoned,
+): Promise<{ row: ImportRow; count: number; place: Place | null }> {
   return storage[engine].stableInstant.stamped((latest) =>
     transactOn(connection, 'COMMIT', async (sql) => {
-      await applyRounds(sql, [round], { states, latest, id });
-      return advanceImport(sql, { source, id, status: 'running', ticks: count, deleted: count });
+      const { entities, place } = isLocking ? await lockedRest(sql, question, found) : found;
+      const states = new Map(entities.map((entity) => [entity.id, entity]));
+      const round = entities.flatMap((entity) => {
+        const change = remove(entity, { label: entity.id, conditions: UNCONDITIONAL, activity });
+        return change ? [{ change, lines: [] }] : [];
+      });
+      const count = round.length;
+      await applyRounds(sql, count > 0 ? [round] : [], { states, latest, id });
+      return {
+        row: await advanceImport(sql, { source, id, status: 'running', ticks: count, deleted: count }),
+        count,
+        place,
+      };
     }),
   );
+}
+
+/** Finds again what was found, once nobody else can change it. */
+async function lockedRest(sql: Sql, question: Question, { entities }: Page): Promise<Page> {
+  await lockEntities(
+    sql,
+    entities.map(({ id }) => id),
+  );
+  return readRest(sql, question);
 }
 
 /** How many bytes of properties, as they are stored, are deleted in one transaction: each value becomes a row. */

@@ -287,3 +287,25 @@ t.test('the rest is found by index, also by a plan that was made when nothing wa
     t.ok(buffers < 15_000, `${buffers} buffers for 3,000 entities that were all seen`);
   }
 });
+
+t.test('the rest is deleted whoever writes meanwhile: what others have only changed is none of theirs', async (t) => {
+  const database = await testDatabase(t);
+  const { call } = await serve(t, database.storage);
+  const keys = Array.from({ length: 300 }, (_, n) => `k${n}`);
+  await run(
+    database.storage,
+    keys.map((key) => friend(key)),
+  );
+  let isOver = false;
+  const writers = [0, 1, 2, 3].map(async (first) => {
+    for (let n = first; !isOver; n++)
+      await call('PATCH', `/entities/friend:k${(n * 7) % keys.length}`, { properties: { m: n } });
+  });
+  const { last, refusal } = await run(database.storage, [friend('new')]);
+  isOver = true;
+  await Promise.all(writers);
+  t.equal(refusal, null);
+  t.match(last, { status: 'done', deleted: 300, ticks: 301, unfinishedSince: null });
+  t.equal(await alive(database), 'friend:new');
+  t.same(await findingsOf(database.url), []);
+});
