@@ -4,7 +4,6 @@ import { stat } from 'node:fs/promises';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { basename } from 'node:path';
-import { createInterface } from 'node:readline';
 import { PassThrough, type Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
@@ -128,7 +127,7 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
   if (answer.statusCode !== 200) throw new Unfit(refusalIn(await text(answer), answer.statusCode));
   let last: Told | null = null;
   try {
-    for await (const line of createInterface({ input: answer })) {
+    for await (const line of linesIn(answer)) {
       const told: Told | Fault = JSON.parse(line);
       if ('line' in told) bar.say(`line ${told.line}: ${told.problem.detail}`);
       else {
@@ -153,6 +152,16 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
   throw new Unfit(
     `${last?.problem?.detail ?? 'the service has gone in the middle of the import.'}${kept} Send it again: what is kept changes nothing.`,
   );
+}
+
+/** The lines of an answer as they come. Node's readline would end some at U+2028 as well, which stands in JSON as it is. */
+async function* linesIn(answer: Readable): AsyncGenerator<string> {
+  let begun = '';
+  for await (const part of answer.setEncoding('utf8')) {
+    const lines = `${begun}${part}`.split('\n');
+    begun = lines.pop() ?? '';
+    yield* lines;
+  }
 }
 
 /** What the service tells of an import (GET /imports/{source}), and of a line that was left out. */
