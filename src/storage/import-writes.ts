@@ -1,9 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Change, Entity } from '../temporal/entity.js';
-import { type BatchPlan, type Last, type LineFault, type Planned, planOf } from '../temporal/import.js';
+import {
+  type BatchPlan,
+  type Facts,
+  type ImportWrite,
+  type Last,
+  type LineFault,
+  type Planned,
+  planOf,
+} from '../temporal/import.js';
 import { Refusal } from '../temporal/refusal.js';
 import { lostRace, writeFailure } from './engine/failures.js';
-import type { Sql } from './engine/pools.js';
+import { arrayText, type Sql } from './engine/pools.js';
 import { type OneConnection, transactOn } from './engine/transactions.js';
 import type { Batch } from './import-batches.js';
 import { readFacts } from './import-facts.js';
@@ -14,6 +22,8 @@ import { engine, type Storage } from './storage.js';
 
 /** How often a batch is tried that other writers came before. */
 export const TRIES = 5;
+/** How often it is tried before it locks its entities first. After that only the birth of one can be lost. */
+const OPTIMISTIC_TRIES = 2;
 
 type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip' };
 /** `rest`: what of the batch belongs into the next transaction; null: nothing. */
@@ -24,7 +34,7 @@ export async function writeBatch(storage: Storage, connection: OneConnection, wr
   let { last, batch } = writing;
   for (let tries = 1; ; tries++) {
     try {
-      return await attempt(storage, connection, { ...writing, batch, last });
+      return await attempt(storage, connection, { ...writing, batch, last }, tries > OPTIMISTIC_TRIES);
     } catch (error) {
       const faults = error instanceof Undone ? error.faults : [];
       const [first] = faults;
@@ -65,9 +75,32 @@ export class Undone extends Error {
   }
 }
 
-async function attempt(storage: Storage, connection: OneConnection, writing: Writing): Promise<Written> {
-  const { batch, id, source, mode, onError, dryRun, last } = writing;
-  const { count, ...facts } = await unwritten(connection.during((sql) => readFacts(sql, batch.writes)));
+/** A batch as it is decided: what of it is written now, on which states, and what is told of that. */
+type Decided = Omit<Written, 'row'> & { plan: BatchPlan; states: Facts['current']; told: Advance };
+
+/** Decides and writes a batch. `isLocking`: nobody else changes its entities from before they are read. */
+async function attempt(
+  storage: Storage,
+  connection: OneConnection,
+  writing: Writing,
+  isLocking: boolean,
+): Promise<Written> {
+  const { batch, id, dryRun } = writing;
+  const early = isLocking ? null : await unwritten(connection.during((sql) => decided(sql, writing)));
+  const apply = (latest: string) =>
+    transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
+      if (isLocking) await lockEntities(sql, batch.writes);
+      const { plan, states, told, ...done } = early ?? (await decided(sql, writing));
+      await applyRounds(sql, plan.rounds, { states, latest, id }).catch((error: unknown) => {
+        throw undoneBy(error, plan) ?? error;
+      });
+      return { ...done, row: dryRun ? dryRow(writing, told) : await advanceImport(sql, told) };
+    });
+  return storage[engine].stableInstant.stamped(apply);
+}
+
+async function decided(sql: Sql, { batch, id, source, mode, onError, last }: Writing): Promise<Decided> {
+  const { count, ...facts } = await readFacts(sql, batch.writes);
   const plan = await inSlices(planOf(batch.writes.slice(0, count), facts, { mode, before: last }));
   const { now, rest } = split(batch, plan.taken);
   const faults = [...now.faults, ...plan.faults].sort((a, b) => a.line - b.line);
@@ -85,17 +118,13 @@ async function attempt(storage: Storage, connection: OneConnection, writing: Wri
     named: mode === 'replace-all' ? namedBy(now.writes, faults) : [],
     ...(now.watermark === undefined ? {} : { watermark: JSON.stringify(now.watermark) }),
   };
-  const apply = (latest: string) =>
-    transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
-      await applyRounds(sql, plan.rounds, { states: facts.current, latest, id }).catch((error: unknown) => {
-        throw undoneBy(error, plan) ?? error;
-      });
-      return dryRun ? null : advanceImport(sql, told);
-    });
-  const kept = await storage[engine].stableInstant.stamped(apply);
-  const row = kept ?? dryRow(writing, told);
-  return { row, faults, last: plan.last, rest };
+  return { plan, states: facts.current, told, faults, last: plan.last, rest };
 }
+
+/** Locks the entities of a batch until its transaction ends: in the order in which everybody does, so that no two wait for each other. */
+const lockEntities = (sql: Sql, writes: readonly ImportWrite[]) => sql`
+  SELECT clocktick.lock_entity(wanted.id)
+    FROM (SELECT DISTINCT id FROM unnest(${arrayText(writes.map(({ address }) => address.id))}::text::uuid[]) id ORDER BY id) wanted`;
 
 /** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */
 function split(batch: Batch, count: number): { now: Batch; rest: Batch | null } {

@@ -56,8 +56,8 @@ export function brokeUnderWay(error: unknown): boolean {
   return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
 }
 
-/** The constraints that two writers of one entity violate when neither has seen the other. */
-const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key']);
+/** The constraints that two writers of one entity, or two imports of one activity, violate when neither has seen the other. */
+const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'activity_pkey']);
 
 /**
  * Whether another writer came first and the server rolled this write back: two creates of one id, a deadlock, a serialization
