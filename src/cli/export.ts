@@ -1,20 +1,16 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { rename } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
-import { SingleBar } from 'cli-progress';
 import { BadSetting } from '../config.js';
 import { Unfit } from '../unfit.js';
-import { answerOf, counted, refusalIn } from './import.js';
-
-/** How often it says how far it is where there is no terminal, in milliseconds. */
-const SAYING_MS = 10_000;
+import { answerOf, refusalIn, requestTo } from './calls.js';
+import { counted, type Progress, progress } from './progress.js';
 
 /** How often it goes on after a break before anything more has come, and how long it waits before, in milliseconds. */
 const MOST_TRIES = 8;
@@ -69,15 +65,22 @@ Exit codes: 0 all is exported, 2 it failed.
     const [file = '-', ...more] = args;
     if (more.length > 0) throw new BadSetting(`export takes one file, and no argument ${more[0]}.`);
     const output = openOutput(file);
-    const bar = progress();
+    const bar = progress(null);
+    let lines = 0;
+    const write = async (bytes: Buffer) => {
+      await output.write(bytes);
+      lines += lineEndsIn(bytes);
+      const told = counted(lines, 'line');
+      bar.at(lines, { short: told, full: told });
+    };
     try {
-      await receive(targetOf(base, given), output.write, bar);
+      await receive(targetOf(base, given), write, bar.say);
       await output.end();
     } finally {
       bar.end();
       output.close();
     }
-    process.stderr.write(`${counted(bar.lines(), 'line')}\n`);
+    process.stderr.write(`${counted(lines, 'line')}\n`);
   },
 };
 
@@ -126,7 +129,7 @@ function openOutput(file: string): Output {
 type Position = { cursor: string | null; written: number };
 
 /** Receives an export. Where its connection breaks, it goes on from the last watermark. */
-async function receive(url: URL, write: Output['write'], bar: Progress): Promise<void> {
+async function receive(url: URL, write: Output['write'], say: Progress['say']): Promise<void> {
   const position: Position = { cursor: null, written: 0 };
   let pinned: URL | null = null;
   for (let tries = 0; ; tries++) {
@@ -134,17 +137,14 @@ async function receive(url: URL, write: Output['write'], bar: Progress): Promise
     try {
       const answer = await ask(pinned ?? url, position.cursor);
       pinned ??= pinnedBy(answer, url);
-      await take(answer, url.searchParams.has('watermarks'), position, async (bytes) => {
-        await write(bytes);
-        bar.took(bytes);
-      });
+      await take(answer, url.searchParams.has('watermarks'), position, write);
       return;
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
       if (!pinned) throw new Unfit(error.message);
       if (position.cursor !== before.cursor || position.written > before.written) tries = 0;
       if (tries >= MOST_TRIES) throw new Unfit(`${error.message} It was tried ${counted(tries, 'time')} more.`);
-      bar.say(`${error.message} Going on.`);
+      say(`${error.message} Going on.`);
       await sleep(waitBefore(tries));
     }
   }
@@ -156,7 +156,7 @@ class Broken extends Error {}
 async function ask(url: URL, cursor: string | null): Promise<IncomingMessage> {
   const target = new URL(url);
   if (cursor !== null) target.searchParams.set('cursor', cursor);
-  const sent = (url.protocol === 'https:' ? httpsRequest : httpRequest)(target);
+  const sent = requestTo(target);
   sent.setTimeout(SILENT_MS, () => sent.destroy(new Error('silent')));
   sent.end();
   const answer = await answerOf(sent, url).catch((error: unknown) => {
@@ -245,44 +245,8 @@ async function* partsOf(answer: AsyncIterable<Buffer>): AsyncGenerator<Buffer | 
   }
 }
 
-type Progress = { took: (bytes: Buffer) => void; say: (what: string) => void; lines: () => number; end: () => void };
-
-/** How many lines there are, on the terminal, or now and then where there is none. */
-function progress(): Progress {
-  const began = performance.now();
-  let lines = 0;
-  const rate = () => Math.round((lines * 1_000) / (performance.now() - began));
-  const count = (bytes: Buffer) => {
-    for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) lines++;
-  };
-  const write = (what: string) => process.stderr.write(`${what}\n`);
-  if (!process.stderr.isTTY) {
-    let said = began;
-    return {
-      took: (bytes) => {
-        count(bytes);
-        if (performance.now() - said < SAYING_MS) return;
-        said = performance.now();
-        write(`${counted(lines, 'line')}; ${rate()} lines a second`);
-      },
-      say: write,
-      lines: () => lines,
-      end: () => {},
-    };
-  }
-  const bar = new SingleBar({ format: '{lines} lines | {rate} lines/s', clearOnComplete: true, hideCursor: true });
-  bar.start(1, 0, { lines, rate: 0 });
-  return {
-    took: (bytes) => {
-      count(bytes);
-      bar.update(0, { lines, rate: rate() });
-    },
-    say: (what) => {
-      bar.stop();
-      write(what);
-      bar.start(1, 0, { lines, rate: rate() });
-    },
-    lines: () => lines,
-    end: () => bar.stop(),
-  };
+function lineEndsIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) count++;
+  return count;
 }
