@@ -1,20 +1,15 @@
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { rename } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
-import { SingleBar } from 'cli-progress';
 import { BadSetting } from '../config.js';
 import { Unfit } from '../unfit.js';
-import { answerOf, counted, refusalIn } from './import.js';
-
-/** How often it says how far it is where there is no terminal, in milliseconds. */
-const SAYING_MS = 10_000;
+import { answerOf, refusalIn, requestTo } from './calls.js';
+import { counted, type Progress, progress } from './progress.js';
 
 /** How often it goes on after a break before anything more has come, and how long it waits before, in milliseconds. */
 const MOST_TRIES = 8;
@@ -27,6 +22,7 @@ const OPTIONS = {
   url: { type: 'string' },
   type: { type: 'string' },
   'as-of': { type: 'string' },
+  'recorded-as-of': { type: 'string' },
   history: { type: 'string' },
   format: { type: 'string' },
   fields: { type: 'string', multiple: true },
@@ -36,6 +32,7 @@ const OPTIONS = {
 type Given = {
   type?: string | undefined;
   'as-of'?: string | undefined;
+  'recorded-as-of'?: string | undefined;
   history?: string | undefined;
   format?: string | undefined;
   fields?: string[] | undefined;
@@ -45,7 +42,7 @@ type Given = {
 export const exportFile = {
   does: 'exports everything, or all of a type, into a file',
   usage:
-    'export [<file> | -] [--type <type>] [--as-of <instant>] [--history full] [--format ndjson|csv|parquet|ranges|ranges-csv|ranges-parquet] [--fields <names>] [--url <url>]',
+    'export [<file> | -] [--type <type>] [--as-of <instant>] [--recorded-as-of <instant>] [--history full] [--format ndjson|csv|parquet|ranges|ranges-csv|ranges-parquet] [--fields <names>] [--url <url>]',
   options: OPTIONS,
   help: `Writes what a running service has, as of one instant, into a file (- and nothing: to standard output), and shows how far it is.
 A file that ends in .gz is compressed. Until all is there it is called FILE.partial. Where the connection breaks, the export goes on from
@@ -53,6 +50,8 @@ where it was.
 
   --type TYPE       only the entities of this type (all types, one after the other)
   --as-of INSTANT   as it was then, such as 2016-01-08T00:00:00Z (the newest instant that is stable)
+  --recorded-as-of INSTANT
+                    by what had been recorded then: without what was imported since
   --history full    every tick until then, and not the states alone
   --format FORMAT   ndjson (the default, whatever the file is called): lines as \`clocktick import\` takes them; csv, parquet: a table of states,
                     of one --type, with --fields; ranges: which property had which value from when to when, as lines of JSON;
@@ -70,21 +69,35 @@ Exit codes: 0 all is exported, 2 it failed.
     const [file = '-', ...more] = args;
     if (more.length > 0) throw new BadSetting(`export takes one file, and no argument ${more[0]}.`);
     const output = openOutput(file);
-    const bar = progress(given.format?.endsWith('parquet') ? 'byte' : 'line');
+    const unit = given.format?.endsWith('parquet') ? 'byte' : 'line';
+    const bar = progress(null, unit);
+    let took = 0;
+    const write = async (bytes: Buffer) => {
+      await output.write(bytes);
+      took += unit === 'byte' ? bytes.length : lineEndsIn(bytes);
+      const told = counted(took, unit);
+      bar.at(took, { short: told, full: told });
+    };
     try {
-      await receive(targetOf(base, given), output.write, bar);
+      await receive(targetOf(base, given), write, bar.say);
       await output.end();
     } finally {
       bar.end();
       output.close();
     }
-    process.stderr.write(`${bar.total()}\n`);
+    process.stderr.write(`${counted(took, unit)}\n`);
   },
 };
 
 function targetOf(base: URL, given: Given): URL {
   const url = new URL('export', base);
-  const asked = { type: given.type, asOf: given['as-of'], history: given.history, format: given.format };
+  const asked = {
+    type: given.type,
+    asOf: given['as-of'],
+    recordedAsOf: given['recorded-as-of'],
+    history: given.history,
+    format: given.format,
+  };
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, value);
   for (const name of (given.fields ?? []).flatMap((names) => names.split(','))) url.searchParams.append('fields', name);
   if (['ndjson', 'ranges'].includes(given.format ?? 'ndjson')) url.searchParams.set('watermarks', 'true');
@@ -93,25 +106,33 @@ function targetOf(base: URL, given: Given): URL {
 
 type Output = { write: (bytes: Buffer) => Promise<void>; end: () => Promise<void>; close: () => void };
 
-/** A file, or standard output. Whoever writes waits until it takes more. */
+/**
+ * A file, or standard output. Whoever writes waits until it takes more. The file is made when there is something to write: an export that is
+ * refused leaves none.
+ */
 function openOutput(file: string): Output {
   const partial = `${file}.partial`;
   const input = new PassThrough();
-  const end = file === '-' ? process.stdout : createWriteStream(partial);
-  const taken = pipeline(file.endsWith('.gz') ? [input, createGzip(), end] : [input, end], { end: file !== '-' }).catch(
-    (error: unknown) => {
+  let taken: Promise<void> | undefined;
+  const begin = (): Promise<void> => {
+    const end = file === '-' ? process.stdout : createWriteStream(partial);
+    const parts = file.endsWith('.gz') ? [input, createGzip(), end] : [input, end];
+    const whole = pipeline(parts, { end: file !== '-' }).catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error);
       throw new Unfit(`${file === '-' ? 'standard output' : partial} could not be written: ${why}.`);
-    },
-  );
-  // It may fail while nobody writes.
-  taken.catch(() => {});
+    });
+    // It may fail while nobody writes.
+    whole.catch(() => {});
+    return whole;
+  };
   return {
     write: async (bytes) => {
+      taken ??= begin();
+      if (!input.destroyed && !input.write(bytes)) await drained(input);
       if (input.destroyed) await taken;
-      if (!input.write(bytes)) await Promise.race([once(input, 'drain'), taken]);
     },
     end: async () => {
+      taken ??= begin();
       input.end();
       await taken;
       if (file !== '-') await rename(partial, file);
@@ -120,6 +141,16 @@ function openOutput(file: string): Output {
   };
 }
 
+/** Waits until a stream takes more, or never will. */
+const drained = (stream: PassThrough): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done).off('close', done);
+      resolve();
+    };
+    stream.on('drain', done).on('close', done);
+  });
+
 /**
  * How far an export is: the cursor of its last watermark (null: there was none yet), and how many bytes behind that were written. The same
  * cursor has the same bytes behind it for ever, so these are left out where they come again.
@@ -127,7 +158,7 @@ function openOutput(file: string): Output {
 type Position = { cursor: string | null; written: number };
 
 /** Receives an export. Where its connection breaks, it goes on from the last watermark. */
-async function receive(url: URL, write: Output['write'], bar: Progress): Promise<void> {
+async function receive(url: URL, write: Output['write'], say: Progress['say']): Promise<void> {
   const position: Position = { cursor: null, written: 0 };
   let pinned: URL | null = null;
   for (let tries = 0; ; tries++) {
@@ -135,17 +166,14 @@ async function receive(url: URL, write: Output['write'], bar: Progress): Promise
     try {
       const answer = await ask(pinned ?? url, position.cursor);
       pinned ??= pinnedBy(answer, url);
-      await take(answer, url.searchParams.has('watermarks'), position, async (bytes) => {
-        await write(bytes);
-        bar.took(bytes);
-      });
+      await take(answer, url.searchParams.has('watermarks'), position, write);
       return;
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
       if (!pinned) throw new Unfit(error.message);
       if (position.cursor !== before.cursor || position.written > before.written) tries = 0;
       if (tries >= MOST_TRIES) throw new Unfit(`${error.message} It was tried ${counted(tries, 'time')} more.`);
-      bar.say(`${error.message} Going on.`);
+      say(`${error.message} Going on.`);
       await sleep(waitBefore(tries));
     }
   }
@@ -157,7 +185,7 @@ class Broken extends Error {}
 async function ask(url: URL, cursor: string | null): Promise<IncomingMessage> {
   const target = new URL(url);
   if (cursor !== null) target.searchParams.set('cursor', cursor);
-  const sent = (url.protocol === 'https:' ? httpsRequest : httpRequest)(target);
+  const sent = requestTo(target);
   sent.setTimeout(SILENT_MS, () => sent.destroy(new Error('silent')));
   sent.end();
   const answer = await answerOf(sent, url).catch((error: unknown) => {
@@ -246,46 +274,8 @@ async function* partsOf(answer: AsyncIterable<Buffer>): AsyncGenerator<Buffer | 
   }
 }
 
-type Progress = { took: (bytes: Buffer) => void; say: (what: string) => void; total: () => string; end: () => void };
-
-/** How many lines there are, or bytes where a format has no lines: on the terminal, or now and then where there is none. */
-function progress(unit: 'line' | 'byte'): Progress {
-  const began = performance.now();
-  let took = 0;
-  const total = () => counted(took, unit);
-  const rate = () => Math.round((took * 1_000) / (performance.now() - began));
-  const count = (bytes: Buffer) => {
-    if (unit === 'byte') took += bytes.length;
-    else for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) took++;
-  };
-  const write = (what: string) => process.stderr.write(`${what}\n`);
-  if (!process.stderr.isTTY) {
-    let said = began;
-    return {
-      took: (bytes) => {
-        count(bytes);
-        if (performance.now() - said < SAYING_MS) return;
-        said = performance.now();
-        write(`${total()}; ${rate()} ${unit}s a second`);
-      },
-      say: write,
-      total,
-      end: () => {},
-    };
-  }
-  const bar = new SingleBar({ format: `{total} | {rate} ${unit}s/s`, clearOnComplete: true, hideCursor: true });
-  bar.start(1, 0, { total: total(), rate: 0 });
-  return {
-    took: (bytes) => {
-      count(bytes);
-      bar.update(0, { total: total(), rate: rate() });
-    },
-    say: (what) => {
-      bar.stop();
-      write(what);
-      bar.start(1, 0, { total: total(), rate: rate() });
-    },
-    total,
-    end: () => bar.stop(),
-  };
+function lineEndsIn(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) count++;
+  return count;
 }

@@ -1,19 +1,13 @@
-import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { basename } from 'node:path';
-import { createInterface } from 'node:readline';
 import { PassThrough, type Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
-import { SingleBar } from 'cli-progress';
 import { BadSetting } from '../config.js';
 import { Unfit } from '../unfit.js';
-
-/** How often it says how far it is where there is no terminal, in milliseconds. */
-const SAYING_MS = 10_000;
+import { answerOf, linesIn, refusalIn, requestTo } from './calls.js';
+import { counted, type Progress, progress } from './progress.js';
 
 const OPTIONS = {
   url: { type: 'string' },
@@ -106,8 +100,7 @@ function targetOf(base: URL, given: Given, source: string): URL {
 
 /** Sends lines, and reads meanwhile what the service tells. Gives whether every line was taken. */
 async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progress): Promise<boolean> {
-  const call = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  const sent = call(url, {
+  const sent = requestTo(url, {
     method: 'POST',
     headers: {
       'content-type': 'application/x-ndjson',
@@ -115,26 +108,26 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
       ...(isCompressed ? { 'content-encoding': 'gzip' } : {}),
     },
   });
-  const counted = new PassThrough();
-  counted.on('data', (part: Buffer) => bar.sent(part.length));
+  const passing = new PassThrough();
+  passing.on('data', (part: Buffer) => bar.sent(part.length));
   let unread: Error | null = null;
   lines.on('error', (error) => {
     unread = error;
     sent.destroy(error);
   });
-  lines.pipe(counted).pipe(sent);
+  lines.pipe(passing).pipe(sent);
   const answer = await answerOf(sent, url).catch((error: unknown) => {
     throw unread ? new Unfit(`the file could not be read: ${unread.message}.`) : error;
   });
   if (answer.statusCode !== 200) throw new Unfit(refusalIn(await text(answer), answer.statusCode));
   let last: Told | null = null;
   try {
-    for await (const line of createInterface({ input: answer })) {
+    for await (const line of linesIn(answer)) {
       const told: Told | Fault = JSON.parse(line);
       if ('line' in told) bar.say(`line ${told.line}: ${told.problem.detail}`);
       else {
         last = told;
-        bar.at(told);
+        bar.at(told.lines, { short: `${told.changed} changed, ${told.unchanged} unchanged`, full: summary(told) });
       }
     }
   } catch {
@@ -183,31 +176,6 @@ type Told = {
 };
 type Fault = { line: number; problem: { detail: string } };
 
-/** The answer to a request. @throws Unfit where nobody gives one */
-export async function answerOf(sent: ClientRequest, { origin }: URL): Promise<IncomingMessage> {
-  try {
-    const [answer]: IncomingMessage[] = await once(sent, 'response');
-    // What is still to be sent may find the connection closed: the answer says why.
-    sent.on('error', () => {});
-    if (answer) return answer;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
-    throw new Unfit(`no service answers at ${origin}${code}. --url or CLOCKTICK_URL says where it is.`);
-  }
-  throw new Error('there was no answer');
-}
-
-/** Why a service has refused a request, in its own words. */
-export function refusalIn(body: string, status: number | undefined): string {
-  try {
-    const { detail, code }: { detail?: string; code?: string } = JSON.parse(body);
-    if (detail !== undefined) return `${detail} (${code})`;
-  } catch {
-    // No service of ours.
-  }
-  return `what answers there is no clocktick: status ${status}.`;
-}
-
 const NOT_REPLACED =
   'What no line named is still there, because lines were left out, or named nothing. Send those, or all of it again.';
 
@@ -216,60 +184,5 @@ const summary = ({ lines, changed, unchanged, skipped, ticks, mode, deleted }: T
     mode === 'replace-all' ? `, of which ${deleted} deleted what no line named` : ''
   }`;
 
-export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-
 const coloured = (colour: 'green' | 'yellow', told: string): string =>
   process.stdout.isTTY ? styleText(colour, told) : told;
-
-type Progress = {
-  sent: (bytes: number) => void;
-  at: (told: Told) => void;
-  say: (what: string) => void;
-  end: () => void;
-};
-
-/** A bar on the terminal, or a line now and then where there is none. @param size of what is sent, in bytes; null: nobody knows */
-function progress(size: number | null): Progress {
-  const began = performance.now();
-  let bytes = 0;
-  const rate = ({ lines }: Told) => Math.round((lines * 1_000) / (performance.now() - began));
-  if (!process.stderr.isTTY) {
-    let said = began;
-    return {
-      sent: (more) => {
-        bytes += more;
-      },
-      at: (told) => {
-        if (performance.now() - said < SAYING_MS) return;
-        said = performance.now();
-        const share = size ? `${Math.floor((100 * bytes) / size)}%, ` : '';
-        process.stderr.write(`${share}${summary(told)}; ${rate(told)} lines a second\n`);
-      },
-      say: (what) => process.stderr.write(`${what}\n`),
-      end: () => {},
-    };
-  }
-  const bar = new SingleBar({
-    format: size ? '{bar} {percentage}% | {told} | {rate} lines/s | {eta_formatted} left' : '{told} | {rate} lines/s',
-    clearOnComplete: true,
-    hideCursor: true,
-  });
-  let shown = { told: '', rate: 0 };
-  bar.start(size ?? 1, 0, shown);
-  return {
-    sent: (more) => {
-      bytes += more;
-      bar.update(size ? bytes : 0, shown);
-    },
-    at: (told) => {
-      shown = { told: `${told.changed} changed, ${told.unchanged} unchanged`, rate: rate(told) };
-      bar.update(size ? bytes : 0, shown);
-    },
-    say: (what) => {
-      bar.stop();
-      process.stderr.write(`${what}\n`);
-      bar.start(size ?? 1, size ? bytes : 0, shown);
-    },
-    end: () => bar.stop(),
-  };
-}

@@ -314,12 +314,15 @@ export function shifted(): (write: ImportWrite) => ImportWrite {
     if (said === null) return write;
     const isOne = last !== null && last.said === said && sameActivity(last.activity, activity);
     if (last === null || !isOne) {
-      const at = last === null || said > last.at ? said : instantOf(microseconds(last.at) + 1n);
+      const at = last === null || said > last.at ? said : next(last.at);
       last = { said, activity, at };
     }
     return { ...write, at: last.at };
   };
 }
+
+/** The next microsecond. After the last of all instants there is none, and a line that says that one has not come yet anyway. */
+const next = (at: string): string => (at === BY_CLOCK ? at : instantOf(microseconds(at) + 1n));
 
 const sameActivity = (one: LineActivity | null, other: LineActivity | null): boolean =>
   one === null || other === null ? one === other : one.id === other.id && saysSame(one.details, other.details);

@@ -84,6 +84,8 @@ t.test('what cannot be exported is told', async (t) => {
       /^$/,
       /^clocktick: no service answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)/,
     ],
+    [[join(folder, 'refused'), '--fields', 'a', '--url', url], 2, /^$/, /^clocktick: fields: does not go with ndjson/],
+    [[join(folder, 'early'), '--recorded-as-of', '1999-01-01T00:00:00Z', '--url', url], 0, /^$/, /^0 lines\n$/],
     [[join(folder, 'no', 'file'), '--url', url], 2, /^$/, /^clocktick: .*file\.partial could not be written: ENOENT/],
     [
       ['--help'],
@@ -98,6 +100,7 @@ t.test('what cannot be exported is told', async (t) => {
     t.match(ran.errors, errors, args.join(' '));
     t.equal(ran.code, code, args.join(' '));
   }
+  t.same((await readdir(folder)).toSorted(), ['early'], 'what is refused leaves no file');
 });
 
 /** Stands before a service, and breaks each of the first connections after so many bytes of its answer. */

@@ -42,6 +42,8 @@ t.test('a file, or what comes in, is imported; the exit code says how that ended
     [[...at, join(folder, 'friends.ndjson.gz')], '', 0, /^2 lines: 1 changed, 1 unchanged, /, /^$/],
     [[...at, '-', '--source', 's'], line('b', 3), 0, /^1 line: 1 changed/, /^$/],
     [[...at, '-', '--dry-run'], line('b', 4), 0, /^dry run, nothing is written: 1 line: 1 changed/, /^$/],
+    // What is told in a line may hold what other programs end lines at.
+    [[...at, '-'], '{"watermark": "\u2028\u2029\u0085"}\n', 0, /^1 line: 0 changed/, /^$/],
     [
       [...at, '-', '--mode', 'insert'],
       line('b', 4),

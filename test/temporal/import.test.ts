@@ -409,4 +409,11 @@ t.test('instants that are shifted go on over all lines, and a commit keeps one',
     lines.map(shifted()).map((line) => line.at),
     [at(5), at(5), microsecond(5, 1), null, microsecond(5, 1), microsecond(5, 2), microsecond(5, 3), at(6), at(6)],
   );
+  const end = '9999-12-31T23:59:59.999999Z';
+  const atEnd = linesOf([put('a', end, 'ross'), put('b', end, 'joey'), put('c', at(5))]);
+  t.same(
+    atEnd.map(shifted()).map((line) => line.at),
+    [end, end, end],
+    'but not beyond the last instant, which is refused anyway',
+  );
 });
