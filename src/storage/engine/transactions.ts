@@ -30,9 +30,10 @@ export type OneConnection = {
  */
 export function connectOnce(url: string, options: ClientOptions = {}, patience?: number): OneConnection {
   let isLost = false;
-  let lose: (error: Error) => void = () => {};
+  /** Who is told that the connection has closed. */
+  const losing = new Set<(error: Error) => void>();
   const lost = new Promise<never>((_, reject) => {
-    lose = reject;
+    losing.add(reject);
   });
   lost.catch(() => {}); // it may close when nobody works with it
   const sql = postgres(url, {
@@ -46,14 +47,24 @@ export function connectOnce(url: string, options: ClientOptions = {}, patience?:
   const giveUp = (message: string, code: string) => {
     isLost = true;
     Object.assign(sql.options, { socket: () => new Promise(() => {}) });
-    lose(Object.assign(new Error(message), { code }));
+    const error = Object.assign(new Error(message), { code });
+    for (const lose of losing) lose(error);
+  };
+  /** Work, unless the connection closes first. Raced against `lost` itself, what each work gave would be kept until the connection ends. */
+  const whileOpen = <T>(work: Promise<T>): Promise<T> => {
+    let leave = () => {};
+    const closed = new Promise<never>((_, reject) => {
+      losing.add(reject);
+      leave = () => void losing.delete(reject);
+    });
+    return Promise.race([work, closed]).finally(leave);
   };
   return {
     during: async (work) => {
       if (isLost) return lost;
-      if (patience === undefined) return Promise.race([work(sql), lost]);
+      if (patience === undefined) return whileOpen(work(sql));
       const timer = setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
-      return Promise.race([work(sql), lost]).finally(() => clearTimeout(timer));
+      return whileOpen(work(sql)).finally(() => clearTimeout(timer));
     },
     lost,
     // Ends a transaction that was not ended, too.

@@ -1,6 +1,9 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { openPools, type Sql } from '../../../src/storage/engine/pools.js';
+import { connectOnce } from '../../../src/storage/engine/transactions.js';
 import { migrateDatabase } from '../../../src/storage/migrate.js';
 import { storageOf } from '../../../src/storage/open.js';
 import { Refusal } from '../../../src/temporal/refusal.js';
@@ -218,3 +221,30 @@ async function endSessions(sql: Sql): Promise<void> {
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'clocktick'`;
 }
+
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
+t.test(
+  'a connection that stays open, as that of an import for hours, keeps nothing of what it was asked',
+  async (t) => {
+    const { url } = await testDatabase(t);
+    for (const patience of [undefined, 10_000]) {
+      const connection = connectOnce(url, {}, patience);
+      let finalized = 0;
+      const registry = new FinalizationRegistry(() => {
+        finalized++;
+      });
+      for (let n = 0; n < 20; n++) {
+        const rows = await connection.during((sql) => sql`SELECT ${n}::int AS n`);
+        registry.register(rows, n);
+      }
+      for (let n = 0; n < 10; n++) {
+        collect();
+        await setImmediate();
+      }
+      t.ok(finalized >= 15, `${finalized} of 20 answers are forgotten, with patience ${patience}`);
+      await connection.end();
+    }
+  },
+);
