@@ -30,13 +30,12 @@ export type OneConnection = {
  */
 export function connectOnce(url: string, options: ClientOptions = {}, patience?: number): OneConnection {
   let isLost = false;
-  let lose: (error: Error) => void = () => {};
+  /** Who is told that the connection has closed. */
+  const losing = new Set<(error: Error) => void>();
   const lost = new Promise<never>((_, reject) => {
-    lose = reject;
+    losing.add(reject);
   });
   lost.catch(() => {}); // it may close when nobody works with it
-  /** Who works with it. (A race of each work with `lost` would keep what every one of them gave for as long as the connection is open.) */
-  const working = new Set<(error: Error) => void>();
   const sql = postgres(url, {
     ...options,
     max: 1,
@@ -49,24 +48,23 @@ export function connectOnce(url: string, options: ClientOptions = {}, patience?:
     isLost = true;
     Object.assign(sql.options, { socket: () => new Promise(() => {}) });
     const error = Object.assign(new Error(message), { code });
-    lose(error);
-    for (const tell of working) tell(error);
+    for (const lose of losing) lose(error);
+  };
+  /** Work, unless the connection closes first. Raced against `lost` itself, what each work gave would be kept until the connection ends. */
+  const whileOpen = <T>(work: Promise<T>): Promise<T> => {
+    let leave = () => {};
+    const closed = new Promise<never>((_, reject) => {
+      losing.add(reject);
+      leave = () => void losing.delete(reject);
+    });
+    return Promise.race([work, closed]).finally(leave);
   };
   return {
     during: async (work) => {
       if (isLost) return lost;
-      const timer = patience && setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
-      let tell: (error: Error) => void = () => {};
-      try {
-        return await new Promise((resolve, reject) => {
-          tell = reject;
-          working.add(tell);
-          work(sql).then(resolve, reject);
-        });
-      } finally {
-        working.delete(tell);
-        clearTimeout(timer);
-      }
+      if (patience === undefined) return whileOpen(work(sql));
+      const timer = setTimeout(giveUp, patience, 'The database gives no answer.', 'NO_ANSWER');
+      return whileOpen(work(sql)).finally(() => clearTimeout(timer));
     },
     lost,
     // Ends a transaction that was not ended, too.
