@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import t from 'tap';
-import { readImport } from '../../../src/storage/import-rows.js';
+import { readImport } from '../../../src/storage/imports/rows.js';
 import { engine } from '../../../src/storage/storage.js';
 import type { Json } from '../../../src/temporal/json.js';
 import { object, testService } from '../../helper/service.js';
