@@ -1,5 +1,5 @@
 import { sentLine } from '../../src/http/contract/import-lines.js';
-import type { SentLine } from '../../src/storage/import-batches.js';
+import type { SentLine } from '../../src/storage/imports/batches.js';
 import type { Json } from '../../src/temporal/json.js';
 
 /** Lines of an import, as the service takes them: text as it is, anything else as JSON. In arrays of so many. */

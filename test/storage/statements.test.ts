@@ -7,8 +7,8 @@ import { type Collection, readPage } from '../../src/storage/collections.js';
 import { countValues } from '../../src/storage/counts.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { listEntities } from '../../src/storage/entities-by-id.js';
-import { readTickLines } from '../../src/storage/export-ticks.js';
-import { type Export, exportPages } from '../../src/storage/exports.js';
+import { type Export, exportPages } from '../../src/storage/exports/exports.js';
+import { readTickLines } from '../../src/storage/exports/ticks.js';
 import { healthOf } from '../../src/storage/health.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readMementos } from '../../src/storage/mementos.js';
@@ -436,7 +436,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
   [
     'export-types',
     'The types that an export of all of them shows.',
-    'readTypes of exports.ts',
+    'readTypes of exports/exports.ts',
     (db) => exported(db, { type: null, of: 'ticks' }, pin, ['zzz']),
   ],
   [
@@ -454,19 +454,19 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
   [
     'export-found-ticks',
     'The first ticks of a type, in the order of time.',
-    'findTicks of export-ticks.ts',
+    'findTicks of exports/ticks.ts',
     (db) => exported(db, { type: 'person', of: 'ticks' }, then),
   ],
   [
     'export-found-ticks-next',
     'The next ticks of a type, in the order of time.',
-    'findTicks of export-ticks.ts',
+    'findTicks of exports/ticks.ts',
     (db) => exported(db, { type: 'person', of: 'ticks' }, then, ['person', early, later]),
   ],
   [
     'export-ticks',
     'Ticks with what they set and clear, as lines of an import.',
-    'readTickLines of export-ticks.ts',
+    'readTickLines of exports/ticks.ts',
     (db) =>
       readTickLines(
         db,
@@ -476,19 +476,19 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
   [
     'export-ranges',
     'A page of the ranges of a type.',
-    'readRangesPage of export-ranges.ts',
+    'readRangesPage of exports/ranges.ts',
     (db) => exported(db, allRanges, then),
   ],
   [
     'export-ranges-next',
     'The next page of the ranges of a type, which begins in the middle of an entity.',
-    'readRangesPage of export-ranges.ts',
+    'readRangesPage of exports/ranges.ts',
     (db) => exported(db, allRanges, then, ['person', 'p100', later, 'city', '2']),
   ],
   [
     'export-ranges-table',
     'The next page of the ranges of some properties of a type, as a table.',
-    'readRangesPage of export-ranges.ts',
+    'readRangesPage of exports/ranges.ts',
     (db) => exported(db, someRanges, then, ['person', 'p100', later]),
   ],
   [

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ReadLine, SentLine } from '../../storage/import-batches.js';
+import type { ReadLine, SentLine } from '../../storage/imports/batches.js';
 import { type Address, idOfKey, parseAddress } from '../../temporal/identity.js';
 import type { ImportLine, LineActivity } from '../../temporal/import.js';
 import { isObject, type Json, readJson } from '../../temporal/json.js';

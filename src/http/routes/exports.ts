@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { type Export, type ExportPage, exportPages } from '../../storage/exports.js';
+import { type Export, type ExportPage, exportPages } from '../../storage/exports/exports.js';
 import { pinFor } from '../../storage/pins.js';
 import type { Storage } from '../../storage/storage.js';
 import { isUuid } from '../../temporal/identity.js';

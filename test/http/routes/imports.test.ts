@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance } from 'fastify';
 import t from 'tap';
-import { readImport } from '../../../src/storage/import-rows.js';
+import { readImport } from '../../../src/storage/imports/rows.js';
 import { engine } from '../../../src/storage/storage.js';
 import type { Json, JsonObject } from '../../../src/temporal/json.js';
 import { until } from '../../helper/embedded.js';

@@ -1,8 +1,8 @@
-import { entitiesInOrder, LIGHT_BYTES } from './collections.js';
-import { arrayText, type Fragment, type Sql } from './engine/pools.js';
-import { cellText, PAGE_BYTES, type RowsOfType, withEnds } from './export-rows.js';
-import type { Pin } from './pins.js';
-import { engine, type Storage } from './storage.js';
+import { entitiesInOrder, LIGHT_BYTES } from '../collections.js';
+import { arrayText, type Fragment, type Sql } from '../engine/pools.js';
+import type { Pin } from '../pins.js';
+import { engine, type Storage } from '../storage.js';
+import { cellText, PAGE_BYTES, type RowsOfType, withEnds } from './rows.js';
 
 /** How many ranges a page has at most, and of how many entities. */
 const RANGES_AT_ONCE = 2_000;

@@ -1,7 +1,7 @@
-import { LIGHT_BYTES } from './collections.js';
-import { addressText, PAGE_BYTES, type RowsOfType, withEnds } from './export-rows.js';
-import type { Pin } from './pins.js';
-import { engine, type Storage } from './storage.js';
+import { LIGHT_BYTES } from '../collections.js';
+import type { Pin } from '../pins.js';
+import { engine, type Storage } from '../storage.js';
+import { addressText, PAGE_BYTES, type RowsOfType, withEnds } from './rows.js';
 
 /**
  * How many ticks are looked for at once. The index of a type's ticks has those of one instant in no order, and all of them are gone through

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { type Import, importLines } from '../../src/storage/imports.js';
-import { engine, type Storage } from '../../src/storage/storage.js';
-import { testDatabase } from '../helper/database.js';
-import { until } from '../helper/embedded.js';
-import { linesOf } from '../helper/lines.js';
+import { type Import, importLines } from '../../../src/storage/imports/imports.js';
+import { engine, type Storage } from '../../../src/storage/storage.js';
+import { testDatabase } from '../../helper/database.js';
+import { until } from '../../helper/embedded.js';
+import { linesOf } from '../../helper/lines.js';
 
 const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false, wait: 600 };
 

@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Change, Entity } from '../temporal/entity.js';
-import { type BatchPlan, type Facts, type Last, type LineFault, type Planned, planOf } from '../temporal/import.js';
-import { Refusal } from '../temporal/refusal.js';
-import { lostRace, writeFailure } from './engine/failures.js';
-import { arrayText, type Sql } from './engine/pools.js';
-import { type OneConnection, transactOn } from './engine/transactions.js';
-import type { Batch } from './import-batches.js';
-import { readFacts } from './import-facts.js';
-import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, namedBy, unwritten } from './import-rows.js';
-import { engine, type Storage } from './storage.js';
+import type { Change, Entity } from '../../temporal/entity.js';
+import { type BatchPlan, type Facts, type Last, type LineFault, type Planned, planOf } from '../../temporal/import.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { lostRace, writeFailure } from '../engine/failures.js';
+import { arrayText, type Sql } from '../engine/pools.js';
+import { type OneConnection, transactOn } from '../engine/transactions.js';
+import { engine, type Storage } from '../storage.js';
+import type { Batch } from './batches.js';
+import { readFacts } from './facts.js';
+import { type Advance, advanceImport, type Begun, dryRow, type ImportRow, namedBy, unwritten } from './rows.js';
 
 /* One batch of an import: read what its lines name, decide, and write it with how far the import is, all in one transaction. */
 

@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
-import type { ImportLine, ImportWrite, LineFault } from '../temporal/import.js';
-import type { Json } from '../temporal/json.js';
+import type { ImportLine, ImportWrite, LineFault } from '../../temporal/import.js';
+import type { Json } from '../../temporal/json.js';
 
 /** What a line says, or why it is refused. */
 export type ReadLine = ImportLine | ({ op: 'fault' } & LineFault);

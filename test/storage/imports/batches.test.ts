@@ -8,7 +8,7 @@ import {
   newPace,
   type ReadLine,
   type SentLine,
-} from '../../src/storage/import-batches.js';
+} from '../../../src/storage/imports/batches.js';
 
 /** A line that writes (false), or a watermark (true), by its number. */
 const lineOf = (isMark: boolean, line: number, bytes = 100): SentLine => ({

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { readImport } from '../../src/storage/import-rows.js';
-import { type Import, type ImportStep, importLines } from '../../src/storage/imports.js';
-import type { Storage } from '../../src/storage/storage.js';
-import type { Json } from '../../src/temporal/json.js';
-import { MAX_PROPERTIES } from '../../src/temporal/limits.js';
-import { Refusal } from '../../src/temporal/refusal.js';
-import { testDatabase } from '../helper/database.js';
-import { linesOf } from '../helper/lines.js';
-import { explain, statementsOf } from '../helper/plans.js';
-import { serve } from '../helper/service.js';
-import { findingsOf } from '../helper/verified.js';
+import { type Import, type ImportStep, importLines } from '../../../src/storage/imports/imports.js';
+import { readImport } from '../../../src/storage/imports/rows.js';
+import type { Storage } from '../../../src/storage/storage.js';
+import type { Json } from '../../../src/temporal/json.js';
+import { MAX_PROPERTIES } from '../../../src/temporal/limits.js';
+import { Refusal } from '../../../src/temporal/refusal.js';
+import { testDatabase } from '../../helper/database.js';
+import { linesOf } from '../../helper/lines.js';
+import { explain, statementsOf } from '../../helper/plans.js';
+import { serve } from '../../helper/service.js';
+import { findingsOf } from '../../helper/verified.js';
 
 const REPLACE: Import = { source: 's', mode: 'replace-all', skew: 'refuse', onError: 'stop', dryRun: false, wait: 0 };
 

@@ -1,4 +1,4 @@
-import type { Fragment, Sql } from './engine/pools.js';
+import type { Fragment, Sql } from '../engine/pools.js';
 
 /* What the pages of all exports have in common. */
 

@@ -1,4 +1,4 @@
-import { newId } from '../temporal/identity.js';
+import { newId } from '../../temporal/identity.js';
 import {
   type ImportMode,
   type ImportWrite,
@@ -6,16 +6,16 @@ import {
   type LineFault,
   type Skew,
   shifted,
-} from '../temporal/import.js';
-import { Refusal } from '../temporal/refusal.js';
-import { codeOf, writeFailure } from './engine/failures.js';
-import type { OneConnection } from './engine/transactions.js';
-import { type Batch, batchesOf, learn, newPace, type ReadLine, type SentLine } from './import-batches.js';
-import { beginDeleting, deleteSome, mayDelete, type Named, nameAll, type Resting } from './import-rest.js';
-import { beginImport, endImport, forgetSeen, type ImportRow, namedBy, sumOfRows, unwritten } from './import-rows.js';
-import { stopped, takeTurn } from './import-turns.js';
-import { type Written, writeBatch } from './import-writes.js';
-import { engine, type Storage } from './storage.js';
+} from '../../temporal/import.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { codeOf, writeFailure } from '../engine/failures.js';
+import type { OneConnection } from '../engine/transactions.js';
+import { engine, type Storage } from '../storage.js';
+import { type Batch, batchesOf, learn, newPace, type ReadLine, type SentLine } from './batches.js';
+import { beginDeleting, deleteSome, mayDelete, type Named, nameAll, type Resting } from './rest.js';
+import { beginImport, endImport, forgetSeen, type ImportRow, namedBy, sumOfRows, unwritten } from './rows.js';
+import { stopped, takeTurn } from './turns.js';
+import { type Written, writeBatch } from './writes.js';
 
 /** What to import: under which name of its own, how, and whether lines that are refused are left out. */
 export type Import = {

@@ -1,8 +1,8 @@
-import { type PageForm, readPage } from './collections.js';
-import { arrayText } from './engine/pools.js';
-import { addressText, cellText, PAGE_BYTES, type RowsOfType, withEnds } from './export-rows.js';
-import type { Pin } from './pins.js';
-import { engine, type Storage } from './storage.js';
+import { type PageForm, readPage } from '../collections.js';
+import { arrayText } from '../engine/pools.js';
+import type { Pin } from '../pins.js';
+import { engine, type Storage } from '../storage.js';
+import { addressText, cellText, PAGE_BYTES, type RowsOfType, withEnds } from './rows.js';
 
 /** How many entities a page has at most. */
 const ENTITIES_AT_ONCE = 1_000;

@@ -1,15 +1,15 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { readImport } from '../../src/storage/import-rows.js';
-import { type Import, type ImportStep, importLines } from '../../src/storage/imports.js';
-import type { Storage } from '../../src/storage/storage.js';
-import type { Json } from '../../src/temporal/json.js';
-import { Refusal } from '../../src/temporal/refusal.js';
-import { testDatabase } from '../helper/database.js';
-import { linesOf } from '../helper/lines.js';
-import { object, serve } from '../helper/service.js';
-import { findingsOf } from '../helper/verified.js';
+import { type Import, type ImportStep, importLines } from '../../../src/storage/imports/imports.js';
+import { readImport } from '../../../src/storage/imports/rows.js';
+import type { Storage } from '../../../src/storage/storage.js';
+import type { Json } from '../../../src/temporal/json.js';
+import { Refusal } from '../../../src/temporal/refusal.js';
+import { testDatabase } from '../../helper/database.js';
+import { linesOf } from '../../helper/lines.js';
+import { object, serve } from '../../helper/service.js';
+import { findingsOf } from '../../helper/verified.js';
 
 const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false, wait: 0 };
 

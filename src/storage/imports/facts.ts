@@ -1,8 +1,8 @@
-import type { ActivityDetails, Entity } from '../temporal/entity.js';
-import { type Facts, type ImportWrite, tickedBy } from '../temporal/import.js';
-import { isObject, type JsonObject } from '../temporal/json.js';
-import { arrayText, type Sql } from './engine/pools.js';
-import type { EntityRow } from './rows.js';
+import type { ActivityDetails, Entity } from '../../temporal/entity.js';
+import { type Facts, type ImportWrite, tickedBy } from '../../temporal/import.js';
+import { isObject, type JsonObject } from '../../temporal/json.js';
+import { arrayText, type Sql } from '../engine/pools.js';
+import type { EntityRow } from '../rows.js';
 
 /* What a batch of an import has to know before it is decided: what the database says of all that its lines name. */
 

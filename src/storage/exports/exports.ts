@@ -1,10 +1,10 @@
-import type { Fragment, Sql } from './engine/pools.js';
-import { rangeCells, rangeLine, readRangesPage } from './export-ranges.js';
-import type { RowsOfType } from './export-rows.js';
-import { readStatesPage, stateCells, stateLine } from './export-states.js';
-import { ticksReader } from './export-ticks.js';
-import { instants, kinds, type Pin } from './pins.js';
-import { engine, type Storage } from './storage.js';
+import type { Fragment, Sql } from '../engine/pools.js';
+import { instants, kinds, type Pin } from '../pins.js';
+import { engine, type Storage } from '../storage.js';
+import { rangeCells, rangeLine, readRangesPage } from './ranges.js';
+import type { RowsOfType } from './rows.js';
+import { readStatesPage, stateCells, stateLine } from './states.js';
+import { ticksReader } from './ticks.js';
 
 /*
  * Everything of a type, or of all types, page by page: the states of entities as of a pin, the ranges of their properties, or every tick. A pin

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Refusal } from '../temporal/refusal.js';
-import type { OneConnection } from './engine/transactions.js';
-import { importRuns, lockSource, running, unwritten } from './import-rows.js';
-import { engine, type Storage } from './storage.js';
+import { Refusal } from '../../temporal/refusal.js';
+import type { OneConnection } from '../engine/transactions.js';
+import { engine, type Storage } from '../storage.js';
+import { importRuns, lockSource, running, unwritten } from './rows.js';
 
 /* When an import may begin: a source has one at a time, and an instance as many as there are connections for imports. */
 

@@ -1,10 +1,10 @@
-import type { ImportMode, ImportWrite, LineFault } from '../temporal/import.js';
-import type { IMPORT_STATUSES } from '../temporal/limits.js';
-import { Refusal } from '../temporal/refusal.js';
-import { brokeUnderWay, unavailable } from './engine/failures.js';
-import { arrayText, type Sql } from './engine/pools.js';
-import type { OneConnection } from './engine/transactions.js';
-import { engine, type Storage } from './storage.js';
+import type { ImportMode, ImportWrite, LineFault } from '../../temporal/import.js';
+import type { IMPORT_STATUSES } from '../../temporal/limits.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { brokeUnderWay, unavailable } from '../engine/failures.js';
+import { arrayText, type Sql } from '../engine/pools.js';
+import type { OneConnection } from '../engine/transactions.js';
+import { engine, type Storage } from '../storage.js';
 
 /* How far imports are: the row that each source has, and the lock that its import holds. */
 

@@ -1,15 +1,15 @@
-import { newActivity, remove } from '../temporal/change.js';
-import { UNCONDITIONAL } from '../temporal/conditions.js';
-import type { Activity, Entity } from '../temporal/entity.js';
-import type { ImportWrite } from '../temporal/import.js';
-import { Refusal } from '../temporal/refusal.js';
-import { lostRace } from './engine/failures.js';
-import type { Sql } from './engine/pools.js';
-import { type OneConnection, transactOn } from './engine/transactions.js';
-import { learn, newPace, type Pace } from './import-batches.js';
-import { advanceImport, type Begun, type ImportRow, unwritten } from './import-rows.js';
-import { applyRounds, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './import-writes.js';
-import { engine, type Storage } from './storage.js';
+import { newActivity, remove } from '../../temporal/change.js';
+import { UNCONDITIONAL } from '../../temporal/conditions.js';
+import type { Activity, Entity } from '../../temporal/entity.js';
+import type { ImportWrite } from '../../temporal/import.js';
+import { Refusal } from '../../temporal/refusal.js';
+import { lostRace } from '../engine/failures.js';
+import type { Sql } from '../engine/pools.js';
+import { type OneConnection, transactOn } from '../engine/transactions.js';
+import { engine, type Storage } from '../storage.js';
+import { learn, newPace, type Pace } from './batches.js';
+import { advanceImport, type Begun, type ImportRow, unwritten } from './rows.js';
+import { applyRounds, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
 
 /*
  * The rest: what a replace-all deletes at its clean end. Of the types that its lines named, these are the entities that are alive and that no
