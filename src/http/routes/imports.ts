@@ -124,7 +124,7 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
   );
 }
 
-/** The lines of a body; blank ones are left out, and counted. */
+/** The lines of a body. Blank ones are left out, and the numbers of the others count them. */
 async function* sentLines(body: Readable, closing: AbortSignal): AsyncGenerator<SentLine[]> {
   let line = 0;
   for await (const texts of linesOf(body, { most: MAX_BODY_BYTES, until: closing })) {
