@@ -130,8 +130,9 @@ async function send(url: URL, lines: Readable, isCompressed: boolean, bar: Progr
         bar.at(told.lines, { short: `${told.changed} changed, ${told.unchanged} unchanged`, full: summary(told) });
       }
     }
-  } catch {
-    // The service has gone: what it told last is what is known.
+  } catch (error) {
+    // Otherwise the service has gone: what it told last is what is known.
+    if (answer.errored === null) throw error;
   }
   sent.destroy();
   bar.end();
