@@ -26,7 +26,7 @@ const REACH = 10_000;
 const MOST_WAITING_BYTES = 8 * 2 ** 20;
 const MOST_BATCH_BYTES = 2 * 2 ** 20;
 /** For how long lines are read without a pause, in milliseconds: meanwhile this process serves nobody. */
-const SLICE_MS = 5;
+const SLICE_MS = 3;
 
 /** How many lines a batch has, as long as no watermark ends it: as many as took about as long as one should. */
 export type Pace = { lines: number };

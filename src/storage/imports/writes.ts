@@ -144,7 +144,7 @@ function split(batch: Batch, count: number): { now: Batch; rest: Batch | null } 
 }
 
 /** For how long this process works without a pause, in milliseconds: meanwhile it serves nobody. */
-const SLICE_MS = 10;
+const SLICE_MS = 3;
 
 async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
   for (let began = performance.now(); ; ) {
