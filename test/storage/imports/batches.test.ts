@@ -99,7 +99,7 @@ t.test('what has come is written where nothing more comes for a while', async (t
     yield [lineOf(false, 2)];
   }
   const batches = batchesOf(slow(), newPace());
-  const first = await Promise.race([batches.next(), sleep(20_000)]);
+  const first = await Promise.race([batches.next(), sleep(20_000, undefined, { ref: false })]);
   t.match(first, { value: { lines: 1 } });
   end();
   t.match(await batches.next(), { value: { lines: 1 } });
