@@ -74,9 +74,7 @@ const BY_CLOCK = '9999-12-31T23:59:59.999999Z';
 /** The activity that the line before said, and its instant; whether a change was recorded under it. */
 export type Last = { activity: Activity | null; at: string | null; isRecorded: boolean };
 
-/**
- * What the database says of what a batch of lines names.
- */
+/** What the database says of what a batch of lines names. */
 export type Facts = {
   /** The entities as they are now, by id. */
   current: ReadonlyMap<string, Entity>;

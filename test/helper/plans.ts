@@ -67,29 +67,17 @@ export async function watchedStorage(url: string): Promise<Watched> {
     for (const { connection } of sent)
       known.set(connection, Object.fromEntries(settings.map(({ name, setting }) => [name, setting])));
   };
-  const {
-    reading,
-    readingLarge,
-    sharedReads,
-    sharedWrites,
-    writingLarge,
-    probe,
-    paging,
-    searching,
-    counting,
-    exporting,
-  } = pools;
   for (const one of [
-    reading,
-    readingLarge,
-    sharedReads,
-    sharedWrites,
-    writingLarge,
-    probe,
-    paging,
-    searching,
-    counting,
-    exporting,
+    pools.reading,
+    pools.readingLarge,
+    pools.sharedReads,
+    pools.sharedWrites,
+    pools.writingLarge,
+    pools.probe,
+    pools.paging,
+    pools.searching,
+    pools.counting,
+    pools.exporting,
   ])
     await one(ask);
   await pools.checking(

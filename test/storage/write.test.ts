@@ -357,6 +357,24 @@ t.test('the write path', async (t) => {
     },
   );
 
+  await t.test(
+    'what was imported before the clock stepped back is followed by what is recorded after it',
+    async (t) => {
+      const id = newId();
+      await withoutTriggers(sql, ['entity', 'tick'], async () => {
+        await sql`
+        WITH ahead AS MATERIALIZED (SELECT timestamptz '2016-01-08Z' AS at, clock_timestamp() + interval '1 hour' AS recorded),
+             ticked AS (INSERT INTO clocktick.tick SELECT ${id}, 1, 'thing', at, recorded, 'created' FROM ahead)
+        INSERT INTO clocktick.entity SELECT ${id}, 'thing', NULL, 1, '{}', false, at, at, recorded FROM ahead`;
+      });
+      await change(storage, id, { n: 1 });
+      const rows = await sql<{ step: string }[]>`
+      SELECT (recorded_at - lag(recorded_at) OVER (ORDER BY tick))::text AS step
+        FROM clocktick.tick WHERE entity_id = ${id} ORDER BY tick OFFSET 1`;
+      t.same(rows, [{ step: '00:00:00.000001' }]);
+    },
+  );
+
   await t.test('an entity whose clock lies ahead takes none along that share its statement', async (t) => {
     const ahead = newId();
     await createAhead(ahead);

@@ -8,7 +8,8 @@ import { change, make } from '../../helper/write.js';
 
 /* A database that says nothing and closes nothing: its server is stopped, or the network swallows everything. */
 
-const QUICK = { ...DEADLINES, statement: 300, shared: 300, probe: 300, connect: 300, margin: 300 };
+/** Long enough for a dozen connections at once on a machine that is busy. */
+const QUICK = { ...DEADLINES, statement: 1_000, shared: 1_000, probe: 1_000, connect: 1_000, margin: 1_000 };
 
 t.test(
   'nobody waits for a database that is silent, and nobody has to mend anything when it speaks again',
@@ -33,14 +34,9 @@ t.test(
       rehearsal: ({ transaction }) => transaction('ROLLBACK', one),
     };
     const askAll = () => Promise.allSettled(Object.values(asks).map((ask) => ask(pools)));
-    /** A dozen connections at once may take longer than the deadlines here, where the machine is busy: then they are asked for again. */
-    const answered = async (tries = 20): Promise<unknown[]> => {
-      const ends = (await askAll()).map((end) => end.status === 'fulfilled' && end.value);
-      return tries > 1 && ends.includes(false) ? answered(tries - 1) : ends;
-    };
     for (const round of ['first', 'again']) {
       t.same(
-        await answered(),
+        (await askAll()).map((end) => end.status === 'fulfilled' && end.value),
         Object.keys(asks).map(() => 1),
         `all are answered, ${round}`,
       );
