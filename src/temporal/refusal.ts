@@ -46,6 +46,8 @@ export type RefusalCode =
   | 'precondition_failed'
   | 'precondition_required'
   | 'patch_too_much_work'
+  | 'invalid_definition'
+  | 'properties_too_much_work'
   | 'entity_too_large'
   | 'activity_too_large'
   | 'too_many_writers'

@@ -75,6 +75,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   misdirected_request: { status: 421, title: 'The service does not go by this name' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
   expectation_failed: { status: 417, title: 'The service does not do what Expect asks for' },
+  invalid_definition: { status: 422, title: 'The definition of a type is not valid' },
+  properties_too_much_work: { status: 422, title: 'To check the properties would take too much work' },
   patch_too_much_work: { status: 422, title: 'The JSON Patch asks for more work than one may' },
   precondition_required: { status: 428, title: 'This service takes no unconditional change' },
   headers_too_large: { status: 431, title: 'The request line or a header is too large' },

@@ -1,0 +1,78 @@
+import { isObject, type Json, type JsonObject } from '../temporal/json.js';
+import { faultOfName } from '../temporal/property-name.js';
+import { compile, invalidDefinition } from './checker.js';
+import { Faults } from './schema.js';
+
+/** What a type of entities is defined by. */
+export type Definition = {
+  /** Any JSON Schema 2020-12 of the properties of its entities. */
+  schema: boolean | JsonObject;
+  /** The properties that make no tick. */
+  untracked: readonly string[];
+  /** What an activity has to say when it changes such an entity. */
+  activity: readonly ('actor' | 'reason')[];
+  description: string | null;
+};
+
+const ACTIVITY = ['actor', 'reason'] as const;
+const FIELDS = ['schema', 'untracked', 'references', 'activity', 'description'];
+
+/** How long the description of a type may be, in UTF-16 code units. */
+export const MAX_DESCRIPTION_LENGTH = 4_096;
+
+/**
+ * Reads a definition from the properties of the entity that holds it, and compiles its schema.
+ * @throws Refusal `invalid_definition`. Up to 20 errors; each path is an RFC 6901 pointer into the definition, as
+ * `/schema/properties/age/pattern`
+ */
+export function definitionOf(properties: JsonObject): Definition {
+  const faults = new Faults();
+  const given = new Map(Object.entries(properties));
+  for (const name of given.keys()) {
+    if (!FIELDS.includes(name)) faults.add([name], 'is not known here');
+  }
+  if (given.has('references')) faults.add(['references'], 'is not supported: references are not supported yet');
+  const untracked = namesOf(given.get('untracked'), faults);
+  const activity = activityOf(given.get('activity'), faults);
+  const description = given.get('description') ?? null;
+  if (given.has('description') && (typeof description !== 'string' || description.length > MAX_DESCRIPTION_LENGTH)) {
+    faults.add(['description'], `must be a string of at most ${MAX_DESCRIPTION_LENGTH} characters`);
+  }
+  const schema = given.get('schema');
+  if (schema === undefined) faults.add(['schema'], 'is required');
+  else if (typeof schema !== 'boolean' && !isObject(schema))
+    faults.add(['schema'], 'must be a schema: an object, true or false');
+  else compile(schema, faults);
+  if (faults.list.length > 0 || schema === undefined || (typeof schema !== 'boolean' && !isObject(schema)))
+    throw invalidDefinition(faults);
+  return { schema, untracked, activity, description: typeof description === 'string' ? description : null };
+}
+
+function namesOf(given: Json | undefined, faults: Faults): string[] {
+  if (given === undefined) return [];
+  if (!Array.isArray(given)) {
+    faults.add(['untracked'], 'must be an array of names of properties');
+    return [];
+  }
+  return given.filter((name, index): name is string => {
+    const at = ['untracked', index];
+    if (typeof name !== 'string') faults.add(at, 'must be a string: the name of a property');
+    else if (given.indexOf(name) < index) faults.add(at, 'stands in this array twice');
+    else {
+      const fault = faultOfName(name);
+      if (fault === null) return true;
+      faults.add(at, `is no name of a property: ${fault}`);
+    }
+    return false;
+  });
+}
+
+function activityOf(given: Json | undefined, faults: Faults): ('actor' | 'reason')[] {
+  if (given === undefined) return [];
+  const words = Array.isArray(given) ? given : [];
+  const known = ACTIVITY.filter((word) => words.includes(word));
+  if (!Array.isArray(given) || known.length !== given.length) {
+    faults.add(['activity'], `must be an array of some of ${ACTIVITY.join(', ')}, each once`);
+  }
+  return known;
+}

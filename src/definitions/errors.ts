@@ -1,0 +1,141 @@
+import type { ErrorObject } from 'ajv/dist/core.js';
+import { type Json, type JsonObject, pointer } from '../temporal/json.js';
+import type { Note } from './keywords.js';
+import { type Lowered, SOURCE } from './lowering.js';
+
+/** What is wrong with a state: where, by which keyword, and in words to be read after the path; the value, unless it is large. */
+export type SchemaFault = { path: string; keyword: string; message: string; value?: Json };
+
+/** How many faults of a state are told. */
+export const MAX_FAULTS = 20;
+
+/** How long a value may be, as JSON text, to be repeated in a fault. */
+const MAX_REPEATED = 300;
+
+/** How much of what the schema allows is repeated in a message. */
+const MAX_SHOWN = 200;
+
+/** The faults that ajv has found, in the words of this service. */
+export function faultsOf(errors: readonly ErrorObject<string, Note>[]): SchemaFault[] {
+  const faults: SchemaFault[] = [];
+  const told = new Set<string>();
+  for (const error of errors) {
+    // What stands for the fault of a branch that is not told.
+    if (error.keyword === undefined) continue;
+    const fault = faultOf(error);
+    if (fault === null) continue;
+    const key = JSON.stringify([fault.path, fault.keyword, fault.message]);
+    if (told.has(key)) continue;
+    told.add(key);
+    faults.push(fault);
+    if (faults.length === MAX_FAULTS) break;
+  }
+  return faults;
+}
+
+function faultOf({
+  keyword,
+  instancePath,
+  params,
+  parentSchema,
+  data,
+  propertyName,
+}: ErrorObject<string, Note>): SchemaFault | null {
+  const source = parentSchema && isLowered(parentSchema) ? parentSchema[SOURCE].value : undefined;
+  const given = typeof source === 'object' ? source : {};
+  const { missing, unknown, name } = params;
+  if (propertyName !== undefined) {
+    return {
+      path: `${instancePath}${pointer([propertyName])}`,
+      keyword: 'propertyNames',
+      message: `has a name that ${wordsOf(keyword, given, data)}`,
+    };
+  }
+  // What is wrong with the name has been told.
+  if (name !== undefined) return null;
+  if (missing !== undefined) return { path: `${instancePath}${pointer([missing])}`, keyword, message: 'is required' };
+  if (unknown !== undefined)
+    return { path: `${instancePath}${pointer([unknown])}`, keyword, message: 'is not a known property' };
+  const standard = STANDARD.get(keyword) ?? keyword;
+  const fault = { path: instancePath, keyword: standard, message: wordsOf(keyword, given, data) };
+  return repeats(data) ? { ...fault, value: data } : fault;
+}
+
+const isLowered = (schema: object): schema is Lowered => SOURCE in schema;
+
+/** The keywords that have another name in a lowered schema. */
+const STANDARD: ReadonlyMap<string, string> = new Map([
+  ['types', 'type'],
+  ['never', 'false'],
+]);
+
+const repeats = (value: unknown): value is Json =>
+  value === null || (typeof value !== 'object' && value !== undefined && JSON.stringify(value).length <= MAX_REPEATED);
+
+function wordsOf(keyword: string, given: JsonObject, data: unknown): string {
+  const limit = Object.hasOwn(given, keyword) ? given[keyword] : undefined;
+  const shown = shorten(JSON.stringify(limit) ?? '');
+  switch (keyword) {
+    case 'never':
+      return 'is not allowed';
+    case 'types': {
+      const { type = null } = given;
+      const types = Array.isArray(type) ? type : [type];
+      return `must be ${types.join(' or ')}`;
+    }
+    case 'enum':
+      return Array.isArray(limit)
+        ? `must be one of ${shorten(limit.map((value) => JSON.stringify(value)).join(', '))}`
+        : 'must be one of the allowed values';
+    case 'const':
+      return `must be ${shown}`;
+    case 'multipleOf':
+      return `must be a multiple of ${shown}`;
+    case 'maximum':
+      return `must be at most ${shown}`;
+    case 'exclusiveMaximum':
+      return `must be less than ${shown}`;
+    case 'minimum':
+      return `must be at least ${shown}`;
+    case 'exclusiveMinimum':
+      return `must be greater than ${shown}`;
+    case 'minLength':
+      return `must have at least ${counted(limit, 'character')}`;
+    case 'maxLength':
+      return `must have at most ${counted(limit, 'character')}`;
+    case 'pattern':
+      return `must match the pattern ${shorten(String(limit))}`;
+    case 'format':
+      return `must be in the format ${shorten(String(limit))}`;
+    case 'minItems':
+      return `must have at least ${counted(limit, 'item')}`;
+    case 'maxItems':
+      return `must have at most ${counted(limit, 'item')}`;
+    case 'uniqueItems':
+      return 'must not have two equal items';
+    case 'minProperties':
+      return `must have at least ${counted(limit, 'property')}`;
+    case 'maxProperties':
+      return `must have at most ${counted(limit, 'property')}`;
+    case 'contains': {
+      const { minContains = 1, maxContains } = given;
+      const most = maxContains === undefined ? '' : `, and at most ${JSON.stringify(maxContains)},`;
+      return `must have at least ${counted(minContains, 'item')}${most} as contains says`;
+    }
+    case 'anyOf':
+      return 'must be as at least one schema of anyOf says';
+    case 'oneOf':
+      return 'must be as exactly one schema of oneOf says';
+    case 'not':
+      return 'must not be as the schema of not says';
+    default:
+      void data;
+      return `must be as ${keyword} says`;
+  }
+}
+
+const counted = (limit: Json | undefined, thing: 'character' | 'item' | 'property'): string =>
+  limit === 1 ? `1 ${thing}` : `${JSON.stringify(limit)} ${thing === 'property' ? 'properties' : `${thing}s`}`;
+
+const shorten = (text: string): string =>
+  text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN).toWellFormed()}…` : text;
