@@ -161,6 +161,29 @@ CREATE OR REPLACE TRIGGER entity_changes_with_history AFTER UPDATE ON clocktick.
   REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION clocktick.entity_changes_with_history();
 
+-- A property that keeps no range is none of those that do, and since when it keeps none is never rewritten: an answer about the past says so.
+CREATE OR REPLACE FUNCTION clocktick.untracked_is_said() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  was jsonb := CASE WHEN tg_op = 'UPDATE' THEN coalesce(old.untracked_ticks, '{}') ELSE '{}' END;
+BEGIN
+  IF new.untracked IS NULL OR new.untracked_ticks IS NULL
+     OR EXISTS (SELECT FROM jsonb_object_keys(new.untracked) u (name)
+                 WHERE new.properties ? u.name OR coalesce(jsonb_array_length(new.untracked_ticks -> u.name), 0) % 2 = 0)
+     OR NOT new.untracked_ticks ?& ARRAY(SELECT jsonb_object_keys(was))
+     OR EXISTS (SELECT FROM jsonb_each(new.untracked_ticks) t
+                 WHERE t.value <> coalesce(was -> t.key, '[]') AND t.value <> coalesce(was -> t.key, '[]') || to_jsonb(new.tick)) THEN
+    PERFORM clocktick.raise_refusal(
+      format('entity %s does not say soundly what keeps no ranges', new.id), tg_table_name, tg_name);
+  END IF;
+  RETURN new;
+END
+$$;
+CREATE OR REPLACE TRIGGER entity_is_created_untracked BEFORE INSERT ON clocktick.entity
+  FOR EACH ROW WHEN (new.untracked IS NOT NULL OR new.untracked_ticks IS NOT NULL) EXECUTE FUNCTION clocktick.untracked_is_said();
+CREATE OR REPLACE TRIGGER entity_changes_untracked BEFORE UPDATE ON clocktick.entity
+  FOR EACH ROW WHEN (new.untracked IS NOT NULL OR old.untracked IS NOT NULL) EXECUTE FUNCTION clocktick.untracked_is_said();
+
 -- … and a row in the clock is the entity's tick, under a recorded activity. Nobody claims to have recorded it before the
 -- transaction began, before what readers were promised to be stable, or before it happened.
 --
@@ -241,6 +264,8 @@ ALTER TABLE clocktick.entity
   ENABLE ALWAYS TRIGGER entity_starts_at_one,
   ENABLE ALWAYS TRIGGER entity_steps_by_one,
   ENABLE ALWAYS TRIGGER entity_is_created_with_history,
+  ENABLE ALWAYS TRIGGER entity_is_created_untracked,
+  ENABLE ALWAYS TRIGGER entity_changes_untracked,
   ENABLE ALWAYS TRIGGER entity_changes_with_history;
 ALTER TABLE clocktick.tick
   ENABLE ALWAYS TRIGGER tick_is_written_by_owner,

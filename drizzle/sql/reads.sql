@@ -228,6 +228,24 @@ CREATE OR REPLACE FUNCTION clocktick.properties_at(
   OFFSET 0
 $$;
 
+-- All properties of an entity as they are now, with those that keep no ranges.
+CREATE OR REPLACE FUNCTION clocktick.all_properties(properties jsonb, untracked jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN untracked IS NULL THEN properties ELSE properties || untracked END
+$$;
+
+-- The names of an object, as an array; null where there are none.
+CREATE OR REPLACE FUNCTION clocktick.names_of(object jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN object IS NOT NULL THEN (SELECT jsonb_agg(o.name ORDER BY o.name) FROM jsonb_object_keys(object) o (name)) END
+$$;
+
+-- The names of the properties of an entity whose values were not kept at one of its ticks, as an array; null where there are none.
+CREATE OR REPLACE FUNCTION clocktick.untracked_at(ticks jsonb, at_tick integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN ticks IS NOT NULL THEN
+    (SELECT jsonb_agg(t.key ORDER BY t.key COLLATE "C") FROM jsonb_each(ticks) t
+      WHERE (SELECT count(*) FROM jsonb_array_elements(t.value) turn WHERE turn::int4 <= at_tick) % 2 = 1) END
+$$;
+
 -- Of properties those that are named in `fields`, an array; all where it is null. Unfolded once: each `properties -> name` would
 -- read a large value anew.
 CREATE OR REPLACE FUNCTION clocktick.chosen(whole jsonb, fields jsonb)

@@ -9,6 +9,8 @@ COMMENT ON COLUMN clocktick.entity.key IS 'The owner''s own key, unique within t
 COMMENT ON COLUMN clocktick.entity.tick IS 'How often it has changed: the number of its newest row in tick.';
 COMMENT ON COLUMN clocktick.entity.properties IS 'The properties as they are now; {} while deleted.';
 COMMENT ON COLUMN clocktick.entity.since IS 'Since which tick each property has its value, by name; of those not named, since tick 1.';
+COMMENT ON COLUMN clocktick.entity.untracked IS 'The properties that keep no ranges (the definition of the type says which), as they are now; null: it never had one.';
+COMMENT ON COLUMN clocktick.entity.untracked_ticks IS 'By name the ticks at which each became untracked, and tracked again, in turn.';
 COMMENT ON COLUMN clocktick.entity.recorded_at IS 'When the newest tick was recorded, where that is not updated_at: of imported history only.';
 
 COMMENT ON TABLE clocktick.tick IS 'The clock: one row a change of an entity, numbered 1, 2, 3 … without gaps, at strictly later instants.';

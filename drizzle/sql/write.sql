@@ -6,12 +6,14 @@
 --   op             created, updated, deleted or restored: what its tick records
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
+--   definition     the tick of the definition of its type that it was checked by; absent: none. See lock_types below
 --   activity_id    who and why, or null; `activity` {actor, reason, metadata, import_id} where it is to be recorded with the change
 --   at             the instant of its tick, of imported history: after that of the entity's last tick, and not of the future. Null: the clock's
 -- What is null may be left out. No two changes may name the same entity.
 --
 -- Each change answers with its id, its outcome and the entity's row as it now stands: `written`; `stale` where the entity is not
--- at the expected tick; or `locked` where somebody else holds its row. With `patient` the function waits for the row first; then
+-- at the expected tick; `redefined` where the type has another definition by now; or `locked` where somebody else holds its row, or is just
+-- defining its type. With `patient` the function waits for the row first; then
 -- only one that was born meanwhile can be `locked`. Changes that have
 -- nothing in common but the statement must not wait for each other's locks. Each that can be written is, whatever becomes of the
 -- others. All are recorded at the same instant, but for an entity whose last one lies ahead of the clock, which has stepped back since:
@@ -27,6 +29,9 @@
 -- waiter's snapshot cannot see the row that the winner left, and it stamps before it holds the lock. Hence a statement that waits
 -- for the locks, and one that takes its snapshot after them.
 --
+-- A property that the definition of its type calls untracked is kept apart, in the columns of that name: nothing that asks the past finds it
+-- there. So it keeps no range. What it was while it was tracked ends with the tick that sets it next, as by a removal.
+--
 -- It runs as the owner of the tables, whoever calls it: nobody else writes them.
 --
 -- Every row is reached by index, or by the place where it was locked, whatever the statistics say: a plan cached while the tables were
@@ -37,19 +42,27 @@ CREATE OR REPLACE FUNCTION clocktick.write_changes(
   changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL
 ) RETURNS TABLE (
   id uuid, outcome text, type text, key text, tick integer, deleted boolean,
-  created_at timestamptz, updated_at timestamptz, properties jsonb
+  created_at timestamptz, updated_at timestamptz, properties jsonb, untracked jsonb
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
+  defined jsonb; -- the definitions of the types that have one, by type: `tick`, and the names that are `untracked`
+  busy text[]; -- the types that somebody else is just defining
   due boolean[]; -- of each change whether it can be written; null: its row is locked
   lasts timestamptz[]; -- when the last tick of each was recorded
   places tid[];
   clock timestamptz;
   promised timestamptz;
 BEGIN
+  busy := clocktick.lock_types(changes, patient);
+  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'untracked', d.properties -> 'untracked')) INTO defined
+    FROM (SELECT DISTINCT c.type FROM jsonb_to_recordset(changes) AS c (type text)) t
+   CROSS JOIN LATERAL (SELECT e.key, e.tick, e.properties FROM clocktick.entity e
+                        WHERE e.type = 'clocktick-type' AND coalesce(e.key, '') = t.type AND NOT e.deleted LIMIT 1) d;
+
   -- Lock in id order, so that two writers of many entities cannot deadlock.
   IF patient THEN
     PERFORM FROM clocktick.entity e
@@ -57,18 +70,23 @@ BEGIN
       ORDER BY e.id FOR NO KEY UPDATE;
   END IF;
   SELECT array_agg(CASE WHEN held.tick IS NOT NULL
-                        THEN held.tick = wanted.expected AND coalesce(held.updated_at = wanted.seen, true)
-                        WHEN (SELECT e.id FROM clocktick.entity e WHERE e.id = wanted.id) IS NULL THEN wanted.expected = 0
+                        THEN held.tick = wanted.expected AND coalesce(held.updated_at = wanted.seen, true) AND wanted.definition_holds
+                        WHEN (SELECT e.id FROM clocktick.entity e WHERE e.id = wanted.id) IS NULL
+                        THEN wanted.expected = 0 AND wanted.definition_holds
                    END ORDER BY wanted.n),
          array_agg(coalesce(held.recorded_at, held.updated_at) ORDER BY wanted.n), array_agg(held.ctid ORDER BY wanted.n)
     INTO due, lasts, places
-    FROM (SELECT *
-            FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, expected integer, seen timestamptz))
-              WITH ORDINALITY AS c (id, expected, seen, n)
+    FROM (SELECT c.*, coalesce((defined -> c.type ->> 'tick')::int4, 0) = coalesce(c.definition, 0) AS definition_holds
+            FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, expected integer, seen timestamptz, definition integer))
+              WITH ORDINALITY AS c (id, type, expected, seen, definition, n)
            ORDER BY c.id) wanted
     LEFT JOIN LATERAL (
       SELECT e.tick, e.updated_at, e.recorded_at, e.ctid FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
     ) held ON true;
+  IF busy IS NOT NULL THEN
+    SELECT array_agg(CASE WHEN NOT c.type = ANY (busy) THEN c.due END ORDER BY c.n) INTO due
+      FROM ROWS FROM (jsonb_to_recordset(changes) AS (type text), unnest(due)) WITH ORDINALITY AS c (type, due, n);
+  END IF;
 
   IF true = ANY (due) THEN
     -- Own a transaction id before stamping: a reader decides by the writers that hold one which instants are stable.
@@ -92,26 +110,36 @@ BEGIN
 
     RETURN QUERY
     WITH change AS MATERIALIZED (
-      SELECT c.*, recorded.at AS recorded, coalesce(c.at, recorded.at) AS stamp,
-             CASE WHEN c.expected > 0 AND c.set <> '{}'
-                  THEN (SELECT jsonb_object_agg(s.name, c.expected + 1) FROM jsonb_object_keys(c.set) s (name)) ELSE '{}' END AS since,
-             CASE WHEN c.clear IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(c.clear)) END AS cleared
+      SELECT c.id, c.expected, c.op, c.type, c.key, shared.set, c.activity_id, c.activity, c.place,
+             recorded.at AS recorded, coalesce(c.at, recorded.at) AS stamp,
+             CASE WHEN c.expected > 0 AND shared.set <> '{}'
+                  THEN (SELECT jsonb_object_agg(s.name, c.expected + 1) FROM jsonb_object_keys(shared.set) s (name)) ELSE '{}' END AS since,
+             CASE WHEN c.clear IS NOT NULL OR shared.hidden IS NOT NULL
+                  THEN ARRAY(SELECT jsonb_array_elements_text(c.clear) UNION ALL SELECT jsonb_object_keys(shared.hidden)) END AS cleared,
+             shared.hidden
         FROM ROWS FROM (
                jsonb_to_recordset(changes) AS (id uuid, expected integer, op text, type text, key text,
                                                set jsonb, clear jsonb, activity_id uuid, activity jsonb, at timestamptz),
                unnest(due), unnest(lasts), unnest(places)
              ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, at, due, last, place)
        CROSS JOIN LATERAL (SELECT greatest(clock, c.last + interval '1 microsecond') AS at) recorded
+       CROSS JOIN LATERAL clocktick.set_apart(c.set, CASE WHEN defined IS NOT NULL THEN defined -> c.type -> 'untracked' END) shared
        WHERE c.due
     ), created AS (
-      INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at)
-      SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp) FROM change c WHERE c.expected = 0 ORDER BY c.id
+      INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at, untracked, untracked_ticks)
+      SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp),
+             c.hidden, clocktick.untracked_after(NULL, c.set, c.hidden, 1)
+        FROM change c WHERE c.expected = 0 ORDER BY c.id
       RETURNING e.*
     ), updated AS (
       UPDATE clocktick.entity e
          SET tick = e.tick + 1, deleted = (c.op = 'deleted'), updated_at = c.stamp, recorded_at = nullif(c.recorded, c.stamp),
              properties = CASE WHEN c.cleared IS NULL THEN e.properties || c.set ELSE (e.properties || c.set) - c.cleared END,
-             since = CASE WHEN c.cleared IS NULL THEN e.since || c.since ELSE (e.since || c.since) - c.cleared END
+             since = CASE WHEN c.cleared IS NULL THEN e.since || c.since ELSE (e.since || c.since) - c.cleared END,
+             untracked = CASE WHEN e.untracked IS NOT NULL OR c.hidden IS NOT NULL
+                              THEN coalesce(e.untracked, '{}') - ARRAY(SELECT jsonb_object_keys(c.set)) - coalesce(c.cleared, '{}')
+                                   || coalesce(c.hidden, '{}') END,
+             untracked_ticks = clocktick.untracked_after(e.untracked_ticks, c.set, c.hidden, c.expected + 1)
         FROM change c
        WHERE e.ctid = c.place AND c.expected > 0
       RETURNING e.*
@@ -139,19 +167,81 @@ BEGIN
        CROSS JOIN LATERAL clocktick.stored_as(was.value) stored
        WHERE c.touched ? was.key
     )
-    SELECT w.id, 'written', w.type, w.key, w.tick, w.deleted, w.created_at, w.updated_at, w.properties
+    SELECT w.id, 'written', w.type, w.key, w.tick, w.deleted, w.created_at, w.updated_at,
+           clocktick.all_properties(w.properties, w.untracked), clocktick.names_of(w.untracked)
       FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w;
   END IF;
 
   IF (true = ALL (due)) IS NOT TRUE THEN
     RETURN QUERY
-    SELECT c.id, CASE WHEN c.due IS NULL THEN 'locked' ELSE 'stale' END,
-           e.type, e.key, e.tick, e.deleted, e.created_at, e.updated_at, e.properties
-      FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid), unnest(due)) AS c (id, due)
+    SELECT c.id, CASE WHEN c.due IS NULL THEN 'locked'
+                      WHEN coalesce((defined -> c.type ->> 'tick')::int4, 0) <> coalesce(c.definition, 0) THEN 'redefined' ELSE 'stale' END,
+           e.type, e.key, e.tick, e.deleted, e.created_at, e.updated_at,
+           clocktick.all_properties(e.properties, e.untracked), clocktick.names_of(e.untracked)
+      FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, definition integer), unnest(due)) AS c (id, type, definition, due)
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;
   END IF;
 END
+$$;
+
+-- Locks the types of changes until the transaction ends: writers of entities of a type share its lock, and whoever changes its definition has
+-- it alone. So the definition by which a change was checked is the one that holds at the instant of its tick, on whichever instance. The
+-- definition of a type is the entity of the type `clocktick-type` with the name of the type as its key.
+--
+-- With `patient` it waits. Otherwise it gives the types that it could not lock: those that somebody is just defining, or waits to. A change
+-- of a definition is none of its type, so what it gives for that is the type of definitions.
+CREATE OR REPLACE FUNCTION clocktick.lock_types(changes jsonb, patient boolean) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted record;
+  busy text[];
+BEGIN
+  -- In one order, so that two of them cannot deadlock.
+  FOR wanted IN
+    SELECT DISTINCT c.type, CASE WHEN c.type = 'clocktick-type' THEN hashtext(c.key) ELSE hashtext(c.type) END AS key,
+           c.type = 'clocktick-type' AS alone
+      FROM jsonb_to_recordset(changes) AS c (type text, key text) ORDER BY 2, 3 DESC
+  LOOP
+    IF wanted.alone AND patient THEN
+      PERFORM pg_advisory_xact_lock(clocktick.definition_locks(), wanted.key);
+    ELSIF patient THEN
+      PERFORM pg_advisory_xact_lock_shared(clocktick.definition_locks(), wanted.key);
+    ELSIF wanted.alone AND NOT pg_try_advisory_xact_lock(clocktick.definition_locks(), wanted.key)
+       OR NOT wanted.alone AND NOT pg_try_advisory_xact_lock_shared(clocktick.definition_locks(), wanted.key) THEN
+      busy := busy || wanted.type;
+    END IF;
+  END LOOP;
+  RETURN busy;
+END
+$$;
+
+-- The class of the advisory locks of types.
+CREATE OR REPLACE FUNCTION clocktick.definition_locks() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 1952540016;
+
+-- Waits until nobody writes entities of a type, and keeps them from it until the transaction ends: for whoever changes its definition, before
+-- he looks once more what it would make invalid.
+CREATE OR REPLACE FUNCTION clocktick.lock_definition(type text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_xact_lock(clocktick.definition_locks(), hashtext(type))
+$$;
+
+-- What is set, without the properties that are not tracked, `names`, and those apart: null where there are none.
+CREATE OR REPLACE FUNCTION clocktick.set_apart(set jsonb, names jsonb) RETURNS TABLE (set jsonb, hidden jsonb)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN apart.hidden IS NULL THEN set_apart.set ELSE set_apart.set - ARRAY(SELECT jsonb_object_keys(apart.hidden)) END, apart.hidden
+    FROM (SELECT CASE WHEN names IS NOT NULL THEN
+                   (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(set_apart.set) s WHERE names ? s.key) END AS hidden OFFSET 0) apart
+$$;
+
+-- The ticks at which properties became untracked, or tracked again, after a tick that sets some of either kind.
+CREATE OR REPLACE FUNCTION clocktick.untracked_after(ticks jsonb, set jsonb, hidden jsonb, at_tick integer) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN ticks IS NOT NULL OR hidden IS NOT NULL THEN
+    coalesce(ticks, '{}')
+    || (SELECT coalesce(jsonb_object_agg(s.name, coalesce(ticks -> s.name, '[]') || to_jsonb(at_tick)), '{}')
+          FROM (SELECT jsonb_object_keys(hidden) AS name, 1 AS becomes UNION ALL SELECT jsonb_object_keys(set), 0) s
+         WHERE coalesce(jsonb_array_length(ticks -> s.name), 0) % 2 <> s.becomes) END
 $$;
 
 -- Waits for an entity and keeps it locked until the transaction ends, so that nobody else can change it.

@@ -16,6 +16,7 @@ const OPTIONS = {
   skew: { type: 'string' },
   'on-error': { type: 'string' },
   wait: { type: 'string' },
+  'even-if-invalid': { type: 'boolean' },
   'dry-run': { type: 'boolean' },
 } as const;
 
@@ -26,6 +27,7 @@ type Given = {
   skew?: string | undefined;
   'on-error'?: string | undefined;
   wait?: string | undefined;
+  'even-if-invalid'?: boolean | undefined;
   'dry-run'?: boolean | undefined;
 };
 
@@ -33,7 +35,7 @@ type Given = {
 export const importFile = {
   does: 'imports a file of entities, a line each',
   usage:
-    'import <file | -> [--source <name>] [--mode upsert|insert|replace-all] [--skew refuse|shift] [--on-error stop|skip] [--wait <seconds>] [--dry-run] [--url <url>]',
+    'import <file | -> [--source <name>] [--mode upsert|insert|replace-all] [--skew refuse|shift] [--on-error stop|skip] [--wait <seconds>] [--even-if-invalid] [--dry-run] [--url <url>]',
   options: OPTIONS,
   help: `Sends the lines of a file (- is what comes in by standard input) to a running service, and shows how far the import is. Each line is JSON:
   {"type": "friend", "key": "rachel", "properties": {…}}                      the whole state of an entity
@@ -50,6 +52,7 @@ tick of its entity. A file that ends in .gz is sent as it is; standard input is 
   --on-error WHAT   stop (the default) ends the import at a line that is refused; skip leaves it out, and says why
   --skew WHAT       refuse (the default) an "at" that is out of order; shift moves instants on, by microseconds over the whole file
   --wait SECONDS    waits so long for another import of this source to end (0 without it; up to 600)
+  --even-if-invalid takes states that the definitions of their types refuse, too
   --dry-run         tells what would be written, and writes nothing
   --url URL         where the service is (CLOCKTICK_URL, or http://127.0.0.1:3000)
 
@@ -92,6 +95,7 @@ function targetOf(base: URL, given: Given, source: string): URL {
     skew: given.skew,
     onError: given['on-error'],
     wait: given.wait,
+    evenIfInvalid: given['even-if-invalid'],
     dryRun: given['dry-run'],
   };
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, `${value}`);

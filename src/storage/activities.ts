@@ -39,15 +39,16 @@ export async function recordActivity(storage: Storage, id: string, details: Acti
 }
 
 /**
- * Sees to it that an activity is recorded. It stays so, because none is ever removed; so this need not be asked in the
+ * Who and why an activity was recorded for. It stays so, because none is ever removed; so this need not be asked in the
  * transaction of the write.
  * @throws Refusal `unknown_activity`
  */
-export async function requireActivity(storage: Storage, id: string): Promise<void> {
+export async function requireActivity(storage: Storage, id: string): Promise<ActivityDetails> {
   const [known] = await storage[engine].reading((_, db) =>
-    db.select({ id: activity.id }).from(activity).where(eq(activity.id, id)),
+    db.select({ actor: activity.actor, reason: activity.reason }).from(activity).where(eq(activity.id, id)),
   );
-  if (!known) throw Refusal.at('unknown_activity', 'Activity-Id', 'names no activity', `There is no activity ${id}.`);
+  if (known) return { actor: known.actor ?? undefined, reason: known.reason ?? undefined };
+  throw Refusal.at('unknown_activity', 'Activity-Id', 'names no activity', `There is no activity ${id}.`);
 }
 
 /** An activity, and a page of the ticks it made, in the order of their entities' ids. */

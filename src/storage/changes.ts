@@ -7,18 +7,22 @@ import type { EntityRow } from './rows.js';
 /** What became of a change, with its entity's row as it now stands (undefined: it does not exist). */
 export type Applied =
   | { end: 'written'; row: EntityRow }
-  | { end: 'stale'; row: EntityRow | undefined }
+  | { end: 'stale' | 'redefined'; row: EntityRow | undefined }
   | { end: 'locked' };
 
 /** A change, as JSON text, and the entity that it is of; `weight`: about the bytes that go to the database and come back. */
 export type WrittenChange = { id: string; text: string; weight: number };
 
-/** What the write function is told of a change that was decided on a state. */
-export function written(change: Change, row: EntityRow | undefined): WrittenChange {
+/**
+ * What the write function is told of a change that was decided on a state.
+ * @param definition the tick of the definition that the change was checked by; 0: the type has none
+ */
+export function written(change: Change, row: EntityRow | undefined, definition: number): WrittenChange {
   // Named one by one, because a copy of the change without some of it takes three times as long.
   const text = JSON.stringify({
     id: change.id,
     expected: change.expected,
+    definition,
     seen: row?.updatedAt,
     op: change.op,
     type: change.type,
@@ -40,8 +44,8 @@ export async function applyAlone(sql: Sql, change: WrittenChange, latest: string
 
 /**
  * Applies changes of different entities in one transaction, by the write function of drizzle/sql/write.sql. A
- * change whose entity is not in the state that it was decided on is left out, the others are written; so is one whose
- * entity somebody else has locked, unless `patient`.
+ * change whose entity is not in the state that it was decided on is left out, the others are written; so is one whose type is not defined
+ * as it was when the change was checked, and one whose entity somebody else has locked, unless `patient`.
  * @param latest an instant that the clock of the database cannot have passed yet: if it says so, nothing is written (clock-trust.ts)
  */
 export async function applyChanges(
@@ -54,7 +58,7 @@ export async function applyChanges(
     rows = await sql<WrittenRow[]>`
       SELECT w.outcome, w.id, w.type, w.key, w.tick, w.deleted,
              w.created_at AS "createdAt", w.updated_at AS "updatedAt",
-             w.properties::text AS properties
+             w.properties::text AS properties, w.untracked::text AS untracked
         FROM clocktick.write_changes(${`[${changes.map(({ text }) => text).join(',')}]`}::text::jsonb, ${patient},
                                        not_after => ${latest}::timestamptz) w`;
   } catch (error) {
@@ -75,7 +79,7 @@ type WrittenRow = { outcome: Applied['end']; id: string } & (EntityRow | { type:
 function endOf({ outcome, ...row }: WrittenRow): Applied {
   const entity = row.type === null ? undefined : row;
   if (outcome === 'locked') return { end: 'locked' };
-  if (outcome === 'stale') return { end: 'stale', row: entity };
+  if (outcome === 'stale' || outcome === 'redefined') return { end: outcome, row: entity };
   if (!entity) throw new Error('what was written is not there');
   return { end: 'written', row: entity };
 }

@@ -132,7 +132,7 @@ async function readLightPage(
                                                        ${LIGHT_BYTES}::int / ${limit}::int) whole
           CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${chosen}) state
           CROSS JOIN LATERAL (
-            SELECT ${form.textOf(sql, { properties: sql`state.properties::text`, more: sql`''` })} AS text OFFSET 0) whole_text
+            SELECT ${form.textOf(sql, { properties: sql`state.properties::text`, more: leftOut(sql) })} AS text OFFSET 0) whole_text
           CROSS JOIN LATERAL (
             SELECT CASE WHEN ${weighed(sql, chosen, { text: sql`whole_text.text`, whole: sql`whole.properties` })} <= ${form.bytes}::int / ${limit}::int THEN whole_text.text END AS text) fitting
        ) shown
@@ -196,7 +196,7 @@ async function readInPieces(
          WHERE fitting.n = 1 OR fitting.bytes <= ${form.bytes}
       ), whole AS (
         SELECT count(*) AS count,
-               string_agg(${form.textOf(sql, { properties: sql`e.text`, more: sql`coalesce(', "changes": ' || e.changes, '')` })},
+               string_agg(${form.textOf(sql, { properties: sql`e.text`, more: sql`${leftOut(sql)} || coalesce(', "changes": ' || e.changes, '')` })},
                           ${form.between} ORDER BY e.n) AS items
           FROM shown e
       )
@@ -260,7 +260,7 @@ export function entitiesInOrder(
 /** The entities of a collection that were there then, deleted or not, in its order and each with its tick of then. */
 function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   return sql`
-    SELECT e.id, e.type, e.key, e.tick, e.properties, e.since, e.deleted, e.created_at, e.updated_at, e.recorded_at,
+    SELECT e.id, e.type, e.key, e.tick, e.properties, e.since, e.untracked_ticks, e.deleted, e.created_at, e.updated_at, e.recorded_at,
            coalesce(e.key, '') AS place, past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM clocktick.entity e CROSS JOIN LATERAL ${stateAsOf(sql, pin)}
      WHERE ${isAmong}
@@ -271,7 +271,7 @@ function existing(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): 
 function found(sql: Sql, { type }: Collection, pin: Pin, isAmong: Fragment): Fragment {
   const ofType = type === null ? sql`o.type, ` : sql``;
   return sql`
-    SELECT o.id, o.type, e.key, e.tick, e.properties, e.since, e.deleted, e.created_at, e.updated_at, e.recorded_at, o.place,
+    SELECT o.id, o.type, e.key, e.tick, e.properties, e.since, e.untracked_ticks, e.deleted, e.created_at, e.updated_at, e.recorded_at, o.place,
            past.tick AS past_tick, past.at AS past_at, past.deleted AS past_deleted
       FROM (SELECT e.type, coalesce(e.key, '') AS place, e.id
               FROM (SELECT DISTINCT found.entity_id FROM found WHERE found.n = (SELECT driver.n FROM driver)) f
@@ -304,6 +304,10 @@ function among(
     ${type === null ? sql`true` : sql`e.type = ${type}`} AND ${position} AND ${beginning} AND ${end}
     AND e.created_at <= ${asOf}::timestamptz`;
 }
+
+/** The names of the properties that the state of `e` leaves out, because their values are not kept, as a further member. */
+const leftOut = (sql: Sql): Fragment =>
+  sql`coalesce(', "untracked": ' || clocktick.untracked_at(e.untracked_ticks, e.past_tick)::text, '')`;
 
 /**
  * How many bytes a state counts for: those of its text, or, where only chosen properties are shown, those of the whole. Joined to

@@ -27,19 +27,25 @@ export async function listEntities(
 ): Promise<ListedRow[]> {
   const known = recordedAsOf === null ? null : await readKnown(storage, ids, recordedAsOf);
   const instant = await instantOfMoment(storage, moment);
-  const rows = await listAsOf(storage, ids, instant, { fields, known });
+  const rows = await listAsOf(storage, ids, instant, { fields, known, isMemento: moment !== null });
   if (!moment || !('date' in moment) || rows.length === 0 || rows.some(({ tick }) => tick !== null)) return rows;
-  const now = await listAsOf(storage, ids, null, { fields: [], known });
+  const now = await listAsOf(storage, ids, null, { fields: [], known, isMemento: false });
   const [first = null] = now.flatMap((row) => (row.tick === null ? [] : [row.createdAt])).sort();
-  return listAsOf(storage, ids, first, { fields, known });
+  return listAsOf(storage, ids, first, { fields, known, isMemento: true });
 }
 
-/** @param instant null: now. `known`: what may be seen of each, and of no other; null: all */
+/**
+ * @param instant null: now. `known`: what may be seen of each, and of no other; null: all. `isMemento`: without what is not kept, also of now
+ */
 async function listAsOf(
   storage: Storage,
   ids: readonly string[],
   instant: string | null,
-  { fields, known }: { fields: readonly string[] | null; known: ReadonlyMap<string, Known> | null },
+  {
+    fields,
+    known,
+    isMemento,
+  }: { fields: readonly string[] | null; known: ReadonlyMap<string, Known> | null; isMemento: boolean },
 ): Promise<ListedRow[]> {
   const { reading, stableInstant } = storage[engine];
   if (instant !== null) await stableInstant.waitFor(instant);
@@ -55,12 +61,12 @@ async function listAsOf(
       ? lookups(sql, questions)
       : sql`
       (SELECT u.id, u.n, ${fields && JSON.stringify(fields)}::text::jsonb AS fields, NULL::int4 AS tick,
-              ${instant}::timestamptz AS instant
+              ${instant ?? (isMemento ? 'infinity' : null)}::timestamptz AS instant
          FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS u (id, n)) q`;
     return sql<ListedRow[]>`
-      WITH row AS MATERIALIZED (${instant === null && !questions ? entitiesNow(sql, relation) : entitiesThen(sql, relation)})
+      WITH row AS MATERIALIZED (${instant === null && !isMemento && !questions ? entitiesNow(sql, relation) : entitiesThen(sql, relation)})
       SELECT id, type, key, tick, deleted, "createdAt", "updatedAt",
-             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY n) <= ${ANSWER_BYTES} THEN properties END AS properties
+             CASE WHEN sum(octet_length(properties)) OVER (ORDER BY n) <= ${ANSWER_BYTES} THEN properties END AS properties, untracked
         FROM row
        ORDER BY n`;
   });

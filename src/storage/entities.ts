@@ -28,7 +28,7 @@ export async function readSmallNow(
   // Nearly always; a fifth faster than the join.
   const rows = await sql<(EntityRow | TooLarge)[]>`
     SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           ${unlessLarge(sql, sql`e.properties`, sql`e.properties::text`)} AS properties
+           ${unlessLarge(sql, heldNow(sql), sql`${heldNow(sql)}::text`)} AS properties, clocktick.names_of(e.untracked)::text AS untracked
       FROM clocktick.entity e WHERE e.id = ANY (${arrayText(questions.map(({ id }) => id))}::text::uuid[])`;
   const found = new Map(rows.map((row) => [row.id, row]));
   return questions.map(({ id }) => found.get(id));
@@ -87,7 +87,8 @@ export function asOfReader({
     if (shareOfUnchanged >= 0.5) {
       const now = await entityNow({ id, fields }, signal);
       if (!now) return undefined;
-      if (note('tick' in point ? point.tick === now.tick : !isBefore(point.instant, now.updatedAt))) return now;
+      const isUnchanged = note('tick' in point ? point.tick === now.tick : !isBefore(point.instant, now.updatedAt));
+      if (isUnchanged && now.untracked === null) return now;
       return entityThen(question, signal);
     }
     const then = await entityThen(question, signal);
@@ -118,18 +119,23 @@ export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: 
  */
 export const entitiesNow = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
   SELECT q.n::int4, e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`e.properties`, sql`shown.properties::text`)} AS properties
+         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, heldNow(sql), sql`shown.properties::text`)} AS properties,
+         clocktick.names_of(e.untracked)::text AS untracked
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
-   CROSS JOIN LATERAL clocktick.chosen(e.properties, q.fields) shown`;
+   CROSS JOIN LATERAL clocktick.chosen(${heldNow(sql)}, q.fields) shown`;
 
 /** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. @param most as of \`entitiesNow\` */
 export const entitiesThen = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
   SELECT q.n::int4, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
-         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`whole.properties`, sql`shown.properties::text`)} AS properties
+         ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`whole.properties`, sql`shown.properties::text`)} AS properties,
+         clocktick.untracked_at(e.untracked_ticks, past.tick)::text AS untracked
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
     LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
    CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, ${most}) whole
    CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown`;
+
+/** What `e` has now, whether or not it keeps ranges. */
+const heldNow = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties, e.untracked)`;
 
 /** Stored in so few bytes, what was compressed has at most a hundred times as many. */
 const SURELY_SMALL = 2 ** 10;

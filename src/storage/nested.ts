@@ -48,7 +48,8 @@ export async function readNested(
       WITH RECURSIVE state AS MATERIALIZED (
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
                -- Unfolded once, here and below: each look into a stored one would decompress it anew.
-               whole.properties || '{}' AS properties
+               ${point ? sql`whole.properties` : sql`clocktick.all_properties(e.properties, e.untracked)`} || '{}' AS properties,
+               ${point ? sql`clocktick.untracked_at(e.untracked_ticks, past.tick)` : sql`clocktick.names_of(e.untracked)`}::text AS untracked
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
@@ -134,7 +135,7 @@ export async function readNested(
           FROM (SELECT) AS top LEFT JOIN property ON true LEFT JOIN shown ON shown.n = property.n
       )
       SELECT state.id, state.type, state.key, state.tick, state.deleted, state."createdAt", state."updatedAt",
-             shown_state.properties::text AS properties,
+             shown_state.properties::text AS properties, state.untracked,
              ${of ? sql`false` : sql`(SELECT count(*) FROM removed) > ${MOST_REMOVED}`} AS "omitsRemoved",
              line.property, line.truncated, line."from", line."to", line."fromAt", line."toAt", line.value, line.activity
         FROM line LEFT JOIN state ON line.place = 1
@@ -143,8 +144,8 @@ export async function readNested(
     const [top] = rows;
     if (!top || top.id === null) return undefined;
     if (top.tick === null) return { id, tick: null };
-    const { type, key, tick: at, deleted, createdAt, updatedAt, properties, omitsRemoved } = top;
-    const entity = { id, type, key, tick: at, deleted, createdAt, updatedAt, properties };
+    const { type, key, tick: at, deleted, createdAt, updatedAt, properties, untracked, omitsRemoved } = top;
+    const entity = { id, type, key, tick: at, deleted, createdAt, updatedAt, properties, untracked };
     return { ...entity, nested: { history: gather(rows), omitsRemoved } };
   }, signal);
 }

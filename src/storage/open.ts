@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { applyChanges, type WrittenChange } from './changes.js';
+import { knownTypes } from './definitions.js';
 import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engine/failures.js';
 import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
 import { share } from './engine/sharing.js';
@@ -101,6 +102,7 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     unlessTooMuch: unlessTooMuch(),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
+    knownTypes: knownTypes(),
     counts: { retriedWrites: 0, waitingImports: 0 },
     tallies: {
       entities_now: smallNow.tally,

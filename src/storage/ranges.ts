@@ -18,7 +18,8 @@ export type HistoryPage = { until: number | null; after: number | null; order: O
  */
 type Ranges =
   | { found: 'page'; until: number; more: boolean; items: string; last: number | null }
-  | { found: 'no entity' | 'no tick' | 'no property' };
+  | { found: 'no entity' | 'no tick' }
+  | { found: 'no property'; until: number };
 
 /** What every row of a page says of the whole. */
 export type Bound = { until: number; more: boolean };
@@ -133,7 +134,7 @@ export async function readRanges(
            FROM shown) whole`;
     if (!row) return { found: 'no entity' };
     const { until, more, last, held } = row;
-    return held ? { found: 'page', until, more, items: row.items ?? '', last } : { found: 'no property' };
+    return held ? { found: 'page', until, more, items: row.items ?? '', last } : { found: 'no property', until };
   });
 }
 
@@ -170,7 +171,7 @@ export async function readRangeAsOf(
                                   WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity OFFSET 0) who`;
     if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };
-    if (!row.held) return { found: 'no property' };
+    if (!row.held) return { found: 'no property', until: row.until };
     return { found: 'page', until: row.until, more: false, items: row.items ?? '', last: null };
   });
 }

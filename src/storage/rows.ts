@@ -13,8 +13,18 @@ export const ANSWER_BYTES = 16 * 2 ** 20;
 /** From how many bytes of JSON text on an entity is large: it is read and written alone, apart from those that share statements. */
 export const LARGE_BYTES = 2 ** 16;
 
-/** An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. */
-export type EntityRow = Omit<Entity, 'properties'> & { properties: string };
+/**
+ * An entity's row, now or as it was; `properties` is JSON text as PostgreSQL wrote it, to be passed through unparsed. So is `untracked`: the
+ * names of the properties whose values are not kept, which a row of now has and one of the past leaves out; null: none.
+ */
+export type EntityRow = Omit<Entity, 'properties' | 'untracked'> & { properties: string; untracked: string | null };
+
+/** The names in an array of texts, as JSON text; null: none. */
+export function namesIn(text: string | null): string[] {
+  const names: unknown = text === null ? [] : JSON.parse(text);
+  if (!Array.isArray(names)) throw new Error('names are no array');
+  return names.map(String);
+}
 
 /** … as of a point; `latest` is the tick it is at now. */
 export type PastEntityRow = Past<EntityRow & { latest?: number }>;

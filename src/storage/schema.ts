@@ -73,6 +73,10 @@ export const entity = clocktick.table(
     recordedAt: instant('recorded_at'),
     // Since which tick each property has its value, by name; of those that are not named, since the first.
     since: jsonb('since').notNull().default('{}'),
+    // The properties that keep no ranges, because the definition of the type says so, as they are now. Null: it never had one.
+    untracked: jsonb('untracked'),
+    // By name the ticks at which each became untracked, and tracked again, in turn: untracked where their number is odd.
+    untrackedTicks: jsonb('untracked_ticks'),
   },
   (row) => [
     // The order of a collection's pages; keys have at least one character, so those without one come first.
@@ -84,9 +88,13 @@ export const entity = clocktick.table(
     // what is stored too small to become that long.
     check(
       'entity_size',
-      sql`pg_column_size(${row.properties}) < 32768 or octet_length(${row.properties}::text) <= ${literal(MAX_ENTITY_BYTES)}`,
+      sql`pg_column_size(${row.properties}) + coalesce(pg_column_size(${row.untracked}), 0) < 32768 or octet_length(${row.properties}::text) + coalesce(octet_length(${row.untracked}::text), 0) <= ${literal(MAX_ENTITY_BYTES)}`,
     ),
-    check('entity_tombstone_is_empty', sql`not ${row.deleted} or ${row.properties} = '{}'`),
+    check(
+      'entity_tombstone_is_empty',
+      sql`not ${row.deleted} or ${row.properties} = '{}' and coalesce(${row.untracked}, '{}') = '{}'`,
+    ),
+    check('entity_untracked_since', sql`(${row.untracked} is null) = (${row.untrackedTicks} is null)`),
   ],
 );
 

@@ -54,5 +54,7 @@ async function readAtDate(
 ): Promise<State['entity']> {
   const instant = await instantOfMoment(storage, moment);
   const then = await read(instant === null ? null : { instant });
-  return then?.tick === null ? read({ tick: 1 }) : then;
+  if (then?.tick === null) return read({ tick: 1 });
+  // What is not kept is part of the entity as it is now, and not of a memento, which a date asks for.
+  return instant === null && then && then.untracked !== null ? read({ tick: then.tick }) : then;
 }

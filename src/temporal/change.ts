@@ -190,7 +190,7 @@ export function reversion(intent: Intent, to: Point, names: readonly string[] | 
  * Brings back the state as of a point, by a new tick. A deleted entity can only be brought back whole. Gives null when nothing
  * differs.
  * @param past the entity as of that point
- * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `precondition_failed`
+ * @throws Refusal `entity_not_found`, `tick_not_found`, `entity_deleted`, `deleted_then`, `value_not_kept`, `precondition_failed`
  */
 export function revert(current: Entity | undefined, past: Past | undefined, wanted: Reversion): Change | null {
   const { label, to, properties: names, activity } = wanted;
@@ -207,10 +207,19 @@ export function revert(current: Entity | undefined, past: Past | undefined, want
     );
   }
   if (entity.deleted) return revival(entity, then.properties, activity);
-  if (!names) return update(entity, then.properties, activity);
+  // What a property was whose values are not kept nobody knows, so it stays as it is.
+  const unknown = new Set(then.untracked);
+  if (!names) {
+    const stays = Object.entries(entity.properties).filter(([name]) => unknown.has(name));
+    return update(entity, Object.fromEntries([...Object.entries(then.properties), ...stays]), activity);
+  }
   const reverted = new Map(Object.entries(entity.properties));
   const held = new Map(Object.entries(then.properties));
-  for (const name of names) {
+  for (const [index, name] of names.entries()) {
+    if (unknown.has(name)) {
+      const detail = `Nobody knows what ${name} of ${label} was as of ${pointText(to)}: its values were not kept.`;
+      throw Refusal.at('value_not_kept', `/properties/${index}`, 'keeps no ranges', detail);
+    }
     const value = held.get(name);
     if (value === undefined) reverted.delete(name);
     else reverted.set(name, value);

@@ -14,6 +14,8 @@ export type Entity = {
   createdAt: string;
   updatedAt: string;
   properties: JsonObject;
+  /** The names of the properties whose values are not kept. The current state has them; a past one leaves them out. */
+  untracked: readonly string[];
 };
 
 /** An entity as of a point. `tick` is null when the entity has no such tick, or was not yet created at that instant. */

@@ -3,7 +3,7 @@ import { UNCONDITIONAL } from './conditions.js';
 import type { Activity, ActivityDetails, Change, Entity } from './entity.js';
 import type { Address } from './identity.js';
 import { type Json, type JsonObject, jsonEqual } from './json.js';
-import { difference, mergeObject } from './patch.js';
+import { difference, mergeObject, replaced } from './patch.js';
 import { instantOf, microseconds } from './point.js';
 import { Refusal } from './refusal.js';
 
@@ -80,6 +80,11 @@ export type Facts = {
   current: ReadonlyMap<string, Entity>;
   /** Of a line whose instant is not after its entity's newest tick: the entity at that instant, if it was there. By number of line. */
   past: ReadonlyMap<number, Entity>;
+  /**
+   * A change as the definition of its type lets it be recorded, with what that adds to a new entity.
+   * @throws Refusal what the definition says against it
+   */
+  admit: (change: Change, current: Entity | undefined, who: ActivityDetails | null) => Change;
   /** The clock of the database. */
   now: string;
   /** The activities that lines name by id, those that are recorded. */
@@ -166,7 +171,8 @@ export function* planOf(
       if (said instanceof Refusal) throw said;
       const isPast = at !== null && at <= entity.newest;
       if (isPast) refuseOutOfOrder(write, entity.base, stateAt(at, entity, base, facts.past.get(line)));
-      const change = isPast ? null : decide(entity.now, write, mode);
+      const decided = isPast ? null : decide(entity.now, write, mode);
+      const change = decided && facts.admit(decided, entity.now, activity?.details ?? null);
       if (!change) plan.unchanged++;
       else {
         if (at !== null && at > facts.now) throw inFuture(at, facts.now);
@@ -285,10 +291,13 @@ function refuseOutOfOrder(write: ImportWrite, newest: Entity | undefined, then: 
   });
 }
 
-/** Whether a state is as a line would leave it. */
+/** Whether a state is as a line would leave it, but for what it does not know any more. */
 function isThere(past: Entity | undefined, write: ImportWrite): boolean {
   try {
-    return decideAnyhow(past, write) === null;
+    const change = decideAnyhow(past, write);
+    if (!change || !past || past.untracked.length === 0) return change === null;
+    const names = [...Object.keys(change.set), ...change.clear];
+    return change.op === 'updated' && names.every((name) => past.untracked.includes(name));
   } catch (error) {
     if (error instanceof Refusal) return false;
     throw error;
@@ -359,19 +368,12 @@ function decideAnyhow(current: Entity | undefined, write: ImportWrite): Change |
   }
 }
 
-function replaced(properties: JsonObject, { set, clear }: { set: JsonObject; clear: readonly string[] }): JsonObject {
-  const values = new Map(Object.entries(properties));
-  for (const name of clear) values.delete(name);
-  for (const [name, value] of Object.entries(set)) values.set(name, value);
-  return Object.fromEntries(values);
-}
-
 /** An entity as a change leaves it, but for its tick and its instants: they are those of before, because the change is not made yet. */
 function after(entity: Entity | undefined, change: Change): Entity {
   const { id, type, key, op, expected: tick } = change;
-  const { createdAt = '', updatedAt = '' } = entity ?? {};
+  const { createdAt = '', updatedAt = '', untracked = [] } = entity ?? {};
   const properties = replaced(entity?.properties ?? {}, change);
-  return { id, type, key, tick, deleted: op === 'deleted', createdAt, updatedAt, properties };
+  return { id, type, key, tick, deleted: op === 'deleted', createdAt, updatedAt, properties, untracked };
 }
 
 /** The one change that leads from one state to another; null: there is no difference. */

@@ -15,6 +15,15 @@ export const TYPE_PATTERN = /^[a-z][a-z0-9_-]{0,62}$/;
 /** TYPE_PATTERN in words, for messages. */
 export const TYPE_RULE = 'a letter a-z, then up to 62 of a-z, 0-9, _ and -';
 
+/** What the names of the service's own types begin with. */
+export const RESERVED_PREFIX = 'clocktick-';
+
+/**
+ * The type of the entities that are definitions of types: the key of each is the type that it defines. The write function knows it, too
+ * (drizzle/sql/write.sql).
+ */
+export const DEFINITION_TYPE = `${RESERVED_PREFIX}type`;
+
 /** How long a key may be, in characters (code points). Also checked by the database (`entity_key_length`). */
 export const MAX_KEY_LENGTH = 512;
 

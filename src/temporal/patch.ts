@@ -33,6 +33,17 @@ export function difference(from: JsonObject, to: JsonObject): Difference {
   return { set: Object.fromEntries(set), clear };
 }
 
+/** A state after a difference. Built from entries, as `mergeObject`. */
+export function replaced(
+  properties: JsonObject,
+  { set, clear }: { set: JsonObject; clear: readonly string[] },
+): JsonObject {
+  const values = new Map(Object.entries(properties));
+  for (const name of clear) values.delete(name);
+  for (const [name, value] of Object.entries(set)) values.set(name, value);
+  return Object.fromEntries(values);
+}
+
 /** What becomes of one property; undefined on the side on which it is not set. */
 export type PropertyChange = { property: string; from: Json | undefined; to: Json | undefined };
 

@@ -1,3 +1,5 @@
+import type { Json } from './json.js';
+
 /** Why the service says no. Each code is stable: callers branch on it, and `http/protocol/problems.ts` gives each its status. */
 export type RefusalCode =
   | 'bad_request'
@@ -36,6 +38,13 @@ export type RefusalCode =
   | 'import_not_found'
   | 'type_mismatch'
   | 'deleted_then'
+  | 'value_not_kept'
+  | 'reserved_type'
+  | 'type_not_defined'
+  | 'invalid_properties'
+  | 'state_not_valid'
+  | 'activity_required'
+  | 'entities_not_valid'
   | 'activity_already_ticked'
   | 'activity_differs'
   | 'at_in_future'
@@ -57,13 +66,16 @@ export type RefusalCode =
   | 'outcome_unknown'
   | 'database_unavailable';
 
-/** One place in a request that is wrong; `path` is an RFC 6901 pointer into the body, or the name of a parameter. */
-export type Fault = { path: string; message: string };
+/**
+ * One place in a request that is wrong; `path` is an RFC 6901 pointer into the body, or the name of a parameter. Where a definition says so:
+ * `keyword` is the rule of its schema, and `value` what stands there, if that is short.
+ */
+export type Fault = { path: string; message: string; keyword?: string; value?: Json };
 
 /** What a refusal says beside its sentence: the places in the request, and extension members (RFC 9457 section 3.2). */
 export type RefusalNotes = {
   errors?: Fault[];
-  members?: Record<string, string | number>;
+  members?: Record<string, Json>;
   /** In how many seconds the caller can ask again, where that is known. */
   retryAfter?: number;
   cause?: unknown;

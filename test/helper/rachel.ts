@@ -14,6 +14,7 @@ export const rachel = (otherwise: Partial<Entity> = {}): Entity =>
     deleted: false,
     createdAt: '2014-10-08T00:00:00.000000Z',
     updatedAt: '2016-01-08T00:00:00.000000Z',
+    untracked: [],
     properties: { name: 'Rachel', location: 'New York', job: { title: 'buyer', at: 'Bloomingdale' }, left: null },
     ...otherwise,
   });

@@ -505,10 +505,11 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
         createdAt: instantOf(7, 1),
         updatedAt: instantOf(7, 12),
         properties: '{}',
+        untracked: null,
       };
       const to = { set: { city: 'city 0', nick: 'seven' }, clear: ['age'] };
       const change = { id, type: 'person', key: 'p007', expected: 12, op: 'updated', activity: null, ...to } as const;
-      return db[engine].applyChange(written(change, row));
+      return db[engine].applyChange(written(change, row, 0));
     },
   ],
 ];

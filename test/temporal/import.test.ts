@@ -48,6 +48,7 @@ const friend = (properties: JsonObject, tick = 1, key = 'a'): Entity => ({
   createdAt: '2016-01-01T00:00:00.000000Z',
   updatedAt: '2016-01-01T00:00:00.000000Z',
   properties,
+  untracked: [],
 });
 const tombstone = { ...friend({}, 2), deleted: true };
 
@@ -58,6 +59,7 @@ const NOBODY: Last = { activity: null, at: null, isRecorded: false };
 const factsOf = (current: readonly Entity[] = [], more: Partial<Facts> = {}): Facts => ({
   current: new Map(current.map((entity) => [entity.id, entity])),
   past: new Map(),
+  admit: (change) => change,
   now: NOW,
   activities: new Map(),
   ticked: new Set(),

@@ -9,26 +9,27 @@ import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
  */
 export const entityText = (row: EntityRow): string => `${openText(row)}}`;
 
+/** The same of an entity as of a point: it says which properties it leaves out, because their values were not kept. */
+export const mementoText = (row: EntityRow): string => `${openText(row)}${leftOutText(row)}}`;
+
+const leftOutText = ({ untracked }: EntityRow): string => (untracked === null ? '' : `, "untracked": ${untracked}`);
+
 /** An entity as JSON text without its closing brace, so that members can follow. */
-const openText = (row: EntityRow): string =>
+export const openText = (row: EntityRow): string =>
   `{"id": "${row.id}", "type": "${row.type}", ${row.key === null ? '' : `"key": ${scalarText(row.key)}, `}"tick": ${row.tick}, ` +
   `"deleted": ${row.deleted}, "createdAt": "${row.createdAt}", "updatedAt": "${row.updatedAt}", ` +
   `"properties": ${row.properties}`;
 
-/** An entity with the ranges of its properties as JSON text. The answer says which ranges it leaves out. */
-export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested): string {
+/** An entity with the ranges of its properties as JSON text. The answer says which ranges it leaves out. @param isMemento as of a point */
+export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested, isMemento: boolean): string {
   const truncated = history.flatMap(({ property, truncated }) => (truncated ? [scalarText(property)] : []));
   const members = [
     `"history": ${objectText(history.map(({ property, ranges }) => [property, arrayText(ranges.map(rangeText))]))}`,
     ...(truncated.length > 0 ? [`"historyTruncated": ${arrayText(truncated)}`] : []),
     ...(omitsRemoved ? ['"historyOmitsRemoved": true'] : []),
   ];
-  return `${openText(row)}, ${members.join(', ')}}`;
+  return `${openText(row)}${isMemento ? leftOutText(row) : ''}, ${members.join(', ')}}`;
 }
-
-/** An entity as a dry run would leave it, with what that would be. */
-export const previewText = (row: EntityRow, op: string | null, changes: readonly ChangeRow[]): string =>
-  `${openText(row)}, "preview": {"op": ${scalarText(op)}, "changes": ${changesText(changes)}}}`;
 
 /**
  * A range of a property as JSON text. It is written out member by member for the same reason as an entity, and a history has the same

@@ -6,7 +6,8 @@ import { etagHeader, locationHeader, preferenceAppliedHeader, tickAtHeader } fro
 import { sendJson } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
 import { etagOf } from '../protocol/conditions.js';
-import { entityText, previewText } from './entity-text.js';
+import { objectText, scalarText } from '../protocol/json-text.js';
+import { changesText, entityText, openText } from './entity-text.js';
 
 /* The answers to writes, and what the OpenAPI document says of them. */
 
@@ -58,7 +59,7 @@ export const sendBegun: SendOutcome = (reply, outcome, prefer) => {
 /** Answers a deletion: 204. */
 export const sendTombstone: SendOutcome = (reply, { row }) => stamp(reply.code(204), row).send(undefined);
 
-const sendMinimal = (reply: FastifyReply): FastifyReply =>
+export const sendMinimal = (reply: FastifyReply): FastifyReply =>
   reply.code(204).header('preference-applied', 'return=minimal').send(undefined);
 
 /** Sets the headers that name the tick at which a write leaves its entity, and the instant of that tick. */
@@ -70,15 +71,24 @@ const PREFERENCE =
   /(?:^|,)\s*([\w-]+)(?:\s*=\s*("(?:\\.|[^"\\])*"|[^\s,;"]*))?(?:\s*;\s*[\w-]*(?:\s*=\s*(?:"(?:\\.|[^"\\])*"|[^\s,;"]*))?)*\s*/g;
 
 /** Whether the caller prefers `return=minimal`. Of several `return` the first counts; others are ignored (RFC 7240 section 2). */
-function isMinimal(prefer: string | undefined): boolean {
+export function isMinimal(prefer: string | undefined): boolean {
   const [first] = [...(prefer ?? '').matchAll(PREFERENCE)].filter(([, name]) => name?.toLowerCase() === 'return');
   return /^"?minimal"?$/i.test(first?.[2] ?? '');
 }
 
 /** Answers a dry run: 200 with the entity as it would be, and what would change. */
-export function sendPreview(reply: FastifyReply, { row, change, before }: Outcome): FastifyReply {
+export const sendPreview = (reply: FastifyReply, outcome: Outcome): FastifyReply =>
+  sendJson(reply, `${openText(outcome.row)}, "preview": ${previewText(outcome)}}`);
+
+/** What a dry run would change, as JSON text; of a definition also what that makes invalid. */
+export function previewText({ change, before, impact }: Outcome): string {
   const changes = change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [];
-  return sendJson(reply, previewText(row, change?.op ?? null, changes));
+  const { checked, invalid, examples } = impact ?? {};
+  return objectText([
+    ['op', scalarText(change?.op ?? null)],
+    ['changes', changesText(changes)],
+    ['impact', impact && JSON.stringify({ checked, invalid, examples })],
+  ]);
 }
 
 const changeRow = ({ property, from, to }: PropertyChange): ChangeRow => ({

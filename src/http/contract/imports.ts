@@ -77,6 +77,10 @@ export const importParameters = z.strictObject({
         default: 0,
       }),
     ),
+  evenIfInvalid: flagOf(
+    'EvenIfInvalidOfImport',
+    'Takes states that the definitions of their types refuse, too: as history, they were so',
+  ),
   dryRun: flagOf(
     'DryRunOfImport',
     'Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written',

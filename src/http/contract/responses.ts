@@ -71,6 +71,25 @@ export const WRITE_PROBLEMS: readonly ProblemCode[] = [
   'database_unavailable',
 ];
 
+/** What the definition of a type may say against what is written. */
+export const DEFINED_PROBLEMS: readonly ProblemCode[] = [
+  'reserved_type',
+  'activity_required',
+  'invalid_properties',
+  'properties_too_much_work',
+  'invalid_definition',
+  'entities_not_valid',
+];
+
+/** … or against a state that is brought back. */
+export const RETURNED_PROBLEMS: readonly ProblemCode[] = [
+  'activity_required',
+  'state_not_valid',
+  'properties_too_much_work',
+  'invalid_definition',
+  'entities_not_valid',
+];
+
 /** What may go wrong with a write that addresses its entity, and can be conditional. */
 export const ADDRESSED_WRITE_PROBLEMS: readonly ProblemCode[] = [
   'invalid_id',
@@ -100,7 +119,12 @@ const Problem = z
     errors: z
       .array(
         z
-          .strictObject({ path: z.string(), message: z.string() })
+          .strictObject({
+            path: z.string(),
+            message: z.string(),
+            keyword: z.string().optional().meta({ description: 'The rule, where a definition says so' }),
+            value: z.unknown().optional().meta({ description: 'What stands there, where it is short' }),
+          })
           .meta({ id: 'Fault', description: 'A place, and what is wrong there' }),
       )
       .optional()

@@ -100,6 +100,10 @@ const entity = z
     createdAt: instant,
     updatedAt: instant,
     properties,
+    untracked: z.array(z.string()).optional().meta({
+      description:
+        'Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept',
+    }),
   })
   .meta({ id: 'Entity', description: 'An entity, now or as it was' });
 
@@ -111,7 +115,7 @@ const instants = z
   .strictObject({ from: instant, to: instant.nullable() })
   .meta({ id: 'InstantRange', description: 'The same range as instants' });
 
-const next = z.string().nullable().meta({ description: 'The cursor of the next page; null on the last' });
+export const next = z.string().nullable().meta({ description: 'The cursor of the next page; null on the last' });
 
 const page = <Item extends z.ZodType>(item: Item) => z.strictObject({ items: z.array(item), next });
 
@@ -155,19 +159,19 @@ const changes = z.record(z.string(), change).meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });
 
-export const tickPage = page(
-  z
-    .strictObject({
-      tick,
-      at: instant,
-      recordedAt: instant.optional(),
-      imported: z.literal(true).optional(),
-      op,
-      activity: activity.nullable(),
-      changes,
-    })
-    .meta({ id: 'Tick', description: 'One recorded change of an entity' }),
-).meta({ id: 'TickPage', description: 'A page of the ticks of an entity' });
+export const tickItem = z
+  .strictObject({
+    tick,
+    at: instant,
+    recordedAt: instant.optional(),
+    imported: z.literal(true).optional(),
+    op,
+    activity: activity.nullable(),
+    changes,
+  })
+  .meta({ id: 'Tick', description: 'One recorded change of an entity' });
+
+export const tickPage = page(tickItem).meta({ id: 'TickPage', description: 'A page of the ticks of an entity' });
 
 export const recordedActivity = z
   .strictObject({ ...activityFields, recordedAt: instant })
@@ -207,6 +211,16 @@ export const writtenEntity = entity
       .strictObject({
         op: op.nullable().meta({ description: 'What the tick would record; null: nothing would change' }),
         changes,
+        impact: z
+          .strictObject({
+            checked: z.int().min(0).meta({ description: 'How many entities of the type were checked' }),
+            invalid: z.int().min(0).meta({ description: 'How many of them it refuses, as they are now' }),
+            examples: z
+              .array(z.looseObject({ id: z.uuid() }))
+              .meta({ description: 'Some of these, with what is wrong' }),
+          })
+          .optional()
+          .meta({ id: 'Impact', description: 'Only of a definition with another schema: what it makes invalid' }),
       })
       .optional()
       .meta({

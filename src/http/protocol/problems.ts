@@ -37,6 +37,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   invalid_parameter: { status: 400, title: 'A parameter is not valid' },
   unknown_parameter: { status: 400, title: 'This call does not know the parameter' },
   invalid_id: { status: 400, title: 'This addresses no entity' },
+  reserved_type: { status: 400, title: 'The type is reserved for the service' },
   invalid_as_of: { status: 400, title: 'This is no point in time' },
   invalid_filter: { status: 400, title: 'This is no filter of properties' },
   invalid_cursor: { status: 400, title: 'The cursor is not one of this walk' },
@@ -51,6 +52,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   tick_not_found: { status: 404, title: 'The entity has no such tick' },
   property_not_found: { status: 404, title: 'The entity never had such a property' },
   activity_not_found: { status: 404, title: 'There is no such activity' },
+  type_not_defined: { status: 404, title: 'Nobody has defined the type' },
   import_not_found: { status: 404, title: 'There was no such import' },
   route_not_found: { status: 404, title: 'There is no such resource' },
   method_not_allowed: { status: 405, title: 'The resource does not know this method' },
@@ -59,6 +61,9 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   entity_exists: { status: 409, title: 'The entity exists already' },
   import_running: { status: 409, title: 'An import of this source is running' },
   type_mismatch: { status: 409, title: 'The entity has another type' },
+  state_not_valid: { status: 409, title: 'The definition of the type refuses this state today' },
+  entities_not_valid: { status: 409, title: 'The definition would make entities invalid' },
+  value_not_kept: { status: 409, title: 'The value of the property at that point was not kept' },
   deleted_then: { status: 409, title: 'The entity was deleted at that point' },
   patch_test_failed: { status: 409, title: 'A test of the JSON Patch does not hold' },
   patch_not_applicable: { status: 409, title: 'The JSON Patch does not fit the entity' },
@@ -75,6 +80,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   misdirected_request: { status: 421, title: 'The service does not go by this name' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },
   expectation_failed: { status: 417, title: 'The service does not do what Expect asks for' },
+  activity_required: { status: 422, title: 'The type wants to know who makes a change, or why' },
+  invalid_properties: { status: 422, title: 'The definition of the type refuses these properties' },
   invalid_definition: { status: 422, title: 'The definition of a type is not valid' },
   properties_too_much_work: { status: 422, title: 'To check the properties would take too much work' },
   patch_too_much_work: { status: 422, title: 'The JSON Patch asks for more work than one may' },
@@ -132,7 +139,7 @@ const MAX_REPEATED_TEXT = 300;
 
 /** A problem with its status and title, and what the refusal says beside its sentence. */
 export function problem(code: ProblemCode, detail: string, notes: Refusal['notes'] = {}): Problem {
-  const errors = notes.errors?.slice(0, MAX_FAULTS).map(({ path, message }) => ({ path: shorten(path), message }));
+  const errors = notes.errors?.slice(0, MAX_FAULTS).map((fault) => ({ ...fault, path: shorten(fault.path) }));
   return {
     type: typeOf(code),
     ...PROBLEMS[code],

@@ -4,6 +4,7 @@ import type { Storage } from '../../storage/storage.js';
 import { isUuid, newId } from '../../temporal/identity.js';
 import { invalidCursor, Refusal } from '../../temporal/refusal.js';
 import { CONDITION_PROBLEMS, NOT_MODIFIED, REVALIDATE, readHeaders, sendOrNotModified } from '../answers/reads.js';
+import { activityId } from '../answers/writing.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { cacheControlHeader, etagHeader, linkHeader, locationHeader } from '../contract/headers.js';
@@ -94,16 +95,6 @@ export function activityRoutes(app: App, storage: Storage): void {
       return sendOrNotModified(reply, tagOfText(text), request.headers, () => text);
     },
   );
-}
-
-/**
- * Reads the id of an activity.
- * @param path the parameter or header that holds it
- * @throws Refusal `invalid_activity_id`
- */
-export function activityId(text: string, path: string): string {
-  if (isUuid(text)) return text.toLowerCase();
-  throw Refusal.at('invalid_activity_id', path, 'is no UUID', 'An activity is named by its UUID.');
 }
 
 function afterOf(cursor: string | undefined, id: string): string | null {

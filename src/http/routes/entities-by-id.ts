@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
+import type { EntityRow } from '../../storage/rows.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
-import { entityText } from '../answers/entity-text.js';
+import { entityText, mementoText } from '../answers/entity-text.js';
 import { IMMUTABLE, parseInstant, REVALIDATE, sendOrNotModified } from '../answers/reads.js';
 import { fieldsOf, itemsOf, MAX_ITEMS, tooMany } from '../contract/lists.js';
 import { type ReadConditions, tagOfText } from '../protocol/conditions.js';
@@ -50,7 +51,9 @@ export async function sendNamed(
     if (fits) reply.header('content-location', targetOf(request, { asOf: newest }));
   }
   reply.header('cache-control', recordedAsOf === null ? REVALIDATE : IMMUTABLE);
-  return sendOrNotModified(reply, etag, headers, () => listText(addresses, found));
+  return sendOrNotModified(reply, etag, headers, () =>
+    listText(addresses, found, moment || recordedAsOf !== null ? mementoText : entityText),
+  );
 }
 
 /**
@@ -69,13 +72,17 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
 }
 
 /** The answer. An entity that it does not show stands in `missing`, with the reason. */
-function listText(addresses: ReadonlyMap<string, string>, found: ReadonlyMap<string, FoundRow>): string {
+function listText(
+  addresses: ReadonlyMap<string, string>,
+  found: ReadonlyMap<string, FoundRow>,
+  textOf: (row: EntityRow) => string,
+): string {
   const items: string[] = [];
   const missing: string[] = [];
   for (const [id, label] of addresses) {
     const row = found.get(id);
     if (row && !row.deleted && row.properties !== null) {
-      items.push(entityText({ ...row, properties: row.properties }));
+      items.push(textOf({ ...row, properties: row.properties }));
       continue;
     }
     const code = !row ? 'entity_not_found' : row.deleted ? 'entity_deleted' : 'answer_full';

@@ -5,7 +5,7 @@ import type { Storage } from '../../storage/storage.js';
 import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
-import { changesText, entityText, nestedText } from '../answers/entity-text.js';
+import { changesText, entityText, mementoText, nestedText } from '../answers/entity-text.js';
 import {
   CONDITION_PROBLEMS,
   ENTITY_READ_PROBLEMS,
@@ -117,11 +117,16 @@ export function entityRoutes(app: App, storage: Storage): void {
       // As of an instant alone the state can change: somebody may import history before it. A tick never does, nor what is known.
       const isFixed = known !== null || (point !== null && 'tick' in point);
       reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
-      if (point || known || date !== undefined) stampMemento(reply, shown, entity, fits);
+      const isMemento = point !== null || known !== null || date !== undefined;
+      if (isMemento) stampMemento(reply, shown, entity, fits);
       if (fits && related.length > 0)
         reply.header('link', [ownLinks(shown), ...mementoLinks(shown, related)].join(', '));
       return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
-        entity.nested ? nestedText(entity, entity.nested) : entityText(entity),
+        entity.nested
+          ? nestedText(entity, entity.nested, isMemento)
+          : isMemento
+            ? mementoText(entity)
+            : entityText(entity),
       );
     },
   );

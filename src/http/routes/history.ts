@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { declares } from '../../storage/definitions.js';
 import { readRangeAsOf, readRanges } from '../../storage/ranges.js';
 import type { Storage } from '../../storage/storage.js';
 import { readTicks, type TickRow } from '../../storage/ticks.js';
@@ -114,7 +115,8 @@ export function historyRoutes(app: App, storage: Storage): void {
       const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
       const page = historyPosition(query, walk, known);
       const history = await readTicks(storage, question, page);
-      if (history.found !== 'page') throw absence(history, address, null);
+      if (history.found !== 'page')
+        throw absence(history, 'property' in history ? history.property : '', address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       // What a cursor or `recordedAsOf` pins the page to fixes what it shows. (A cursor that somebody has made up may name a tick to come.)
@@ -165,10 +167,14 @@ export function historyRoutes(app: App, storage: Storage): void {
       const asOf = pointOf(query.asOf, 'asOf');
       const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
       const page = historyPosition(query, walk, known);
-      const history = asOf
+      const found = asOf
         ? await readRangeAsOf(storage, address.id, property, asOf, known)
         : await readRanges(storage, address.id, property, window, page);
-      if (history.found !== 'page') throw absence({ property, ...history }, address, asOf);
+      const history =
+        found.found === 'no property' && (await declares(storage, address.id, property))
+          ? { found: 'page' as const, until: found.until, more: false, items: '', last: null }
+          : found;
+      if (history.found !== 'page') throw absence(history, property, address, asOf);
       const { items, last } = history;
       const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
       const isFixed = known !== null || history.until === page.until || (asOf !== null && 'tick' in asOf);
@@ -186,14 +192,14 @@ export function historyRoutes(app: App, storage: Storage): void {
 const pointOf = (text: string | undefined, parameter: string): Point | null =>
   text === undefined ? null : parsePoint(text, parameter);
 
-type Absence = { found: 'no entity' } | { found: 'no tick' } | { found: 'no property'; property: string };
+type Absence = { found: 'no entity' | 'no tick' | 'no property' };
 
-function absence(absent: Absence, { label }: Address, asOf: Point | null): Refusal {
+function absence(absent: Absence, property: string, { label }: Address, asOf: Point | null): Refusal {
   const then = asOf ? ` as of ${pointText(asOf)}` : '';
   if (absent.found === 'no entity') return new Refusal('entity_not_found', `There is no entity ${label}${then}.`);
   if (absent.found === 'no tick')
     return new Refusal('tick_not_found', `Entity ${label} has no tick ${asOf && pointText(asOf)} yet.`);
-  return new Refusal('property_not_found', `Entity ${label} never had a property ${absent.property}${then}.`);
+  return new Refusal('property_not_found', `Entity ${label} never had a property ${property}${then}.`);
 }
 
 const tickText = (row: TickRow): string =>

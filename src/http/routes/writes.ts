@@ -1,16 +1,11 @@
-import type { IncomingMessage } from 'node:http';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Storage } from '../../storage/storage.js';
-import { type Write, writeEntity } from '../../storage/write.js';
 import {
   beforeTombstone,
   create,
   creation,
-  type Intent,
   jsonPatchOf,
   mergePatchOf,
-  newActivity,
   patch,
   put,
   remove,
@@ -19,38 +14,42 @@ import {
   reversion,
   revert,
 } from '../../temporal/change.js';
-import type { Conditions } from '../../temporal/conditions.js';
-import type { Activity, ActivityDetails, Entity } from '../../temporal/entity.js';
+import type { Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { MAX_PROPERTIES } from '../../temporal/limits.js';
 import { parsePoint } from '../../temporal/point.js';
-import { Refusal } from '../../temporal/refusal.js';
 import {
   BEGUN_MINIMAL,
   CHANGED,
   CREATED,
   PREVIEWED,
-  type SendOutcome,
   sendBegun,
-  sendOutcome,
-  sendPreview,
   sendTombstone,
   writeAnswerHeaders,
 } from '../answers/outcomes.js';
+import {
+  activityOf,
+  conditionsOf,
+  deletionHeaders,
+  intentOf,
+  perform,
+  returnParameters,
+  type WriteRules,
+  writeHeaders,
+  writeParameters,
+} from '../answers/writing.js';
 import type { App } from '../app-type.js';
-import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
-import { entityParameters, flagOf, optional } from '../contract/parameters.js';
+import { entityParameters } from '../contract/parameters.js';
 import {
   ADDRESSED_WRITE_PROBLEMS,
   AS_OF_PROBLEMS,
   BODY_PROBLEMS,
+  DEFINED_PROBLEMS,
+  RETURNED_PROBLEMS,
   responsesOf,
   WRITE_PROBLEMS,
 } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-import { callerSignal } from '../protocol/caller.js';
-import { ifMatchOf, ifNoneMatchOf } from '../protocol/conditions.js';
-import { activityId } from './activities.js';
 
 const activity = schemas.givenActivity.optional();
 
@@ -110,23 +109,6 @@ const toRevert = z
   })
   .meta({ id: 'Reversion', description: 'What to bring back' });
 
-const writeParameters = z.strictObject({
-  dryRun: flagOf('DryRun', 'Answers what would be written, and writes nothing'),
-});
-
-const deletionHeaders = z.looseObject({
-  'if-match': optional('Writes only at one of these ticks, or `*`: only if it is there', '"2"', 'WriteIfMatch'),
-  'if-none-match': optional(
-    'Writes only at none of these ticks, or `*`: only if it is not there',
-    '*',
-    'WriteIfNoneMatch',
-  ),
-  'activity-id': optional('The activity of the write, recorded before', EXAMPLE_ACTIVITY, 'ActivityId'),
-});
-const writeHeaders = deletionHeaders.extend({
-  prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal', 'Prefer'),
-});
-
 const CREATE = {
   operationId: 'createEntity',
   tags: ['entities'],
@@ -135,13 +117,13 @@ const CREATE = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toCreate),
-  response: responsesOf({ ...PREVIEWED, ...CREATED, ...BEGUN_MINIMAL }, BODY_PROBLEMS, WRITE_PROBLEMS, [
-    'invalid_condition',
-    'precondition_failed',
-    'invalid_property_name',
-    'activity_given_twice',
-    'entity_exists',
-  ]),
+  response: responsesOf(
+    { ...PREVIEWED, ...CREATED, ...BEGUN_MINIMAL },
+    BODY_PROBLEMS,
+    WRITE_PROBLEMS,
+    DEFINED_PROBLEMS,
+    ['invalid_condition', 'precondition_failed', 'invalid_property_name', 'activity_given_twice', 'entity_exists'],
+  ),
 };
 
 const PUT = {
@@ -154,11 +136,13 @@ const PUT = {
   querystring: writeParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toPut),
-  response: responsesOf({ ...CHANGED, ...CREATED, ...BEGUN_MINIMAL }, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
-    'invalid_property_name',
-    'activity_given_twice',
-    'type_mismatch',
-  ]),
+  response: responsesOf(
+    { ...CHANGED, ...CREATED, ...BEGUN_MINIMAL },
+    BODY_PROBLEMS,
+    ADDRESSED_WRITE_PROBLEMS,
+    DEFINED_PROBLEMS,
+    ['invalid_property_name', 'activity_given_twice', 'type_mismatch'],
+  ),
 };
 
 const PATCH = {
@@ -178,7 +162,7 @@ const PATCH = {
       'application/json-patch+json': { schema: schemas.jsonPatch },
     },
   },
-  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, DEFINED_PROBLEMS, [
     'invalid_property_name',
     'activity_given_twice',
     'entity_not_found',
@@ -200,7 +184,7 @@ const DELETE = {
   response: responsesOf(
     { ...PREVIEWED, 204: { description: 'It is deleted, now or already', headers: writeAnswerHeaders } },
     ADDRESSED_WRITE_PROBLEMS,
-    ['invalid_body', 'entity_not_found'],
+    ['invalid_body', 'activity_required', 'entity_not_found'],
   ),
 };
 
@@ -210,10 +194,13 @@ const RESTORE = {
   summary: 'Undo a deletion: the properties as they were before it',
   description: 'Of an entity that is not deleted: nothing, and no tick.',
   params: entityParameters,
-  querystring: writeParameters,
+  querystring: returnParameters,
   headers: writeHeaders,
   body: schemas.optionalBody(toRestore),
-  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, ['activity_given_twice', 'entity_not_found']),
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, RETURNED_PROBLEMS, [
+    'activity_given_twice',
+    'entity_not_found',
+  ]),
 };
 
 const REVERT = {
@@ -222,27 +209,19 @@ const REVERT = {
   summary: 'Bring back the state as of a tick or an instant, whole or some properties of it',
   description: 'A new tick, like any change; a deleted entity can be brought back whole.',
   params: entityParameters,
-  querystring: writeParameters,
+  querystring: returnParameters,
   headers: writeHeaders,
   body: schemas.jsonBody(toRevert),
-  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, [
+  response: responsesOf(CHANGED, BODY_PROBLEMS, ADDRESSED_WRITE_PROBLEMS, RETURNED_PROBLEMS, [
     'activity_given_twice',
     'invalid_property_name',
+    'value_not_kept',
     ...AS_OF_PROBLEMS,
     'entity_not_found',
     'tick_not_found',
     'deleted_then',
     'entity_deleted',
   ]),
-};
-
-/** What the service demands of every write. */
-export type WriteRules = {
-  /**
-   * Whether a write must name the tick that the caller has seen, or say by `If-None-Match: *` that the caller has seen none;
-   * otherwise it gets 428. So nobody overwrites what they have not seen. A POST creates or refuses, so it needs no condition.
-   */
-  requireCondition: boolean;
 };
 
 /** The calls that write entities. */
@@ -259,7 +238,7 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
   app.put('/entities/:id', { schema: PUT }, async (request, reply) => {
     const { params, body, headers } = request;
     const address = parseAddress(params.id);
-    const wanted = replacement(intentOf(address.label, headers, body.activity), address, body);
+    const wanted = replacement(intentOf(rules, address.label, headers, body.activity), address, body);
     const decide = (current: Entity | undefined) => put(current, wanted);
     return perform(storage, request, reply, { id: address.id, decide, activity: wanted.activity }, sendBegun);
   });
@@ -268,15 +247,15 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
     const { params, body, headers } = request;
     const { id, label } = parseAddress(params.id);
     const wanted = Array.isArray(body)
-      ? jsonPatchOf(intentOf(label, headers), body)
-      : mergePatchOf(intentOf(label, headers, body.activity), body.properties);
+      ? jsonPatchOf(intentOf(rules, label, headers), body)
+      : mergePatchOf(intentOf(rules, label, headers, body.activity), body.properties);
     const decide = (current: Entity | undefined) => patch(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity });
   });
 
   app.delete('/entities/:id', { schema: DELETE }, async (request, reply) => {
     const { id, label } = parseAddress(request.params.id);
-    const wanted = intentOf(label, request.headers);
+    const wanted = intentOf(rules, label, request.headers);
     const decide = (current: Entity | undefined) => remove(current, wanted);
     return perform(storage, request, reply, { id, decide, activity: wanted.activity }, sendTombstone);
   });
@@ -284,12 +263,13 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
   app.post('/entities/:id/restore', { schema: RESTORE }, async (request, reply) => {
     const { params, body, headers } = request;
     const { id, label } = parseAddress(params.id);
-    const wanted = intentOf(label, headers, body?.activity);
+    const wanted = intentOf(rules, label, headers, body?.activity);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => restore(current, past, wanted),
       pastOf: beforeTombstone,
       activity: wanted.activity,
+      isReturn: true,
     });
   });
 
@@ -297,65 +277,13 @@ export function writeRoutes(app: App, storage: Storage, rules: WriteRules): void
     const { params, body, headers } = request;
     const { id, label } = parseAddress(params.id);
     const to = parsePoint(String(body.to), '/to');
-    const wanted = reversion(intentOf(label, headers, body.activity), to, body.properties);
+    const wanted = reversion(intentOf(rules, label, headers, body.activity), to, body.properties);
     return perform(storage, request, reply, {
       id,
       decide: (current, past) => revert(current, past, wanted),
       pastOf: () => to,
       activity: wanted.activity,
+      isReturn: true,
     });
   });
-
-  /** What the headers and the body of a write say beside the change. @throws Refusal `precondition_required`, and as below */
-  function intentOf(label: string, headers: WriteHeaders, details?: ActivityDetails): Intent {
-    const conditions = conditionsOf(headers);
-    const { ifMatch, ifNoneMatch } = conditions;
-    if (rules.requireCondition && !(ifMatch && 'ticks' in ifMatch) && !(ifNoneMatch && 'any' in ifNoneMatch)) {
-      throw new Refusal(
-        'precondition_required',
-        'Say by If-Match which tick you have seen, or by If-None-Match: * that none.',
-      );
-    }
-    return { label, conditions, activity: activityOf(headers, details) };
-  }
-}
-
-type WriteHeaders = {
-  'if-match'?: string | undefined;
-  'if-none-match'?: string | undefined;
-  'activity-id'?: string | undefined;
-  prefer?: string | undefined;
-};
-
-type WriteRequest = { headers: WriteHeaders; query: { dryRun: boolean }; raw: IncomingMessage };
-
-/** Writes, and answers with what became of the write. This is the one call of storage/ that these handlers make. */
-async function perform(
-  storage: Storage,
-  { headers, query, raw }: WriteRequest,
-  reply: FastifyReply,
-  write: Omit<Write, 'dryRun' | 'signal'>,
-  send: SendOutcome = sendOutcome,
-): Promise<FastifyReply> {
-  const outcome = await writeEntity(storage, { ...write, dryRun: query.dryRun, signal: callerSignal(raw) });
-  return query.dryRun ? sendPreview(reply, outcome) : send(reply, outcome, headers.prefer);
-}
-
-/** The conditions in the headers of a write. @throws Refusal `invalid_condition` */
-const conditionsOf = (headers: WriteHeaders): Conditions => ({
-  ifMatch: ifMatchOf(headers['if-match']),
-  ifNoneMatch: ifNoneMatchOf(headers['if-none-match']),
-});
-
-/**
- * The activity of a write: the one that Activity-Id names, or a new one from the body, or none.
- * @throws Refusal `invalid_activity_id`, `activity_given_twice`
- */
-function activityOf(headers: WriteHeaders, details: ActivityDetails | undefined): Activity | null {
-  const named = headers['activity-id'];
-  if (named === undefined) return details ? newActivity(details) : null;
-  const id = activityId(named, 'Activity-Id');
-  if (!details) return { id, details: null };
-  const message = 'stands beside Activity-Id: give one of them';
-  throw Refusal.at('activity_given_twice', '/activity', message, `activity ${message}.`);
 }

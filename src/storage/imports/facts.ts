@@ -2,7 +2,7 @@ import type { ActivityDetails, Entity } from '../../temporal/entity.js';
 import { type Facts, type ImportWrite, tickedBy } from '../../temporal/import.js';
 import { isObject, type JsonObject } from '../../temporal/json.js';
 import { arrayText, type Sql } from '../engine/pools.js';
-import type { EntityRow } from '../rows.js';
+import { type EntityRow, namesIn } from '../rows.js';
 
 /* What a batch of an import has to know before it is decided: what the database says of all that its lines name. */
 
@@ -12,7 +12,10 @@ const MOST_STATE_BYTES = 2 * 2 ** 20;
 const PAST_STATES = { first: 8, most: 128 };
 
 /** What a batch names, as it is recorded; and how many of its lines have theirs among it, because large states are read in turn. */
-export async function readFacts(sql: Sql, writes: readonly ImportWrite[]): Promise<Facts & { count: number }> {
+export async function readFacts(
+  sql: Sql,
+  writes: readonly ImportWrite[],
+): Promise<Omit<Facts, 'admit'> & { count: number }> {
   const states = await readStates(sql, writes);
   const past = await readPast(sql, writes.slice(0, states.count), states.current);
   return { ...states, ...past, ...(await readActivities(sql, writes.slice(0, past.count))) };
@@ -24,15 +27,17 @@ async function readStates(sql: Sql, writes: readonly ImportWrite[]) {
   const ids = [...new Set(writes.map(({ address }) => address.id))];
   const rows = await sql<StateRow[]>`
     SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           CASE WHEN sum(e.size) OVER (ORDER BY wanted.n) - e.size < ${MOST_STATE_BYTES}::int THEN e.properties::text END AS properties
+           CASE WHEN sum(e.size) OVER (ORDER BY wanted.n) - e.size < ${MOST_STATE_BYTES}::int THEN clocktick.all_properties(e.properties, e.untracked)::text END AS properties,
+           clocktick.names_of(e.untracked)::text AS untracked
       FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS wanted (id, n)
      CROSS JOIN LATERAL (
-       SELECT e.*, pg_column_size(e.properties) AS size FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e`;
+       SELECT e.*, pg_column_size(e.properties) + coalesce(pg_column_size(e.untracked), 0) AS size
+         FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e`;
   const current = new Map<string, Entity>();
   const left = new Set<string>();
-  for (const { properties, ...row } of rows) {
+  for (const { properties, untracked, ...row } of rows) {
     if (properties === null) left.add(row.id);
-    else current.set(row.id, { ...row, properties: objectOf(properties) });
+    else current.set(row.id, { ...row, properties: objectOf(properties), untracked: namesIn(untracked) });
   }
   const end = writes.findIndex(({ address }) => left.has(address.id));
   return { current, count: end === -1 ? writes.length : end };
@@ -53,8 +58,9 @@ async function readPast(sql: Sql, writes: readonly ImportWrite[], current: Reado
   ) {
     const some = wanted.slice(begin, begin + size);
     const asked = JSON.stringify(some.map(({ n, at, entity: { id } }) => ({ n, id, at })));
-    const rows = await sql<{ n: number; tick: number; deleted: boolean; size: number; properties: string | null }[]>`
+    const rows = await sql<PastRow[]>`
       SELECT wanted.n, past.tick, past.deleted, held.size,
+             clocktick.untracked_at(e.untracked_ticks, past.tick)::text AS untracked,
              CASE WHEN sum(held.size) OVER (ORDER BY wanted.n) - held.size < ${left}::int THEN held.properties::text END AS properties
         FROM jsonb_to_recordset(${asked}::text::jsonb) AS wanted (n integer, id uuid, at timestamptz)
        CROSS JOIN LATERAL (SELECT e.* FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e
@@ -63,16 +69,26 @@ async function readPast(sql: Sql, writes: readonly ImportWrite[], current: Reado
          SELECT p.properties, pg_column_size(p.properties) AS size
            FROM clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, NULL) p) held
        ORDER BY wanted.n`;
-    for (const { n, tick, deleted, size, properties } of rows) {
+    for (const { n, tick, deleted, size, properties, untracked } of rows) {
       const line = some.find((one) => one.n === n);
       if (!line) throw new Error(`nobody asked for the line ${n}`);
       if (properties === null) return { past, count: n };
-      past.set(line.line, { ...line.entity, tick, deleted, properties: objectOf(properties) });
+      const state = { tick, deleted, properties: objectOf(properties), untracked: namesIn(untracked) };
+      past.set(line.line, { ...line.entity, ...state });
       left -= size;
     }
   }
   return { past, count: writes.length };
 }
+
+type PastRow = {
+  n: number;
+  tick: number;
+  deleted: boolean;
+  size: number;
+  properties: string | null;
+  untracked: string | null;
+};
 
 type ActivityRow = { id: string; actor: string | null; reason: string | null; metadata: string | null };
 

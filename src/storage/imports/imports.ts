@@ -23,6 +23,8 @@ export type Import = {
   mode: ImportMode;
   skew: Skew;
   onError: 'stop' | 'skip';
+  /** Takes states that the definitions of their types refuse, too. */
+  evenIfInvalid: boolean;
   /** Writes nothing, and tells what would have been written; each batch as if the ones before it had not been. */
   dryRun: boolean;
   /** For how many seconds it waits for its turn. */

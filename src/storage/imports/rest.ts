@@ -9,7 +9,7 @@ import { type OneConnection, transactOn } from '../engine/transactions.js';
 import { engine, type Storage } from '../storage.js';
 import { learn, newPace, type Pace } from './batches.js';
 import { advanceImport, type Begun, type ImportRow, unwritten } from './rows.js';
-import { applyRounds, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
+import { applyRounds, definitionsOf, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
 
 /*
  * The rest: what a replace-all deletes at its clean end. Of the types that its lines named, these are the entities that are alive and that no
@@ -120,7 +120,11 @@ function tombstone(
         return change ? [{ change, lines: [] }] : [];
       });
       const count = round.length;
-      await applyRounds(sql, count > 0 ? [round] : [], { states, latest, id });
+      const definitions = await definitionsOf(
+        storage,
+        round.map(({ change }) => change.type),
+      );
+      await applyRounds(sql, count > 0 ? [round] : [], { states, definitions, latest, id });
       return {
         row: await advanceImport(sql, { source, id, status: 'running', ticks: count, deleted: count }),
         count,
@@ -143,7 +147,7 @@ async function lockedRest(sql: Sql, question: Question, { entities }: Page): Pro
 const MOST_BYTES = 2 * 2 ** 20;
 
 /** An entity of the rest, with the names of its properties; null: they are too many for this transaction. */
-type RestRow = Omit<Entity, 'properties'> & { place: string; names: string[] | null };
+type RestRow = Omit<Entity, 'properties' | 'untracked'> & { place: string; names: string[] | null };
 /** Of those that were looked through, the last one; and with it one of the rest, if there is one. */
 type Row = { endKey: string; endId: string } & (RestRow | { id: null });
 type Page = { entities: Entity[]; place: Place | null };
@@ -176,7 +180,8 @@ async function readRest(sql: Sql, { source, since, from, types, most }: Question
     SELECT last.place AS "endKey", last.id AS "endId", e.id, e.place, e.type, e.key, e.tick, e.deleted,
            e.created_at AS "createdAt", e.updated_at AS "updatedAt",
            CASE WHEN e.before < ${MOST_BYTES}::int
-                THEN (SELECT coalesce(jsonb_agg(p.name), '[]') FROM jsonb_object_keys(e.properties) p (name)) END AS names
+                THEN (SELECT coalesce(jsonb_agg(p.name), '[]')
+                        FROM jsonb_object_keys(clocktick.all_properties(e.properties, e.untracked)) p (name)) END AS names
       FROM (SELECT w.place, w.id FROM walked w ORDER BY w.place DESC, w.id DESC LIMIT 1) last
       LEFT JOIN sized e ON true
      ORDER BY e.place, e.id`;
@@ -195,7 +200,7 @@ async function readRest(sql: Sql, { source, since, from, types, most }: Question
       place = last;
       break;
     }
-    entities.push({ ...entity, properties: Object.fromEntries(names.map((name) => [name, null])) });
+    entities.push({ ...entity, properties: Object.fromEntries(names.map((name) => [name, null])), untracked: [] });
     last = { type: from.type, key, id: entity.id };
   }
   return { entities, place: entities.length === most ? last : place };

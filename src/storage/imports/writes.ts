@@ -1,7 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
+import { admitted, type Rules } from '../../definitions/admission.js';
 import type { Change, Entity } from '../../temporal/entity.js';
 import { type BatchPlan, type Facts, type Last, type LineFault, type Planned, planOf } from '../../temporal/import.js';
+import { DEFINITION_TYPE } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { readType } from '../definitions.js';
 import { lostRace, writeFailure } from '../engine/failures.js';
 import { arrayText, type Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
@@ -17,7 +20,7 @@ export const TRIES = 5;
 /** How often it is tried before it locks its entities first. After that hardly more than the birth of one can be lost. */
 export const OPTIMISTIC_TRIES = 2;
 
-type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip' };
+type Writing = Begun & { batch: Batch; last: Last; onError: 'stop' | 'skip'; evenIfInvalid: boolean };
 /** `rest`: what of the batch belongs into the next transaction; null: nothing. */
 export type Written = { row: ImportRow; faults: LineFault[]; last: Last; rest: Batch | null };
 
@@ -68,7 +71,12 @@ export class Undone extends Error {
 }
 
 /** A batch as it is decided: what of it is written now, on which states, and what is told of that. */
-type Decided = Omit<Written, 'row'> & { plan: BatchPlan; states: Facts['current']; told: Advance };
+type Decided = Omit<Written, 'row'> & {
+  plan: BatchPlan;
+  states: Facts['current'];
+  definitions: Definitions;
+  told: Advance;
+};
 
 /** Decides and writes a batch. `isLocking`: nobody else changes its entities from before they are read. */
 async function attempt(
@@ -78,7 +86,7 @@ async function attempt(
   isLocking: boolean,
 ): Promise<Written> {
   const { batch, id, dryRun } = writing;
-  const early = isLocking ? null : await unwritten(connection.during((sql) => decided(sql, writing)));
+  const early = isLocking ? null : await unwritten(connection.during((sql) => decided(storage, sql, writing)));
   const apply = (latest: string) =>
     transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
       if (isLocking) {
@@ -87,8 +95,8 @@ async function attempt(
           batch.writes.map(({ address }) => address.id),
         );
       }
-      const { plan, states, told, ...done } = early ?? (await decided(sql, writing));
-      await applyRounds(sql, plan.rounds, { states, latest, id }).catch((error: unknown) => {
+      const { plan, states, definitions, told, ...done } = early ?? (await decided(storage, sql, writing));
+      await applyRounds(sql, plan.rounds, { states, definitions, latest, id }).catch((error: unknown) => {
         throw undoneBy(error, plan) ?? error;
       });
       return { ...done, row: dryRun ? dryRow(writing, told) : await advanceImport(sql, told) };
@@ -96,9 +104,21 @@ async function attempt(
   return storage[engine].stableInstant.stamped(apply);
 }
 
-async function decided(sql: Sql, { batch, id, source, mode, onError, last }: Writing): Promise<Decided> {
-  const { count, ...facts } = await readFacts(sql, batch.writes);
-  const plan = await inSlices(planOf(batch.writes.slice(0, count), facts, { mode, before: last }));
+async function decided(
+  storage: Storage,
+  sql: Sql,
+  { batch, id, source, mode, onError, evenIfInvalid, last }: Writing,
+): Promise<Decided> {
+  const writes = batch.writes.slice(0, endOfKind(batch.writes));
+  const { count, ...recorded } = await readFacts(sql, writes);
+  const definitions = await definitionsOf(
+    storage,
+    writes.map(({ type }) => type),
+  );
+  const admit: Facts['admit'] = (change, current, who) =>
+    admitted(change, current, definitions.get(change.type) ?? null, { who, isReturn: false, evenIfInvalid });
+  const facts = { ...recorded, admit };
+  const plan = await inSlices(planOf(writes.slice(0, count), facts, { mode, before: last }));
   const { now, rest } = split(batch, plan.taken);
   const faults = [...now.faults, ...plan.faults].sort((a, b) => a.line - b.line);
   const [first] = faults;
@@ -115,7 +135,28 @@ async function decided(sql: Sql, { batch, id, source, mode, onError, last }: Wri
     named: mode === 'replace-all' ? namedBy(now.writes, faults) : [],
     ...(now.watermark === undefined ? {} : { watermark: JSON.stringify(now.watermark) }),
   };
-  return { plan, states: facts.current, told, faults, last: plan.last, rest };
+  return { plan, states: facts.current, definitions, told, faults, last: plan.last, rest };
+}
+
+/** The definitions of types, by type: only of those that have one. */
+export type Definitions = ReadonlyMap<string, Rules>;
+
+/** The definitions of types as they are now. A batch that changes any of them has to be written before it is asked for the next. */
+export async function definitionsOf(storage: Storage, types: readonly string[]): Promise<Definitions> {
+  const known = await Promise.all(
+    [...new Set(types)].map(async (type) => ({ type, rules: (await readType(storage, type)).rules })),
+  );
+  return new Map(known.flatMap(({ type, rules }) => (rules ? [[type, rules]] : [])));
+}
+
+/**
+ * How many of the first lines are of one kind: definitions, or entities. What a definition says holds from its instant on, and all that one
+ * transaction writes has the same.
+ */
+function endOfKind(writes: Batch['writes']): number {
+  const isDefinition = writes[0]?.type === DEFINITION_TYPE;
+  const end = writes.findIndex(({ type }) => (type === DEFINITION_TYPE) !== isDefinition);
+  return end === -1 ? writes.length : end;
 }
 
 /** Locks entities until the transaction ends: in the order in which every writer does, so that no two wait for each other. */
@@ -156,18 +197,22 @@ async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
   }
 }
 
-type Applying = { states: ReadonlyMap<string, Entity>; latest: string; id: string };
+type Applying = { states: ReadonlyMap<string, Entity>; definitions: Definitions; latest: string; id: string };
 
 /** Applies rounds one after the other, by the write function of drizzle/sql/write.sql. */
 export async function applyRounds(
   sql: Sql,
   rounds: readonly Planned[][],
-  { states, latest, id }: Applying,
+  { states, definitions, latest, id }: Applying,
 ): Promise<void> {
   const seen = new Map<string, string>();
   for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
   for (const round of rounds) {
-    const text = `[${round.map(({ change }) => textOf(change, seen.get(change.id), id)).join(',')}]`;
+    const text = `[${round
+      .map(({ change }) =>
+        textOf(change, { seen: seen.get(change.id), definition: definitions.get(change.type)?.tick, id }),
+      )
+      .join(',')}]`;
     const rows = await sql<{ id: string; outcome: string; updatedAt: string | null }[]>`
       SELECT w.id, w.outcome, w.updated_at AS "updatedAt"
         FROM clocktick.write_changes(${text}::text::jsonb, true, not_after => ${latest}::timestamptz) w`;
@@ -176,13 +221,17 @@ export async function applyRounds(
   }
 }
 
-const textOf = ({ activity, clear, ...change }: Change, seen: string | undefined, importId: string): string =>
+const textOf = (
+  { activity, clear, ...change }: Change,
+  { seen, definition, id }: { seen: string | undefined; definition: number | undefined; id: string },
+): string =>
   JSON.stringify({
     ...change,
     seen,
+    definition,
     clear: clear.length > 0 ? clear : null,
     activity_id: activity?.id,
-    activity: activity?.details ? { ...activity.details, import_id: importId } : null,
+    activity: activity?.details ? { ...activity.details, import_id: id } : null,
   });
 
 /**

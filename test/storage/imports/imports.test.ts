@@ -11,7 +11,15 @@ import { linesOf } from '../../helper/lines.js';
 import { object, serve } from '../../helper/service.js';
 import { findingsOf } from '../../helper/verified.js';
 
-const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false, wait: 0 };
+const UPSERT: Import = {
+  source: 's',
+  mode: 'upsert',
+  skew: 'refuse',
+  onError: 'stop',
+  evenIfInvalid: false,
+  dryRun: false,
+  wait: 0,
+};
 
 /** Imports lines: the steps, and what refused it. */
 async function run(storage: Storage, lines: readonly Json[], how: Partial<Import> = {}) {

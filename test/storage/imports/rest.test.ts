@@ -12,7 +12,15 @@ import { explain, statementsOf } from '../../helper/plans.js';
 import { serve } from '../../helper/service.js';
 import { findingsOf } from '../../helper/verified.js';
 
-const REPLACE: Import = { source: 's', mode: 'replace-all', skew: 'refuse', onError: 'stop', dryRun: false, wait: 0 };
+const REPLACE: Import = {
+  source: 's',
+  mode: 'replace-all',
+  skew: 'refuse',
+  onError: 'stop',
+  evenIfInvalid: false,
+  dryRun: false,
+  wait: 0,
+};
 
 class Cut extends Error {}
 

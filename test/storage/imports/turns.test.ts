@@ -6,7 +6,15 @@ import { testDatabase } from '../../helper/database.js';
 import { until } from '../../helper/embedded.js';
 import { linesOf } from '../../helper/lines.js';
 
-const UPSERT: Import = { source: 's', mode: 'upsert', skew: 'refuse', onError: 'stop', dryRun: false, wait: 600 };
+const UPSERT: Import = {
+  source: 's',
+  mode: 'upsert',
+  skew: 'refuse',
+  onError: 'stop',
+  evenIfInvalid: false,
+  dryRun: false,
+  wait: 600,
+};
 
 const friend = (key: string) => ({ type: 'friend', key, properties: { n: 1 } });
 

@@ -1,0 +1,67 @@
+import { LRUCache } from 'lru-cache';
+import type { Rules } from '../definitions/admission.js';
+import { checkerOf } from '../definitions/checker.js';
+import { definitionOf } from '../definitions/definition.js';
+import { idOfKey } from '../temporal/identity.js';
+import { isObject, type JsonObject } from '../temporal/json.js';
+import { DEFINITION_TYPE } from '../temporal/limits.js';
+import type { EntityRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
+
+/*
+ * What this instance knows of the definitions of types. It may be older than what holds: the write function compares the tick of the definition
+ * by which a change was checked, and refuses to write under another one.
+ */
+
+/** What is known of a type: the tick of its definition, and its rules; 0 and null: it is open. */
+export type KnownType = { tick: number; rules: Rules | null };
+
+/** By type. A compiled definition takes some 100 kB of memory. */
+export type KnownTypes = LRUCache<string, KnownType>;
+
+/** Of how many types it is known what they say, and how many of them may have definitions. */
+const MOST_KNOWN = { max: 10_000, maxSize: 300_000, sizeCalculation: ({ rules }: KnownType) => (rules ? 1_000 : 1) };
+
+export const knownTypes = (): KnownTypes => new LRUCache(MOST_KNOWN);
+
+/** The id of the entity that is the definition of a type. */
+export const definitionId = (type: string): string => idOfKey(DEFINITION_TYPE, type);
+
+const OPEN: KnownType = { tick: 0, rules: null };
+
+/**
+ * The definition of a type as it is now.
+ * @throws Refusal as a read; `invalid_definition` where it was recorded by a service that knew other rules
+ */
+export async function readType(storage: Storage, type: string, signal?: AbortSignal): Promise<KnownType> {
+  const { entityNow, knownTypes: types } = storage[engine];
+  const row = await entityNow({ id: definitionId(type), fields: null }, signal);
+  const known = types.get(type);
+  const current = known && known.tick === tickOf(row) ? known : compiled(row);
+  types.set(type, current);
+  return current;
+}
+
+/** Whether the definition of an entity's type, as it is now, names a property: never to have been set is then another thing than to be unknown. */
+export async function declares(storage: Storage, id: string, property: string): Promise<boolean> {
+  const row = await storage[engine].entityNow({ id, fields: [] });
+  const { rules } = row ? await readType(storage, row.type) : OPEN;
+  if (!rules) return false;
+  const { schema, untracked } = rules.definition;
+  const named = typeof schema === 'boolean' ? undefined : schema.properties;
+  return untracked.includes(property) || (isObject(named) && Object.hasOwn(named, property));
+}
+
+const tickOf = (row: EntityRow | undefined): number => (row && !row.deleted ? row.tick : 0);
+
+function compiled(row: EntityRow | undefined): KnownType {
+  if (!row || row.deleted) return OPEN;
+  const definition = definitionOf(propertiesIn(row.properties));
+  return { tick: row.tick, rules: { tick: row.tick, definition, checker: checkerOf(definition.schema) } };
+}
+
+function propertiesIn(text: string): JsonObject {
+  const value: unknown = JSON.parse(text);
+  if (!isObject(value)) throw new Error('the properties of a definition are no object');
+  return value;
+}

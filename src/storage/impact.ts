@@ -1,0 +1,123 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Checker } from '../definitions/checker.js';
+import { isObject } from '../temporal/json.js';
+import { type Fault, Refusal } from '../temporal/refusal.js';
+import type { Fragment, Sql } from './engine/pools.js';
+import { engine, type Storage } from './storage.js';
+
+/* What a definition would make invalid of the entities that its type has: they are gone through, page by page, while others write on. */
+
+/** An entity that a definition refuses as it is now, with its first faults. */
+export type InvalidEntity = { id: string; key: string | null; tick: number; errors: Fault[] };
+
+/** How many entities of a type were checked, how many of them a definition refuses, and some of these; `until`: all that was stable by then. */
+export type Impact = { checked: number; invalid: number; examples: InvalidEntity[]; until: string };
+
+/** How many examples are told, and how many faults of each. */
+const EXAMPLES = 10;
+const FAULTS = 3;
+
+/** How many entities are read at once, and how many bytes of them, as they are stored: compressed, they may become a hundred times as much. */
+const AT_ONCE = 500;
+const MOST_BYTES = 2 * 2 ** 20;
+/** For how long entities are checked without a pause, in milliseconds: meanwhile this process serves nobody. */
+const SLICE_MS = 3;
+/** How many entities may be checked while nobody can write any of their type. */
+const MOST_LOCKED = 2_000;
+
+/**
+ * Checks every living entity of a type, as it is now. What is written meanwhile is for `impactSince` to check.
+ * @throws Refusal as a read
+ */
+export async function impactOf(
+  storage: Storage,
+  type: string,
+  checker: Checker,
+  signal: AbortSignal | undefined,
+): Promise<Impact> {
+  const { exporting, stableInstant } = storage[engine];
+  const impact: Impact = { checked: 0, invalid: 0, examples: [], until: await stableInstant.newest() };
+  let after: Place | null = { key: '', id: '00000000-0000-0000-0000-000000000000' };
+  while (after !== null) {
+    signal?.throwIfAborted();
+    const from: Place = after;
+    const rows: Row[] = await exporting((sql) => readPage(sql, type, from));
+    after = await addTo(impact, checker, rows);
+  }
+  return impact;
+}
+
+/**
+ * Checks what was written of a type since all of it was checked. Called once without a lock, and once while nobody can write entities of
+ * the type (`clocktick.lock_definition`): what is left then is little.
+ * @throws Refusal `too_many_writers` where it is not
+ */
+export async function impactSince(sql: Sql, type: string, checker: Checker, impact: Impact): Promise<void> {
+  const changed = await sql<{ id: string }[]>`
+    SELECT t.entity_id AS id FROM clocktick.tick t WHERE t.type = ${type} AND t.at > ${impact.until}::timestamptz
+    UNION
+    SELECT t.entity_id FROM clocktick.tick t
+     WHERE t.type = ${type} AND t.recorded_at > ${impact.until}::timestamptz AND t.recorded_at <> t.at
+    LIMIT ${MOST_LOCKED + 1}`;
+  if (changed.length > MOST_LOCKED)
+    throw new Refusal(
+      'too_many_writers',
+      `Others write too many entities of type ${type} meanwhile. Nothing was written.`,
+    );
+  for (const { id } of changed) {
+    // It was counted before.
+    const { checked } = impact;
+    await addTo(impact, checker, await readOne(sql, id));
+    impact.checked = checked;
+  }
+}
+
+/** A place in the order of a collection of one type. */
+type Place = { key: string; id: string };
+/** `text`: null where it has to wait for the next page. */
+type Row = { id: string; key: string | null; tick: number; text: string | null };
+
+const state = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties, e.untracked)`;
+
+const readPage = (sql: Sql, type: string, { key, id }: Place): Promise<Row[]> => sql<Row[]>`
+  SELECT e.id, e.key, e.tick, CASE WHEN e.before < ${MOST_BYTES}::int THEN ${state(sql)}::text END AS text
+    FROM (SELECT e.*, sum(e.size) OVER (ORDER BY coalesce(e.key, ''), e.id) - e.size AS before
+            FROM (SELECT e.*, pg_column_size(e.properties) AS size
+                    FROM clocktick.entity e
+                   WHERE e.type = ${type} AND NOT e.deleted AND (coalesce(e.key, ''), e.id) > (${key}, ${id}::uuid)
+                   ORDER BY coalesce(e.key, ''), e.id LIMIT ${AT_ONCE}) e) e
+   ORDER BY coalesce(e.key, ''), e.id`;
+
+const readOne = (sql: Sql, id: string): Promise<Row[]> => sql<Row[]>`
+  SELECT e.id, e.key, e.tick, ${state(sql)}::text AS text FROM clocktick.entity e WHERE e.id = ${id}::uuid AND NOT e.deleted`;
+
+/** Checks entities. Gives where the next page begins; null: there is none. */
+async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Promise<Place | null> {
+  let began = performance.now();
+  let last: Place | null = null;
+  for (const { id, key, tick, text } of rows) {
+    if (text === null) return last;
+    last = { key: key ?? '', id };
+    const errors = checked(checker, text);
+    impact.checked++;
+    if (errors.length > 0) {
+      impact.invalid++;
+      if (impact.examples.length < EXAMPLES) impact.examples.push({ id, key, tick, errors: errors.slice(0, FAULTS) });
+    }
+    if (performance.now() - began < SLICE_MS) continue;
+    await setImmediate();
+    began = performance.now();
+  }
+  return last;
+}
+
+function checked(checker: Checker, text: string): Fault[] {
+  const properties: unknown = JSON.parse(text);
+  if (!isObject(properties)) throw new Error('the properties of an entity are no object');
+  try {
+    return checker.check(properties).map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return [{ path: '/properties', message: error.message }];
+  }
+}
