@@ -1,3 +1,4 @@
+import { update } from '../temporal/change.js';
 import type { ActivityDetails, Change, Entity } from '../temporal/entity.js';
 import { DEFINITION_TYPE, RESERVED_PREFIX, TYPE_PATTERN } from '../temporal/limits.js';
 import { replaced } from '../temporal/patch.js';
@@ -10,6 +11,9 @@ import { type Definition, definitionOf } from './definition.js';
 /** A definition that holds, with its tick and what its schema was compiled to. */
 export type Rules = { tick: number; definition: Definition; checker: Checker };
 
+/** What is known of a type: the tick of its definition, and its rules; 0 and null: it is open. */
+export type KnownType = { tick: number; rules: Rules | null };
+
 /** What is said of a write beside its change. */
 export type Said = {
   /** The activity that it is under: what the caller says of it, or what was recorded; null: none. */
@@ -21,35 +25,45 @@ export type Said = {
 };
 
 /**
- * The change, if the definition of its type lets it be recorded: a new entity has the defaults of the schema as well. A tombstone needs no
- * validity. An open type (`rules` null) takes any properties. What is changed in a definition must be one.
+ * The change, if the definition of its type lets it be recorded; null: with the defaults that the schema adds to a whole state, nothing
+ * changes. A tombstone needs no validity. An open type (`rules` null) takes any properties. What is changed in a definition must be one.
  * @throws Refusal `activity_required`, `invalid_properties`, `state_not_valid`, `invalid_definition`, `reserved_type`,
- * `properties_too_much_work`
+ * `properties_too_much_work`, `entity_too_large`
  */
-export function admitted(change: Change, before: Entity | undefined, rules: Rules | null, said: Said): Change {
-  if (change.type.startsWith(RESERVED_PREFIX)) return admittedDefinition(change, before);
-  if (!rules) return change;
-  const { definition, checker, tick } = rules;
-  requireWho(definition, tick, said.who, change.type);
-  if (change.op === 'deleted') return change;
-  const isNew = change.op === 'created';
-  const set = isNew ? checker.withDefaults(change.set) : change.set;
-  if (said.evenIfInvalid) return isNew ? { ...change, set } : change;
-  const faults = checker.check(isNew ? set : replaced(before?.properties ?? {}, change));
-  if (faults.length === 0) return isNew ? { ...change, set } : change;
+export function admitted(decided: Change, before: Entity | undefined, rules: Rules | null, said: Said): Change | null {
+  if (decided.type.startsWith(RESERVED_PREFIX)) return admittedDefinition(decided, before);
+  if (!rules) return decided;
+  requireWho(rules, decided.type, said.who);
+  if (decided.op === 'deleted') return decided;
+  const change = withDefaults(decided, before, rules.checker);
+  if (!change || said.evenIfInvalid) return change;
+  const faults = rules.checker.check(replaced(before?.properties ?? {}, change));
+  if (faults.length === 0) return change;
   const errors = faults.map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
   const [first] = errors;
-  const place = `${first?.path}: ${first?.message}, says definition ${tick} of type ${change.type}.`;
+  const place = `${first?.path}: ${first?.message}, says definition ${rules.tick} of type ${change.type}.`;
   throw new Refusal(
     said.isReturn ? 'state_not_valid' : 'invalid_properties',
     said.isReturn ? `The state is not what the type takes today. ${place}` : place,
-    { errors, members: { definition: tick } },
+    { errors, members: { definition: rules.tick } },
   );
 }
 
+/**
+ * A whole state gets the defaults of the schema, whenever it is given: sent again, it changes nothing (RFC 9110 section 9.2.2). A patch gets
+ * none.
+ */
+function withDefaults(change: Change, before: Entity | undefined, checker: Checker): Change | null {
+  if (!change.whole) return change;
+  const whole = checker.withDefaults(change.whole);
+  if (change.op !== 'updated' || !before) return { ...change, set: whole };
+  const updated = update(before, whole, change.activity);
+  return updated && { ...change, set: updated.set, clear: updated.clear };
+}
+
 /** @throws Refusal `activity_required` */
-function requireWho({ activity }: Definition, tick: number, who: ActivityDetails | null, type: string): void {
-  const missing = activity.filter((name) => !who?.[name]);
+function requireWho({ definition, tick }: Rules, type: string, who: ActivityDetails | null): void {
+  const missing = definition.activity.filter((name) => !who?.[name]);
   if (missing.length === 0) return;
   throw new Refusal(
     'activity_required',

@@ -1,5 +1,4 @@
-import { LRUCache } from 'lru-cache';
-import type { Rules } from '../definitions/admission.js';
+import type { KnownType } from '../definitions/admission.js';
 import { checkerOf } from '../definitions/checker.js';
 import { definitionOf } from '../definitions/definition.js';
 import { idOfKey } from '../temporal/identity.js';
@@ -12,17 +11,6 @@ import { engine, type Storage } from './storage.js';
  * What this instance knows of the definitions of types. It may be older than what holds: the write function compares the tick of the definition
  * by which a change was checked, and refuses to write under another one.
  */
-
-/** What is known of a type: the tick of its definition, and its rules; 0 and null: it is open. */
-export type KnownType = { tick: number; rules: Rules | null };
-
-/** By type. A compiled definition takes some 100 kB of memory. */
-export type KnownTypes = LRUCache<string, KnownType>;
-
-/** Of how many types it is known what they say, and how many of them may have definitions. */
-const MOST_KNOWN = { max: 10_000, maxSize: 300_000, sizeCalculation: ({ rules }: KnownType) => (rules ? 1_000 : 1) };
-
-export const knownTypes = (): KnownTypes => new LRUCache(MOST_KNOWN);
 
 /** The id of the entity that is the definition of a type. */
 export const definitionId = (type: string): string => idOfKey(DEFINITION_TYPE, type);

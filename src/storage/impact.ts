@@ -16,6 +16,8 @@ export type Impact = { checked: number; invalid: number; examples: InvalidEntity
 /** How many examples are told, and how many faults of each. */
 const EXAMPLES = 10;
 const FAULTS = 3;
+/** How much of a path is told, in UTF-16 code units: names have no bound but that of an entity. */
+const MOST_PATH = 300;
 
 /** How many entities are read at once, and how many bytes of them, as they are stored: compressed, they may become a hundred times as much. */
 const AT_ONCE = 500;
@@ -115,7 +117,12 @@ function checked(checker: Checker, text: string): Fault[] {
   const properties: unknown = JSON.parse(text);
   if (!isObject(properties)) throw new Error('the properties of an entity are no object');
   try {
-    return checker.check(properties).map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
+    return checker.check(properties).map(
+      ({ path, ...fault }): Fault => ({
+        ...fault,
+        path: `/properties${path.slice(0, MOST_PATH).toWellFormed()}`,
+      }),
+    );
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return [{ path: '/properties', message: error.message }];

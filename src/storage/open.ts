@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
+import type { KnownType } from '../definitions/admission.js';
 import { applyChanges, type WrittenChange } from './changes.js';
-import { knownTypes } from './definitions.js';
 import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engine/failures.js';
 import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
 import { share } from './engine/sharing.js';
@@ -31,6 +31,9 @@ const LAST_WRITTEN = {
   maxEntrySize: 256e3,
   sizeCalculation: ({ properties }: EntityRow) => properties.length + 500,
 };
+
+/** Of how many types it is known what they say, and of how many of these the definitions are kept: one takes some 100 kB. */
+const KNOWN_TYPES = { max: 10_000, maxSize: 300_000, sizeCalculation: ({ rules }: KnownType) => (rules ? 1_000 : 1) };
 
 /** A storage that whoever opened it closes. */
 type OpenStorage = Storage & { close: () => Promise<void> };
@@ -102,7 +105,7 @@ export function storageOf(pools: Pools, { bounds = BOUNDS, stableInstant = stabl
     unlessTooMuch: unlessTooMuch(),
     inTurn: turns({ waiting: bounds.waiting, patience: LOCK_PATIENCE_MS }),
     lastWritten: new LRUCache(LAST_WRITTEN),
-    knownTypes: knownTypes(),
+    knownTypes: new LRUCache(KNOWN_TYPES),
     counts: { retriedWrites: 0, waitingImports: 0 },
     tallies: {
       entities_now: smallNow.tally,

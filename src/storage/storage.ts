@@ -1,6 +1,6 @@
 import type { LRUCache } from 'lru-cache';
+import type { KnownType } from '../definitions/admission.js';
 import type { Applied, WrittenChange } from './changes.js';
-import type { KnownTypes } from './definitions.js';
 import type { Pools } from './engine/pools.js';
 import type { Shared, Tally } from './engine/sharing.js';
 import type { StableInstant } from './engine/stable-instant.js';
@@ -28,7 +28,7 @@ export type Engine = Pools & {
   /** What writes left of their entities, by id: where others write too, it may have changed since. */
   lastWritten: LRUCache<string, EntityRow>;
   /** What types say, by what was last read of their definitions: somebody else may have changed those since. */
-  knownTypes: KnownTypes;
+  knownTypes: LRUCache<string, KnownType>;
   /**
    * What is counted. `retriedWrites`: how often a write was decided again, because somebody else had come first; `waitingImports`: how many
    * imports wait for their turn.

@@ -127,22 +127,22 @@ async function attemptOn(storage: Storage, write: Doing, { row, isSure }: Known,
   const before = row && entityOf(row);
   const past = before && (await readPast(storage, write, before));
   let decided: Change | null;
-  let admitted: Admitted | null;
+  let allowed: Admitted | null;
   try {
     decided = write.decide(before, past);
     if (decided?.type === DEFINITION_TYPE) return { end: 'defines' };
-    admitted = decided && (await admit(storage, write, decided, before));
+    allowed = decided && (await admit(storage, write, decided, before));
   } catch (error) {
     if (isSure) throw error;
     return { end: 'lost', known: null };
   }
-  if (!admitted) {
+  if (!allowed) {
     if (!isSure) return { end: 'lost', known: null };
     if (!row) throw new Error('what does not exist cannot stay unchanged');
     return { end: 'done', outcome: { row, change: null, before } };
   }
-  const { change } = admitted;
-  const applied = await apply(admitted, row);
+  const { change } = allowed;
+  const applied = await apply(allowed, row);
   if (applied.end === 'written') return { end: 'done', outcome: { row: applied.row, change, before } };
   if (applied.end === 'redefined') storage[engine].knownTypes.delete(change.type);
   return applied.end === 'locked' ? applied : { end: 'lost', known: { row: applied.row, isSure: true } };
@@ -157,19 +157,21 @@ async function admit(
   { who, isReturn = false, evenIfInvalid = false, signal }: Doing,
   change: Change,
   before: Entity | undefined,
-): Promise<Admitted> {
+): Promise<Admitted | null> {
   const said: Said = { who, isReturn, evenIfInvalid };
   const known = storage[engine].knownTypes.get(change.type);
   if (known) {
     try {
-      return { change: admitted(change, before, known.rules, said), definition: known.tick };
+      return under(known.tick, admitted(change, before, known.rules, said));
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
     }
   }
   const { tick, rules } = await readType(storage, change.type, signal);
-  return { change: admitted(change, before, rules, said), definition: tick };
+  return under(tick, admitted(change, before, rules, said));
 }
+
+const under = (definition: number, change: Change | null): Admitted | null => change && { change, definition };
 
 /**
  * How a change is applied that holds no lock. That of a dry run is really made and then undone, so that a dry run is
@@ -211,11 +213,12 @@ async function define(storage: Storage, write: Doing): Promise<Outcome> {
     const row = await entityNow({ id: write.id, fields: null }, write.signal);
     const before = row && entityOf(row);
     const decided = write.decide(before, before && (await readPast(storage, write, before)));
-    if (!decided) {
+    const allowed = decided && (await admit(storage, write, decided, before));
+    if (!allowed) {
       if (!row) throw new Error('what does not exist cannot stay unchanged');
       return { row, change: null, before };
     }
-    const { change } = await admit(storage, write, decided, before);
+    const { change } = allowed;
     const type = change.key ?? '';
     const schema = write.evenIfInvalid && !write.dryRun ? null : newSchema(change, before);
     const checker = schema === null ? null : checkerOf(schema);

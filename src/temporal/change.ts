@@ -62,13 +62,14 @@ export function create(
   conditions: Conditions = UNCONDITIONAL,
 ): Change {
   checkConditions(current, conditions);
-  if (!current) return { ...wanted, expected: 0, op: 'created', set: bounded(properties), clear: [] };
+  const given = { set: bounded(properties), clear: [], whole: properties };
+  if (!current) return { ...wanted, expected: 0, op: 'created', ...given };
   if (!current.deleted) {
     throw new Refusal('entity_exists', `There already is a ${wanted.type} with this key.`, {
       members: { id: current.id, tick: current.tick },
     });
   }
-  return { ...wanted, expected: current.tick, op: 'restored', set: bounded(properties), clear: [] };
+  return { ...wanted, expected: current.tick, op: 'restored', ...given };
 }
 
 /** `PUT /entities/:id`: the whole new state. */
@@ -104,13 +105,15 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
       throw Refusal.at('invalid_id', 'id', message, `${address.label} ${message}.`);
     }
     const key = address.named?.key ?? null;
-    return { id: address.id, type, key, expected: 0, op: 'created', set: bounded(properties), clear: [], activity };
+    const given = { set: bounded(properties), clear: [], whole: properties };
+    return { id: address.id, type, key, expected: 0, op: 'created', ...given, activity };
   }
   if (current.type !== type) {
     const detail = `Entity ${wanted.label} is a ${current.type}, and its type never changes.`;
     throw Refusal.at('type_mismatch', '/type', `is not ${current.type}`, detail);
   }
-  return current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
+  const change = current.deleted ? revival(current, properties, activity) : update(current, properties, activity);
+  return change && { ...change, whole: properties };
 }
 
 /** `PATCH /entities/:id`: `apply` makes the new properties from the current ones, and does not change those. */
@@ -227,7 +230,8 @@ export function revert(current: Entity | undefined, past: Past | undefined, want
   return update(entity, Object.fromEntries(reverted), activity);
 }
 
-function update(entity: Entity, properties: JsonObject, activity: Activity | null): Change | null {
+/** From one state of an entity to another; null: they are the same. @throws Refusal `entity_too_large` */
+export function update(entity: Entity, properties: JsonObject, activity: Activity | null): Change | null {
   const { id, type, key, tick } = entity;
   const changed = difference(entity.properties, bounded(properties));
   if (Object.keys(changed.set).length === 0 && changed.clear.length === 0) return null;

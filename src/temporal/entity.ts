@@ -47,6 +47,8 @@ export type Change = Difference & {
   activity: Activity | null;
   /** The instant of its tick, of imported history; absent, the clock's. */
   at?: string;
+  /** The whole new state, where that is what the caller gave: a definition may add its defaults. */
+  whole?: JsonObject;
 };
 
 /** The entity, alive or a tombstone. @throws Refusal `entity_not_found` */

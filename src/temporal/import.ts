@@ -81,10 +81,10 @@ export type Facts = {
   /** Of a line whose instant is not after its entity's newest tick: the entity at that instant, if it was there. By number of line. */
   past: ReadonlyMap<number, Entity>;
   /**
-   * A change as the definition of its type lets it be recorded, with what that adds to a new entity.
+   * A change as the definition of its type lets it be recorded, with what that adds to a whole state; null: then nothing changes.
    * @throws Refusal what the definition says against it
    */
-  admit: (change: Change, current: Entity | undefined, who: ActivityDetails | null) => Change;
+  admit: (change: Change, current: Entity | undefined, who: ActivityDetails | null) => Change | null;
   /** The clock of the database. */
   now: string;
   /** The activities that lines name by id, those that are recorded. */

@@ -30,7 +30,7 @@ const TABLES = Object.values(schema).filter((value) => is(value, PgTable));
 /** All that is recorded in a database. What an upgrade adds to tell it is not. */
 async function contents(sql: postgres.Sql): Promise<object> {
   const [rows] = await sql`
-    SELECT (SELECT jsonb_agg(to_jsonb(e) - 'since' ORDER BY e.id)::text FROM clocktick.entity e) AS entities,
+    SELECT (SELECT jsonb_agg(to_jsonb(e) - ARRAY['since', 'untracked', 'untracked_ticks'] ORDER BY e.id)::text FROM clocktick.entity e) AS entities,
            (SELECT json_agg(t ORDER BY t.entity_id, t.tick)::text FROM clocktick.tick t) AS ticks,
            (SELECT json_agg(h ORDER BY h.entity_id, h.property, h.vclock)::text FROM clocktick.property_range h) AS ranges,
            (SELECT json_agg(i ORDER BY i.entity_id, i.item, i.vclock)::text FROM clocktick.item_history i) AS items,

@@ -112,7 +112,14 @@ t.test('create: nothing, a tombstone or the entity itself is in the way', async 
     properties: { name: 'Rachel', left: null, job: {} },
     activity: ACTIVITY,
   });
-  const change = { id: RACHEL, type: 'friend', key: 'rachel', set: wanted.properties, clear: [], activity: ACTIVITY };
+  const { properties } = wanted;
+  const change = {
+    ...{ id: RACHEL, type: 'friend', key: 'rachel' },
+    set: properties,
+    clear: [],
+    whole: properties,
+    activity: ACTIVITY,
+  };
 
   t.strictSame(create(undefined, wanted), { ...change, expected: 0, op: 'created' }, 'nothing');
   for (const tick of [2, 7]) {
@@ -174,7 +181,17 @@ t.test('put: an absent entity is created by its key or under a fresh UUID', asyn
       const change = put(undefined, wantedPut(properties, { address, type, activity: ACTIVITY }));
       t.strictSame(
         change,
-        { id, type, key, expected: 0, op: 'created', set: properties, clear: [], activity: ACTIVITY },
+        {
+          id,
+          type,
+          key,
+          expected: 0,
+          op: 'created',
+          set: properties,
+          clear: [],
+          whole: properties,
+          activity: ACTIVITY,
+        },
         why,
       );
       t.ok(jsonEqual(change?.set, properties), why);
@@ -256,7 +273,7 @@ t.test('put: the whole state of a living entity is replaced, and only what diffe
   for (const address of [SAID, RACHEL, RACHEL.toUpperCase()]) {
     for (const [why, properties, set, clear] of STATES) {
       const change = put(rachel(), wantedPut(properties, { address, activity: ACTIVITY }));
-      t.strictSame(change, ofRachel({ op: 'updated', set, clear, activity: ACTIVITY }), why);
+      t.strictSame(change, { ...ofRachel({ op: 'updated', set, clear, activity: ACTIVITY }), whole: properties }, why);
       t.ok(jsonEqual(change?.set, set), why);
     }
     for (const [why, properties] of SAME) {
@@ -273,15 +290,18 @@ t.test('put: a tombstone is revived, its ticks go on, even without properties', 
   for (const tick of [2, 7]) {
     for (const properties of [{ name: 'Rachel', left: null }, {}, only('__proto__', 1)]) {
       const change = put(buried({ tick }), wantedPut(properties, { activity: ACTIVITY }));
-      t.strictSame(change, ofRachel({ op: 'restored', expected: tick, set: properties, activity: ACTIVITY }));
+      t.strictSame(change, {
+        ...ofRachel({ op: 'restored', expected: tick, set: properties, activity: ACTIVITY }),
+        whole: properties,
+      });
       t.ok(jsonEqual(change?.set, properties));
     }
   }
   const unkeyed = buried({ id: ACTIVITY.id, key: null, type: 'thing' });
-  t.strictSame(
-    put(unkeyed, wantedPut({ a: 1 }, { address: ACTIVITY.id, type: 'thing' })),
-    ofRachel({ id: ACTIVITY.id, key: null, type: 'thing', op: 'restored', set: { a: 1 } }),
-  );
+  t.strictSame(put(unkeyed, wantedPut({ a: 1 }, { address: ACTIVITY.id, type: 'thing' })), {
+    ...ofRachel({ id: ACTIVITY.id, key: null, type: 'thing', op: 'restored', set: { a: 1 } }),
+    whole: { a: 1 },
+  });
 });
 
 t.test('put: an entity never changes its type, dead or alive', async (t) => {

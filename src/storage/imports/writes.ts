@@ -222,7 +222,7 @@ export async function applyRounds(
 }
 
 const textOf = (
-  { activity, clear, ...change }: Change,
+  { activity, clear, whole: _whole, ...change }: Change,
   { seen, definition, id }: { seen: string | undefined; definition: number | undefined; id: string },
 ): string =>
   JSON.stringify({

@@ -149,7 +149,7 @@ t.test('every write is checked by its result, and says what is wrong where', asy
   t.match(await create(call, 'person', 'a', { age: 1 }), problem(422, 'invalid_properties'), 'a revival does');
 });
 
-t.test('defaults are recorded at tick 1, and at no other', async (t) => {
+t.test('defaults are recorded with a whole state, at tick 1 first, and never with a patch', async (t) => {
   const { call } = await testService(t);
   await define(call, 'door', {
     schema: {
@@ -166,7 +166,11 @@ t.test('defaults are recorded at tick 1, and at no other', async (t) => {
   t.same(await ranges(call, 'door:a', 'open'), ['false@[1,)']);
   t.match(await call('PATCH', '/entities/door:a', { properties: { open: null } }), problem(422, 'invalid_properties'));
   const put = await call('PUT', '/entities/door:a', { type: 'door', properties: { open: true } });
-  t.same(put.body.properties, { open: true }, 'a whole new state is what the caller says');
+  t.same(put.body.properties, { open: true, lock: { code: '0000' } });
+  t.match(await call('PUT', '/entities/door:a', { type: 'door', properties: { open: true } }), {
+    status: 200,
+    body: { tick: 2 },
+  });
   t.match(await call('PUT', '/entities/door:b', { type: 'door', properties: {} }), {
     status: 201,
     body: { properties: { open: false } },
