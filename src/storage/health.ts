@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { newId } from '../temporal/identity.js';
+import { RESERVED_PREFIX } from '../temporal/limits.js';
 import { isBefore } from '../temporal/point.js';
 import { applyAlone, written } from './changes.js';
 import { brokeUnderWay, CLOCK_STEPPED_BACK, codeOf, FORBIDDEN, neverSent, READ_ONLY } from './engine/failures.js';
@@ -241,7 +242,8 @@ function clockReason({ clock, promised, ahead }: Look): string | null {
 async function rehearse(sql: postgres.Sql, latest: string): Promise<string | null> {
   const change = {
     id: newId(),
-    type: 'health',
+    // One that nobody can define.
+    type: `${RESERVED_PREFIX}health`,
     key: null,
     expected: 0,
     op: 'created' as const,

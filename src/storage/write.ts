@@ -1,61 +1,18 @@
-import { admitted, type Said } from '../definitions/admission.js';
-import { checkerOf } from '../definitions/checker.js';
-import { definitionOf } from '../definitions/definition.js';
-import type { Activity, ActivityDetails, Change, Entity, Past } from '../temporal/entity.js';
-import { isObject, type Json, type JsonObject, jsonEqual } from '../temporal/json.js';
-import { DEFINITION_TYPE } from '../temporal/limits.js';
-import { replaced } from '../temporal/patch.js';
-import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
 import { type Applied, applyAlone, written } from './changes.js';
-import { readType } from './definitions.js';
+import { type Admitted, type Decision, type Doing, decideOn, type Outcome, type Write } from './deciding.js';
+import { define } from './defining.js';
 import { lostRace } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import { readEntitiesNow } from './entities.js';
-import { type Impact, impactOf, impactSince } from './impact.js';
-import { type EntityRow, namesIn } from './rows.js';
+import type { EntityRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /** How often a write is tried on what is known of the entity before it takes the row's lock and cannot lose any more. */
 const OPTIMISTIC_TRIES = 4;
 /** Under the lock only the birth of the entity can still be lost, and that once; and somebody may define its type anew. */
 const LOCKED_TRIES = 3;
-/** How often a change of a definition is tried that somebody else comes before. */
-const DEFINING_TRIES = 3;
-
-/** A write of one entity. */
-export type Write = {
-  id: string;
-  /**
-   * What is to change in the current state: pure, and may be asked several times. Null: nothing changes; a Refusal that it
-   * throws refuses the write.
-   */
-  decide: (current: Entity | undefined, past: Past | undefined) => Change | null;
-  /** The point whose state `decide` needs as well, if any. */
-  pastOf?: (current: Entity) => Point | null;
-  /** The activity that the write names; one without details must have been recorded. */
-  activity?: Activity | null;
-  /** That it does not exist most likely, so that it is not read first. */
-  assume?: 'absent';
-  /** Whether it brings back a state that was recorded before. */
-  isReturn?: boolean;
-  /** Writes what the definition of the type refuses; of a definition: whatever it makes invalid. */
-  evenIfInvalid?: boolean;
-  /** Answers what would be written, and writes nothing. */
-  dryRun?: boolean;
-  /** Aborted when nobody waits for the outcome any more; what is not under way then is not done. */
-  signal?: AbortSignal;
-};
-
-/**
- * How a write ended: the row as it now stands, what was changed (null: nothing), and the state that was changed. `impact`: what a
- * definition makes invalid, where that was looked for.
- */
-export type Outcome = { row: EntityRow; change: Change | null; before: Entity | undefined; impact?: Impact };
-
-/** A write, and what is known of the activity that it is under. */
-type Doing = Write & { who: ActivityDetails | null };
 
 /**
  * Writes one entity: decides on its current state what is to change, and applies that if and only if the entity is
@@ -117,25 +74,19 @@ function keep(storage: Storage, { dryRun }: Write, outcome: Outcome): Outcome {
   return outcome;
 }
 
-/** A change that may be recorded, and the tick of the definition by which it may; 0: its type is open. */
-type Admitted = { change: Change; definition: number };
-
 type Apply = (admitted: Admitted, row: EntityRow | undefined) => Promise<Applied>;
 
 /** Decides on a state, and applies what was decided. */
 async function attemptOn(storage: Storage, write: Doing, { row, isSure }: Known, apply: Apply): Promise<Attempt> {
-  const before = row && entityOf(row);
-  const past = before && (await readPast(storage, write, before));
-  let decided: Change | null;
-  let allowed: Admitted | null;
+  let decision: Decision;
   try {
-    decided = write.decide(before, past);
-    if (decided?.type === DEFINITION_TYPE) return { end: 'defines' };
-    allowed = decided && (await admit(storage, write, decided, before));
+    decision = await decideOn(storage, write, row);
   } catch (error) {
-    if (isSure) throw error;
+    if (isSure || !(error instanceof Refusal)) throw error;
     return { end: 'lost', known: null };
   }
+  const { before, allowed, isDefinition } = decision;
+  if (isDefinition) return { end: 'defines' };
   if (!allowed) {
     if (!isSure) return { end: 'lost', known: null };
     if (!row) throw new Error('what does not exist cannot stay unchanged');
@@ -147,31 +98,6 @@ async function attemptOn(storage: Storage, write: Doing, { row, isSure }: Known,
   if (applied.end === 'redefined') storage[engine].knownTypes.delete(change.type);
   return applied.end === 'locked' ? applied : { end: 'lost', known: { row: applied.row, isSure: true } };
 }
-
-/**
- * Lets a change be recorded by what is known of its type. What is known may be out of date: a refusal needs a definition that was read
- * after the request came.
- */
-async function admit(
-  storage: Storage,
-  { who, isReturn = false, evenIfInvalid = false, signal }: Doing,
-  change: Change,
-  before: Entity | undefined,
-): Promise<Admitted | null> {
-  const said: Said = { who, isReturn, evenIfInvalid };
-  const known = storage[engine].knownTypes.get(change.type);
-  if (known) {
-    try {
-      return under(known.tick, admitted(change, before, known.rules, said));
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-    }
-  }
-  const { tick, rules } = await readType(storage, change.type, signal);
-  return under(tick, admitted(change, before, rules, said));
-}
-
-const under = (definition: number, change: Change | null): Admitted | null => change && { change, definition };
 
 /**
  * How a change is applied that holds no lock. That of a dry run is really made and then undone, so that a dry run is
@@ -202,84 +128,6 @@ async function attemptLocked(storage: Storage, write: Doing): Promise<Attempt> {
   );
 }
 
-/**
- * Writes a definition. Unless the caller wants it whatever it makes invalid, all entities of the type are checked first, while others write
- * on; those that were written meanwhile once more, when nobody can write any of the type until the definition is kept.
- * @throws Refusal `entities_not_valid`
- */
-async function define(storage: Storage, write: Doing): Promise<Outcome> {
-  const { knownTypes, entityNow, transaction, stableInstant, exporting } = storage[engine];
-  for (let tries = 0; tries < DEFINING_TRIES; tries++) {
-    const row = await entityNow({ id: write.id, fields: null }, write.signal);
-    const before = row && entityOf(row);
-    const decided = write.decide(before, before && (await readPast(storage, write, before)));
-    const allowed = decided && (await admit(storage, write, decided, before));
-    if (!allowed) {
-      if (!row) throw new Error('what does not exist cannot stay unchanged');
-      return { row, change: null, before };
-    }
-    const { change } = allowed;
-    const type = change.key ?? '';
-    const schema = write.evenIfInvalid && !write.dryRun ? null : newSchema(change, before);
-    const checker = schema === null ? null : checkerOf(schema);
-    const impact = checker && (await impactOf(storage, type, checker, write.signal));
-    /** Checks what was written since, which can only make a difference where there was nothing wrong. */
-    const checkAgain = async (sql: Sql) => {
-      if (checker && impact?.invalid === 0) await impactSince(sql, type, checker, impact);
-      if (impact && impact.invalid > 0 && !write.evenIfInvalid) throw entitiesNotValid(type, impact);
-    };
-    const until = impact && (await stableInstant.newest());
-    await exporting(checkAgain);
-    if (impact && until !== null) impact.until = until;
-    const attempt = (latest: string) =>
-      transaction(
-        write.dryRun ? 'ROLLBACK' : 'COMMIT',
-        async (sql) => {
-          await sql`SELECT clocktick.lock_definition(${type})`;
-          await checkAgain(sql);
-          return applyAlone(sql, written(change, row, 0), latest);
-        },
-        write.signal,
-      );
-    const applied = await settled(stableInstant.stamped(attempt));
-    knownTypes.delete(type);
-    if (applied?.end === 'written') return { row: applied.row, change, before, ...(impact ? { impact } : {}) };
-    storage[engine].counts.retriedWrites++;
-  }
-  throw new Refusal('too_many_writers', 'Others changed this definition first every time. Nothing was written.');
-}
-
-/** The schema of a definition after a change; null: it is as it was, or there is none any more. */
-function newSchema(change: Change, before: Entity | undefined): boolean | JsonObject | null {
-  if (change.op === 'deleted') return null;
-  const was: Json | undefined = before?.properties.schema;
-  const { schema } = definitionOf(replaced(before?.properties ?? {}, change));
-  return was !== undefined && jsonEqual(was, schema) ? null : schema;
-}
-
-const entitiesNotValid = (type: string, { checked, invalid, examples }: Impact): Refusal =>
-  new Refusal(
-    'entities_not_valid',
-    `The definition refuses ${invalid} of the ${checked} entities of type ${type}, as they are now.`,
-    {
-      members: {
-        checked,
-        invalid,
-        examples: examples.map((one) => ({ ...one, errors: one.errors.map((e) => ({ ...e })) })),
-      },
-    },
-  );
-
-/** What became of a change; undefined: somebody else came first. */
-async function settled(applying: Promise<Applied>): Promise<Applied | undefined> {
-  try {
-    return await applying;
-  } catch (error) {
-    if (lostRace(error)) return undefined;
-    throw error;
-  }
-}
-
 /** Runs an attempt: a race that was lost is one of its ends. */
 async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
   try {
@@ -288,23 +136,4 @@ async function settle(attempt: Promise<Attempt>): Promise<Attempt> {
     if (lostRace(error)) return { end: 'lost', known: null };
     throw error;
   }
-}
-
-async function readPast(storage: Storage, { id, pastOf, signal }: Write, current: Entity): Promise<Past | undefined> {
-  const point = pastOf?.(current);
-  if (!point) return undefined;
-  const row = await storage[engine].entityAsOf({ id, point, fields: null }, signal);
-  return row && (row.tick === null ? row : entityOf(row));
-}
-
-const entityOf = (row: EntityRow): Entity => ({
-  ...row,
-  properties: propertiesOf(row),
-  untracked: namesIn(row.untracked),
-});
-
-function propertiesOf(row: EntityRow): JsonObject {
-  const properties: unknown = JSON.parse(row.properties);
-  if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
-  return properties;
 }

@@ -1,15 +1,21 @@
 import type postgres from 'postgres';
+import type { Outcome } from '../../src/storage/deciding.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
-import { type Outcome, writeEntity } from '../../src/storage/write.js';
+import { writeEntity } from '../../src/storage/write.js';
 import { create, creation, mergePatchOf, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import { type Conditions, UNCONDITIONAL } from '../../src/temporal/conditions.js';
 import type { ActivityDetails, Op } from '../../src/temporal/entity.js';
 import type { JsonObject } from '../../src/temporal/json.js';
 import type { Point } from '../../src/temporal/point.js';
 
-/** Creates a thing through the write path. */
-export function make(storage: Storage, properties: JsonObject, details?: ActivityDetails): Promise<Outcome> {
-  const wanted = creation({ type: 'thing', properties }, details ? newActivity(details) : null);
+/** Creates a thing, or what else is named, through the write path. */
+export function make(
+  storage: Storage,
+  properties: JsonObject,
+  details?: ActivityDetails,
+  named: { type: string; key?: string } = { type: 'thing' },
+): Promise<Outcome> {
+  const wanted = creation({ ...named, properties }, details ? newActivity(details) : null);
   return writeEntity(storage, { id: wanted.id, decide: (current) => create(current, wanted), assume: 'absent' });
 }
 

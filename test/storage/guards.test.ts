@@ -70,6 +70,25 @@ t.test('the database keeps the record from anybody', async (t) => {
 
   const refused = '23001';
   const cases: [name: string, code: string, statement: string][] = [
+    // What keeps no ranges is none of what does, and says since when
+    [
+      'a property that is tracked and is not',
+      refused,
+      tickedBy(`untracked = '{"a": 3}', untracked_ticks = '{"a": [4]}'`),
+    ],
+    ['an untracked property that never became so', refused, tickedBy(`untracked = '{"z": 1}', untracked_ticks = '{}'`)],
+    [
+      'an untracked property since another tick',
+      refused,
+      tickedBy(`untracked = '{"z": 1}', untracked_ticks = '{"z": [3]}'`),
+    ],
+    [
+      'an untracked property that is tracked again',
+      refused,
+      tickedBy(`untracked = '{"z": 1}', untracked_ticks = '{"z": [4, 4]}'`),
+    ],
+    ['untracked properties without their ticks', refused, tickedBy(`untracked = '{}'`)],
+    ['ticks without untracked properties', '23514', tickedBy(`untracked_ticks = '{}'`)],
     // Invariant 4: repeatable, so nothing is recorded in the past
     ['a tick of the past, recorded then', refused, recordedAt(justAfter, 'at', 'NULL')],
     [
@@ -424,4 +443,25 @@ t.test('the database keeps the record from anybody', async (t) => {
     const [entity] = await sql`SELECT tick FROM clocktick.entity WHERE id = ${other.id}`;
     t.equal(entity?.tick, 2, 'the second found the entity past the tick it expected');
   });
+});
+
+t.test('since when a property keeps no ranges never changes again', async (t) => {
+  const { sql, storage } = await testDatabase(t);
+  const definition = { schema: true, untracked: ['seen'] };
+  await make(storage, definition, undefined, { type: 'clocktick-type', key: 'thing' });
+  const { row } = await make(storage, { name: 'x', seen: 1 });
+  const said = (ticks: string, untracked = '{"seen": 2}') => sql`
+    WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS at),
+         ticked AS (INSERT INTO clocktick.tick SELECT ${row.id}, 2, 'thing', at, at, 'updated' FROM stamp)
+    UPDATE clocktick.entity
+       SET tick = 2, updated_at = (SELECT at FROM stamp), untracked = ${untracked}::text::jsonb, untracked_ticks = ${ticks}::text::jsonb
+     WHERE id = ${row.id}`;
+  for (const ticks of ['{}', '{"seen": [2]}', '{"seen": []}', '{"seen": [1, 2]}', '{"seen": [1, 2, 2]}', '{"x": [2]}'])
+    await t.rejects(said(ticks), { code: '23001' }, ticks);
+  await t.rejects(sql`UPDATE clocktick.entity SET untracked = NULL, untracked_ticks = NULL`, { code: '23001' });
+  await t.rejects(sql`UPDATE clocktick.entity SET untracked = '{"seen": 7}' WHERE id = ${row.id}`, { code: '23001' });
+  await said('{"seen": [1]}');
+  t.match(await sql`SELECT tick, untracked, untracked_ticks AS ticks FROM clocktick.entity WHERE id = ${row.id}`, [
+    { tick: 2, untracked: { seen: 2 }, ticks: { seen: [1] } },
+  ]);
 });

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
+import type { Outcome } from '../../storage/deciding.js';
 import type { ChangeRow, EntityRow } from '../../storage/rows.js';
-import type { Outcome } from '../../storage/write.js';
 import { changesOf, type PropertyChange } from '../../temporal/patch.js';
 import { etagHeader, locationHeader, preferenceAppliedHeader, tickAtHeader } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import type { Outcome, Write } from '../../storage/deciding.js';
 import type { Storage } from '../../storage/storage.js';
-import { type Outcome, type Write, writeEntity } from '../../storage/write.js';
+import { writeEntity } from '../../storage/write.js';
 import { type Intent, newActivity } from '../../temporal/change.js';
 import type { Conditions } from '../../temporal/conditions.js';
 import type { Activity, ActivityDetails } from '../../temporal/entity.js';

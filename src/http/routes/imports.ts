@@ -16,6 +16,7 @@ import * as contract from '../contract/imports.js';
 import { noParameters } from '../contract/parameters.js';
 import {
   BODY_PROBLEMS,
+  DEFINED_PROBLEMS,
   LINES_PROBLEMS,
   READ_PROBLEMS,
   responsesOf,
@@ -67,6 +68,7 @@ export function importRoutes(app: App, storage: Storage, closing: AbortSignal): 
           LINES_PROBLEMS,
           BODY_PROBLEMS,
           WRITE_PROBLEMS,
+          DEFINED_PROBLEMS,
           [
             'import_running',
             'activity_differs',

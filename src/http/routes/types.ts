@@ -1,13 +1,13 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { isDefinable, reservedType } from '../../definitions/admission.js';
+import type { Outcome } from '../../storage/deciding.js';
 import { definitionId } from '../../storage/definitions.js';
 import { ANSWER_BYTES, type EntityRow } from '../../storage/rows.js';
 import { readState } from '../../storage/states.js';
 import type { Storage } from '../../storage/storage.js';
 import { readTicks, type TickRow } from '../../storage/ticks.js';
 import { readTypes, type TypeRow } from '../../storage/types.js';
-import type { Outcome } from '../../storage/write.js';
 import { put, remove, replacement } from '../../temporal/change.js';
 import { begun, living } from '../../temporal/entity.js';
 import type { Address } from '../../temporal/identity.js';

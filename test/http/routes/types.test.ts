@@ -348,6 +348,60 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
   });
 });
 
+t.test('an import is checked line by line, and brings definitions along', async (t) => {
+  const { call, sql } = await testService(t);
+  const send = async (lines: JsonObject[], query = '') => {
+    const headers = { 'content-type': 'application/x-ndjson', accept: 'application/json' };
+    const text = lines.map((line) => JSON.stringify(line)).join('\n');
+    return call('POST', `/import?source=s${query}`, text, headers);
+  };
+  const strict = { ...PERSON, activity: ['actor'] };
+  const by = { activity: { actor: 'import' } };
+  const person = (key: string, properties: JsonObject, more: JsonObject = by) => ({
+    type: 'person',
+    key,
+    properties,
+    ...more,
+  });
+  const definition = { type: 'clocktick-type', key: 'person', properties: strict };
+  const before = await traces(sql);
+  t.match(await send([{ ...definition, properties: { schema: 7 } }]), problem(422, 'invalid_definition', { line: 1 }));
+  t.match(await send([definition, person('a', { name: 'A', x: 1 })]), problem(422, 'invalid_properties', { line: 2 }));
+  t.match(await send([person('a', { name: 'A' }, {})]), problem(422, 'activity_required', { line: 1 }));
+  t.equal((await traces(sql)).ticks, before.ticks + 1, 'only the definition, whose batch was kept before');
+  const skipped = await send(
+    [
+      person('a', { name: 'A' }),
+      person('b', { age: 3 }),
+      { op: 'patch', ...person('a', { age: -1 }) },
+      { op: 'set', type: 'person', key: 'a', set: { age: 7 }, ...by },
+    ],
+    '&onError=skip',
+  );
+  t.match(skipped.body, { status: 'done', changed: 2, skipped: 2 });
+  t.match(await call('GET', '/entities/person:a'), { body: { properties: { name: 'A', age: 7 } } });
+  const anyhow = await send(
+    [person('b', { age: 3 }), person('c', { name: 'C' }, {})],
+    '&evenIfInvalid=true&onError=skip',
+  );
+  t.match(anyhow.body, { changed: 1, skipped: 1 }, 'who and why it needs all the same');
+  const old = { at: '2001-02-03T00:00:00Z', ...by };
+  t.match((await send([person('d', { age: 3 }, old)], '&evenIfInvalid=true')).body, { changed: 1 }, 'as history is');
+
+  await define(call, 'door', { schema: { properties: { open: { default: false } } }, untracked: ['seen'] });
+  const doors = [
+    { type: 'door', key: 'a', properties: { n: 1, seen: 1 } },
+    { type: 'door', key: 'b', properties: {} },
+  ];
+  t.match((await send(doors)).body, { changed: 2, ticks: 2 });
+  t.match(await call('GET', '/entities/door:a'), { body: { properties: { n: 1, open: false, seen: 1 } } });
+  t.match((await send(doors)).body, { changed: 0, ticks: 0 }, 'sent again it makes no tick');
+  await define(call, 'door', { schema: true, activity: ['actor'] }, '?evenIfInvalid=true');
+  const rest = await send([{ ...doors[1], properties: { open: false }, ...by }], '&mode=replace-all');
+  t.match(rest.body, { deleted: 1 }, 'what it deletes is under its own activity');
+  t.match(await call('GET', '/entities/door:a'), problem(410, 'entity_deleted'));
+});
+
 t.test('the types that there are', async (t) => {
   const { call } = await testService(t);
   await define(call, 'defined', { schema: true });
