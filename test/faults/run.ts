@@ -49,6 +49,8 @@ const MOST_TOLD = 3;
 const PAUSE_MS = 100;
 /** How many writes are acknowledged before a fault, and how many after it. */
 const WRITES = 5;
+/** How much longer a fault lasts that nobody has noticed: on a busy machine it may take a while until it hits anybody. */
+const UNNOTICED_MS = 10_000;
 /** For how long anything is awaited. */
 const PATIENCE_MS = 60_000;
 
@@ -82,8 +84,11 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
     marks.before = performance.now();
     await sleep(counted * 1_000);
     marks.injected = performance.now();
+    const before = run.operations.length;
     const mend = await fault.inject(world);
     await sleep(seconds * 1_000);
+    const limit = performance.now() + UNNOTICED_MS;
+    while (performance.now() < limit && !run.operations.slice(before).some(isNotice)) await sleep(50);
     await mend();
     marks.mended = performance.now();
     await ready('after it');
@@ -115,6 +120,10 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
   return { counts, readyAfter, fullSpeedAfter, longest: longestOf(run.operations), wrong };
 }
 
+const isUnanswered = ({ answer, isCut }: Operation): boolean => !answer && !isCut;
+/** Whether a caller was told that something was wrong. */
+const isNotice = (operation: Operation): boolean => operation.answer?.status === 503 || isUnanswered(operation);
+
 /** What no caller may be answered, whatever happens; and that the fault was there at all. */
 export function misanswered(
   operations: readonly Operation[],
@@ -130,7 +139,7 @@ export function misanswered(
     `an answer took longer than ${longest} s`,
     operations.filter(({ invoked, completed }) => completed - invoked > longest * 1_000),
   );
-  const unanswered = operations.filter(({ answer, isCut }) => !answer && !isCut);
+  const unanswered = operations.filter(isUnanswered);
   if (!endsService) tell('no answer', unanswered);
   tell(
     'a fault of the service',
@@ -142,8 +151,7 @@ export function misanswered(
       ({ answer }) => answer?.status === 503 && answer.retryAfter === null && answer.body.code !== 'outcome_unknown',
     ),
   );
-  const isSeen = unanswered.length > 0 || operations.some(({ answer }) => answer?.status === 503);
-  if (!isSeen) wrong.push('nobody noticed the fault');
+  if (!operations.some(isNotice)) wrong.push('nobody noticed the fault');
   return wrong;
 }
 
