@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Checker } from '../definitions/checker.js';
-import { isObject } from '../temporal/json.js';
+import { faultsOfState } from '../definitions/past.js';
+import { isObject, type JsonObject } from '../temporal/json.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
 import type { Fragment, Sql } from './engine/pools.js';
 import { engine, type Storage } from './storage.js';
@@ -98,7 +99,7 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
   for (const { id, key, tick, text } of rows) {
     if (text === null) return last;
     last = { key: key ?? '', id };
-    const errors = checked(checker, text);
+    const errors = faultsOfState(checker, propertiesIn(text));
     impact.checked++;
     if (errors.length > 0) {
       impact.invalid++;
@@ -111,13 +112,8 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
   return last;
 }
 
-function checked(checker: Checker, text: string): Fault[] {
+function propertiesIn(text: string): JsonObject {
   const properties: unknown = JSON.parse(text);
   if (!isObject(properties)) throw new Error('the properties of an entity are no object');
-  try {
-    return checker.check(properties).map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    return [{ path: '/properties', message: error.message }];
-  }
+  return properties;
 }
