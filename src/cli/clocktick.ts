@@ -2,6 +2,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { BadSetting, isDatabaseUrl, readDatabaseUrl, readServiceUrl } from '../config.js';
 import { reasonOf } from '../reason.js';
+import { checkPast } from './check.js';
 import { exportFile } from './export.js';
 import { importFile } from './import.js';
 import { migrate } from './migrate.js';
@@ -30,7 +31,7 @@ Commands, which talk to the database:
 ${listed(DATABASE_COMMANDS)}
 
 Commands, which talk to a running service:
-${listed({ import: importFile, export: exportFile })}
+${listed({ import: importFile, export: exportFile, check: checkPast })}
 
 \`clocktick <command> --help\` tells more of one. The database is that of DATABASE_URL, unless --database-url names another one; what is on a
 command line others on the machine can read.
@@ -41,10 +42,17 @@ Exit codes: ${EXIT.done} done, or clean; ${EXIT.found} something was found; ${EX
 /** Runs a command line. Gives the exit code. */
 async function run(words: string[]): Promise<number> {
   // Options may stand before the command.
-  const anyOptions = { ...HELP_OPTION, ...DATABASE_OPTIONS, ...importFile.options, ...exportFile.options };
+  const anyOptions = {
+    ...HELP_OPTION,
+    ...DATABASE_OPTIONS,
+    ...importFile.options,
+    ...exportFile.options,
+    ...checkPast.options,
+  };
   const name = parsed(words, anyOptions).positionals[0];
   if (name === 'import') return runImport(words);
   if (name === 'export') return runExport(words);
+  if (name === 'check') return runCheck(words);
   const command = name !== undefined && Object.hasOwn(DATABASE_COMMANDS, name) ? DATABASE_COMMANDS[name] : undefined;
   const { values, positionals } = parsed(words, { ...HELP_OPTION, ...DATABASE_OPTIONS });
   if (name === undefined || name === 'help') {
@@ -71,6 +79,13 @@ async function runExport(words: string[]): Promise<number> {
   if (values.help) return help(exportFile.usage, exportFile.help);
   await exportFile.run(readServiceUrl(process.env, values.url), values, positionals.slice(1));
   return EXIT.done;
+}
+
+async function runCheck(words: string[]): Promise<number> {
+  const { values, positionals } = parsed(words, { ...HELP_OPTION, ...checkPast.options });
+  if (values.help) return help(checkPast.usage, checkPast.help);
+  const base = readServiceUrl(process.env, values.url);
+  return (await checkPast.run(base, values, positionals.slice(1))) ? EXIT.done : EXIT.found;
 }
 
 function help(usage: string, text: string): number {

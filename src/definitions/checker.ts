@@ -2,7 +2,7 @@ import Ajv, { type ErrorObject, type ValidateFunction } from 'ajv/dist/core.js';
 import { isObject, type Json, type JsonObject } from '../temporal/json.js';
 import { Refusal } from '../temporal/refusal.js';
 import { filled } from './defaults.js';
-import { faultsOf, type SchemaFault } from './errors.js';
+import { faultsOf, MAX_FAULTS, type SchemaFault } from './errors.js';
 import { type CellFunction, EnoughFaults, keywordsOf } from './keywords.js';
 import { type Cell, lower } from './lowering.js';
 import { Faults, readSchema } from './schema.js';
@@ -11,10 +11,10 @@ import { MAX_WORK, Meter } from './work.js';
 /** A compiled schema. */
 export type Checker = {
   /**
-   * Checks a state. [] = valid. At most 20 faults; `path` is a pointer into the properties ('' is all of them).
+   * Checks a state. [] = valid. At most `most` faults (20); `path` is a pointer into the properties ('' is all of them).
    * @throws Refusal `properties_too_much_work`
    */
-  check: (properties: JsonObject) => SchemaFault[];
+  check: (properties: JsonObject, most?: number) => SchemaFault[];
   /**
    * A copy of a new state with the schema's defaults where it sets nothing. The argument is never changed.
    * @throws Refusal `properties_too_much_work`
@@ -49,15 +49,15 @@ export function compile(schema: Json, faults: Faults): Checker | null {
   let all: ReturnType<typeof compiled> | undefined;
 
   return {
-    check(properties) {
+    check(properties, most = MAX_FAULTS) {
       meter.left = MAX_WORK;
       if (first(properties)) return [];
-      const fault = faultsOf(first.errors() ?? []).at(-1);
+      const fault = faultsOf(first.errors() ?? [], most).at(-1);
       all ??= compiled(root, tracked, meter, true);
       meter.left = MAX_WORK;
       try {
         if (all(properties)) return fault ? [fault] : [];
-        return faultsOf(all.errors() ?? []);
+        return faultsOf(all.errors() ?? [], most);
       } catch (error) {
         // All faults are more than there is room for: the first has to do.
         if (!fault || !(error instanceof EnoughFaults || error instanceof Refusal)) throw error;

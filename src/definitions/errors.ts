@@ -6,7 +6,7 @@ import { type Lowered, SOURCE } from './lowering.js';
 /** What is wrong with a state: where, by which keyword, and in words to be read after the path; the value, unless it is large. */
 export type SchemaFault = { path: string; keyword: string; message: string; value?: Json };
 
-/** How many faults of a state are told. */
+/** How many faults of a state are told, unless somebody asks for more. */
 export const MAX_FAULTS = 20;
 
 /** How long a value may be, as JSON text, to be repeated in a fault. */
@@ -16,7 +16,7 @@ const MAX_REPEATED = 300;
 const MAX_SHOWN = 200;
 
 /** The faults that ajv has found, in the words of this service. */
-export function faultsOf(errors: readonly ErrorObject<string, Note>[]): SchemaFault[] {
+export function faultsOf(errors: readonly ErrorObject<string, Note>[], most: number): SchemaFault[] {
   const faults: SchemaFault[] = [];
   const told = new Set<string>();
   for (const error of errors) {
@@ -28,7 +28,7 @@ export function faultsOf(errors: readonly ErrorObject<string, Note>[]): SchemaFa
     if (told.has(key)) continue;
     told.add(key);
     faults.push(fault);
-    if (faults.length === MAX_FAULTS) break;
+    if (faults.length === most) break;
   }
   return faults;
 }

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Checker } from '../definitions/checker.js';
-import { isObject } from '../temporal/json.js';
+import { faultsOfState } from '../definitions/past.js';
+import { isObject, type JsonObject } from '../temporal/json.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
 import type { Fragment, Sql } from './engine/pools.js';
 import { engine, type Storage } from './storage.js';
@@ -100,11 +101,11 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
   for (const { id, key, tick, text } of rows) {
     if (text === null) return last;
     last = { key: key ?? '', id };
-    const errors = checked(checker, text);
+    const errors = faultsOfState(checker, propertiesIn(text)).slice(0, FAULTS).map(shortened);
     impact.checked++;
     if (errors.length > 0) {
       impact.invalid++;
-      if (impact.examples.length < EXAMPLES) impact.examples.push({ id, key, tick, errors: errors.slice(0, FAULTS) });
+      if (impact.examples.length < EXAMPLES) impact.examples.push({ id, key, tick, errors });
     }
     if (performance.now() - began < SLICE_MS) continue;
     await setImmediate();
@@ -113,18 +114,10 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
   return last;
 }
 
-function checked(checker: Checker, text: string): Fault[] {
+const shortened = (fault: Fault): Fault => ({ ...fault, path: fault.path.slice(0, MOST_PATH).toWellFormed() });
+
+function propertiesIn(text: string): JsonObject {
   const properties: unknown = JSON.parse(text);
   if (!isObject(properties)) throw new Error('the properties of an entity are no object');
-  try {
-    return checker.check(properties).map(
-      ({ path, ...fault }): Fault => ({
-        ...fault,
-        path: `/properties${path.slice(0, MOST_PATH).toWellFormed()}`,
-      }),
-    );
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    return [{ path: '/properties', message: error.message }];
-  }
+  return properties;
 }

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { breaking } from '../helper/breaking.js';
 import { ROOT } from '../helper/program.js';
 import { testService } from '../helper/service.js';
 
@@ -102,37 +102,6 @@ t.test('what cannot be exported is told', async (t) => {
   }
   t.same((await readdir(folder)).toSorted(), ['early'], 'what is refused leaves no file');
 });
-
-/** Stands before a service, and breaks each of the first connections after so many bytes of its answer. */
-async function breaking(t: Test, url: string, breaks: number[]) {
-  const asked: string[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((client) => {
-    const { hostname, port } = new URL(url);
-    const upstream = connect(Number(port), hostname);
-    let left = breaks.shift() ?? Number.POSITIVE_INFINITY;
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => {}).on('close', () => [client, upstream].map((one) => one.destroy()));
-    }
-    client.on('data', (data: Buffer) => {
-      asked.push(String(data).split(' ')[1] ?? '');
-      upstream.write(data);
-    });
-    upstream.on('data', (data: Buffer) => {
-      client.write(data.subarray(0, Math.max(left, 0)));
-      left -= data.length;
-      if (left <= 0) client.end(() => client.destroy());
-    });
-  }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  const address = server.address();
-  return { asked, url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}` };
-}
 
 t.test('where the connection breaks it goes on from the last watermark, and the file is the same', async (t) => {
   const { url, exported } = await service(t);
