@@ -118,7 +118,7 @@ export async function buildApp({
     timemapRoutes(app, storage);
     healthRoutes(app, { health, isDraining });
     metricRoutes(app, { storage, health, load, version: VERSION });
-    documentRoutes(app);
+    documentRoutes(app, storage);
     guideRoutes(app);
   });
   await showDocument(app);

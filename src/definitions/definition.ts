@@ -22,10 +22,14 @@ export const MAX_DESCRIPTION_LENGTH = 4_096;
 
 /**
  * Reads a definition from the properties of the entity that holds it, and compiles its schema.
+ * @param check looks for faults in the schema: another one for who does not want it compiled
  * @throws Refusal `invalid_definition`. Up to 20 errors; each path is an RFC 6901 pointer into the definition, as
  * `/schema/properties/age/pattern`
  */
-export function definitionOf(properties: JsonObject): Definition {
+export function definitionOf(
+  properties: JsonObject,
+  check: (schema: Json, faults: Faults) => unknown = compile,
+): Definition {
   const faults = new Faults();
   const given = new Map(Object.entries(properties));
   for (const name of given.keys()) {
@@ -42,7 +46,7 @@ export function definitionOf(properties: JsonObject): Definition {
   if (schema === undefined) faults.add(['schema'], 'is required');
   else if (typeof schema !== 'boolean' && !isObject(schema))
     faults.add(['schema'], 'must be a schema: an object, true or false');
-  else compile(schema, faults);
+  else check(schema, faults);
   if (faults.list.length > 0 || schema === undefined || (typeof schema !== 'boolean' && !isObject(schema)))
     throw invalidDefinition(faults);
   return { schema, untracked, activity, description: typeof description === 'string' ? description : null };

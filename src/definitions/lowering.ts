@@ -368,7 +368,7 @@ function endless(
 }
 
 /** What a reference refers to, or why it refers to nothing. */
-function referred(
+export function referred(
   from: Subschema,
   reference: string,
   schema: ReadSchema,

@@ -40,6 +40,35 @@ export async function declares(storage: Storage, id: string, property: string): 
   return untracked.includes(property) || (isObject(named) && Object.hasOwn(named, property));
 }
 
+/** A definition that holds: of which type, its tick, and the properties of the entity that it is, as JSON text. */
+export type DefinitionRow = { type: string; tick: number; properties: string };
+
+/**
+ * All definitions that hold, in the order of their types; null when they are more than `most`, or when their texts have more bytes than
+ * `bytes` together.
+ * @throws Refusal `overloaded`, `database_unavailable`
+ */
+export async function readDefinitions(
+  storage: Storage,
+  { most, bytes }: { most: number; bytes: number },
+  signal?: AbortSignal,
+): Promise<DefinitionRow[] | null> {
+  const rows = await storage[engine].readingLarge(
+    (sql) => sql<(Omit<DefinitionRow, 'properties'> & { properties: string | null })[]>`
+      SELECT d.type, d.tick,
+             CASE WHEN sum(octet_length(d.properties)) OVER () <= ${bytes}::int THEN d.properties END AS properties
+        FROM (SELECT coalesce(e.key, '') AS type, e.tick,
+                     clocktick.all_properties(e.properties, e.untracked)::text AS properties
+                FROM clocktick.entity e
+               WHERE e.type = ${DEFINITION_TYPE} AND NOT e.deleted
+               ORDER BY coalesce(e.key, '') LIMIT ${most + 1}::int) d
+       ORDER BY d.type COLLATE "C"`,
+    signal,
+  );
+  const read = rows.flatMap(({ properties, ...row }) => (properties === null ? [] : [{ ...row, properties }]));
+  return rows.length > most || read.length < rows.length ? null : read;
+}
+
 const tickOf = (row: EntityRow | undefined): number => (row && !row.deleted ? row.tick : 0);
 
 function compiled(row: EntityRow | undefined): KnownType {

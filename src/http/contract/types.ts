@@ -85,3 +85,17 @@ export const versionPage = z
     next: schemas.next,
   })
   .meta({ id: 'DefinitionVersionPage', description: 'A page of the definitions that a type has had' });
+
+export const typeDocument = z.custom<JsonObject>(isObject).meta({
+  description: 'A document of OpenAPI 3.1',
+  override: {
+    type: 'object',
+    required: ['openapi', 'info', 'components', 'paths'],
+    properties: {
+      openapi: { type: 'string' },
+      info: { type: 'object', additionalProperties: true },
+      components: { type: 'object', additionalProperties: true },
+      paths: { type: 'object', additionalProperties: true },
+    },
+  },
+});

@@ -6,11 +6,16 @@ import {
   fastifyZodOpenApiTransformObject,
 } from 'fastify-zod-openapi';
 import { Document, visit } from 'yaml';
-import { REVALIDATE, sendOrNotModified } from '../answers/reads.js';
+import { z } from 'zod';
+import { readDefinitions } from '../../storage/definitions.js';
+import type { Storage } from '../../storage/storage.js';
+import { REVALIDATE, sendNotModified, sendOrNotModified } from '../answers/reads.js';
+import { MOST_TYPES, tooManyTypes, typedDocumentText } from '../answers/typed-documents.js';
 import type { App } from '../app-type.js';
 import { withComponents } from '../contract/components.js';
-import { noParameters } from '../contract/parameters.js';
-import { tagOfText } from '../protocol/conditions.js';
+import { flagOf } from '../contract/parameters.js';
+import { callerSignal } from '../protocol/caller.js';
+import { isNotModified, tagOfText } from '../protocol/conditions.js';
 
 const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
@@ -94,10 +99,12 @@ export function documentText(app: App): string {
   return document.toString();
 }
 
-/** Serves the OpenAPI document, at /openapi.yaml. */
-export function documentRoutes(app: App): void {
-  const schema = { hide: true, querystring: noParameters };
+/** Serves the OpenAPI document, at /openapi.yaml; with `types` that of the types that are defined, too. */
+export function documentRoutes(app: App, storage: Storage): void {
+  const types = flagOf('Types', 'Whether it has the types that are defined, too');
+  const schema = { hide: true, querystring: z.strictObject({ types }) };
   let document: { text: string; etag: string } | undefined;
+  let typed: { text: Promise<string>; etag: string } | undefined;
   app.get('/openapi.yaml', { schema }, async (request, reply) => {
     if (!document) {
       const text = documentText(app);
@@ -105,7 +112,18 @@ export function documentRoutes(app: App): void {
     }
     const { text, etag } = document;
     reply.header('cache-control', REVALIDATE);
-    return sendOrNotModified(reply, etag, request.headers, () => text, 'application/yaml');
+    if (!request.query.types) return sendOrNotModified(reply, etag, request.headers, () => text, 'application/yaml');
+    const rows = await readDefinitions(storage, MOST_TYPES, callerSignal(request.raw));
+    if (!rows) throw tooManyTypes();
+    const tag = tagOfText([etag, ...rows.map(({ type, tick }) => `${type} ${tick}`)].join());
+    if (isNotModified(tag, request.headers)) return sendNotModified(reply.header('etag', tag));
+    // Who asks for the same at the same time waits for the same. A failure is not kept.
+    if (typed?.etag !== tag) typed = { text: typedDocumentText(app, rows), etag: tag };
+    const made = await typed.text.catch((error: unknown) => {
+      typed = undefined;
+      throw error;
+    });
+    return reply.header('etag', tag).type('application/yaml').send(made);
   });
 }
 

@@ -32,6 +32,7 @@ import {
   readHeaders,
   sendOrNotModified,
 } from '../answers/reads.js';
+import { typeDocumentText } from '../answers/typed-documents.js';
 import {
   deletionHeaders,
   intentOf,
@@ -181,19 +182,54 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
     },
     async (request, reply) => {
       const { params, query, headers, raw } = request;
-      const address = addressOf(params.type);
-      const point = query.asOf === undefined ? null : parsePoint(query.asOf, 'asOf');
-      const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
-      const question = { id: address.id, fields: null, include: null, withRelated: false, known };
-      const { entity } = await readState(storage, question, point, callerSignal(raw));
-      if (!entity) throw notDefined(params.type);
-      const state = living(begun(entity, address.label, point ?? { tick: 1 }), address.label);
+      const { state, point, known } = await definitionAt(storage, params.type, query, callerSignal(raw));
       reply.header('cache-control', known || (point && 'tick' in point) ? IMMUTABLE : REVALIDATE);
       if (point || known) {
         reply.header('content-location', `/types/${params.type}?asOf=${state.tick}`);
         reply.header('memento-datetime', httpDate(state.updatedAt));
       }
       return sendOrNotModified(reply, etagOf(state.tick), headers, () => definitionText(state));
+    },
+  );
+
+  app.get(
+    '/types/:type/openapi',
+    {
+      schema: {
+        operationId: 'readTypeOpenapi',
+        tags: ['types'],
+        summary: 'An OpenAPI document of the calls on entities of a type, with its properties',
+        description:
+          'To generate clients of: they know the properties. `info.version` is the tick of the definition. `/openapi.yaml?types=true` is the document of all calls, with the types that are defined.',
+        params: parameters,
+        querystring: z.strictObject({
+          asOf: optionalPoint('AsOf', 'As it was at a tick, or at an RFC 3339 instant'),
+          recordedAsOf,
+        }),
+        headers: readHeaders,
+        response: responsesOf(
+          {
+            200: {
+              description: 'The document',
+              content: { 'application/json': contract.typeDocument },
+              headers: { ETag: etagHeader, 'Cache-Control': cacheControlHeader },
+            },
+            ...NOT_MODIFIED,
+          },
+          [...AS_OF_PROBLEMS, 'invalid_parameter', ...CONDITION_PROBLEMS, 'invalid_definition'],
+          ['reserved_type', 'type_not_defined', 'entity_not_found', 'tick_not_found', 'entity_deleted', 'overloaded'],
+          READ_PROBLEMS,
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { params, query, headers, raw } = request;
+      const { state } = await definitionAt(storage, params.type, query, callerSignal(raw));
+      // Another version of the service may describe the same definition otherwise.
+      reply.header('cache-control', REVALIDATE);
+      return sendOrNotModified(reply, etagOf(state.tick), headers, () =>
+        typeDocumentText(app, { type: params.type, tick: state.tick, properties: state.properties }),
+      );
     },
   );
 
@@ -279,6 +315,25 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
       );
     },
   );
+}
+
+/**
+ * The definition of a type, now or as of a point.
+ * @throws Refusal `reserved_type`, `type_not_defined`, `entity_deleted`, and as a read as of a point
+ */
+async function definitionAt(
+  storage: Storage,
+  type: string,
+  { asOf, recordedAsOf }: { asOf?: string | undefined; recordedAsOf?: string | undefined },
+  signal: AbortSignal,
+) {
+  const address = addressOf(type);
+  const point = asOf === undefined ? null : parsePoint(asOf, 'asOf');
+  const known = await knownOf(storage, address, recordedAsOf, signal);
+  const question = { id: address.id, fields: null, include: null, withRelated: false, known };
+  const { entity } = await readState(storage, question, point, signal);
+  if (!entity) throw notDefined(type);
+  return { state: living(begun(entity, address.label, point ?? { tick: 1 }), address.label), point, known };
 }
 
 const CONTENT = { 'application/json': contract.writtenDefinition };
