@@ -13,8 +13,11 @@ t.test('npm start, then the steps of the README and of the tour give the answers
   const service = await start(t, { DATA_DIR: join(await folder(t), 'data') }, ['npm', 'start'], { cwd: copy });
   t.match(service.output(), 'embedded PostgreSQL');
   for (const [file, heading, count] of [
-    ['README.md', 'Try it', 3],
+    ['README.md', 'Try it', 4],
     ['src/guide/tour.md', 'Rachel', 11],
+    ['src/guide/types.md', 'Defining a type', 1],
+    ['src/guide/types.md', 'What is refused', 1],
+    ['src/guide/types.md', 'Defaults', 1],
   ] as const) {
     const { steps, actual } = await playSteps({ file, heading }, service.url, (answer, expected, what) =>
       t.equal(answer, expected, what),
