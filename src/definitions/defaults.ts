@@ -18,7 +18,7 @@ export function filled(value: Json, schema: Lowered, meter: Meter): Json {
 }
 
 function fill(value: Json, schema: Lowered, meter: Meter, state: { left: number }): Json {
-  meter.spend(schema.work);
+  meter.spend(8 * schema.work);
   let result = value;
   for (const { schema: called } of schema.calls ?? []) result = fill(result, called, meter, state);
   for (const part of schema.allOf ?? []) result = fill(result, part, meter, state);
@@ -51,7 +51,7 @@ function fillProperties(properties: JsonObject, schema: Lowered, meter: Meter, s
   const { names = [], properties: declared = [], patterns = [], patternProperties = [], additionalProperties } = schema;
   if (names.length + patterns.length === 0 && !additionalProperties) return properties;
   const result = new Map(Object.entries(properties));
-  meter.spend(result.size >> 2);
+  meter.spend(8 * result.size);
   for (const [index, name] of names.entries()) {
     const sub = declared[index];
     if (!sub) continue;

@@ -395,10 +395,8 @@ function referred(
 function matching(subschema: Subschema, text: string, meter: Meter): (value: string) => boolean {
   const matcher = subschema.matchers.get(text);
   if (!matcher) throw new Error(`the pattern ${text} was not read`);
-  return (value) => {
-    meter.spend(1 + value.length * matcher.cost);
-    return matcher.test(value);
-  };
+  const spend = (units: number) => meter.spend(units);
+  return (value) => matcher.test(value, spend);
 }
 
 const member = ({ value }: Subschema, keyword: string): Json | undefined =>
