@@ -22,6 +22,11 @@ function fill(value: Json, schema: Lowered, meter: Meter, state: { left: number 
   let result = value;
   for (const { schema: called } of schema.calls ?? []) result = fill(result, called, meter, state);
   for (const part of schema.allOf ?? []) result = fill(result, part, meter, state);
+  for (const [index, part] of (schema.dependentSchemas ?? []).entries()) {
+    const name = schema.dependentNames?.[index];
+    if (name !== undefined && isObject(result) && Object.hasOwn(result, name))
+      result = fill(result, part, meter, state);
+  }
   if (Array.isArray(result)) result = fillItems(result, schema, meter, state);
   else if (isObject(result)) result = fillProperties(result, schema, meter, state);
   return result;
