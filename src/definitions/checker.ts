@@ -45,23 +45,26 @@ export function compile(schema: Json, faults: Faults): Checker | null {
   const low = lower(read, meter, faults);
   if (low === null) return null;
   const { root, tracked } = low;
-  const first = compiled(root, tracked, meter, false);
+  const holds = compiled(root, tracked, meter, 'holds');
   let all: ReturnType<typeof compiled> | undefined;
+  let first: ReturnType<typeof compiled> | undefined;
 
   return {
     check(properties, most = MAX_FAULTS) {
       meter.left = MAX_WORK;
-      if (first(properties)) return [];
-      const fault = faultsOf(first.errors() ?? [], most).at(-1);
-      all ??= compiled(root, tracked, meter, true);
+      if (holds(properties)) return [];
       meter.left = MAX_WORK;
       try {
-        if (all(properties)) return fault ? [fault] : [];
+        all ??= compiled(root, tracked, meter, 'all faults');
+        all(properties);
         return faultsOf(all.errors() ?? [], most);
       } catch (error) {
-        // All faults are more than there is room for: the first has to do.
-        if (!fault || !(error instanceof EnoughFaults || error instanceof Refusal)) throw error;
-        return [fault];
+        if (!(error instanceof EnoughFaults || error instanceof Refusal)) throw error;
+        // All faults are more than there is room or time for: the first has to do.
+        meter.left = MAX_WORK;
+        first ??= compiled(root, tracked, meter, 'first fault');
+        first(properties);
+        return faultsOf(first.errors() ?? [], most).slice(-1);
       }
     },
     withDefaults(properties) {
@@ -72,8 +75,12 @@ export function compile(schema: Json, faults: Faults): Checker | null {
   };
 }
 
-/** Compiles a cell and all that it calls. */
-function compiled(root: Cell, tracked: boolean, meter: Meter, allErrors: boolean) {
+/**
+ * Compiles a cell and all that it calls: to what tells only whether a value holds, which is all that most checks need; what tells all faults;
+ * or what stops at the first.
+ */
+function compiled(root: Cell, tracked: boolean, meter: Meter, mode: 'holds' | 'all faults' | 'first fault') {
+  const tells = mode !== 'holds';
   const functions = new Map<Cell, CellFunction>();
   const waiting: Cell[] = [];
   const functionOf = (cell: Cell): CellFunction => {
@@ -86,7 +93,7 @@ function compiled(root: Cell, tracked: boolean, meter: Meter, allErrors: boolean
   };
   const count = { found: 0 };
   const ajv = new Ajv.default({
-    allErrors,
+    allErrors: mode === 'all faults',
     strict: false,
     meta: false,
     validateSchema: false,
@@ -96,10 +103,10 @@ function compiled(root: Cell, tracked: boolean, meter: Meter, allErrors: boolean
     unevaluated: tracked,
     validateFormats: false,
     messages: false,
-    verbose: true,
+    verbose: tells,
     logger: false,
     code: { optimize: false },
-    keywords: keywordsOf(meter, count, functionOf),
+    keywords: keywordsOf(tells, meter, count, functionOf),
   });
   const start = functionOf(root);
   for (let cell = waiting.shift(); cell; cell = waiting.shift()) {

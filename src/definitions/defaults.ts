@@ -18,10 +18,15 @@ export function filled(value: Json, schema: Lowered, meter: Meter): Json {
 }
 
 function fill(value: Json, schema: Lowered, meter: Meter, state: { left: number }): Json {
-  meter.spend(schema.work);
+  meter.spend(8 * schema.work);
   let result = value;
   for (const { schema: called } of schema.calls ?? []) result = fill(result, called, meter, state);
   for (const part of schema.allOf ?? []) result = fill(result, part, meter, state);
+  for (const [index, part] of (schema.dependentSchemas ?? []).entries()) {
+    const name = schema.dependentNames?.[index];
+    if (name !== undefined && isObject(result) && Object.hasOwn(result, name))
+      result = fill(result, part, meter, state);
+  }
   if (Array.isArray(result)) result = fillItems(result, schema, meter, state);
   else if (isObject(result)) result = fillProperties(result, schema, meter, state);
   return result;
@@ -51,7 +56,7 @@ function fillProperties(properties: JsonObject, schema: Lowered, meter: Meter, s
   const { names = [], properties: declared = [], patterns = [], patternProperties = [], additionalProperties } = schema;
   if (names.length + patterns.length === 0 && !additionalProperties) return properties;
   const result = new Map(Object.entries(properties));
-  meter.spend(result.size >> 2);
+  meter.spend(8 * result.size);
   for (const [index, name] of names.entries()) {
     const sub = declared[index];
     if (!sub) continue;

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../temporal/json.js';
+import { MAX_PROPERTIES } from '../temporal/limits.js';
 import { faultOfName } from '../temporal/property-name.js';
 import { compile, invalidDefinition } from './checker.js';
 import { Faults } from './schema.js';
@@ -54,21 +55,19 @@ export function definitionOf(
 
 function namesOf(given: Json | undefined, faults: Faults): string[] {
   if (given === undefined) return [];
-  if (!Array.isArray(given)) {
-    faults.add(['untracked'], 'must be an array of names of properties');
+  if (!Array.isArray(given) || given.length > MAX_PROPERTIES) {
+    faults.add(['untracked'], `must be an array of at most ${MAX_PROPERTIES} names of properties`);
     return [];
   }
-  return given.filter((name, index): name is string => {
-    const at = ['untracked', index];
-    if (typeof name !== 'string') faults.add(at, 'must be a string: the name of a property');
-    else if (given.indexOf(name) < index) faults.add(at, 'stands in this array twice');
-    else {
-      const fault = faultOfName(name);
-      if (fault === null) return true;
-      faults.add(at, `is no name of a property: ${fault}`);
-    }
-    return false;
-  });
+  const names = new Set<string>();
+  for (const [index, name] of given.entries()) {
+    const fault = typeof name === 'string' ? faultOfName(name) : null;
+    if (typeof name !== 'string') faults.add(['untracked', index], 'must be a string: the name of a property');
+    else if (fault !== null) faults.add(['untracked', index], `is no name of a property: ${fault}`);
+    else if (names.has(name)) faults.add(['untracked', index], 'stands in this array twice');
+    else names.add(name);
+  }
+  return [...names];
 }
 
 function activityOf(given: Json | undefined, faults: Faults): ('actor' | 'reason')[] {

@@ -11,6 +11,7 @@ import {
   type KeywordCxt,
   Name,
   nil,
+  type SchemaCxt,
   type SchemaObjCxt,
   type ValidateFunction,
 } from 'ajv/dist/core.js';
@@ -39,18 +40,36 @@ const MAX_FOUND = 10_000;
 /** Counts the faults of one check. */
 export type FaultCount = { found: number };
 
+/** What it costs to take over that a property or an item has been evaluated, in units of work. */
+const MARK = 60;
+
 const ALL_PROPERTIES = '*';
 const ofProperty = (name: string): string => `.${name}`;
 
 /** What a cell was compiled to; nothing while it is being compiled. */
 export type CellFunction = { check?: ValidateFunction };
 
-/** The keywords, which spend of a meter. */
+/**
+ * The keywords, which spend of a meter.
+ * @param tells whether faults are told; otherwise only that there is one, which makes less code
+ */
 export function keywordsOf(
+  tells: boolean,
   meter: Meter,
   faults: FaultCount,
   functionOf: (cell: Cell) => CellFunction,
 ): CodeKeywordDefinition[] {
+  const beside: unknown[] = [];
+  const indexes = new Map<unknown, number>();
+  /**
+   * What stands beside the code: a function, texts or a cell that it uses. All of it in one array, because for each value of its scope ajv copies
+   * the code of those before.
+   */
+  const scoped = ({ gen }: { gen: CodeGen }, value: unknown): Code => {
+    const index = indexes.get(value) ?? beside.push(value) - 1;
+    indexes.set(value, index);
+    return _`${gen.scopeValue('obj', { ref: beside })}[${index}]`;
+  };
   const fault = (note: Note): Note => {
     faults.found += 1;
     if (faults.found > MAX_FOUND) throw new EnoughFaults();
@@ -61,7 +80,7 @@ export function keywordsOf(
     params: ({ gen, params }: { gen: CodeGen; params: { [name: string]: Code | string | number | undefined } }) => {
       const [entry] = Object.entries(params);
       const note = entry === undefined ? _`{}` : gen.object([new Name(entry[0]), entry[1] ?? nil]);
-      return _`${gen.scopeValue('func', { ref: fault })}(${note})`;
+      return _`${scoped({ gen }, fault)}(${note})`;
     },
   };
   const spend = (units: number) => meter.spend(units);
@@ -71,12 +90,37 @@ export function keywordsOf(
     return found;
   };
 
+  const joined = (found: object[] | null, more: object[]): object[] => {
+    meter.spend(more.length + (found?.length ?? 0));
+    return found === null ? more : found.concat(more);
+  };
+  /** Takes over the faults that a called function has found. */
+  const addFaults = (cxt: KeywordCxt, called: Code) => {
+    const { vErrors, errors } = names.default;
+    cxt.gen.assign(vErrors, _`${scoped(cxt, joined)}(${vErrors}, ${called}.errors)`);
+    cxt.gen.assign(errors, _`${vErrors}.length`);
+  };
+  /** Takes over what a subschema has evaluated of the same value. It costs as much as there is of it. */
+  const merge = (cxt: KeywordCxt, subschema: SchemaCxt) => {
+    const { props } = subschema;
+    if (!cxt.it.opts.unevaluated) return;
+    if (props instanceof Name) cxt.gen.code(_`${scoped(cxt, spendMarks)}(${props})`);
+    cxt.mergeEvaluated(subschema, Name);
+  };
+  const copied = (props: object | undefined): object | undefined => {
+    spendMarks(props);
+    return props === undefined ? undefined : { ...props };
+  };
+  const spendMarks = (props: object | undefined) => {
+    if (props) meter.spend(MARK * Object.keys(props).length);
+  };
+
   /** A keyword that a function decides, which is its value. */
   const decided = (keyword: string, type?: 'number' | 'string' | 'array' | 'object'): CodeKeywordDefinition => ({
     keyword,
     ...(type ? { type } : {}),
     error,
-    code: (cxt) => cxt.fail(_`!${scoped(cxt, 'func', cxt.schema)}(${cxt.data})`),
+    code: (cxt) => cxt.fail(_`!${scoped(cxt, cxt.schema)}(${cxt.data})`),
   });
   const compared = (keyword: string, fails: (cxt: KeywordCxt) => Code): CodeKeywordDefinition => ({
     keyword,
@@ -88,18 +132,18 @@ export function keywordsOf(
   /** Goes through the members of an object. */
   const forEachName = (cxt: KeywordCxt, body: (name: Name) => void) => {
     const { gen, data } = cxt;
-    gen.forOf('key', _`${scoped(cxt, 'func', namesOf)}(${data})`, body);
+    gen.forOf('key', _`${scoped(cxt, namesOf)}(${data})`, body);
   };
   const forEachItem = (cxt: KeywordCxt, from: number, body: (index: Name) => void) => {
     const { gen, data } = cxt;
     gen.forRange('i', from, _`${data}.length`, body);
   };
 
-  return [
+  const definitions: CodeKeywordDefinition[] = [
     {
       keyword: 'work',
       code: ({ gen, schema }) => {
-        gen.code(_`${gen.scopeValue('func', { ref: spend })}(${schema})`);
+        gen.code(_`${scoped({ gen }, spend)}(${schema})`);
       },
     },
     { keyword: 'never', error, code: (cxt) => cxt.fail() },
@@ -130,8 +174,8 @@ export function keywordsOf(
       error,
       code(cxt) {
         const { gen, data, schema, it } = cxt;
-        gen.forOf('name', scoped(cxt, 'obj', schema), (name) => {
-          gen.if(_`!${scoped(cxt, 'func', Object.hasOwn)}(${data}, ${name})`, () => {
+        gen.forOf('name', scoped(cxt, schema), (name) => {
+          gen.if(_`!${scoped(cxt, Object.hasOwn)}(${data}, ${name})`, () => {
             cxt.error(false, { missing: name });
             if (!it.allErrors) gen.break();
           });
@@ -150,7 +194,7 @@ export function keywordsOf(
             Object.hasOwn(value, name) ? needed.filter((other) => !Object.hasOwn(value, other)) : [],
           );
         };
-        gen.forOf('name', _`${scoped(cxt, 'func', missingOf)}(${data})`, (name) => {
+        gen.forOf('name', _`${scoped(cxt, missingOf)}(${data})`, (name) => {
           cxt.error(false, { missing: name });
           if (!it.allErrors) gen.break();
         });
@@ -164,12 +208,13 @@ export function keywordsOf(
         inTurn(
           cxt,
           schema.map((cell: Cell) => (valid: Name) => {
-            const called = _`${scoped(cxt, 'obj', functionOf(cell))}.check`;
-            gen.var(valid, callValidateCode(cxt, called, nil));
-            gen.if(not(valid), () => addFaults(cxt, called));
+            const called = _`${scoped(cxt, functionOf(cell))}.check`;
+            // Who only asks whether a value holds needs no place, and no faults.
+            gen.var(valid, tells ? callValidateCode(cxt, called, nil) : _`${called}(${cxt.data})`);
+            gen.if(not(valid), () => (tells ? addFaults(cxt, called) : gen.code(_`${names.default.errors}++`)));
             if (!cxt.it.opts.unevaluated) return;
             // Copied, because the function keeps the same object for all its calls.
-            const props = gen.var('props', _`${scoped(cxt, 'func', copied)}(${called}.evaluated.props)`);
+            const props = gen.var('props', _`${scoped(cxt, copied)}(${called}.evaluated.props)`);
             cxt.it.props = mergeEvaluated.props(gen, props, known(cxt.it.props), Name);
             if (cxt.it.items === true) return;
             const items = gen.var('items', _`${called}.evaluated.items`);
@@ -184,7 +229,7 @@ export function keywordsOf(
         inTurn(
           cxt,
           cxt.schema.map((_sub: object, index: number) => (valid: Name) => {
-            cxt.mergeEvaluated(cxt.subschema({ keyword: 'allOf', schemaProp: index }, valid), Name);
+            merge(cxt, cxt.subschema({ keyword: 'allOf', schemaProp: index }, valid));
           }),
         );
       },
@@ -203,7 +248,7 @@ export function keywordsOf(
             const branch = cxt.subschema({ keyword: 'anyOf', schemaProp: index, ...branchMode(cxt) }, valid);
             gen.if(valid, () => {
               gen.assign(ok, true);
-              cxt.mergeEvaluated(branch, Name);
+              merge(cxt, branch);
             });
           });
         }
@@ -227,7 +272,7 @@ export function keywordsOf(
             const branch = cxt.subschema({ keyword: 'oneOf', schemaProp: index, ...branchMode(cxt) }, valid);
             gen.if(valid, () => {
               gen.code(_`${passed}++`);
-              cxt.mergeEvaluated(branch, Name);
+              merge(cxt, branch);
             });
           });
         }
@@ -263,13 +308,13 @@ export function keywordsOf(
         const condition = cxt.subschema({ keyword: 'if', ...SILENT }, valid);
         gen.assign(holds, valid);
         cxt.reset();
-        gen.if(holds, () => cxt.mergeEvaluated(condition, Name));
+        gen.if(holds, () => merge(cxt, condition));
         for (const keyword of ['then', 'else'] as const) {
           if (parentSchema[keyword] === undefined) continue;
           gen.if(keyword === 'then' ? holds : not(holds), () => {
             const branch = cxt.subschema({ keyword }, valid);
             gen.assign(ok, valid);
-            cxt.mergeEvaluated(branch, Name);
+            merge(cxt, branch);
           });
         }
         cxt.ok(ok);
@@ -285,7 +330,7 @@ export function keywordsOf(
           parentSchema.dependentNames.map((name: string, index: number) => (valid: Name) => {
             gen.var(valid, true);
             gen.if(propertyInData(gen, data, name, it.opts.ownProperties), () => {
-              cxt.mergeEvaluated(cxt.subschema({ keyword: 'dependentSchemas', schemaProp: index }, valid), Name);
+              merge(cxt, cxt.subschema({ keyword: 'dependentSchemas', schemaProp: index }, valid));
             });
           }),
         );
@@ -403,7 +448,7 @@ export function keywordsOf(
         const props = it.opts.unevaluated ? marks(cxt) : undefined;
         forEachName(cxt, (name) => {
           for (const [index, matches] of parentSchema.patterns.entries()) {
-            gen.if(and(it.allErrors ? _`true` : ok, _`${scoped(cxt, 'func', matches)}(${name})`), () => {
+            gen.if(and(it.allErrors ? _`true` : ok, _`${scoped(cxt, matches)}(${name})`), () => {
               if (props) gen.assign(_`${props}["." + ${name}]`, true);
               const at = { schemaProp: index, dataProp: name, dataPropType: Type.Str };
               cxt.subschema({ keyword: 'patternProperties', ...at }, valid);
@@ -424,7 +469,7 @@ export function keywordsOf(
         const valid = gen.name('valid');
         const ok = gen.let('ok', true);
         forEachName(cxt, (name) => {
-          gen.if(_`${scoped(cxt, 'func', parentSchema.isAdditional)}(${name})`, () => {
+          gen.if(_`${scoped(cxt, parentSchema.isAdditional)}(${name})`, () => {
             unknownProperty(cxt, schema, name, valid, ok);
           });
         });
@@ -473,6 +518,14 @@ export function keywordsOf(
       },
     },
   ];
+  if (tells) return definitions;
+  return definitions.map((definition) => ({
+    ...definition,
+    code: (cxt) => {
+      Object.assign(cxt.it, { createErrors: false });
+      definition.code(cxt);
+    },
+  }));
 }
 
 /** How the branches of a choice are compiled: only the pass that tells faults makes texts of them. */
@@ -483,11 +536,6 @@ const branchMode = ({ it }: KeywordCxt) => ({
 
 /** How a subschema is compiled that may fail without being a fault. */
 const SILENT = { compositeRule: true, createErrors: false, allErrors: false } as const;
-
-/** What stands beside the code: a function, texts or a cell that it uses. */
-const scoped = ({ gen }: KeywordCxt, prefix: string, ref: unknown): Name => gen.scopeValue(prefix, { ref });
-
-const copied = (props: object | undefined): object | undefined => (props === undefined ? undefined : { ...props });
 
 /** ajv also knows `true` for all properties; here that is a mark of its own. */
 const known = (props: SchemaObjCxt['props']) => (props === true ? undefined : props);
@@ -530,11 +578,4 @@ function unknownProperty(cxt: KeywordCxt, schema: { never?: true }, name: Name, 
   }
   cxt.subschema({ keyword, dataProp: name, dataPropType: Type.Str }, valid);
   stopUnless(cxt, valid, ok);
-}
-
-/** Takes over the faults that a called function has found. */
-function addFaults({ gen }: KeywordCxt, called: Code): void {
-  const { vErrors, errors } = names.default;
-  gen.assign(vErrors, _`${vErrors} === null ? ${called}.errors : ${vErrors}.concat(${called}.errors)`);
-  gen.assign(errors, _`${vErrors}.length`);
 }

@@ -81,6 +81,9 @@ export type Lowered = {
 /** How deep subschemas are compiled in place; deeper ones are cells, so that no code is nested too deeply to be parsed. */
 const MAX_INLINE_DEPTH = 6;
 
+/** How many names of dynamic anchors a schema may ask for: each may make other schemas of all that is entered. */
+const MAX_DYNAMIC_ANCHORS = 16;
+
 /** What the dynamic anchors that a reference asks for mean: the first subschema of each name that was entered (Core section 8.2.3.2). */
 type Scope = ReadonlyMap<string, Subschema>;
 
@@ -114,6 +117,9 @@ export function lower(schema: ReadSchema, meter: Meter, faults: Faults): { root:
         sought.add(fragment);
       }
     }
+  }
+  if (sought.size > MAX_DYNAMIC_ANCHORS) {
+    faults.add(schema.root.place, `asks for more than ${MAX_DYNAMIC_ANCHORS} dynamic anchors`);
   }
   if (faults.list.length > found) return null;
 
@@ -395,10 +401,8 @@ export function referred(
 function matching(subschema: Subschema, text: string, meter: Meter): (value: string) => boolean {
   const matcher = subschema.matchers.get(text);
   if (!matcher) throw new Error(`the pattern ${text} was not read`);
-  return (value) => {
-    meter.spend(1 + value.length * matcher.cost);
-    return matcher.test(value);
-  };
+  const spend = (units: number) => meter.spend(units);
+  return (value) => matcher.test(value, spend);
 }
 
 const member = ({ value }: Subschema, keyword: string): Json | undefined =>

@@ -1,13 +1,15 @@
 import { type AST, RegExpParser, RegExpSyntaxError } from '@eslint-community/regexpp';
-import { RE2JS } from 're2js';
+import { type Automaton, automatonOf, type Condition, type Program, type Step } from './automaton.js';
+import { type Ranges, rangesOfClass, rangesOfSet } from './code-points.js';
 
 /*
- * Regular expressions of ECMA-262 with the flag u, as the standard asks for (JSON Schema Core section 6.4), in linear time. V8 takes 3.7
- * seconds for ^(a+)+$ on 28 characters; RE2 knows no backtracking. But it reads some of the syntax in another way: \s is ASCII, . leaves out
- * the line feed only, \p{Letter} is unknown. So a pattern is parsed as ECMA-262 says, and each part written anew in what means exactly that.
+ * Regular expressions of ECMA-262 with the flag u, as the standard asks for (JSON Schema Core section 6.4), in linear time. V8 takes seconds
+ * for ^(a+)+$ on 28 characters.
  *
- * RE2 has no look-around, and no engine in linear time has back-references. Look-aheads right behind ^ are nevertheless exact: each is a
- * pattern of its own, which has to match, or not, at the beginning. zod prints such, and people write such for passwords.
+ * Why not re2js 2.10: RE2 reads some of the syntax in another way, so every part has to be written anew for it (its \s is ASCII, its . leaves
+ * out only the line feed, it does not know \p{Letter}); it has no look-ahead, which zod and people print; each pattern keeps 8 MiB of states
+ * from what it was asked; and how much work a text makes is not told. An automaton that takes the parsed expression as it is has none of
+ * these, and is about as long as the writing anew.
  */
 
 /** What is wrong with a pattern, to be read after its path. */
@@ -15,41 +17,29 @@ export class PatternFault extends Error {}
 
 /** A compiled pattern. */
 export type Matcher = {
-  /** Whether it matches anywhere in a text. */
-  test: (text: string) => boolean;
-  /** What a character costs, in units of work (work.ts). */
-  cost: number;
+  /** Whether it matches anywhere in a text. What that takes is spent. */
+  test: (text: string, spend: (units: number) => void) => boolean;
+  /** How many steps it has. */
+  size: number;
 };
 
-/** How long a pattern may be, in UTF-16 code units, and how many instructions it may compile to. */
+/** How long a pattern may be, in UTF-16 code units, and how many steps it may have; and how many look-arounds side by side. */
 const MAX_LENGTH = 4_096;
-const MAX_INSTRUCTIONS = 5_000;
-/** RE2 repeats at most so often. */
-const MAX_REPEATS = 1_000;
-/** How many parts of an alternative may be look-aheads, and how many alternatives may have some. */
-const MAX_CONDITIONS = 16;
-
-const MAX_CODE_POINT = 0x10ffff;
+const MAX_STEPS = 3_000;
+const MAX_LOOKS = 4;
+/** How deep groups may be in each other. */
+const MAX_NESTING = 100;
 
 /** Compiles a pattern. @throws PatternFault */
 export function matcherOf(pattern: string): Matcher {
   if (pattern.length > MAX_LENGTH) throw new PatternFault(`is longer than ${MAX_LENGTH} characters`);
-  const { alternatives } = parse(pattern);
-  const plain = alternatives.filter((alternative) => !hasConditions(alternative));
-  const others = alternatives.filter(hasConditions);
-  if (others.length > MAX_CONDITIONS)
-    throw new PatternFault(`has more than ${MAX_CONDITIONS} alternatives with look-aheads`);
-  // A pattern matches where one of its alternatives does.
-  const tests = others.map(conditional);
-  if (plain.length > 0) tests.push(compiled(plain.map(sequence).join('|')));
-  const [only] = tests;
-  if (only && tests.length === 1) return only;
-  return { test: (text) => tests.some(({ test }) => test(text)), cost: sum(tests) };
+  const size = { steps: 0 };
+  const { test } = automaton(parse(pattern).alternatives, 'forward', size, 0);
+  return { test, size: size.steps };
 }
 
-const sum = (matchers: readonly Matcher[]): number => matchers.reduce((total, { cost }) => total + cost, 0);
-
 function parse(pattern: string): AST.Pattern {
+  if (nesting(pattern) > MAX_NESTING) throw new PatternFault(`has groups within groups more than ${MAX_NESTING} times`);
   try {
     return new RegExpParser({ ecmaVersion: 2025 }).parsePattern(pattern, 0, pattern.length, { unicode: true });
   } catch (error) {
@@ -61,207 +51,123 @@ function parse(pattern: string): AST.Pattern {
   }
 }
 
-/** Compiles what is RE2 already. */
-function compiled(text: string): Matcher {
-  let re: RE2JS;
-  try {
-    re = RE2JS.compile(text);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    throw new PatternFault('is too large: its repetitions multiply to more than can be matched in linear time');
+/** At most how many groups are open at once; the parser goes as deep. */
+function nesting(pattern: string): number {
+  let open = 0;
+  let most = 0;
+  for (const char of pattern.replace(/\\./gs, '')) {
+    if (char === '(') open += 1;
+    if (char === ')') open -= 1;
+    most = Math.max(most, open);
   }
-  const size = re.programSize();
-  if (size > MAX_INSTRUCTIONS)
-    throw new PatternFault(`is too large: it needs ${size} instructions, of which it may have ${MAX_INSTRUCTIONS}`);
-  return { test: (value) => re.test(value), cost: Math.max(0.25, size / 16) };
+  return most;
 }
 
-const hasConditions = ({ elements: [first, second] }: AST.Alternative): boolean =>
-  first?.type === 'Assertion' && first.kind === 'start' && second?.type === 'Assertion' && second.kind === 'lookahead';
+function automaton(
+  alternatives: readonly AST.Alternative[],
+  direction: Program['direction'],
+  size: { steps: number },
+  depth: number,
+): Automaton {
+  const steps: Step[] = [];
+  const sets = new Map<string, number>();
+  const ranges: Ranges[] = [];
+  const looks: Automaton[] = [];
+  /** A look-around that is repeated is one. */
+  const known = new Map<AST.Assertion, number>();
 
-/** An alternative that begins with ^ and look-aheads. */
-function conditional({ elements }: AST.Alternative): Matcher {
-  const conditions: { negate: boolean; matcher: Matcher }[] = [];
-  let next = 1;
-  for (
-    let element = elements[next];
-    element?.type === 'Assertion' && element.kind === 'lookahead';
-    element = elements[next]
-  ) {
-    if (next > MAX_CONDITIONS) throw new PatternFault(`has more than ${MAX_CONDITIONS} look-aheads`);
-    conditions.push({ negate: element.negate, matcher: compiled(`\\A(?:${disjunction(element.alternatives)})`) });
-    next += 1;
-  }
-  const rest = compiled(`\\A${elements.slice(next).map(written).join('')}`);
-  return {
-    test: (text) => conditions.every(({ negate, matcher }) => matcher.test(text) !== negate) && rest.test(text),
-    cost: rest.cost + sum(conditions.map(({ matcher }) => matcher)),
+  const add = (step: Step): number => {
+    size.steps += 1;
+    if (size.steps > MAX_STEPS)
+      throw new PatternFault(`is too large: written out, it has more than ${MAX_STEPS} steps`);
+    return steps.push(step) - 1;
   };
-}
+  const setOf = (set: Ranges): number => {
+    const key = set.join();
+    const same = sets.get(key);
+    if (same !== undefined) return same;
+    sets.set(key, ranges.length);
+    // A large class takes room, too: there are 650 ranges of letters.
+    size.steps += set.length >> 4;
+    return ranges.push(set) - 1;
+  };
+  const condition = (given: Condition, next: number): number => add({ kind: 'condition', condition: given, next });
 
-const disjunction = (alternatives: readonly AST.Alternative[]): string => alternatives.map(sequence).join('|');
+  /** Each of these writes what leads to `next`, and returns where it begins. */
+  const choice = (from: readonly AST.Alternative[], next: number): number => {
+    const to = from.map((alternative) => sequence(alternative, next));
+    return to.length === 1 && to[0] !== undefined ? to[0] : add({ kind: 'split', to });
+  };
+  const sequence = ({ elements }: AST.Alternative, next: number): number =>
+    direction === 'forward'
+      ? elements.reduceRight((after, item) => element(item, after), next)
+      : elements.reduce((after, item) => element(item, after), next);
+  const element = (item: AST.Element, next: number): number => {
+    switch (item.type) {
+      case 'Assertion':
+        return assertion(item, next);
+      case 'Quantifier':
+        return repetition(item, next);
+      case 'Group':
+        if (item.modifiers) throw new PatternFault(`has modifiers, ${shown(item.raw)}, which are not supported`);
+        return choice(item.alternatives, next);
+      case 'CapturingGroup':
+        return choice(item.alternatives, next);
+      case 'Character':
+        return add({ kind: 'set', set: setOf([[item.value, item.value]]), next });
+      case 'CharacterSet':
+        return add({ kind: 'set', set: setOf(rangesOfSet(item)), next });
+      case 'CharacterClass': {
+        const set = rangesOfClass(item);
+        if (!set) throw new PatternFault(`has a class of the flag v, ${shown(item.raw)}, which is not supported`);
+        return add({ kind: 'set', set: setOf(set), next });
+      }
+      case 'Backreference':
+        throw new PatternFault(`has a back-reference, ${shown(item.raw)}, which nothing matches in linear time`);
+      case 'ExpressionCharacterClass':
+        throw new PatternFault(`has a class of the flag v, ${shown(item.raw)}, which is not supported`);
+    }
+  };
+  const assertion = (item: AST.Assertion, next: number): number => {
+    const forward = direction === 'forward';
+    switch (item.kind) {
+      case 'start':
+        return condition(forward ? 'nothing behind' : 'nothing ahead', next);
+      case 'end':
+        return condition(forward ? 'nothing ahead' : 'nothing behind', next);
+      case 'word':
+        return condition(item.negate ? 'no border' : 'border', next);
+      default: {
+        const before = known.get(item);
+        if (before !== undefined) return condition({ look: before, holds: !item.negate }, next);
+        if (looks.length === MAX_LOOKS || depth === MAX_LOOKS) {
+          throw new PatternFault(`has more than ${MAX_LOOKS} look-arounds side by side, or in each other`);
+        }
+        const of = item.kind === 'lookahead' ? 'backward' : 'forward';
+        const look = looks.push(automaton(item.alternatives, of, size, depth + 1)) - 1;
+        known.set(item, look);
+        return condition({ look, holds: !item.negate }, next);
+      }
+    }
+  };
+  /** Whether it is lazy does not matter: only whether there is a match does. */
+  const repetition = ({ element: item, min, max }: AST.Quantifier, next: number): number => {
+    let after = next;
+    if (max === Number.POSITIVE_INFINITY) {
+      const to: number[] = [];
+      const loop = add({ kind: 'split', to });
+      to.push(element(item, loop), next);
+      after = loop;
+    } else {
+      for (let count = min; count < max; count += 1) after = add({ kind: 'split', to: [element(item, after), next] });
+    }
+    for (let count = 0; count < min; count += 1) after = element(item, after);
+    return after;
+  };
 
-const sequence = ({ elements }: AST.Alternative): string => elements.map(written).join('');
-
-function written(element: AST.Element): string {
-  switch (element.type) {
-    case 'Assertion':
-      return assertion(element);
-    case 'Quantifier':
-      return `${written(element.element)}${quantifier(element)}`;
-    case 'Group':
-      if (element.modifiers) throw new PatternFault(`has modifiers, ${shown(element.raw)}, which are not supported`);
-      return `(?:${disjunction(element.alternatives)})`;
-    case 'CapturingGroup':
-      return `(?:${disjunction(element.alternatives)})`;
-    case 'Character':
-      return character(element.value);
-    case 'CharacterSet':
-      return bracket(ofSet(element));
-    case 'CharacterClass':
-      return bracket(ofClass(element));
-    case 'Backreference':
-      throw new PatternFault(`has a back-reference, ${shown(element.raw)}, which nothing matches in linear time`);
-    case 'ExpressionCharacterClass':
-      throw new PatternFault(`has a class of the flag v, ${shown(element.raw)}, which is not supported`);
-  }
-}
-
-function assertion(element: AST.Assertion): string {
-  switch (element.kind) {
-    case 'start':
-      return '\\A';
-    case 'end':
-      return '\\z';
-    case 'word':
-      return element.negate ? '\\B' : '\\b';
-    case 'lookahead':
-      throw new PatternFault(
-        `has a look-ahead, ${shown(element.raw)}, which is supported only right behind the ^ that an alternative of the pattern begins with`,
-      );
-    case 'lookbehind':
-      throw new PatternFault(`has a look-behind, ${shown(element.raw)}, which is not supported`);
-  }
-}
-
-/** Whether a quantifier is lazy does not matter: only whether there is a match does. */
-function quantifier({ min, max, raw }: AST.Quantifier): string {
-  if (min > MAX_REPEATS || (max > MAX_REPEATS && max !== Number.POSITIVE_INFINITY)) {
-    throw new PatternFault(`has a repetition of more than ${MAX_REPEATS} times, ${shown(raw)}`);
-  }
-  if (max === Number.POSITIVE_INFINITY) return min === 0 ? '*' : min === 1 ? '+' : `{${min},}`;
-  return `{${min},${max}}`;
+  const end = add({ kind: 'match' });
+  const start = choice(alternatives, end);
+  return automatonOf({ direction, steps, start, sets: ranges, looks });
 }
 
 const shown = (raw: string): string => (raw.length > 40 ? `${raw.slice(0, 40).toWellFormed()}…` : raw);
-
-const character = (code: number): string => `\\x{${code.toString(16)}}`;
-
-/** Code points, from and to, in order and without overlaps. */
-type Ranges = readonly (readonly [from: number, to: number])[];
-
-const bracket = (ranges: Ranges): string =>
-  ranges.length === 0
-    ? `[^\\x{0}-\\x{${MAX_CODE_POINT.toString(16)}}]`
-    : `[${ranges.map(([from, to]) => `${character(from)}-${character(to)}`).join('')}]`;
-
-function ofClass({ elements, negate }: AST.CharacterClass): Ranges {
-  const ranges = elements.flatMap((element): Ranges => {
-    switch (element.type) {
-      case 'Character':
-        return [[element.value, element.value]];
-      case 'CharacterClassRange':
-        return [[element.min.value, element.max.value]];
-      case 'CharacterSet':
-        return ofSet(element);
-      default:
-        throw new PatternFault(`has a class of the flag v, ${shown(element.raw)}, which is not supported`);
-    }
-  });
-  return negate ? complement(union(ranges)) : union(ranges);
-}
-
-/** ECMA-262 section 22.2.2: what \d, \w, \s, . and \p{…} mean with the flag u and without i. */
-function ofSet(set: AST.CharacterSet): Ranges {
-  switch (set.kind) {
-    case 'any':
-      return complement(LINE_TERMINATORS);
-    case 'digit':
-      return set.negate ? complement(DIGITS) : DIGITS;
-    case 'word':
-      return set.negate ? complement(WORD) : WORD;
-    case 'space':
-      return set.negate ? complement(SPACE) : SPACE;
-    case 'property': {
-      const ranges = ofProperty(set.value === null ? set.key : `${set.key}=${set.value}`);
-      return set.negate ? complement(ranges) : ranges;
-    }
-  }
-}
-
-const LINE_TERMINATORS: Ranges = [
-  [0x0a, 0x0a],
-  [0x0d, 0x0d],
-  [0x2028, 0x2029],
-];
-const DIGITS: Ranges = [[0x30, 0x39]];
-const WORD: Ranges = [
-  [0x30, 0x39],
-  [0x41, 0x5a],
-  [0x5f, 0x5f],
-  [0x61, 0x7a],
-];
-const SPACE: Ranges = [
-  [0x09, 0x0d],
-  [0x20, 0x20],
-  [0xa0, 0xa0],
-  [0x1680, 0x1680],
-  [0x2000, 0x200a],
-  [0x2028, 0x2029],
-  [0x202f, 0x202f],
-  [0x205f, 0x205f],
-  [0x3000, 0x3000],
-  [0xfeff, 0xfeff],
-];
-
-/** What has been asked of Unicode: there are some hundred properties and scripts. */
-const properties = new Map<string, Ranges>();
-
-/** The code points of a Unicode property, as this JavaScript knows them. The parser has checked its name. */
-function ofProperty(property: string): Ranges {
-  const known = properties.get(property);
-  if (known) return known;
-  const ranges: [number, number][] = [];
-  let text = '';
-  // Surrogates stand alone in no text that is kept, and two would be read as one character.
-  for (let code = 0; code <= MAX_CODE_POINT; code += code === 0xd7ff ? 0x801 : 1) text += String.fromCodePoint(code);
-  for (const { 0: run } of text.matchAll(new RegExp(`\\p{${property}}+`, 'gu'))) {
-    const first = run.codePointAt(0) ?? 0;
-    const last = [...run.slice(-2)].at(-1)?.codePointAt(0) ?? first;
-    if (first < 0xd800 && last >= 0xe000) ranges.push([first, 0xd7ff], [0xe000, last]);
-    else ranges.push([first, last]);
-  }
-  properties.set(property, ranges);
-  return ranges;
-}
-
-function union(ranges: Ranges): Ranges {
-  const result: [number, number][] = [];
-  for (const [from, to] of ranges.toSorted(([a], [b]) => a - b)) {
-    const last = result.at(-1);
-    if (last && from <= last[1] + 1) last[1] = Math.max(last[1], to);
-    else result.push([from, to]);
-  }
-  return result;
-}
-
-function complement(ranges: Ranges): Ranges {
-  const result: [number, number][] = [];
-  let next = 0;
-  for (const [from, to] of ranges) {
-    if (from > next) result.push([next, from - 1]);
-    next = to + 1;
-  }
-  if (next <= MAX_CODE_POINT) result.push([next, MAX_CODE_POINT]);
-  return result;
-}

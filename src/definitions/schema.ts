@@ -15,6 +15,9 @@ export const MAX_SCHEMA_BYTES = 256 * 1024;
 export const MAX_SCHEMA_DEPTH = 64;
 export const MAX_SUBSCHEMAS = 2_000;
 
+/** How many steps the patterns of a schema may have together. */
+const MAX_PATTERN_STEPS = 20_000;
+
 /** How many faults of a definition are told. */
 const MAX_FAULTS = 20;
 
@@ -74,6 +77,8 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
   const resources = new Map<string, Resource>();
   const byPlace = new Map<string, Subschema>();
   const all: Subschema[] = [];
+  const matchers = new Map<string, Matcher>();
+  let steps = 0;
   const found = faults.list.length;
 
   const read = (value: Json, at: readonly (string | number)[], around: Resource | null): Subschema | null => {
@@ -194,7 +199,12 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
 
   const readPattern = (subschema: Subschema, at: readonly (string | number)[], text: string) => {
     try {
-      subschema.matchers.set(text, matcherOf(text));
+      const matcher = matchers.get(text) ?? matcherOf(text);
+      if (!matchers.has(text)) steps += matcher.size;
+      if (steps > MAX_PATTERN_STEPS)
+        faults.add(at, `makes the patterns too large: together they have more than ${MAX_PATTERN_STEPS} steps`);
+      matchers.set(text, matcher);
+      subschema.matchers.set(text, matcher);
     } catch (error) {
       if (!(error instanceof PatternFault)) throw error;
       faults.add(at, error.message);

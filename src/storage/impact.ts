@@ -9,7 +9,7 @@ import { engine, type Storage } from './storage.js';
 /* What a definition would make invalid of the entities that its type has: they are gone through, page by page, while others write on. */
 
 /** An entity that a definition refuses as it is now, with its first faults. */
-export type InvalidEntity = { id: string; key: string | null; tick: number; errors: Fault[] };
+type InvalidEntity = { id: string; key: string | null; tick: number; errors: Fault[] };
 
 /** How many entities of a type were checked, how many of them a definition refuses, and some of these; `until`: all that was stable by then. */
 export type Impact = { checked: number; invalid: number; examples: InvalidEntity[]; until: string };

@@ -41,6 +41,18 @@ export const COMPARISONS: Comparison[] = [
   { name: 'POST of ten properties, to rows', subject: 'POST', rival: 'rows: POST', reach: 0.9 },
   { name: 'POST, to the textbook', subject: 'POST', rival: 'textbook POST', reach: 2.5 },
   { name: 'POST, to a plain COPY of as many rows', subject: 'POST', rival: 'plain COPY' },
+  {
+    name: 'PATCH of a defined type, to an open one',
+    subject: 'PATCH of a defined type',
+    rival: 'PATCH of an open type',
+    reach: 0.9,
+  },
+  {
+    name: 'POST of a defined type, to an open one',
+    subject: 'POST of a defined type',
+    rival: 'POST of an open type',
+    reach: 0.9,
+  },
   { name: 'GET now, to MariaDB', subject: 'GET now', rival: 'MariaDB: GET now' },
   { name: 'an older state, to MariaDB', subject: 'an older state', rival: 'MariaDB: an older state' },
   { name: 'the first state, to MariaDB', subject: 'its first state', rival: 'MariaDB: its first state' },

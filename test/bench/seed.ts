@@ -6,6 +6,7 @@ import { vacuum } from '../helper/in-bulk.js';
 import { type Collection, newThing, writeCollection } from './collection.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
+import { type Twins, writeTwins } from './twins.js';
 
 const COPIED = 50_000;
 /** The textbook's constraint makes its rows dear, so it has fewer. */
@@ -31,6 +32,7 @@ export type Seeded = {
   depths: Record<keyof typeof DEPTHS, Deep>;
   /** Ids of the textbook's entities. */
   inTextbook: string[];
+  twins: Twins;
 };
 
 /** Writes what is asked for, unless the database has it already: a collection of things, and one entity of each depth. */
@@ -56,11 +58,12 @@ export async function seed(url: string, things: number): Promise<Seeded> {
       middling: await deepOf(sql, DEPTHS.middling),
       shallow: await deepOf(sql, DEPTHS.shallow),
     };
+    const twins = await writeTwins(sql, PATHS);
     const rows = await sql<{ id: string }[]>`SELECT id FROM textbook.entity`;
     const inTextbook = rows.map(({ id }) => id);
     await vacuum(sql);
-    await sql`INSERT INTO bench.seeded VALUES (${JSON.stringify({ collection, depths, inTextbook })}::text::jsonb)`;
-    return { url, collection, depths, inTextbook };
+    await sql`INSERT INTO bench.seeded VALUES (${JSON.stringify({ collection, depths, inTextbook, twins })}::text::jsonb)`;
+    return { url, collection, depths, inTextbook, twins };
   } finally {
     await sql.end();
   }
@@ -77,7 +80,7 @@ async function deepOf(sql: postgres.Sql, depth: number): Promise<Deep> {
   return { id, instants: rows.map(({ at }) => at) };
 }
 
-export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Record<string, Subject> {
+export function subjectsOf({ url, collection, depths, inTextbook, twins }: Seeded): Record<string, Subject> {
   const { prefixes, places, movers, created, instants } = collection;
   // Half of them are read, the other half written: what is read as of a tick must not change meanwhile.
   const [readable, writable] = [0, 1].map((half) => sample(collection.ids.filter((_, n) => n % 2 === half)));
@@ -97,6 +100,7 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
     paths,
     body,
   });
+  const entityPath = (id: string) => `/entities/${id}`;
   const patch = { properties: { place: '#' } };
   const create = { type: 'made', properties: { ...newThing(1, places), name: '#', place: '#' } };
   const { deep, middling, shallow } = depths;
@@ -210,6 +214,10 @@ export function subjectsOf({ url, collection, depths, inTextbook }: Seeded): Rec
       inTextbook.map((id) => `/textbook/${id}`),
       patch,
     ),
+    'PATCH of a defined type': write('service', 'PATCH', twins.defined.map(entityPath), patch),
+    'PATCH of an open type': write('service', 'PATCH', twins.open.map(entityPath), patch),
+    'POST of a defined type': write('service', 'POST', ['/entities'], { ...create, type: 'defined' }),
+    'POST of an open type': write('service', 'POST', ['/entities'], { ...create, type: 'open' }),
     POST: write('service', 'POST', ['/entities'], create),
     'rows: POST': write('rivals', 'POST', ['/rows'], create),
     'MariaDB: POST': write('mariadb', 'POST', ['/mariadb'], create),

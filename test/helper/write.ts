@@ -23,6 +23,7 @@ export function make(
 export type RawChange = {
   id: string;
   expected: number;
+  definition?: number;
   op: Op;
   type: string;
   key?: string | null;
