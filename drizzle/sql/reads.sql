@@ -234,12 +234,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN untracked IS NULL THEN properties ELSE properties || untracked END
 $$;
 
--- The names of an object, as an array; null where there are none.
-CREATE OR REPLACE FUNCTION clocktick.names_of(object jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN object IS NOT NULL THEN (SELECT jsonb_agg(o.name ORDER BY o.name) FROM jsonb_object_keys(object) o (name)) END
-$$;
-
--- The names of the properties of an entity whose values were not kept at one of its ticks, as an array; null where there are none.
+-- The names of the properties of an entity whose values were not kept at one of its ticks, as an array; null where there are none. One that has
+-- been removed since stays among them: when that was, nobody knows.
 CREATE OR REPLACE FUNCTION clocktick.untracked_at(ticks jsonb, at_tick integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN ticks IS NOT NULL THEN
     (SELECT jsonb_agg(t.key ORDER BY t.key COLLATE "C") FROM jsonb_each(ticks) t

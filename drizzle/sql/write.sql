@@ -168,7 +168,7 @@ BEGIN
        WHERE c.touched ? was.key
     )
     SELECT w.id, 'written', w.type, w.key, w.tick, w.deleted, w.created_at, w.updated_at,
-           clocktick.all_properties(w.properties, w.untracked), clocktick.names_of(w.untracked)
+           clocktick.all_properties(w.properties, w.untracked), clocktick.untracked_at(w.untracked_ticks, w.tick)
       FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w;
   END IF;
 
@@ -177,7 +177,7 @@ BEGIN
     SELECT c.id, CASE WHEN c.due IS NULL THEN 'locked'
                       WHEN coalesce((defined -> c.type ->> 'tick')::int4, 0) <> coalesce(c.definition, 0) THEN 'redefined' ELSE 'stale' END,
            e.type, e.key, e.tick, e.deleted, e.created_at, e.updated_at,
-           clocktick.all_properties(e.properties, e.untracked), clocktick.names_of(e.untracked)
+           clocktick.all_properties(e.properties, e.untracked), clocktick.untracked_at(e.untracked_ticks, e.tick)
       FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, definition integer), unnest(due)) AS c (id, type, definition, due)
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;

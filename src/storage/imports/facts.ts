@@ -28,7 +28,7 @@ async function readStates(sql: Sql, writes: readonly ImportWrite[]) {
   const rows = await sql<StateRow[]>`
     SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
            CASE WHEN sum(e.size) OVER (ORDER BY wanted.n) - e.size < ${MOST_STATE_BYTES}::int THEN clocktick.all_properties(e.properties, e.untracked)::text END AS properties,
-           clocktick.names_of(e.untracked)::text AS untracked
+           clocktick.untracked_at(e.untracked_ticks, e.tick)::text AS untracked
       FROM unnest(${arrayText(ids)}::text::uuid[]) WITH ORDINALITY AS wanted (id, n)
      CROSS JOIN LATERAL (
        SELECT e.*, pg_column_size(e.properties) + coalesce(pg_column_size(e.untracked), 0) AS size
