@@ -85,7 +85,7 @@ const state = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties,
 const readPage = (sql: Sql, type: string, { key, id }: Place): Promise<Row[]> => sql<Row[]>`
   SELECT e.id, e.key, e.tick, CASE WHEN e.before < ${MOST_BYTES}::int THEN ${state(sql)}::text END AS text
     FROM (SELECT e.*, sum(e.size) OVER (ORDER BY coalesce(e.key, ''), e.id) - e.size AS before
-            FROM (SELECT e.*, pg_column_size(e.properties) AS size
+            FROM (SELECT e.*, pg_column_size(e.properties) + coalesce(pg_column_size(e.untracked), 0) AS size
                     FROM clocktick.entity e
                    WHERE e.type = ${type} AND NOT e.deleted AND (coalesce(e.key, ''), e.id) > (${key}, ${id}::uuid)
                    ORDER BY coalesce(e.key, ''), e.id LIMIT ${AT_ONCE}) e) e
