@@ -63,8 +63,8 @@ export async function decideOn(storage: Storage, write: Doing, row: EntityRow | 
 }
 
 /**
- * Lets a change be recorded by what is known of its type. What is known may be out of date: a refusal needs a definition that was read
- * after the request came.
+ * Lets a change be recorded by what is known of its type. What is known may be out of date, and only a change is compared when it is written:
+ * a refusal needs a definition that was read after the request came, and so does it that defaults leave nothing to change.
  */
 async function admit(
   storage: Storage,
@@ -76,16 +76,16 @@ async function admit(
   const known = storage[engine].knownTypes.get(change.type);
   if (known) {
     try {
-      return under(known.tick, admitted(change, before, known.rules, said));
+      const allowed = admitted(change, before, known.rules, said);
+      if (allowed) return { change: allowed, definition: known.tick };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
     }
   }
   const { tick, rules } = await readType(storage, change.type, signal);
-  return under(tick, admitted(change, before, rules, said));
+  const allowed = admitted(change, before, rules, said);
+  return allowed && { change: allowed, definition: tick };
 }
-
-const under = (definition: number, change: Change | null): Admitted | null => change && { change, definition };
 
 async function readPast(storage: Storage, { id, pastOf, signal }: Write, current: Entity): Promise<Past | undefined> {
   const point = pastOf?.(current);
