@@ -1,7 +1,8 @@
-import { update } from '../temporal/change.js';
+import { bounded, update } from '../temporal/change.js';
 import type { ActivityDetails, Change, Entity } from '../temporal/entity.js';
 import { DEFINITION_TYPE, RESERVED_PREFIX, TYPE_PATTERN } from '../temporal/limits.js';
 import { replaced } from '../temporal/patch.js';
+import { refuseBadNames } from '../temporal/property-name.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
 import type { Checker } from './checker.js';
 import { type Definition, definitionOf } from './definition.js';
@@ -28,7 +29,7 @@ export type Said = {
  * The change, if the definition of its type lets it be recorded; null: with the defaults that the schema adds to a whole state, nothing
  * changes. A tombstone needs no validity. An open type (`rules` null) takes any properties. What is changed in a definition must be one.
  * @throws Refusal `activity_required`, `invalid_properties`, `state_not_valid`, `invalid_definition`, `reserved_type`,
- * `properties_too_much_work`, `entity_too_large`
+ * `properties_too_much_work`, `entity_too_large`, `invalid_property_name`
  */
 export function admitted(decided: Change, before: Entity | undefined, rules: Rules | null, said: Said): Change | null {
   if (decided.type.startsWith(RESERVED_PREFIX)) return admittedDefinition(decided, before);
@@ -56,6 +57,8 @@ export function admitted(decided: Change, before: Entity | undefined, rules: Rul
 function withDefaults(change: Change, before: Entity | undefined, checker: Checker): Change | null {
   if (!change.whole) return change;
   const whole = checker.withDefaults(change.whole);
+  // A schema may give a default to more than an entity may have.
+  if (Object.keys(whole).length > Object.keys(change.whole).length) refuseBadNames(bounded(whole));
   if (change.op !== 'updated' || !before) return { ...change, set: whole };
   const updated = update(before, whole, change.activity);
   return updated && { ...change, set: updated.set, clear: updated.clear };

@@ -244,7 +244,7 @@ function revival({ id, type, key, tick }: Entity, properties: JsonObject, activi
 }
 
 /** The properties, if an entity may have as many. @throws Refusal `entity_too_large` */
-function bounded(properties: JsonObject): JsonObject {
+export function bounded(properties: JsonObject): JsonObject {
   const count = Object.keys(properties).length;
   if (count <= MAX_PROPERTIES) return properties;
   throw new Refusal('entity_too_large', `The entity would have ${count} properties; it may have ${MAX_PROPERTIES}.`);
