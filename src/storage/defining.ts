@@ -8,7 +8,7 @@ import { type Applied, applyAlone, written } from './changes.js';
 import { type Doing, decideOn, type Outcome } from './deciding.js';
 import { lostRace } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
-import { type Impact, impactOf, impactSince } from './impact.js';
+import { catchUp, type Impact, impactOf, impactSince } from './impact.js';
 import { engine, type Storage } from './storage.js';
 
 /** How often a change of a definition is tried that somebody else comes before. */
@@ -20,7 +20,7 @@ const TRIES = 3;
  * @throws Refusal `entities_not_valid`
  */
 export async function define(storage: Storage, write: Doing): Promise<Outcome> {
-  const { knownTypes, entityNow, transaction, stableInstant, exporting } = storage[engine];
+  const { knownTypes, entityNow, transaction, stableInstant } = storage[engine];
   for (let tries = 0; tries < TRIES; tries++) {
     const row = await entityNow({ id: write.id, fields: null }, write.signal);
     const { before, allowed } = await decideOn(storage, write, row);
@@ -33,14 +33,16 @@ export async function define(storage: Storage, write: Doing): Promise<Outcome> {
     const schema = write.evenIfInvalid && !write.dryRun ? null : newSchema(change, before);
     const checker = schema === null ? null : checkerOf(schema);
     const impact = checker && (await impactOf(storage, type, checker, write.signal));
-    /** Checks what was written since, which can only make a difference where there was nothing wrong. */
-    const checkAgain = async (sql: Sql) => {
-      if (checker && impact?.invalid === 0) await impactSince(sql, type, checker, impact);
+    if (checker && impact) await catchUp(storage, type, checker, impact, write.signal);
+    const refuseInvalid = () => {
       if (impact && impact.invalid > 0 && !write.evenIfInvalid) throw entitiesNotValid(type, impact);
     };
-    const until = impact && (await stableInstant.newest());
-    await exporting(checkAgain);
-    if (impact && until !== null) impact.until = until;
+    refuseInvalid();
+    /** What was written since can only make a difference where there was nothing wrong. */
+    const checkAgain = async (sql: Sql) => {
+      if (checker && impact?.invalid === 0) await impactSince(sql, type, checker, impact);
+      refuseInvalid();
+    };
     const attempt = (latest: string) =>
       transaction(
         write.dryRun ? 'ROLLBACK' : 'COMMIT',

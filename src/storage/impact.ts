@@ -27,9 +27,13 @@ const MOST_BYTES = 2 * 2 ** 20;
 const SLICE_MS = 3;
 /** How many entities may be checked while nobody can write any of their type. */
 const MOST_LOCKED = 2_000;
+/** What was written meanwhile is checked in rounds, each shorter than the one before it, until so few are left; how many, and of how many entities. */
+const FEW = 200;
+const MOST_ROUNDS = 10;
+const MOST_OF_ROUND = 100_000;
 
 /**
- * Checks every living entity of a type, as it is now. What is written meanwhile is for `impactSince` to check.
+ * Checks every living entity of a type, as it is now. What is written meanwhile is for `catchUp` to check.
  * @throws Refusal as a read
  */
 export async function impactOf(
@@ -51,18 +55,45 @@ export async function impactOf(
 }
 
 /**
- * Checks what was written of a type since all of it was checked. Called once without a lock, and once while nobody can write entities of
- * the type (`clocktick.lock_definition`): what is left then is little.
- * @throws Refusal `too_many_writers` where it is not
+ * Checks what was written of a type since all of it was checked, while others write on, until little is left or something is invalid.
+ * @throws Refusal `too_many_writers` where they write too much at once
  */
-export async function impactSince(sql: Sql, type: string, checker: Checker, impact: Impact): Promise<void> {
+export async function catchUp(
+  storage: Storage,
+  type: string,
+  checker: Checker,
+  impact: Impact,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { exporting, stableInstant } = storage[engine];
+  for (let rounds = 0; rounds < MOST_ROUNDS && impact.invalid === 0; rounds++) {
+    signal?.throwIfAborted();
+    const until = await stableInstant.newest();
+    const count = await exporting((sql) => impactSince(sql, type, checker, impact, MOST_OF_ROUND));
+    impact.until = until;
+    if (count <= FEW) return;
+  }
+}
+
+/**
+ * Checks what was written of a type since then once more, while nobody can write entities of it (`clocktick.lock_definition`). Gives of how
+ * many entities that was.
+ * @throws Refusal `too_many_writers` where it is of more than `most`
+ */
+export async function impactSince(
+  sql: Sql,
+  type: string,
+  checker: Checker,
+  impact: Impact,
+  most = MOST_LOCKED,
+): Promise<number> {
   const changed = await sql<{ id: string }[]>`
     SELECT t.entity_id AS id FROM clocktick.tick t WHERE t.type = ${type} AND t.at > ${impact.until}::timestamptz
     UNION
     SELECT t.entity_id FROM clocktick.tick t
      WHERE t.type = ${type} AND t.recorded_at > ${impact.until}::timestamptz AND t.recorded_at <> t.at
-    LIMIT ${MOST_LOCKED + 1}`;
-  if (changed.length > MOST_LOCKED)
+    LIMIT ${most + 1}`;
+  if (changed.length > most)
     throw new Refusal(
       'too_many_writers',
       `Others write too many entities of type ${type} meanwhile. Nothing was written.`,
@@ -73,6 +104,7 @@ export async function impactSince(sql: Sql, type: string, checker: Checker, impa
     await addTo(impact, checker, await readOne(sql, id));
     impact.checked = checked;
   }
+  return changed.length;
 }
 
 /** A place in the order of a collection of one type. */
