@@ -170,15 +170,16 @@ export function historyRoutes(app: App, storage: Storage): void {
       const found = asOf
         ? await readRangeAsOf(storage, address.id, property, asOf, known)
         : await readRanges(storage, address.id, property, window, page);
-      const history =
-        found.found === 'no property' && (await declares(storage, address.id, property))
-          ? { found: 'page' as const, until: found.until, more: false, items: '', last: null }
-          : found;
+      const isDeclared = found.found === 'no property' && (await declares(storage, address.id, property));
+      const history = isDeclared
+        ? { found: 'page' as const, until: found.until, more: false, items: '', last: null }
+        : found;
       if (history.found !== 'page') throw absence(history, property, address, asOf);
       const { items, last } = history;
       const cursor = history.more && last !== null ? historyCursor(walk, page.order, history.until, last) : null;
       const isFixed = known !== null || history.until === page.until || (asOf !== null && 'tick' in asOf);
-      reply.header('cache-control', isFixed ? IMMUTABLE : REVALIDATE);
+      // What a type declares it may cease to declare.
+      reply.header('cache-control', isFixed && !isDeclared ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
           ['items', `[${items}]`],

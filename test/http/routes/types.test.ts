@@ -327,6 +327,10 @@ t.test('T02, T54 of a property that a type declares, never set is not unknown', 
     status: 200,
     body: { items: [], next: null },
   });
+  t.match(await call('GET', '/entities/person:a/history/description?asOf=1'), {
+    headers: { 'cache-control': 'no-cache' },
+    body: { items: [] },
+  });
   t.match(await call('GET', '/entities/person:a/history/unheard'), problem(404, 'property_not_found'));
   t.match(await call('GET', '/entities/person:nobody/history/description'), problem(404, 'entity_not_found'));
 });
