@@ -42,6 +42,7 @@ t.test('openapi.yaml', async (t) => {
   await t.test('describes every call the service has', async (t) => {
     t.same(operations.map(({ name }) => name).toSorted(), [
       'DELETE /entities/{id}',
+      'DELETE /types/{type}',
       'GET /activities/{id}',
       'GET /entities',
       'GET /entities/{id}',
@@ -54,8 +55,12 @@ t.test('openapi.yaml', async (t) => {
       'GET /health/ready',
       'GET /imports/{source}',
       'GET /metrics',
+      'GET /types',
+      'GET /types/{type}',
       'GET /types/{type}/counts/{property}',
       'GET /types/{type}/history/{property}',
+      'GET /types/{type}/openapi',
+      'GET /types/{type}/versions',
       'PATCH /entities/{id}',
       'POST /activities',
       'POST /entities',
@@ -63,6 +68,7 @@ t.test('openapi.yaml', async (t) => {
       'POST /entities/{id}/revert',
       'POST /import',
       'PUT /entities/{id}',
+      'PUT /types/{type}',
     ]);
     for (const { name, operation } of operations) {
       t.type(operation.summary, 'string', name);
