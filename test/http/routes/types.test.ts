@@ -1,4 +1,5 @@
 import t from 'tap';
+import { parse } from 'yaml';
 import { openStorage } from '../../../src/storage/open.js';
 import type { Json, JsonObject } from '../../../src/temporal/json.js';
 import {
@@ -459,4 +460,88 @@ t.test('no entity is ever written under the wrong version, whichever instance wr
                      AND d.at <= k.at ORDER BY d.at DESC LIMIT 1) d ON true
      WHERE k.type = 'number' AND (r.value::text::int % 2 = 0) <> (d.tick % 2 = 1)`;
   t.same([...wrong], []);
+});
+
+t.test('the calls on entities of a type, as an OpenAPI document of its definition', async (t) => {
+  const { call } = await testService(t);
+  const at = '/types/person/openapi';
+  t.match(await call('GET', at), problem(404, 'type_not_defined'));
+  await define(call, 'person', PERSON);
+  await define(call, 'person', { ...PERSON, description: 'people', activity: ['actor'] });
+  const now = await call('GET', at);
+  t.match(now, { status: 200, headers: { etag: '"2"', 'content-type': /^application\/json/ } });
+  t.match(now.body, { openapi: '3.1.0', info: { version: '2', description: /people/ }, servers: [{ url: '/' }] });
+  t.same(Object.keys(object(now.body.paths)), [
+    '/entities',
+    '/entities/{id}',
+    '/entities/{id}/restore',
+    '/entities/{id}/revert',
+  ]);
+  t.match(object(object(now.body.components).schemas).PersonProperties, PERSON.schema);
+  t.match(await call('GET', at, undefined, { 'if-none-match': '"2"' }), { status: 304, text: '' });
+  t.match(await call('GET', at, undefined, { 'if-match': '"1"' }), problem(412, 'precondition_failed'));
+  const then = await call('GET', `${at}?asOf=1`);
+  t.match(then, {
+    status: 200,
+    headers: { etag: '"1"', 'cache-control': 'no-cache' },
+    body: { info: { version: '1' } },
+  });
+  t.notMatch(object(then.body.info).description, 'people');
+  t.match(await call('GET', `${at}?asOf=9`), problem(404, 'tick_not_found'));
+  t.match(await call('GET', '/types/clocktick-type/openapi'), problem(400, 'reserved_type'));
+  t.match(await call('GET', at, undefined, { accept: 'text/html' }), problem(406, 'not_acceptable'));
+  await call('DELETE', '/types/person', undefined, {
+    'activity-id': text((await call('POST', '/activities', { actor: 'a' })).body.id),
+  });
+  t.match(await call('GET', at), problem(410, 'entity_deleted'));
+  t.match(await call('GET', `${at}?asOf=1`), { status: 200 });
+});
+
+t.test('the OpenAPI document has the types that are defined, where that is asked for', async (t) => {
+  const { call } = await testService(t);
+  const plain = await call('GET', '/openapi.yaml');
+  const asked = '/openapi.yaml?types=true';
+  const none = await call('GET', asked);
+  t.same(parse(none.text), parse(plain.text), 'nothing is defined');
+  await define(call, 'person', PERSON);
+  await define(call, 'order_item', { schema: true });
+  const some = await call('GET', asked);
+  t.match(some, { status: 200, headers: { 'content-type': /^application\/yaml/, 'cache-control': 'no-cache' } });
+  const document = object(parse(some.text));
+  t.match(document, parse(plain.text));
+  for (const path of ['/entities/person:{key}', '/entities/order_item:{key}'])
+    t.match(Object.keys(object(object(document.paths)[path])), ['get', 'put', 'patch', 'delete']);
+  const tag = text(some.headers.etag);
+  t.match(await call('GET', asked, undefined, { 'if-none-match': tag }), {
+    status: 304,
+    text: '',
+    headers: { etag: tag },
+  });
+  t.equal((await call('GET', asked)).text, some.text);
+  t.match(await call('PUT', '/entities/person:a%2Fb', { type: 'person', properties: { name: 'A' } }), { status: 201 });
+  t.equal((await call('GET', asked)).headers.etag, tag, 'entities change nothing');
+  await define(call, 'person', { ...PERSON, description: 'people' });
+  t.match(await call('GET', asked, undefined, { 'if-none-match': tag }), { status: 200, text: /people/ });
+  t.equal((await call('GET', '/openapi.yaml')).text, plain.text);
+  t.equal((await call('GET', '/openapi.yaml?types=false')).text, plain.text);
+  t.match(await call('GET', '/openapi.yaml?types=1'), problem(400, 'invalid_parameter'));
+});
+
+t.test('a document tells of so many types', async (t) => {
+  const { call } = await testService(t);
+  const names = Array.from({ length: 201 }, (_, n) => `t${n}`);
+  await Promise.all(names.slice(0, 200).map((name) => define(call, name, { schema: true })));
+  const full = await call('GET', '/openapi.yaml?types=true');
+  t.equal(full.status, 200);
+  t.equal(full.text.match(/\/entities\/t\d+:\{key\}"/g)?.length, 200);
+  await define(call, 't200', { schema: true });
+  const more = await call('GET', '/openapi.yaml?types=true');
+  t.match(more, problem(400, 'too_much_to_read'));
+  t.match(more.body.detail, /\/types\/\{type\}\/openapi/);
+  for (const name of names.slice(0, 190)) await call('DELETE', `/types/${name}`);
+  t.match(await call('GET', '/openapi.yaml?types=true'), { status: 200 });
+  const large = { schema: { enum: ['x'.repeat(250_000)] } };
+  for (const name of names.slice(0, 17)) await define(call, name, large);
+  t.match(await call('GET', '/openapi.yaml?types=true'), problem(400, 'too_much_to_read'));
+  t.match(await call('GET', '/types/t1/openapi'), { status: 200 });
 });
