@@ -321,7 +321,9 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
     { tick: 1, changes: { name: { to: 'A' } } },
     { tick: 2, changes: {} },
   ]);
-  t.match(await call('GET', `${at}/history/seen`), { status: 200, body: { items: [] } });
+  t.match(await call('GET', `${at}/history/seen`), { status: 200, body: { items: [], untracked: true } });
+  t.match(await call('GET', `${at}/history/seen?asOf=1`), { status: 200, body: { items: [], untracked: true } });
+  t.notOk(Object.hasOwn((await call('GET', `${at}/history/name`)).body, 'untracked'));
 
   await t.test('a revert leaves them as they are, and cannot name them', async (t) => {
     await call('PATCH', at, { properties: { name: 'B', seen: 3 } });
