@@ -7,7 +7,7 @@ import { type Lowered, SOURCE } from './lowering.js';
 export type SchemaFault = { path: string; keyword: string; message: string; value?: Json };
 
 /** How many faults of a state are told. */
-export const MAX_FAULTS = 20;
+const MAX_FAULTS = 20;
 
 /** How long a value may be, as JSON text, to be repeated in a fault. */
 const MAX_REPEATED = 300;
@@ -41,8 +41,8 @@ function faultOf({
   data,
   propertyName,
 }: ErrorObject<string, Note>): SchemaFault | null {
-  const source = parentSchema && isLowered(parentSchema) ? parentSchema[SOURCE].value : undefined;
-  const given = typeof source === 'object' ? source : {};
+  const subschema = parentSchema && isLowered(parentSchema) ? parentSchema[SOURCE] : undefined;
+  const given = typeof subschema?.value === 'object' ? subschema.value : {};
   const { missing, unknown, name } = params;
   if (propertyName !== undefined) {
     return {
@@ -56,21 +56,28 @@ function faultOf({
   if (missing !== undefined) return { path: `${instancePath}${pointer([missing])}`, keyword, message: 'is required' };
   if (unknown !== undefined)
     return { path: `${instancePath}${pointer([unknown])}`, keyword, message: 'is not a known property' };
-  const standard = STANDARD.get(keyword) ?? keyword;
-  const fault = { path: instancePath, keyword: standard, message: wordsOf(keyword, given, data) };
+  const fault = {
+    path: instancePath,
+    keyword: standardOf(keyword, subschema?.under),
+    message: wordsOf(keyword, given, data),
+  };
   return repeats(data) ? { ...fault, value: data } : fault;
 }
 
 const isLowered = (schema: object): schema is Lowered => SOURCE in schema;
 
-/** The keywords that have another name in a lowered schema. */
-const STANDARD: ReadonlyMap<string, string> = new Map([
-  ['types', 'type'],
-  ['never', 'false'],
-]);
+/** What the standard calls a keyword of a lowered schema. Of a schema that is `false`, it is the keyword that it belongs to. */
+function standardOf(keyword: string, under: string | null | undefined): string {
+  if (keyword === 'types') return 'type';
+  if (keyword !== 'never') return keyword;
+  return under === null || under === undefined || /^(\$defs|definitions)$/.test(under) ? 'false' : under;
+}
 
 const repeats = (value: unknown): value is Json =>
-  value === null || (typeof value !== 'object' && value !== undefined && JSON.stringify(value).length <= MAX_REPEATED);
+  value === null ||
+  typeof value === 'boolean' ||
+  typeof value === 'number' ||
+  (typeof value === 'string' && value.length <= MAX_REPEATED && JSON.stringify(value).length <= MAX_REPEATED);
 
 function wordsOf(keyword: string, given: JsonObject, data: unknown): string {
   const limit = Object.hasOwn(given, keyword) ? given[keyword] : undefined;

@@ -154,7 +154,7 @@ export function lower(schema: ReadSchema, meter: Meter, faults: Faults): { root:
   /** A subschema in place, or a call of it. */
   const part = (subschema: Subschema, place: Place): Lowered => {
     const scope = enter(place.scope, subschema);
-    if ((place.looped && tracked) || place.depth >= MAX_INLINE_DEPTH) {
+    if (typeof subschema.value !== 'boolean' && ((place.looped && tracked) || place.depth >= MAX_INLINE_DEPTH)) {
       const cell = cellOf(subschema, scope);
       if (place.inPlace) ways.get(place.cell)?.push({ place: subschema.place, to: cell });
       return { [SOURCE]: subschema, work: 1, calls: [cell] };
