@@ -87,6 +87,16 @@ t.test('faults say the place, the keyword, what must be, and the value', async (
       ['/ab propertyNames: has a name that must have at most 1 character'],
     ],
     [
+      '{"$defs":{"x":{"pattern":"^[a-z]$"}},"propertyNames":{"$ref":"#/$defs/x"}}',
+      '{"A/b":1,"a":1}',
+      ['/A~1b propertyNames: has a name that must match the pattern ^[a-z]$'],
+    ],
+    [
+      '{"properties":{"o":{"propertyNames":false}}}',
+      '{"o":{"x":{}}}',
+      ['/o/x propertyNames: has a name that is not allowed'],
+    ],
+    [
       '{"properties":{"a":{"not":{"type":"null"}}}}',
       '{"a":null}',
       ['/a not: must not be as the schema of not says (null)'],
