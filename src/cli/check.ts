@@ -42,11 +42,18 @@ Exit codes: 0 no state would be refused, 1 some would, 2 it failed.
       const faults = check.faults.map(({ path, message }) => `${path === '' ? '' : `${path}: `}${message}`);
       throw new Unfit(`${name} is no definition.\n${faults.join('\n')}`);
     }
-    const report = await take(base, type, check, given.json === true);
-    const told = `${summary(name, report)}\n`;
-    if (given.json) process.stderr.write(told);
-    else process.stdout.write(told + details(type, report));
-    return report.refusedStates === 0;
+    const output = openOutput('-');
+    const tell = (told: string) => output.write(Buffer.from(told));
+    try {
+      const report = await take(base, type, check, given.json ? (state) => tell(jsonOf(type, state)) : null);
+      const told = `${summary(name, report)}\n`;
+      if (given.json) process.stderr.write(told);
+      else await tell(told + details(type, report));
+      await output.end();
+      return report.refusedStates === 0;
+    } finally {
+      output.close();
+    }
   },
 };
 
@@ -72,12 +79,19 @@ async function definitionOfService(base: URL, type: string): Promise<Source> {
   return { name: `Definition ${tick} of type ${type}`, source: JSON.stringify(definition) };
 }
 
-/** Takes the history of a type through a check. */
-async function take(base: URL, type: string, check: PastCheck, isJson: boolean): Promise<Report> {
+/**
+ * Takes the history of a type through a check.
+ * @param tell is told each state that would be refused, and awaited
+ */
+async function take(
+  base: URL,
+  type: string,
+  check: PastCheck,
+  tell: ((state: RefusedState) => Promise<void>) | null,
+): Promise<Report> {
   const url = new URL('export', base);
   for (const [name, value] of Object.entries({ type, history: 'full', watermarks: 'true' }))
     url.searchParams.set(name, value);
-  const output = openOutput('-');
   const bar = progress(null, 'tick');
   let ticks = 0;
   let refused = 0;
@@ -88,17 +102,15 @@ async function take(base: URL, type: string, check: PastCheck, isJson: boolean):
       const state = check.take(line);
       if (!state) continue;
       refused++;
-      if (isJson) await output.write(Buffer.from(jsonOf(type, state)));
+      await tell?.(state);
     }
     const told = `${counted(ticks, 'tick')}, ${counted(refused, 'state')} refused`;
     bar.at(ticks, { short: told, full: told });
   };
   try {
     await receive(url, write, bar.say);
-    if (isJson) await output.end();
   } finally {
     bar.end();
-    output.close();
   }
   return check.report();
 }

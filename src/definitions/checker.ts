@@ -8,6 +8,8 @@ import { type Cell, lower } from './lowering.js';
 import { Faults, readSchema } from './schema.js';
 import { MAX_WORK, Meter } from './work.js';
 
+export type { SchemaFault };
+
 /** A compiled schema. */
 export type Checker = {
   /**
@@ -53,7 +55,8 @@ export function compile(schema: Json, faults: Faults): Checker | null {
     check(properties, most = MAX_FAULTS) {
       meter.left = MAX_WORK;
       if (holds(properties)) return [];
-      meter.left = MAX_WORK;
+      // To keep the faults of branches takes ten times as long as to see them.
+      meter.left = MAX_WORK / 10;
       try {
         all ??= compiled(root, tracked, meter, 'all faults');
         all(properties);

@@ -244,19 +244,21 @@ function withReferences(result: Map<string, Json>, references: readonly JsonObje
 
 const listOf = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
 
-/** A schema that takes null as well. */
+/** A schema that takes null as well: in the plainest form, which generators know best. */
 function orNull(schema: JsonObject): JsonObject {
-  const { type } = schema;
+  const { type, enum: values } = schema;
   if (Object.keys(schema).length === 0) return schema;
-  if (
-    typeof type === 'string' &&
-    schema.enum === undefined &&
-    schema.const === undefined &&
-    !BRANCHES.some((name) => name in schema)
-  )
-    return type === 'null' ? schema : { ...schema, type: [type, 'null'] };
-  return { anyOf: [schema, { type: 'null' }] };
+  if (schema.const !== undefined || BRANCHES.some((name) => name in schema) || schema.$ref !== undefined)
+    return { anyOf: [schema, { type: 'null' }] };
+  if (type === undefined && values === undefined) return { anyOf: [schema, { type: 'null' }] };
+  return {
+    ...schema,
+    ...(type === undefined ? {} : { type: withNull(Array.isArray(type) ? type : [type], 'null') }),
+    ...(Array.isArray(values) ? { enum: withNull(values, null) } : {}),
+  };
 }
+
+const withNull = (values: Json[], asNull: Json): Json[] => (values.includes(asNull) ? values : [...values, asNull]);
 
 const isBare = (schema: ReadonlyMap<string, Json>): boolean =>
   ![...MEMBERS, ...BRANCHES, '$ref', 'const', 'enum'].some((name) => schema.has(name));

@@ -19,7 +19,7 @@ const ACTIVITY = ['actor', 'reason'] as const;
 const FIELDS = ['schema', 'untracked', 'references', 'activity', 'description'];
 
 /** How long the description of a type may be, in UTF-16 code units. */
-export const MAX_DESCRIPTION_LENGTH = 4_096;
+const MAX_DESCRIPTION_LENGTH = 4_096;
 
 /**
  * Reads a definition from the properties of the entity that holds it, and compiles its schema.

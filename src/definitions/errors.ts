@@ -15,64 +15,64 @@ const MAX_REPEATED = 300;
 /** How much of what the schema allows is repeated in a message. */
 const MAX_SHOWN = 200;
 
-/** The faults that ajv has found, in the words of this service. */
+/** The faults that ajv has found, in the words of this service. There is always one. */
 export function faultsOf(errors: readonly ErrorObject<string, Note>[], most: number): SchemaFault[] {
   const faults: SchemaFault[] = [];
   const told = new Set<string>();
   for (const error of errors) {
+    if (faults.length === most) break;
     // What stands for the fault of a branch that is not told.
     if (error.keyword === undefined) continue;
-    const fault = faultOf(error);
-    if (fault === null) continue;
+    const { name } = error.params;
+    const fault = name === undefined ? faultOf(error) : faultOfName(name, error.instancePath, faults);
     const key = JSON.stringify([fault.path, fault.keyword, fault.message]);
-    if (told.has(key)) continue;
+    if (!told.has(key)) faults.push(fault);
     told.add(key);
-    faults.push(fault);
-    if (faults.length === most) break;
   }
-  return faults;
+  return faults.length > 0 ? faults : [{ path: '', keyword: 'false', message: 'must be as the schema says' }];
 }
 
-function faultOf({
-  keyword,
-  instancePath,
-  params,
-  parentSchema,
-  data,
-  propertyName,
-}: ErrorObject<string, Note>): SchemaFault | null {
-  const source = parentSchema && isLowered(parentSchema) ? parentSchema[SOURCE].value : undefined;
-  const given = typeof source === 'object' ? source : {};
-  const { missing, unknown, name } = params;
-  if (propertyName !== undefined) {
-    return {
-      path: `${instancePath}${pointer([propertyName])}`,
-      keyword: 'propertyNames',
-      message: `has a name that ${wordsOf(keyword, given, data)}`,
-    };
+/** The fault of a name. What exactly is wrong with it has just been told, as if the object were the name; that is taken back. */
+function faultOfName(name: string, path: string, faults: SchemaFault[]): SchemaFault {
+  let why = 'the schema does not allow';
+  for (let last = faults.at(-1); last && last.path === path && last.value === name; last = faults.at(-1)) {
+    why = last.message;
+    faults.pop();
   }
-  // What is wrong with the name has been told.
-  if (name !== undefined) return null;
+  return { path: `${path}${pointer([name])}`, keyword: 'propertyNames', message: `has a name that ${why}` };
+}
+
+function faultOf({ keyword, instancePath, params, parentSchema, data }: ErrorObject<string, Note>): SchemaFault {
+  const subschema = parentSchema && isLowered(parentSchema) ? parentSchema[SOURCE] : undefined;
+  const given = typeof subschema?.value === 'object' ? subschema.value : {};
+  const { missing, unknown } = params;
   if (missing !== undefined) return { path: `${instancePath}${pointer([missing])}`, keyword, message: 'is required' };
   if (unknown !== undefined)
     return { path: `${instancePath}${pointer([unknown])}`, keyword, message: 'is not a known property' };
-  const standard = STANDARD.get(keyword) ?? keyword;
-  const fault = { path: instancePath, keyword: standard, message: wordsOf(keyword, given, data) };
+  const fault = {
+    path: instancePath,
+    keyword: standardOf(keyword, subschema?.under),
+    message: wordsOf(keyword, given),
+  };
   return repeats(data) ? { ...fault, value: data } : fault;
 }
 
 const isLowered = (schema: object): schema is Lowered => SOURCE in schema;
 
-/** The keywords that have another name in a lowered schema. */
-const STANDARD: ReadonlyMap<string, string> = new Map([
-  ['types', 'type'],
-  ['never', 'false'],
-]);
+/** What the standard calls a keyword of a lowered schema. Of a schema that is `false`, it is the keyword that it belongs to. */
+function standardOf(keyword: string, under: string | null | undefined): string {
+  if (keyword === 'types') return 'type';
+  if (keyword !== 'never') return keyword;
+  return under === null || under === undefined || /^(\$defs|definitions)$/.test(under) ? 'false' : under;
+}
 
 const repeats = (value: unknown): value is Json =>
-  value === null || (typeof value !== 'object' && value !== undefined && JSON.stringify(value).length <= MAX_REPEATED);
+  value === null ||
+  typeof value === 'boolean' ||
+  typeof value === 'number' ||
+  (typeof value === 'string' && value.length <= MAX_REPEATED && JSON.stringify(value).length <= MAX_REPEATED);
 
-function wordsOf(keyword: string, given: JsonObject, data: unknown): string {
+function wordsOf(keyword: string, given: JsonObject): string {
   const limit = Object.hasOwn(given, keyword) ? given[keyword] : undefined;
   const shown = shorten(JSON.stringify(limit) ?? '');
   switch (keyword) {
@@ -129,7 +129,6 @@ function wordsOf(keyword: string, given: JsonObject, data: unknown): string {
     case 'not':
       return 'must not be as the schema of not says';
     default:
-      void data;
       return `must be as ${keyword} says`;
   }
 }

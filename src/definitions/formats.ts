@@ -74,7 +74,7 @@ function isIpv6(text: string): boolean {
 
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 
-/** RFC 1123 section 2.1, RFC 952, RFC 1034 section 3.1. */
+/** RFC 1123 section 2.1, RFC 952, RFC 1034 section 3.1. Of a label that begins with xn-- only this form is checked, not what it encodes. */
 const isHostname = (text: string): boolean => text.length <= 253 && text.split('.').every((label) => LABEL.test(label));
 
 const ATEXT = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]";

@@ -19,8 +19,8 @@ import type { Meter } from './work.js';
  * the schema. The keywords that ajv gets are those of keywords.ts.
  */
 
-/** A subschema that is a function of its own, which references call. `check` is there once it has been compiled. */
-export type Cell = { id: number; schema: Lowered };
+/** A subschema that is a function of its own, which references call. */
+export type Cell = { schema: Lowered };
 
 /** Where a lowered schema has its subschema. A symbol, so that ajv does not look in there for schemas. */
 export const SOURCE = Symbol('source');
@@ -34,7 +34,6 @@ export type Lowered = {
   never?: true;
   types?: string[];
   calls?: Cell[];
-  /** `allOf`, and a condition for each `dependentSchemas`. */
   allOf?: Lowered[];
   dependentSchemas?: Lowered[];
   dependentNames?: string[];
@@ -140,7 +139,7 @@ export function lower(schema: ReadSchema, meter: Meter, faults: Faults): { root:
     const key = [order.get(subschema), ...[...scope].sort().map(([, target]) => order.get(target))].join();
     const known = cells.get(key);
     if (known) return known;
-    const cell: Cell = { id: cells.size, schema: { [SOURCE]: subschema, work: 1 } };
+    const cell: Cell = { schema: { [SOURCE]: subschema, work: 1 } };
     cells.set(key, cell);
     ways.set(cell, []);
     waiting.push(() => {
@@ -154,7 +153,7 @@ export function lower(schema: ReadSchema, meter: Meter, faults: Faults): { root:
   /** A subschema in place, or a call of it. */
   const part = (subschema: Subschema, place: Place): Lowered => {
     const scope = enter(place.scope, subschema);
-    if ((place.looped && tracked) || place.depth >= MAX_INLINE_DEPTH) {
+    if (typeof subschema.value !== 'boolean' && ((place.looped && tracked) || place.depth >= MAX_INLINE_DEPTH)) {
       const cell = cellOf(subschema, scope);
       if (place.inPlace) ways.get(place.cell)?.push({ place: subschema.place, to: cell });
       return { [SOURCE]: subschema, work: 1, calls: [cell] };

@@ -11,8 +11,8 @@ import { DIALECT, KINDS, type Kind, REFUSED, TYPES } from './vocabulary.js';
  */
 
 /** How long a schema may be as JSON text, how deep, and of how many subschemas. */
-export const MAX_SCHEMA_BYTES = 256 * 1024;
-export const MAX_SCHEMA_DEPTH = 64;
+const MAX_SCHEMA_BYTES = 256 * 1024;
+const MAX_SCHEMA_DEPTH = 64;
 export const MAX_SUBSCHEMAS = 2_000;
 
 /** How many steps the patterns of a schema may have together. */
@@ -22,7 +22,7 @@ const MAX_PATTERN_STEPS = 20_000;
 const MAX_FAULTS = 20;
 
 /** A schema with an identifier of its own (JSON Schema Core section 4.3.5), and the anchors in it. */
-export type Resource = {
+type Resource = {
   uri: string;
   root: Subschema | null;
   anchors: Map<string, Subschema>;
@@ -33,6 +33,8 @@ export type Resource = {
 export type Subschema = {
   /** Its place in the definition: reference tokens (RFC 6901). */
   place: readonly (string | number)[];
+  /** The keyword that it belongs to; null for the whole schema. */
+  under: string | null;
   value: boolean | JsonObject;
   resource: Resource;
   /** The subschemas of keywords that take one, an array, or one for each name. */
@@ -81,7 +83,12 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
   let steps = 0;
   const found = faults.list.length;
 
-  const read = (value: Json, at: readonly (string | number)[], around: Resource | null): Subschema | null => {
+  const read = (
+    value: Json,
+    at: readonly (string | number)[],
+    around: Resource | null,
+    under: string | null,
+  ): Subschema | null => {
     if (typeof value !== 'boolean' && !isObject(value)) {
       faults.add(at, 'must be a schema: an object, true or false');
       return null;
@@ -93,6 +100,7 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
     }
     const subschema: Subschema = {
       place: at,
+      under,
       value,
       resource: around ?? { uri: '', root: null, anchors: new Map(), dynamic: new Map() },
       one: new Map(),
@@ -140,13 +148,13 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
     if (kind === undefined) return;
     switch (kind) {
       case 'schema': {
-        const one = read(given, at, subschema.resource);
+        const one = read(given, at, subschema.resource, keyword);
         if (one) subschema.one.set(keyword, one);
         return;
       }
       case 'schemas': {
         if (!Array.isArray(given) || given.length === 0) return faults.add(at, `must be ${FORMS[kind]}`);
-        const several = given.map((item, index) => read(item, [...at, index], subschema.resource));
+        const several = given.map((item, index) => read(item, [...at, index], subschema.resource, keyword));
         subschema.several.set(
           keyword,
           several.filter((item) => item !== null),
@@ -159,7 +167,7 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
         const named: [string, Subschema][] = [];
         for (const [name, item] of Object.entries(given)) {
           if (faults.full) return;
-          const one = read(item, [...at, name], subschema.resource);
+          const one = read(item, [...at, name], subschema.resource, keyword);
           if (one) named.push([name, one]);
           if (kind === 'patterned schemas') readPattern(subschema, [...at, name], name);
         }
@@ -211,7 +219,7 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
     }
   };
 
-  const root = read(schema, place, null);
+  const root = read(schema, place, null, null);
   if (root === null || faults.list.length > found) return null;
   return { root, resources, all, at: (at) => byPlace.get(pointer(at)) };
 }

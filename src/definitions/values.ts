@@ -9,7 +9,7 @@ import type { Meter } from './work.js';
  * A text that equal values share, and no others (JSON Schema Core section 4.2.2): the order of members does not matter, 1.0 is 1.
  * It costs as much as the text is long.
  */
-export function keyOf(value: Json, meter: Meter): string {
+function keyOf(value: Json, meter: Meter): string {
   meter.spend(10);
   if (typeof value === 'string') {
     meter.spend(value.length >> 3);

@@ -25,9 +25,9 @@ const AT_ONCE = 500;
 const MOST_BYTES = 2 * 2 ** 20;
 /** For how long entities are checked without a pause, in milliseconds: meanwhile this process serves nobody. */
 const SLICE_MS = 3;
-/** How many entities may be checked while nobody can write any of their type. */
+/** How many changes may be checked again while nobody can write entities of the type. */
 const MOST_LOCKED = 2_000;
-/** What was written meanwhile is checked in rounds, each shorter than the one before it, until so few are left; how many, and of how many entities. */
+/** What was written meanwhile is checked in rounds, each shorter than the one before it, until so few are left; how many, and of how many changes. */
 const FEW = 200;
 const MOST_ROUNDS = 10;
 const MOST_OF_ROUND = 100_000;
@@ -76,9 +76,9 @@ export async function catchUp(
 }
 
 /**
- * Checks what was written of a type since then once more, while nobody can write entities of it (`clocktick.lock_definition`). Gives of how
- * many entities that was.
- * @throws Refusal `too_many_writers` where it is of more than `most`
+ * Checks what was written of a type since then once more, while nobody can write entities of it (`clocktick.lock_definition`). Gives how
+ * many changes that were.
+ * @throws Refusal `too_many_writers` where they are more than `most`
  */
 export async function impactSince(
   sql: Sql,
@@ -89,16 +89,18 @@ export async function impactSince(
 ): Promise<number> {
   const changed = await sql<{ id: string }[]>`
     SELECT t.entity_id AS id FROM clocktick.tick t WHERE t.type = ${type} AND t.at > ${impact.until}::timestamptz
-    UNION
+    UNION ALL
     SELECT t.entity_id FROM clocktick.tick t
      WHERE t.type = ${type} AND t.recorded_at > ${impact.until}::timestamptz AND t.recorded_at <> t.at
     LIMIT ${most + 1}`;
+  // Not by the database: to find each once it would go through the ticks of all entities.
+  const ids = new Set(changed.map(({ id }) => id));
   if (changed.length > most)
     throw new Refusal(
       'too_many_writers',
       `Others write too many entities of type ${type} meanwhile. Nothing was written.`,
     );
-  for (const { id } of changed) {
+  for (const id of ids) {
     // It was counted before.
     const { checked } = impact;
     await addTo(impact, checker, await readOne(sql, id));
@@ -114,7 +116,8 @@ type Row = { id: string; key: string | null; tick: number; text: string | null }
 
 const state = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties, e.untracked)`;
 
-const readPage = (sql: Sql, type: string, { key, id }: Place): Promise<Row[]> => sql<Row[]>`
+function readPage(sql: Sql, type: string, { key, id }: Place): Promise<Row[]> {
+  return sql<Row[]>`
   SELECT e.id, e.key, e.tick, CASE WHEN e.before < ${MOST_BYTES}::int THEN ${state(sql)}::text END AS text
     FROM (SELECT e.*, sum(e.size) OVER (ORDER BY coalesce(e.key, ''), e.id) - e.size AS before
             FROM (SELECT e.*, pg_column_size(e.properties) + coalesce(pg_column_size(e.untracked), 0) AS size
@@ -122,6 +125,7 @@ const readPage = (sql: Sql, type: string, { key, id }: Place): Promise<Row[]> =>
                    WHERE e.type = ${type} AND NOT e.deleted AND (coalesce(e.key, ''), e.id) > (${key}, ${id}::uuid)
                    ORDER BY coalesce(e.key, ''), e.id LIMIT ${AT_ONCE}) e) e
    ORDER BY coalesce(e.key, ''), e.id`;
+}
 
 const readOne = (sql: Sql, id: string): Promise<Row[]> => sql<Row[]>`
   SELECT e.id, e.key, e.tick, ${state(sql)}::text AS text FROM clocktick.entity e WHERE e.id = ${id}::uuid AND NOT e.deleted`;

@@ -14,10 +14,10 @@ export type HistoryPage = { until: number | null; after: number | null; order: O
 
 /**
  * A page, its ranges as JSON texts with commas between, or what there is instead of one; `until` is the newest tick that the page may
- * know of, and `last` where its last range began.
+ * know of, `isUntracked` whether the values of the property are not kept as of that, and `last` where its last range began.
  */
 type Ranges =
-  | { found: 'page'; until: number; more: boolean; items: string; last: number | null }
+  | { found: 'page'; until: number; isUntracked: boolean; more: boolean; items: string; last: number | null }
   | { found: 'no entity' | 'no tick' }
   | { found: 'no property'; until: number };
 
@@ -79,12 +79,14 @@ export async function readRanges(
         : start && to
           ? sql`pinned.start >= ${end}`
           : sql`false`;
-    const [row] = await sql<(Bound & { items: string | null; last: number | null; held: boolean })[]>`
+    const [row] = await sql<
+      (Bound & { items: string | null; last: number | null; held: boolean; isUntracked: boolean })[]
+    >`
       WITH bound AS MATERIALIZED (
-        SELECT until,
+        SELECT until, clocktick.untracked_at(pinned.untracked_ticks, until) ? ${property}::text IS TRUE AS is_untracked,
                greatest(coalesce(lower(around.vclock), pinned.start), ${after} + 1) AS first,
                CASE WHEN ${isEmpty} THEN 0 ELSE least(until, ${end} - 1, ${before} - 1) END AS last
-          FROM (SELECT ${seen} AS until, ${start ?? sql`1`} AS start
+          FROM (SELECT ${seen} AS until, ${start ?? sql`1`} AS start, e.untracked_ticks
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid OFFSET 0) pinned
           LEFT JOIN LATERAL clocktick.closed_range_at(${id}::uuid, ${property}::text, ${place}) around ON true
       ), page AS MATERIALIZED (
@@ -121,7 +123,7 @@ export async function readRanges(
             LEFT JOIN who ON who.id = opening.activity_id
         ) weighed WHERE n = 1 OR weight <= ${ANSWER_BYTES}
       )
-      SELECT bound.until, (SELECT count(*) FROM page) > whole.count AS more, whole.items, whole.last,
+      SELECT bound.until, bound.is_untracked AS "isUntracked", (SELECT count(*) FROM page) > whole.count AS more, whole.items, whole.last,
              CASE WHEN whole.count > 0 THEN true
                   ELSE (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, bound.until) w) END AS held
         FROM bound
@@ -133,8 +135,10 @@ export async function readRanges(
                 ), ', ' ORDER BY shown.n) AS items
            FROM shown) whole`;
     if (!row) return { found: 'no entity' };
-    const { until, more, last, held } = row;
-    return held ? { found: 'page', until, more, items: row.items ?? '', last } : { found: 'no property', until };
+    const { until, more, last, held, isUntracked } = row;
+    return held || isUntracked
+      ? { found: 'page', until, isUntracked, more, items: row.items ?? '', last }
+      : { found: 'no property', until };
   });
 }
 
@@ -153,14 +157,18 @@ export async function readRangeAsOf(
 ): Promise<Ranges> {
   const point = await pointFor(storage, asked, known);
   return storage[engine].reading(async (sql) => {
-    const [row] = await sql<{ until: number | null; latest: number; items: string | null; held: boolean }[]>`
+    const [row] = await sql<
+      { until: number | null; latest: number; items: string | null; held: boolean; isUntracked: boolean }[]
+    >`
       WITH past AS MATERIALIZED (
-        SELECT e.tick AS latest, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
+        SELECT e.tick AS latest, e.untracked_ticks, ${tickAt(sql, id, point)} AS tick FROM clocktick.entity e WHERE e.id = ${id}::uuid
       ), held AS MATERIALIZED (
         SELECT lower(h.vclock) AS "from", lower(h.effective) AS "fromAt", h.value
           FROM past CROSS JOIN LATERAL clocktick.range_at(${id}::uuid, ${property}::text, past.tick) h
       )
-      SELECT past.tick AS until, past.latest, clocktick.range_text(held.value::text, held."from", NULL, held."fromAt", NULL, who.activity) AS items,
+      SELECT past.tick AS until, past.latest,
+             clocktick.untracked_at(past.untracked_ticks, past.tick) ? ${property}::text IS TRUE AS "isUntracked",
+             clocktick.range_text(held.value::text, held."from", NULL, held."fromAt", NULL, who.activity) AS items,
              held."from" IS NOT NULL
                OR (SELECT w.was_set FROM clocktick.was_set(${id}::uuid, ${property}::text, past.tick) w) AS held
         FROM past
@@ -171,7 +179,8 @@ export async function readRangeAsOf(
                                   WHERE t.entity_id = ${id}::uuid AND t.tick = held."from")) AS activity OFFSET 0) who`;
     if (!row || row.until === null) return { found: 'no entity' };
     if (row.until > row.latest) return { found: 'no tick' };
-    if (!row.held) return { found: 'no property', until: row.until };
-    return { found: 'page', until: row.until, more: false, items: row.items ?? '', last: null };
+    const { until, isUntracked, held } = row;
+    if (!held && !isUntracked) return { found: 'no property', until };
+    return { found: 'page', until, isUntracked, more: false, items: row.items ?? '', last: null };
   });
 }

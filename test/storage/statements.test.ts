@@ -5,11 +5,13 @@ import { readActivity, recordActivity, requireActivity } from '../../src/storage
 import { written } from '../../src/storage/changes.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { countValues } from '../../src/storage/counts.js';
+import { readDefinitions } from '../../src/storage/definitions.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { listEntities } from '../../src/storage/entities-by-id.js';
 import { type Export, exportPages } from '../../src/storage/exports/exports.js';
 import { readTickLines } from '../../src/storage/exports/ticks.js';
 import { healthOf } from '../../src/storage/health.js';
+import { impactOf, impactSince } from '../../src/storage/impact.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readMementos } from '../../src/storage/mementos.js';
 import { readNested } from '../../src/storage/nested.js';
@@ -18,8 +20,9 @@ import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { readTypeRanges } from '../../src/storage/type-history.js';
+import { readTypes } from '../../src/storage/types.js';
 import type { Operator, Predicate } from '../../src/temporal/filter.js';
-import type { Json } from '../../src/temporal/json.js';
+import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { activityOf, endOfDay, instantOf, person, writePast } from '../helper/past.js';
 import { explain, watchedStorage } from '../helper/plans.js';
@@ -58,6 +61,8 @@ const first = { until: null, after: null, order: 'asc', limit: 5 } as const;
 const ticks = { id, properties: null, ...everything };
 const page = { after: null, limit: 5, fields: null, withChanges: false };
 const history = { after: null, limit: 5 };
+/** A definition that takes anything. */
+const ANYTHING = { check: () => [], withDefaults: (properties: JsonObject) => properties };
 const within = { from: early, to: middle };
 
 /** Reads the first page of an export after a place, or all of them. */
@@ -490,6 +495,33 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'The next page of the ranges of some properties of a type, as a table.',
     'readRangesPage of exports/ranges.ts',
     (db) => exported(db, someRanges, then, ['person', 'p100', later]),
+  ],
+  [
+    'types',
+    'A page of the types that there are, with how many entities each has had.',
+    'readTypes of types.ts',
+    (db) => readTypes(db, { after: 'movie', limit: 5 }),
+  ],
+  [
+    'definitions',
+    'The definitions of all types, if they are not too many.',
+    'readDefinitions of definitions.ts',
+    (db) => readDefinitions(db, { most: 10, bytes: 100_000 }),
+  ],
+  [
+    'impact',
+    'A page of the living entities of a type, to be checked by a definition.',
+    'readPage of impact.ts',
+    (db) => impactOf(db, 'person', ANYTHING, undefined),
+  ],
+  [
+    'impact-since',
+    'The entities of a type that were written since all of it was checked.',
+    'impactSince of impact.ts',
+    (db) =>
+      db[engine].exporting((sql) =>
+        impactSince(sql, 'person', ANYTHING, { checked: 0, invalid: 0, examples: [], until: instantOf(7, 11) }),
+      ),
   ],
   [
     'write',

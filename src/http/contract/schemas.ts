@@ -128,7 +128,14 @@ const range = z
   })
   .meta({ id: 'Range', description: 'Which value a property had from when to when' });
 
-export const rangePage = page(range).meta({ id: 'RangePage', description: 'A page of the ranges of a property' });
+export const rangePage = page(range)
+  .extend({
+    untracked: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'The values of the property are not kept: these are its ranges from when they were' }),
+  })
+  .meta({ id: 'RangePage', description: 'A page of the ranges of a property' });
 
 export const nestedEntity = entity
   .extend({

@@ -172,7 +172,7 @@ export function historyRoutes(app: App, storage: Storage): void {
         : await readRanges(storage, address.id, property, window, page);
       const isDeclared = found.found === 'no property' && (await declares(storage, address.id, property));
       const history = isDeclared
-        ? { found: 'page' as const, until: found.until, more: false, items: '', last: null }
+        ? { ...found, found: 'page' as const, isUntracked: false, more: false, items: '', last: null }
         : found;
       if (history.found !== 'page') throw absence(history, property, address, asOf);
       const { items, last } = history;
@@ -183,6 +183,7 @@ export function historyRoutes(app: App, storage: Storage): void {
       return sendOrNotModified(reply, etagOf(history.until), headers, () =>
         objectText([
           ['items', `[${items}]`],
+          ['untracked', history.isUntracked ? 'true' : undefined],
           ['next', linkNext(request, reply, cursor)],
         ]),
       );

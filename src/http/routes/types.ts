@@ -159,6 +159,8 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
         operationId: 'readDefinition',
         tags: ['types'],
         summary: 'The definition of a type, now or as of a tick or an instant',
+        description:
+          'A type that nobody has defined is open: 404. One whose definition was deleted is open again: 410.',
         params: parameters,
         querystring: z.strictObject({
           asOf: optionalPoint('AsOf', 'As it was at a tick, or at an RFC 3339 instant'),
@@ -239,7 +241,8 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
       schema: {
         operationId: 'deleteDefinition',
         tags: ['types'],
-        summary: 'Make a type open again; its entities stay, and so do the definitions that it had',
+        summary: 'Make a type open again',
+        description: 'Its entities stay, and so do the definitions that it had. Again: the same answer, and no tick.',
         params: parameters,
         querystring: writeParameters,
         headers: deletionHeaders,

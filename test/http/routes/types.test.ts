@@ -1,7 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
+import { parse } from 'yaml';
 import { openStorage } from '../../../src/storage/open.js';
-import { newId } from '../../../src/temporal/identity.js';
+import { idOfKey, newId } from '../../../src/temporal/identity.js';
 import type { Json, JsonObject } from '../../../src/temporal/json.js';
 import {
   type Call,
@@ -17,6 +18,7 @@ import {
   text,
   traces,
 } from '../../helper/service.js';
+import { type RawChange, writeMany } from '../../helper/write.js';
 
 const PERSON = {
   schema: {
@@ -377,7 +379,9 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
     { tick: 1, changes: { name: { to: 'A' } } },
     { tick: 2, changes: {} },
   ]);
-  t.match(await call('GET', `${at}/history/seen`), { status: 200, body: { items: [] } });
+  t.match(await call('GET', `${at}/history/seen`), { status: 200, body: { items: [], untracked: true } });
+  t.match(await call('GET', `${at}/history/seen?asOf=1`), { status: 200, body: { items: [], untracked: true } });
+  t.notOk(Object.hasOwn((await call('GET', `${at}/history/name`)).body, 'untracked'));
 
   await t.test('a state that has lost one is the same whichever way it is read', async (t) => {
     const { call } = await testService(t);
@@ -512,7 +516,7 @@ t.test('no entity is ever written under the wrong version, whichever instance wr
     }
   };
   const writers = Array.from({ length: 12 }, (_, n) => write(calls[n % 2] ?? first.call, n));
-  for (let turn = 0; turn < 40; turn++) {
+  for (let turn = 0; turn < 30 || (written < 2_000 && turn < 1_000); turn++) {
     const call = calls[turn % 2] ?? first.call;
     const put = await define(call, 'number', turn % 2 === 0 ? odd : even, '?evenIfInvalid=true');
     // What is sent again changes nothing, so where one was refused the ticks still take turns.
@@ -521,7 +525,7 @@ t.test('no entity is ever written under the wrong version, whichever instance wr
   }
   isOver = true;
   await Promise.all(writers);
-  t.ok(written > 100, `${written} writes`);
+  t.ok(written >= 2_000, `${written} writes`);
   // At each tick, the value must be what the definition of that instant takes: even under odd ticks of the definition, odd under even ones.
   const wrong = await first.sql`
     SELECT k.entity_id, k.tick, r.value, d.tick AS definition
@@ -531,4 +535,93 @@ t.test('no entity is ever written under the wrong version, whichever instance wr
                      AND d.at <= k.at ORDER BY d.at DESC LIMIT 1) d ON true
      WHERE k.type = 'number' AND (r.value::text::int % 2 = 0) <> (d.tick % 2 = 1)`;
   t.same([...wrong], []);
+});
+
+t.test('the calls on entities of a type, as an OpenAPI document of its definition', async (t) => {
+  const { call } = await testService(t);
+  const at = '/types/person/openapi';
+  t.match(await call('GET', at), problem(404, 'type_not_defined'));
+  await define(call, 'person', PERSON);
+  await define(call, 'person', { ...PERSON, description: 'people', activity: ['actor'] });
+  const now = await call('GET', at);
+  t.match(now, { status: 200, headers: { etag: '"2"', 'content-type': /^application\/json/ } });
+  t.match(now.body, { openapi: '3.1.0', info: { version: '2', description: /people/ }, servers: [{ url: '/' }] });
+  t.same(Object.keys(object(now.body.paths)), [
+    '/entities',
+    '/entities/{id}',
+    '/entities/{id}/restore',
+    '/entities/{id}/revert',
+  ]);
+  t.match(object(object(now.body.components).schemas).PersonProperties, PERSON.schema);
+  t.match(await call('GET', at, undefined, { 'if-none-match': '"2"' }), { status: 304, text: '' });
+  t.match(await call('GET', at, undefined, { 'if-match': '"1"' }), problem(412, 'precondition_failed'));
+  const then = await call('GET', `${at}?asOf=1`);
+  t.match(then, {
+    status: 200,
+    headers: { etag: '"1"', 'cache-control': 'no-cache' },
+    body: { info: { version: '1' } },
+  });
+  t.notMatch(object(then.body.info).description, 'people');
+  t.match(await call('GET', `${at}?asOf=9`), problem(404, 'tick_not_found'));
+  t.match(await call('GET', '/types/clocktick-type/openapi'), problem(400, 'reserved_type'));
+  t.match(await call('GET', at, undefined, { accept: 'text/html' }), problem(406, 'not_acceptable'));
+  await call('DELETE', '/types/person', undefined, {
+    'activity-id': text((await call('POST', '/activities', { actor: 'a' })).body.id),
+  });
+  t.match(await call('GET', at), problem(410, 'entity_deleted'));
+  t.match(await call('GET', `${at}?asOf=1`), { status: 200 });
+});
+
+t.test('the OpenAPI document has the types that are defined, where that is asked for', async (t) => {
+  const { call } = await testService(t);
+  const plain = await call('GET', '/openapi.yaml');
+  const asked = '/openapi.yaml?types=true';
+  const none = await call('GET', asked);
+  t.same(parse(none.text), parse(plain.text), 'nothing is defined');
+  await define(call, 'person', PERSON);
+  await define(call, 'order_item', { schema: true });
+  const some = await call('GET', asked);
+  t.match(some, { status: 200, headers: { 'content-type': /^application\/yaml/, 'cache-control': 'no-cache' } });
+  const document = object(parse(some.text));
+  t.match(document, parse(plain.text));
+  for (const path of ['/entities/person:{key}', '/entities/order_item:{key}'])
+    t.match(Object.keys(object(object(document.paths)[path])), ['get', 'put', 'patch', 'delete']);
+  const tag = text(some.headers.etag);
+  t.match(await call('GET', asked, undefined, { 'if-none-match': tag }), {
+    status: 304,
+    text: '',
+    headers: { etag: tag },
+  });
+  t.equal((await call('GET', asked)).text, some.text);
+  t.match(await call('PUT', '/entities/person:a%2Fb', { type: 'person', properties: { name: 'A' } }), { status: 201 });
+  t.equal((await call('GET', asked)).headers.etag, tag, 'entities change nothing');
+  await define(call, 'person', { ...PERSON, description: 'people' });
+  t.match(await call('GET', asked, undefined, { 'if-none-match': tag }), { status: 200, text: /people/ });
+  t.equal((await call('GET', '/openapi.yaml')).text, plain.text);
+  t.equal((await call('GET', '/openapi.yaml?types=false')).text, plain.text);
+  t.match(await call('GET', '/openapi.yaml?types=1'), problem(400, 'invalid_parameter'));
+});
+
+t.test('a document tells of so many types', async (t) => {
+  const { call, sql } = await testService(t);
+  const names = Array.from({ length: 200 }, (_, n) => `t${n}`);
+  const ofAll = (change: Pick<RawChange, 'expected' | 'op' | 'set' | 'clear'>, of: readonly string[]) =>
+    writeMany(
+      sql,
+      of.map((key) => ({ id: idOfKey('clocktick-type', key), type: 'clocktick-type', key, ...change })),
+    );
+  await ofAll({ expected: 0, op: 'created', set: { schema: true } }, names);
+  const full = await call('GET', '/openapi.yaml?types=true');
+  t.equal(full.status, 200);
+  t.equal(full.text.match(/\/entities\/t\d+:\{key\}"/g)?.length, 200);
+  await define(call, 't200', { schema: true });
+  const more = await call('GET', '/openapi.yaml?types=true');
+  t.match(more, problem(400, 'too_much_to_read'));
+  t.match(more.body.detail, /\/types\/\{type\}\/openapi/);
+  await ofAll({ expected: 1, op: 'deleted', set: {}, clear: ['schema'] }, names.slice(0, 190));
+  t.match(await call('GET', '/openapi.yaml?types=true'), { status: 200 });
+  const large = { schema: { enum: ['x'.repeat(250_000)] } };
+  for (const name of names.slice(0, 17)) await define(call, name, large);
+  t.match(await call('GET', '/openapi.yaml?types=true'), problem(400, 'too_much_to_read'));
+  t.match(await call('GET', '/types/t1/openapi'), { status: 200 });
 });
