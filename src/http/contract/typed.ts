@@ -215,7 +215,7 @@ function schemasOf(service: JsonObject, { type, definition }: Defined, name: str
     ['written', extended('WrittenEntity')],
     ['page', changed('SnapshotPage', { items })],
     ['toCreate', changed('EntityToCreate', { type: constant, properties: properties('new') })],
-    ['toPut', changed('EntityToPut', { type: constant, properties: properties('whole') })],
+    ['toPut', changed('EntityToPut', { type: constant, properties: properties('new') })],
     ['mergePatch', changed('MergePatch', { properties: properties('patch') })],
     ['patch', { ...objectAt(schemas, 'Patch'), oneOf: [ref('mergePatch'), reference('JsonPatch')] }],
   ];

@@ -306,7 +306,7 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
       const question = { id: address.id, properties: null, from: null, to: null };
       const history = await readTicks(storage, question, page);
       if (history.found !== 'page') throw notDefined(params.type);
-      const versions = await versionsOf(storage, address, history.ticks);
+      const versions = await versionsOf(storage, address, history.ticks, callerSignal(raw));
       const after = history.more || versions.length < history.ticks.length ? versions.at(-1)?.tick : undefined;
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
@@ -354,12 +354,17 @@ const notDefined = (type: string) =>
 type Version = TickRow & { definition: string | null };
 
 /** The definitions as of ticks, as many as an answer holds. */
-async function versionsOf(storage: Storage, { id }: Address, ticks: readonly TickRow[]): Promise<Version[]> {
+async function versionsOf(
+  storage: Storage,
+  { id }: Address,
+  ticks: readonly TickRow[],
+  signal: AbortSignal,
+): Promise<Version[]> {
   const versions: Version[] = [];
   let bytes = 0;
   for (const tick of ticks) {
     const question = { id, fields: null, include: null, withRelated: false, known: null };
-    const { entity } = await readState(storage, question, { tick: tick.tick });
+    const { entity } = await readState(storage, question, { tick: tick.tick }, signal);
     const definition = !entity || entity.tick === null || entity.deleted ? null : entity.properties;
     bytes += definition?.length ?? 0;
     if (bytes > ANSWER_BYTES && versions.length > 0) return versions;

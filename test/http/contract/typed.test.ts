@@ -432,8 +432,9 @@ export async function program() {
   await one.POST('/entities', { body: { type: 'person', properties: {} } });
   // @ts-expect-error: another type
   await one.POST('/entities', { body: { type: 'dog', properties: { name: 'A' } } });
-  // @ts-expect-error: the tags have a default, which only fills in a new entity
   await one.PUT('/entities/{id}', { params: { path }, body: { type: 'person', properties: { name: 'A' } } });
+  // @ts-expect-error: a name must be given
+  await one.PUT('/entities/{id}', { params: { path }, body: { type: 'person', properties: { tags: ['x'] } } });
   // @ts-expect-error: a tag must be a string
   await one.PATCH('/entities/{id}', { params: { path }, body: { properties: { tags: [1] } } });
   // @ts-expect-error: another type
