@@ -46,6 +46,7 @@ Exit codes: 0 no state would be refused, 1 some would, 2 it failed.
     const tell = (told: string) => output.write(Buffer.from(told));
     try {
       const report = await take(base, type, check, given.json ? (state) => tell(jsonOf(type, state)) : null);
+      if (report.entities === 0) throw new Unfit(`There never was an entity of type ${type}: nothing was checked.`);
       const told = `${summary(name, report)}\n`;
       if (given.json) process.stderr.write(told);
       else await tell(told + details(type, report));

@@ -45,7 +45,7 @@ export function admitted(decided: Change, before: Entity | undefined, rules: Rul
   const place = `${first?.path}: ${first?.message}, says definition ${rules.tick} of type ${change.type}.`;
   throw new Refusal(
     said.isReturn ? 'state_not_valid' : 'invalid_properties',
-    said.isReturn ? `The state is not what the type takes today. ${place}` : place,
+    said.isReturn ? `The state is not what the type takes today, so it takes evenIfInvalid=true. ${place}` : place,
     { errors, members: { definition: rules.tick } },
   );
 }

@@ -3,12 +3,13 @@ import { MAX_PROPERTIES } from '../temporal/limits.js';
 import { faultOfName } from '../temporal/property-name.js';
 import { compile, invalidDefinition } from './checker.js';
 import { Faults } from './schema.js';
+import { KINDS } from './vocabulary.js';
 
 /** What a type of entities is defined by. */
 export type Definition = {
   /** Any JSON Schema 2020-12 of the properties of its entities. */
   schema: boolean | JsonObject;
-  /** The properties that make no tick. */
+  /** The properties that keep no ranges. */
   untracked: readonly string[];
   /** What an activity has to say when it changes such an entity. */
   activity: readonly ('actor' | 'reason')[];
@@ -44,8 +45,10 @@ export function definitionOf(
     faults.add(['description'], `must be a string of at most ${MAX_DESCRIPTION_LENGTH} characters`);
   }
   const schema = given.get('schema');
-  if (schema === undefined) faults.add(['schema'], 'is required');
-  else if (typeof schema !== 'boolean' && !isObject(schema))
+  if (schema === undefined) {
+    const isBare = [...given.keys()].some((name) => KINDS.has(name) && !FIELDS.includes(name));
+    faults.add(['schema'], isBare ? 'is required: a JSON Schema stands under it, {"schema": {…}}' : 'is required');
+  } else if (typeof schema !== 'boolean' && !isObject(schema))
     faults.add(['schema'], 'must be a schema: an object, true or false');
   else check(schema, faults);
   if (faults.list.length > 0 || schema === undefined || (typeof schema !== 'boolean' && !isObject(schema)))

@@ -3,7 +3,7 @@ import type { Fault } from '../temporal/refusal.js';
 import { formatFault } from './formats.js';
 import { type Matcher, matcherOf, PatternFault } from './pattern.js';
 import { resolve } from './uri.js';
-import { DIALECT, KINDS, type Kind, REFUSED, TYPES } from './vocabulary.js';
+import { DIALECT, KINDS, type Kind, meant, REFUSED, TYPES } from './vocabulary.js';
 
 /*
  * Reads a schema: checks the form of every keyword, finds all subschemas, and knows each by the names it can be referred to. A subschema is
@@ -145,7 +145,12 @@ export function readSchema(schema: Json, place: readonly (string | number)[], fa
     const why = REFUSED.get(keyword);
     if (why !== undefined) return faults.add(at, `is not supported: ${keyword} ${why}`);
     const kind = KINDS.get(keyword);
-    if (kind === undefined) return;
+    if (kind === undefined) {
+      const near = meant(keyword);
+      if (near !== undefined)
+        faults.add(at, `is no keyword: ${near} is one, and the names of annotations of your own begin with x-`);
+      return;
+    }
     switch (kind) {
       case 'schema': {
         const one = read(given, at, subschema.resource, keyword);

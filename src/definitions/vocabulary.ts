@@ -1,9 +1,11 @@
+import { closest, distance } from 'fastest-levenshtein';
+
 /*
  * The keywords of JSON Schema 2020-12, and which values each may have: what the metaschema says, as a table. Tools that validate against the
  * metaschema would do, but a fault would then be told in words of the metaschema.
  *
  * What stands in no table is an annotation (JSON Schema Core, section 6.5). But a name that means something in another draft, in OpenAPI 3.0 or
- * in ajv is refused: whoever writes it means what nobody would check.
+ * in ajv is refused: whoever writes it means what nobody would check. So is one that is nearly a keyword.
  */
 
 /** What the value of a keyword may be. */
@@ -106,6 +108,19 @@ export const REFUSED: ReadonlyMap<string, string> = new Map([
   ['nullable', 'is of OpenAPI 3.0: in 2020-12 null is one of the types'],
   ['$async', 'is not of JSON Schema'],
 ]);
+
+/** Annotations that tools print, however near to a keyword they are. */
+const ANNOTATIONS: ReadonlySet<string> = new Set(['example']);
+
+/** The keyword that somebody may have meant: a letter or two are other ones. Undefined: none is near, so it is an annotation. */
+export function meant(name: string): string | undefined {
+  if (name.startsWith('x-') || ANNOTATIONS.has(name)) return undefined;
+  const keyword = closest(name, KEYWORDS);
+  const most = keyword.length < 6 ? 1 : 2;
+  return keyword.length > 3 && distance(name, keyword) <= most ? keyword : undefined;
+}
+
+const KEYWORDS = [...KINDS.keys()];
 
 export const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 

@@ -72,7 +72,7 @@ function newSchema(change: Change, before: Entity | undefined): boolean | JsonOb
 const entitiesNotValid = (type: string, { checked, invalid, examples }: Impact): Refusal =>
   new Refusal(
     'entities_not_valid',
-    `The definition refuses ${invalid} of the ${checked} entities of type ${type}, as they are now.`,
+    `The definition refuses ${invalid} of the ${checked} entities of type ${type}, as they are now. With evenIfInvalid=true it is kept all the same.`,
     {
       members: {
         checked,

@@ -35,6 +35,21 @@ t.test('a definition is read', async (t) => {
 t.test('what is no definition is refused, with every place', async (t) => {
   const rows: [text: string, places: string[]][] = [
     ['{}', ['/schema: is required']],
+    [
+      '{"type":"object","properties":{}}',
+      [
+        '/type: is not known here',
+        '/properties: is not known here',
+        '/schema: is required: a JSON Schema stands under it, {"schema": {…}}',
+      ],
+    ],
+    [
+      '{"schema":{"propertys":{},"requierd":["a"],"items":{"minLenght":1},"x-propertys":1,"example":1,"unit":"m","count":1}}',
+      ['propertys properties', 'requierd required', 'items/minLenght minLength'].map((name) => {
+        const [place, meant] = name.split(' ');
+        return `/schema/${place}: is no keyword: ${meant} is one, and the names of annotations of your own begin with x-`;
+      }),
+    ],
     ['{"schema":null}', ['/schema: must be a schema: an object, true or false']],
     ['{"schema":[]}', ['/schema: must be a schema: an object, true or false']],
     ['{"schema":true,"__proto__":1,"Schema":1}', ['/__proto__: is not known here', '/Schema: is not known here']],

@@ -70,14 +70,18 @@ t.test('the write path', async (t) => {
          'id', ${id}::text, 'expected', ${expected}::int, 'op', CASE ${expected}::int WHEN 0 THEN 'created' ELSE 'updated' END,
          'type', 'thing', 'set', jsonb_build_object('n', ${expected}::int))), true, given.at) w`;
       t.match(await after(0, -3), [{ isByClock: true }], 'an instant that has passed changes nothing');
-      t.match(await after(1, 0.9), [{ step: '00:00:00.000001', isByClock: false }]);
-      await after(2, -3);
-      await t.rejects(after(3, 3_600), { code: 'CT002', detail: /^3[56]\d\d\.\d+$/ });
+      let tick = 1;
+      let [ahead] = await after(tick++, 0.9);
+      // On a busy machine the instant may have passed before it is looked at.
+      for (; ahead?.isByClock && tick < 20; [ahead] = await after(tick++, 0.9));
+      t.match(ahead, { step: '00:00:00.000001', isByClock: false });
+      await after(tick++, -3);
+      await t.rejects(after(tick, 3_600), { code: 'CT002', detail: /^3[56]\d\d\.\d+$/ });
       const ticks = await sql`
       SELECT t.tick, t.at > lag(t.at, 1, '-infinity') OVER (ORDER BY t.tick) AS "isLater" FROM clocktick.tick t WHERE t.entity_id = ${id}`;
       t.same(
         ticks,
-        [1, 2, 3].map((tick) => ({ tick, isLater: true })),
+        Array.from({ length: tick }, (_, n) => ({ tick: n + 1, isLater: true })),
         'each after the one before; what was refused left nothing behind',
       );
     },
