@@ -168,7 +168,7 @@ BEGIN
        WHERE c.touched ? was.key
     )
     SELECT w.id, 'written', w.type, w.key, w.tick, w.deleted, w.created_at, w.updated_at,
-           clocktick.all_properties(w.properties, w.untracked), clocktick.names_of(w.untracked)
+           clocktick.all_properties(w.properties, w.untracked), clocktick.untracked_at(w.untracked_ticks, w.tick)
       FROM (SELECT * FROM created UNION ALL SELECT * FROM updated) w;
   END IF;
 
@@ -177,7 +177,7 @@ BEGIN
     SELECT c.id, CASE WHEN c.due IS NULL THEN 'locked'
                       WHEN coalesce((defined -> c.type ->> 'tick')::int4, 0) <> coalesce(c.definition, 0) THEN 'redefined' ELSE 'stale' END,
            e.type, e.key, e.tick, e.deleted, e.created_at, e.updated_at,
-           clocktick.all_properties(e.properties, e.untracked), clocktick.names_of(e.untracked)
+           clocktick.all_properties(e.properties, e.untracked), clocktick.untracked_at(e.untracked_ticks, e.tick)
       FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, definition integer), unnest(due)) AS c (id, type, definition, due)
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;
@@ -244,11 +244,29 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          WHERE coalesce(jsonb_array_length(ticks -> s.name), 0) % 2 <> s.becomes) END
 $$;
 
--- Waits for an entity and keeps it locked until the transaction ends, so that nobody else can change it.
+-- Waits for entities and keeps them locked until the transaction ends, so that nobody else can change them. `wanted` is a JSON array of
+-- objects with their `id`, `type` and `key`. As every writer does, it locks their types first. Who had rows and then waited for a type would wait
+-- for whoever waits to define it, he for those who write entities of it, and one of these for the rows: the server sees that after a second.
+CREATE OR REPLACE FUNCTION clocktick.lock_entities(wanted jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  PERFORM clocktick.lock_types(wanted, true);
+  PERFORM FROM clocktick.entity e
+    WHERE e.id = ANY (ARRAY(SELECT (w.one ->> 'id')::uuid FROM jsonb_array_elements(wanted) w (one)))
+    ORDER BY e.id FOR NO KEY UPDATE;
+END
+$$;
+
+-- The same of one entity, whose type nobody has to know. Where it does not exist, there is nothing to lock.
 CREATE OR REPLACE FUNCTION clocktick.lock_entity(id uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted jsonb := (SELECT jsonb_build_array(jsonb_build_object('id', e.id, 'type', e.type, 'key', e.key))
+                     FROM clocktick.entity e WHERE e.id = lock_entity.id);
 BEGIN
-  PERFORM FROM clocktick.entity e WHERE e.id = lock_entity.id FOR NO KEY UPDATE;
+  IF wanted IS NOT NULL THEN
+    PERFORM clocktick.lock_entities(wanted);
+  END IF;
 END
 $$;
 

@@ -28,7 +28,7 @@ export async function readSmallNow(
   // Nearly always; a fifth faster than the join.
   const rows = await sql<(EntityRow | TooLarge)[]>`
     SELECT e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
-           ${unlessLarge(sql, heldNow(sql), sql`${heldNow(sql)}::text`)} AS properties, clocktick.names_of(e.untracked)::text AS untracked
+           ${unlessLarge(sql, heldNow(sql), sql`${heldNow(sql)}::text`)} AS properties, clocktick.untracked_at(e.untracked_ticks, e.tick)::text AS untracked
       FROM clocktick.entity e WHERE e.id = ANY (${arrayText(questions.map(({ id }) => id))}::text::uuid[])`;
   const found = new Map(rows.map((row) => [row.id, row]));
   return questions.map(({ id }) => found.get(id));
@@ -120,7 +120,7 @@ export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: 
 export const entitiesNow = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
   SELECT q.n::int4, e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
          ${most === null ? sql`shown.properties::text` : unlessLarge(sql, heldNow(sql), sql`shown.properties::text`)} AS properties,
-         clocktick.names_of(e.untracked)::text AS untracked
+         clocktick.untracked_at(e.untracked_ticks, e.tick)::text AS untracked
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
    CROSS JOIN LATERAL clocktick.chosen(${heldNow(sql)}, q.fields) shown`;
 

@@ -22,7 +22,7 @@ const MOST_PATH = 300;
 
 /** How many entities are read at once, and how many bytes of them, as they are stored: compressed, they may become a hundred times as much. */
 const AT_ONCE = 500;
-const MOST_BYTES = 2 * 2 ** 20;
+const MOST_BYTES = 2 ** 18;
 /** For how long entities are checked without a pause, in milliseconds: meanwhile this process serves nobody. */
 const SLICE_MS = 3;
 /** How many entities may be checked while nobody can write any of their type. */
@@ -85,7 +85,7 @@ const state = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties,
 const readPage = (sql: Sql, type: string, { key, id }: Place): Promise<Row[]> => sql<Row[]>`
   SELECT e.id, e.key, e.tick, CASE WHEN e.before < ${MOST_BYTES}::int THEN ${state(sql)}::text END AS text
     FROM (SELECT e.*, sum(e.size) OVER (ORDER BY coalesce(e.key, ''), e.id) - e.size AS before
-            FROM (SELECT e.*, pg_column_size(e.properties) AS size
+            FROM (SELECT e.*, pg_column_size(e.properties) + coalesce(pg_column_size(e.untracked), 0) AS size
                     FROM clocktick.entity e
                    WHERE e.type = ${type} AND NOT e.deleted AND (coalesce(e.key, ''), e.id) > (${key}, ${id}::uuid)
                    ORDER BY coalesce(e.key, ''), e.id LIMIT ${AT_ONCE}) e) e

@@ -49,7 +49,7 @@ export async function readNested(
         SELECT q.fields, e.id, e.type, e.key, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
                -- Unfolded once, here and below: each look into a stored one would decompress it anew.
                ${point ? sql`whole.properties` : sql`clocktick.all_properties(e.properties, e.untracked)`} || '{}' AS properties,
-               ${point ? sql`clocktick.untracked_at(e.untracked_ticks, past.tick)` : sql`clocktick.names_of(e.untracked)`}::text AS untracked
+               ${point ? sql`clocktick.untracked_at(e.untracked_ticks, past.tick)` : sql`clocktick.untracked_at(e.untracked_ticks, e.tick)`}::text AS untracked
           FROM ${lookups(sql, [{ ...question, point: point ?? { instant: 'infinity' } }])}
           JOIN clocktick.entity e ON e.id = q.id
           LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true

@@ -348,6 +348,44 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
   });
 });
 
+t.test('what was said of the past of untracked properties stays to the byte, also where none is set', async (t) => {
+  const { call } = await testService(t);
+  await define(call, 'user', { schema: true, untracked: ['seen'] });
+  const at = '/entities/user:a';
+  await create(call, 'user', 'a', { name: 'A', seen: 1 });
+  const ways: [string, () => ReturnType<Call>][] = [
+    ['unset', () => call('PATCH', at, { properties: { seen: null } })],
+    ['left out of a whole state', () => call('PUT', at, { type: 'user', properties: { name: 'B' } })],
+    ['deleted', () => call('DELETE', at)],
+    ['restored', () => call('POST', `${at}/restore`)],
+  ];
+  for (const [what, write] of ways) {
+    if (what !== 'restored') await call('PATCH', at, { properties: { seen: 1 } });
+    await write();
+    const { body } = await call('GET', at);
+    const { tick, updatedAt } = body;
+    if (what === 'deleted') continue;
+    const ask = async () => {
+      const urls = [`${at}?asOf=${tick}`, `${at}?asOf=${updatedAt}`, `${at}?asOf=${tick}&include=history`];
+      const dated = { 'accept-datetime': new Date(Date.parse(text(updatedAt)) + 1_000).toUTCString() };
+      return [
+        ...(await Promise.all(urls.map((url) => call('GET', url)))),
+        await call('GET', at, undefined, dated),
+        await call('GET', `${at}?include=history`, undefined, dated),
+      ];
+    };
+    const told = await ask();
+    for (const answer of told) t.same(answer.body.untracked, ['seen'], what);
+    await call('PATCH', at, { properties: { name: `after ${what}` } });
+    const again = (await ask()).slice(0, 2);
+    t.same(
+      again.map((answer) => answer.text),
+      told.slice(0, 2).map((answer) => answer.text),
+      what,
+    );
+  }
+});
+
 t.test('an import is checked line by line, and brings definitions along', async (t) => {
   const { call, sql } = await testService(t);
   const send = async (lines: JsonObject[], query = '') => {
