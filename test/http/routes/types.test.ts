@@ -15,6 +15,7 @@ import {
   text,
   traces,
 } from '../../helper/service.js';
+import { findingsOf } from '../../helper/verified.js';
 
 const PERSON = {
   schema: {
@@ -279,7 +280,7 @@ t.test('T02, T54 of a property that a type declares, never set is not unknown', 
 });
 
 t.test('untracked properties are stored and tick, and keep no ranges', async (t) => {
-  const { call, sql } = await testService(t);
+  const { call, sql, url } = await testService(t);
   const definition = { schema: true, untracked: ['seen', '__proto__'] };
   await define(call, 'user', definition);
   const at = '/entities/user:a';
@@ -346,6 +347,8 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
     const restored = await call('POST', `${at}/restore`);
     t.same(restored.body.properties, { name: 'A' }, 'a tombstone keeps none of them');
   });
+
+  t.same(await findingsOf(url), [], 'none of that looks altered by hand');
 });
 
 t.test('what was said of the past of untracked properties stays to the byte, also where none is set', async (t) => {
