@@ -244,11 +244,29 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
          WHERE coalesce(jsonb_array_length(ticks -> s.name), 0) % 2 <> s.becomes) END
 $$;
 
--- Waits for an entity and keeps it locked until the transaction ends, so that nobody else can change it.
+-- Waits for entities and keeps them locked until the transaction ends, so that nobody else can change them. `wanted` is a JSON array of
+-- objects with their `id`, `type` and `key`. As every writer does, it locks their types first. Who had rows and then waited for a type would wait
+-- for whoever waits to define it, he for those who write entities of it, and one of these for the rows: the server sees that after a second.
+CREATE OR REPLACE FUNCTION clocktick.lock_entities(wanted jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+  PERFORM clocktick.lock_types(wanted, true);
+  PERFORM FROM clocktick.entity e
+    WHERE e.id = ANY (ARRAY(SELECT (w.one ->> 'id')::uuid FROM jsonb_array_elements(wanted) w (one)))
+    ORDER BY e.id FOR NO KEY UPDATE;
+END
+$$;
+
+-- The same of one entity, whose type nobody has to know. Where it does not exist, there is nothing to lock.
 CREATE OR REPLACE FUNCTION clocktick.lock_entity(id uuid) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted jsonb := (SELECT jsonb_build_array(jsonb_build_object('id', e.id, 'type', e.type, 'key', e.key))
+                     FROM clocktick.entity e WHERE e.id = lock_entity.id);
 BEGIN
-  PERFORM FROM clocktick.entity e WHERE e.id = lock_entity.id FOR NO KEY UPDATE;
+  IF wanted IS NOT NULL THEN
+    PERFORM clocktick.lock_entities(wanted);
+  END IF;
 END
 $$;
 

@@ -26,7 +26,7 @@ export async function readType(storage: Storage, type: string, signal?: AbortSig
   const row = await entityNow({ id: definitionId(type), fields: null }, signal);
   const known = types.get(type);
   const current = known && known.tick === tickOf(row) ? known : compiled(row);
-  types.set(type, current);
+  types.set(type, current, { size: sizeOf(row) });
   return current;
 }
 
@@ -68,6 +68,13 @@ export async function readDefinitions(
   const read = rows.flatMap(({ properties, ...row }) => (properties === null ? [] : [{ ...row, properties }]));
   return rows.length > most || read.length < rows.length ? null : read;
 }
+
+/**
+ * About how many bytes it takes to know what a type says: what a schema is compiled to takes up to a hundred times its text (many patterns do),
+ * and some 30 kB at least.
+ */
+const sizeOf = (row: EntityRow | undefined): number =>
+  row && !row.deleted ? 30_000 + 100 * row.properties.length : 100;
 
 const tickOf = (row: EntityRow | undefined): number => (row && !row.deleted ? row.tick : 0);
 

@@ -165,7 +165,15 @@ const READ = [
   'activity',
   'definition',
 ];
-const CALLED = ['write_changes', 'lock_entity', 'record_activity', 'keep_promise', 'stable_instant'];
+const CALLED = [
+  'write_changes',
+  'lock_entity',
+  'lock_entities',
+  'lock_definition',
+  'record_activity',
+  'keep_promise',
+  'stable_instant',
+];
 
 /** What the database says of sessions of this role. */
 type Session = { recovering: boolean; readOnly: boolean; willBeReadOnly: boolean | null; missing: string | null };

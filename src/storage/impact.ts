@@ -22,7 +22,7 @@ const MOST_PATH = 300;
 
 /** How many entities are read at once, and how many bytes of them, as they are stored: compressed, they may become a hundred times as much. */
 const AT_ONCE = 500;
-const MOST_BYTES = 2 * 2 ** 20;
+const MOST_BYTES = 2 ** 18;
 /** For how long entities are checked without a pause, in milliseconds: meanwhile this process serves nobody. */
 const SLICE_MS = 3;
 /** How many changes may be checked again while nobody can write entities of the type. */

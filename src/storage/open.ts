@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import type { KnownType } from '../definitions/admission.js';
 import { applyChanges, type WrittenChange } from './changes.js';
 import { concernsAll, concernsAllReads, readFailure, writeFailure } from './engine/failures.js';
 import { LOCK_PATIENCE_MS, MOST_FLIGHTS, openPools, type Pools } from './engine/pools.js';
@@ -32,8 +31,8 @@ const LAST_WRITTEN = {
   sizeCalculation: ({ properties }: EntityRow) => properties.length + 500,
 };
 
-/** Of how many types it is known what they say, and of how many of these the definitions are kept: one takes some 100 kB. */
-const KNOWN_TYPES = { max: 10_000, maxSize: 300_000, sizeCalculation: ({ rules }: KnownType) => (rules ? 1_000 : 1) };
+/** Of how many types it is known what they say, and how many bytes their definitions may take together (`sizeOf` in definitions.ts). */
+const KNOWN_TYPES = { max: 10_000, maxSize: 128e6 };
 
 /** A storage that whoever opened it closes. */
 type OpenStorage = Storage & { close: () => Promise<void> };

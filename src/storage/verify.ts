@@ -144,7 +144,9 @@ const CHECKS: readonly Check[] = [
           SELECT e.id, p.since FROM clocktick.entity e
            CROSS JOIN LATERAL (SELECT ${since(sql)} AS since FROM jsonb_object_keys(e.since) p (key)) p
         ) change ON change.entity_id = t.entity_id AND change.tick = t.tick
-       WHERE t.op = 'updated' AND change.tick IS NULL`,
+       WHERE t.op = 'updated' AND change.tick IS NULL
+         -- What keeps no ranges may have changed.
+         AND (SELECT clocktick.untracked_at(e.untracked_ticks, t.tick) FROM clocktick.entity e WHERE e.id = t.entity_id) IS NULL`,
   },
   {
     name: 'open-values',

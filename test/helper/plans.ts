@@ -28,7 +28,7 @@ type PlanNode = {
 export type Plan = { scans: string[]; nodes: string[]; buffers: number; read: number; ms: number };
 
 /** What is called by SELECT and only writes: it has no plan to show. */
-const WRITES = /clocktick\.(keep_promise|record_activity|lock_entity)\(/;
+const WRITES = /clocktick\.(keep_promise|record_activity|lock_entity|lock_entities)\(/;
 const isRead = (text: string) => /^\s*(select|with)/i.test(text) && !/pg_catalog/.test(text) && !WRITES.test(text);
 
 /** Runs a call of the storage and gives the statements it sent. */

@@ -8,7 +8,7 @@ import { newId } from '../../src/temporal/identity.js';
 import { jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { restoreRanges, withoutTriggers } from '../helper/in-bulk.js';
-import { aPatch, asOf, change, make, now, writeChanges } from '../helper/write.js';
+import { aPatch, asOf, change, make, now, type RawChange, writeChanges } from '../helper/write.js';
 
 t.test('the write path', async (t) => {
   const { sql, hand, storage } = await testDatabase(t);
@@ -310,6 +310,32 @@ t.test('the write path', async (t) => {
     for (const change of refused) await t.rejects(writeEntity(storage, { id: change.id, decide: () => change }));
     const [after] = await traces();
     t.same(after, before);
+  });
+
+  await t.test('who has locked an entity waits for nobody who waits to define its type', async (t) => {
+    const { id } = (await make(storage, { a: 1 })).row;
+    const set = (a: number): RawChange => ({ id, expected: 1, op: 'updated', type: 'thing', set: { a } });
+    const [holder, writer, definer] = [hand(), hand(), hand()];
+    t.teardown(() => Promise.all([holder, writer, definer].map((one) => one.end())));
+    const areWaiting = async (count: number) => {
+      for (let waits = 0; waits < count; )
+        // In this database: on the server of all tests somebody else always waits.
+        [{ waits = 0 } = {}] = await sql<{ waits: number }[]>`
+          SELECT count(*)::int AS waits FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    };
+    const others: Promise<unknown>[] = [];
+    await holder.begin(async (tx) => {
+      // Those who wait in a circle the server lets go after a second.
+      await tx`SET LOCAL lock_timeout = '500ms'`;
+      await tx`SELECT clocktick.lock_entity(${id}::uuid)`;
+      others.push(writeChanges(writer, [set(2)]).execute());
+      await areWaiting(1);
+      others.push(definer`SELECT clocktick.lock_definition('thing')`.execute());
+      await areWaiting(2);
+      t.match(await writeChanges(tx, [set(3)]), [{ outcome: 'written' }]);
+    });
+    t.match(await Promise.all(others), [[{ outcome: 'stale' }], [{}]]);
   });
 
   await t.test('an entity grows to 8 MiB of JSON, and no further, however short it was written', async (t) => {

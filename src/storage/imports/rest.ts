@@ -136,10 +136,7 @@ function tombstone(
 
 /** Finds again what was found, once nobody else can change it. */
 async function lockedRest(sql: Sql, question: Question, { entities }: Page): Promise<Page> {
-  await lockEntities(
-    sql,
-    entities.map(({ id }) => id),
-  );
+  await lockEntities(sql, entities);
   return readRest(sql, question);
 }
 

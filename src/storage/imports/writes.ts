@@ -6,7 +6,7 @@ import { DEFINITION_TYPE } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { readType } from '../definitions.js';
 import { lostRace, writeFailure } from '../engine/failures.js';
-import { arrayText, type Sql } from '../engine/pools.js';
+import type { Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
 import { engine, type Storage } from '../storage.js';
 import type { Batch } from './batches.js';
@@ -90,9 +90,10 @@ async function attempt(
   const apply = (latest: string) =>
     transactOn(connection, dryRun ? 'ROLLBACK' : 'COMMIT', async (sql) => {
       if (isLocking) {
+        const writes = batch.writes.slice(0, endOfKind(batch.writes));
         await lockEntities(
           sql,
-          batch.writes.map(({ address }) => address.id),
+          writes.map(({ type, address: { id, named } }) => ({ id, type, key: named?.key ?? null })),
         );
       }
       const { plan, states, definitions, told, ...done } = early ?? (await decided(storage, sql, writing));
@@ -160,10 +161,9 @@ function endOfKind(writes: Batch['writes']): number {
 }
 
 /** Locks entities until the transaction ends: in the order in which every writer does, so that no two wait for each other. */
-export async function lockEntities(sql: Sql, ids: readonly string[]): Promise<void> {
-  await sql`
-    SELECT clocktick.lock_entity(wanted.id)
-      FROM (SELECT DISTINCT id FROM unnest(${arrayText(ids)}::text::uuid[]) id ORDER BY id) wanted`;
+export async function lockEntities(sql: Sql, entities: readonly Pick<Entity, 'id' | 'type' | 'key'>[]): Promise<void> {
+  const wanted = JSON.stringify(entities.map(({ id, type, key }) => ({ id, type, key })));
+  await sql`SELECT clocktick.lock_entities(${wanted}::text::jsonb)`;
 }
 
 /** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */

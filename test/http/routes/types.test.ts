@@ -18,6 +18,7 @@ import {
   text,
   traces,
 } from '../../helper/service.js';
+import { findingsOf } from '../../helper/verified.js';
 import { type RawChange, writeMany } from '../../helper/write.js';
 
 const PERSON = {
@@ -338,7 +339,7 @@ t.test('T02, T54 of a property that a type declares, never set is not unknown', 
 });
 
 t.test('untracked properties are stored and tick, and keep no ranges', async (t) => {
-  const { call, sql } = await testService(t);
+  const { call, sql, url } = await testService(t);
   const definition = { schema: true, untracked: ['seen', '__proto__'] };
   await define(call, 'user', definition);
   const at = '/entities/user:a';
@@ -421,6 +422,46 @@ t.test('untracked properties are stored and tick, and keep no ranges', async (t)
     const restored = await call('POST', `${at}/restore`);
     t.same(restored.body.properties, { name: 'A' }, 'a tombstone keeps none of them');
   });
+
+  t.same(await findingsOf(url), [], 'none of that looks altered by hand');
+});
+
+t.test('what was said of the past of untracked properties stays to the byte, also where none is set', async (t) => {
+  const { call } = await testService(t);
+  await define(call, 'user', { schema: true, untracked: ['seen'] });
+  const at = '/entities/user:a';
+  await create(call, 'user', 'a', { name: 'A', seen: 1 });
+  const ways: [string, () => ReturnType<Call>][] = [
+    ['unset', () => call('PATCH', at, { properties: { seen: null } })],
+    ['left out of a whole state', () => call('PUT', at, { type: 'user', properties: { name: 'B' } })],
+    ['deleted', () => call('DELETE', at)],
+    ['restored', () => call('POST', `${at}/restore`)],
+  ];
+  for (const [what, write] of ways) {
+    if (what !== 'restored') await call('PATCH', at, { properties: { seen: 1 } });
+    await write();
+    const { body } = await call('GET', at);
+    const { tick, updatedAt } = body;
+    if (what === 'deleted') continue;
+    const ask = async () => {
+      const urls = [`${at}?asOf=${tick}`, `${at}?asOf=${updatedAt}`, `${at}?asOf=${tick}&include=history`];
+      const dated = { 'accept-datetime': new Date(Date.parse(text(updatedAt)) + 1_000).toUTCString() };
+      return [
+        ...(await Promise.all(urls.map((url) => call('GET', url)))),
+        await call('GET', at, undefined, dated),
+        await call('GET', `${at}?include=history`, undefined, dated),
+      ];
+    };
+    const told = await ask();
+    for (const answer of told) t.same(answer.body.untracked, ['seen'], what);
+    await call('PATCH', at, { properties: { name: `after ${what}` } });
+    const again = (await ask()).slice(0, 2);
+    t.same(
+      again.map((answer) => answer.text),
+      told.slice(0, 2).map((answer) => answer.text),
+      what,
+    );
+  }
 });
 
 t.test('an import is checked line by line, and brings definitions along', async (t) => {
