@@ -7,6 +7,7 @@
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
 --   definition     the tick of the definition of its type that it was checked by; absent: none. See lock_types below
+--   defined_at     the instant of that tick, or null: after a failover another definition may have it
 --   activity_id    who and why, or null; `activity` {actor, reason, metadata, import_id} where it is to be recorded with the change
 --   at             the instant of its tick, of imported history: after that of the entity's last tick, and not of the future. Null: the clock's
 -- What is null may be left out. No two changes may name the same entity.
@@ -58,9 +59,10 @@ DECLARE
   promised timestamptz;
 BEGIN
   busy := clocktick.lock_types(changes, patient);
-  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'untracked', d.properties -> 'untracked')) INTO defined
+  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked'))
+    INTO defined
     FROM (SELECT DISTINCT c.type FROM jsonb_to_recordset(changes) AS c (type text)) t
-   CROSS JOIN LATERAL (SELECT e.key, e.tick, e.properties FROM clocktick.entity e
+   CROSS JOIN LATERAL (SELECT e.key, e.tick, e.updated_at, e.properties FROM clocktick.entity e
                         WHERE e.type = 'clocktick-type' AND coalesce(e.key, '') = t.type AND NOT e.deleted LIMIT 1) d;
 
   -- Lock in id order, so that two writers of many entities cannot deadlock.
@@ -76,9 +78,10 @@ BEGIN
                    END ORDER BY wanted.n),
          array_agg(coalesce(held.recorded_at, held.updated_at) ORDER BY wanted.n), array_agg(held.ctid ORDER BY wanted.n)
     INTO due, lasts, places
-    FROM (SELECT c.*, coalesce((defined -> c.type ->> 'tick')::int4, 0) = coalesce(c.definition, 0) AS definition_holds
-            FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, expected integer, seen timestamptz, definition integer))
-              WITH ORDINALITY AS c (id, type, expected, seen, definition, n)
+    FROM (SELECT c.*, clocktick.is_defined_so(defined -> c.type, c.definition, c.defined_at) AS definition_holds
+            FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, expected integer, seen timestamptz,
+                                                            definition integer, defined_at timestamptz))
+              WITH ORDINALITY AS c (id, type, expected, seen, definition, defined_at, n)
            ORDER BY c.id) wanted
     LEFT JOIN LATERAL (
       SELECT e.tick, e.updated_at, e.recorded_at, e.ctid FROM clocktick.entity e WHERE e.id = wanted.id FOR NO KEY UPDATE SKIP LOCKED
@@ -175,10 +178,11 @@ BEGIN
   IF (true = ALL (due)) IS NOT TRUE THEN
     RETURN QUERY
     SELECT c.id, CASE WHEN c.due IS NULL THEN 'locked'
-                      WHEN coalesce((defined -> c.type ->> 'tick')::int4, 0) <> coalesce(c.definition, 0) THEN 'redefined' ELSE 'stale' END,
+                      WHEN clocktick.is_defined_so(defined -> c.type, c.definition, c.defined_at) THEN 'stale' ELSE 'redefined' END,
            e.type, e.key, e.tick, e.deleted, e.created_at, e.updated_at,
            clocktick.all_properties(e.properties, e.untracked), clocktick.untracked_at(e.untracked_ticks, e.tick)
-      FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, definition integer), unnest(due)) AS c (id, type, definition, due)
+      FROM ROWS FROM (jsonb_to_recordset(changes) AS (id uuid, type text, definition integer, defined_at timestamptz), unnest(due))
+             AS c (id, type, definition, defined_at, due)
       LEFT JOIN clocktick.entity e ON e.id = c.id
      WHERE c.due IS NOT TRUE;
   END IF;
@@ -224,6 +228,13 @@ CREATE OR REPLACE FUNCTION clocktick.definition_locks() RETURNS integer LANGUAGE
 CREATE OR REPLACE FUNCTION clocktick.lock_definition(type text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_advisory_xact_lock(clocktick.definition_locks(), hashtext(type))
+$$;
+
+-- Whether a definition (`defined` of write_changes; null: the type is open) is the one of a tick and its instant; of the latter null means any.
+CREATE OR REPLACE FUNCTION clocktick.is_defined_so(definition jsonb, tick integer, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT coalesce((definition ->> 'tick')::int4, 0) = coalesce(tick, 0)
+     AND (at IS NULL OR coalesce((definition ->> 'at')::timestamptz = at, true))
 $$;
 
 -- What is set, without the properties that are not tracked, `names`, and those apart: null where there are none.

@@ -9,11 +9,11 @@ import { type Definition, definitionOf } from './definition.js';
 
 /* Whether a change may be recorded, by what its type says. Pure: it is asked again where somebody else came first. */
 
-/** A definition that holds, with its tick and what its schema was compiled to. */
-export type Rules = { tick: number; definition: Definition; checker: Checker };
+/** A definition that holds, with its tick, the instant of that, and what its schema was compiled to. */
+export type Rules = { tick: number; at: string; definition: Definition; checker: Checker };
 
-/** What is known of a type: the tick of its definition, and its rules; 0 and null: it is open. */
-export type KnownType = { tick: number; rules: Rules | null };
+/** What is known of a type: its rules; null: it is open. */
+export type KnownType = { rules: Rules | null };
 
 /** What is said of a write beside its change. */
 export type Said = {

@@ -1,3 +1,4 @@
+import type { Rules } from '../definitions/admission.js';
 import type { Change } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { isLocked } from './engine/failures.js';
@@ -15,14 +16,15 @@ export type WrittenChange = { id: string; text: string; weight: number };
 
 /**
  * What the write function is told of a change that was decided on a state.
- * @param definition the tick of the definition that the change was checked by; 0: the type has none
+ * @param rules what the change was checked by; null: its type is open
  */
-export function written(change: Change, row: EntityRow | undefined, definition: number): WrittenChange {
+export function written(change: Change, row: EntityRow | undefined, rules: Rules | null): WrittenChange {
   // Named one by one, because a copy of the change without some of it takes three times as long.
   const text = JSON.stringify({
     id: change.id,
     expected: change.expected,
-    definition,
+    definition: rules?.tick,
+    defined_at: rules?.at,
     seen: row?.updatedAt,
     op: change.op,
     type: change.type,

@@ -1,4 +1,4 @@
-import { admitted, type Said } from '../definitions/admission.js';
+import { admitted, type Rules, type Said } from '../definitions/admission.js';
 import type { Activity, ActivityDetails, Change, Entity, Past } from '../temporal/entity.js';
 import { isObject, type JsonObject } from '../temporal/json.js';
 import { DEFINITION_TYPE } from '../temporal/limits.js';
@@ -44,8 +44,8 @@ export type Outcome = { row: EntityRow; change: Change | null; before: Entity | 
 /** A write, and what is known of the activity that it is under. */
 export type Doing = Write & { who: ActivityDetails | null };
 
-/** A change that may be recorded, and the tick of the definition by which it may; 0: its type is open. */
-export type Admitted = { change: Change; definition: number };
+/** A change that may be recorded, and the rules by which it may; null: its type is open. */
+export type Admitted = { change: Change; rules: Rules | null };
 
 /** What a write makes of a state: what may be recorded of it (null: nothing changes), and whether it is a definition that it changes. */
 export type Decision = { before: Entity | undefined; allowed: Admitted | null; isDefinition: boolean };
@@ -77,14 +77,14 @@ async function admit(
   if (known) {
     try {
       const allowed = admitted(change, before, known.rules, said);
-      if (allowed) return { change: allowed, definition: known.tick };
+      if (allowed) return { change: allowed, rules: known.rules };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
     }
   }
-  const { tick, rules } = await readType(storage, change.type, signal);
+  const { rules } = await readType(storage, change.type, signal);
   const allowed = admitted(change, before, rules, said);
-  return allowed && { change: allowed, definition: tick };
+  return allowed && { change: allowed, rules };
 }
 
 async function readPast(storage: Storage, { id, pastOf, signal }: Write, current: Entity): Promise<Past | undefined> {

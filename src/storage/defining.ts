@@ -49,7 +49,7 @@ export async function define(storage: Storage, write: Doing): Promise<Outcome> {
         async (sql) => {
           await sql`SELECT clocktick.lock_definition(${type})`;
           await checkAgain(sql);
-          return applyAlone(sql, written(change, row, 0), latest);
+          return applyAlone(sql, written(change, row, null), latest);
         },
         write.signal,
       );
@@ -65,7 +65,8 @@ export async function define(storage: Storage, write: Doing): Promise<Outcome> {
 function newSchema(change: Change, before: Entity | undefined): boolean | JsonObject | null {
   if (change.op === 'deleted') return null;
   const was: Json | undefined = before?.properties.schema;
-  const { schema } = definitionOf(replaced(before?.properties ?? {}, change));
+  // It was compiled when it was let be recorded.
+  const { schema } = definitionOf(replaced(before?.properties ?? {}, change), () => {});
   return was !== undefined && jsonEqual(was, schema) ? null : schema;
 }
 

@@ -1,5 +1,5 @@
 import type { KnownType } from '../definitions/admission.js';
-import { checkerOf } from '../definitions/checker.js';
+import { type Checker, compile } from '../definitions/checker.js';
 import { definitionOf } from '../definitions/definition.js';
 import { idOfKey } from '../temporal/identity.js';
 import { isObject, type JsonObject } from '../temporal/json.js';
@@ -9,13 +9,13 @@ import { engine, type Storage } from './storage.js';
 
 /*
  * What this instance knows of the definitions of types. It may be older than what holds: the write function compares the tick of the definition
- * by which a change was checked, and refuses to write under another one.
+ * by which a change was checked, and its instant, and refuses to write under another one. (After a failover another definition may have the tick.)
  */
 
 /** The id of the entity that is the definition of a type. */
 export const definitionId = (type: string): string => idOfKey(DEFINITION_TYPE, type);
 
-const OPEN: KnownType = { tick: 0, rules: null };
+const OPEN: KnownType = { rules: null };
 
 /**
  * The definition of a type as it is now.
@@ -25,7 +25,7 @@ export async function readType(storage: Storage, type: string, signal?: AbortSig
   const { entityNow, knownTypes: types } = storage[engine];
   const row = await entityNow({ id: definitionId(type), fields: null }, signal);
   const known = types.get(type);
-  const current = known && known.tick === tickOf(row) ? known : compiled(row);
+  const current = known && isOf(known, row) ? known : compiled(row);
   types.set(type, current, { size: sizeOf(row) });
   return current;
 }
@@ -76,12 +76,18 @@ export async function readDefinitions(
 const sizeOf = (row: EntityRow | undefined): number =>
   row && !row.deleted ? 30_000 + 100 * row.properties.length : 100;
 
-const tickOf = (row: EntityRow | undefined): number => (row && !row.deleted ? row.tick : 0);
+/** Whether what is known is what a row says. */
+const isOf = ({ rules }: KnownType, row: EntityRow | undefined): boolean =>
+  row && !row.deleted ? rules?.tick === row.tick && rules.at === row.updatedAt : rules === null;
 
 function compiled(row: EntityRow | undefined): KnownType {
   if (!row || row.deleted) return OPEN;
-  const definition = definitionOf(propertiesIn(row.properties));
-  return { tick: row.tick, rules: { tick: row.tick, definition, checker: checkerOf(definition.schema) } };
+  let checker: Checker | null = null;
+  const definition = definitionOf(propertiesIn(row.properties), (schema, faults) => {
+    checker = compile(schema, faults);
+  });
+  if (!checker) throw new Error('a definition was read, and its schema was not compiled');
+  return { rules: { tick: row.tick, at: row.updatedAt, definition, checker } };
 }
 
 function propertiesIn(text: string): JsonObject {

@@ -261,7 +261,7 @@ async function rehearse(sql: postgres.Sql, latest: string): Promise<string | nul
   };
   await sql`BEGIN`;
   try {
-    const { end } = await applyAlone(sql, written(change, undefined, 0), latest);
+    const { end } = await applyAlone(sql, written(change, undefined, null), latest);
     return end === 'written' ? null : `ends ${end}`;
   } finally {
     await sql`ROLLBACK`;

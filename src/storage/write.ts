@@ -106,11 +106,10 @@ async function attemptOn(storage: Storage, write: Doing, { row, isSure }: Known,
  */
 const applying = (storage: Storage, write: Doing): Apply => {
   const { applyChange, transaction, stableInstant } = storage[engine];
-  if (!write.dryRun)
-    return ({ change, definition }, row) => applyChange(written(change, row, definition), write.signal);
-  return ({ change, definition }, row) =>
+  if (!write.dryRun) return ({ change, rules }, row) => applyChange(written(change, row, rules), write.signal);
+  return ({ change, rules }, row) =>
     stableInstant.stamped((latest) =>
-      transaction('ROLLBACK', (sql) => applyAlone(sql, written(change, row, definition), latest), write.signal),
+      transaction('ROLLBACK', (sql) => applyAlone(sql, written(change, row, rules), latest), write.signal),
     );
 };
 
@@ -120,7 +119,7 @@ async function attemptLocked(storage: Storage, write: Doing): Promise<Attempt> {
   const attempt = async (sql: Sql, latest: string): Promise<Attempt> => {
     await sql`SELECT clocktick.lock_entity(${write.id}::uuid)`;
     const [row] = await readEntitiesNow(sql, [{ id: write.id, fields: null }]);
-    const apply: Apply = ({ change, definition }) => applyAlone(sql, written(change, row, definition), latest);
+    const apply: Apply = ({ change, rules }) => applyAlone(sql, written(change, row, rules), latest);
     return attemptOn(storage, write, { row, isSure: true }, apply);
   };
   return stableInstant.stamped((latest) =>

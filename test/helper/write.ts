@@ -24,6 +24,7 @@ export type RawChange = {
   id: string;
   expected: number;
   definition?: number;
+  defined_at?: string;
   op: Op;
   type: string;
   key?: string | null;

@@ -541,7 +541,7 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
       };
       const to = { set: { city: 'city 0', nick: 'seven' }, clear: ['age'] };
       const change = { id, type: 'person', key: 'p007', expected: 12, op: 'updated', activity: null, ...to } as const;
-      return db[engine].applyChange(written(change, row, 0));
+      return db[engine].applyChange(written(change, row, null));
     },
   ],
 ];

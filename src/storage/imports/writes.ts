@@ -209,9 +209,7 @@ export async function applyRounds(
   for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
   for (const round of rounds) {
     const text = `[${round
-      .map(({ change }) =>
-        textOf(change, { seen: seen.get(change.id), definition: definitions.get(change.type)?.tick, id }),
-      )
+      .map(({ change }) => textOf(change, { seen: seen.get(change.id), rules: definitions.get(change.type), id }))
       .join(',')}]`;
     const rows = await sql<{ id: string; outcome: string; updatedAt: string | null }[]>`
       SELECT w.id, w.outcome, w.updated_at AS "updatedAt"
@@ -223,12 +221,13 @@ export async function applyRounds(
 
 const textOf = (
   { activity, clear, whole: _whole, ...change }: Change,
-  { seen, definition, id }: { seen: string | undefined; definition: number | undefined; id: string },
+  { seen, rules, id }: { seen: string | undefined; rules: Rules | undefined; id: string },
 ): string =>
   JSON.stringify({
     ...change,
     seen,
-    definition,
+    definition: rules?.tick,
+    defined_at: rules?.at,
     clear: clear.length > 0 ? clear : null,
     activity_id: activity?.id,
     activity: activity?.details ? { ...activity.details, import_id: id } : null,
