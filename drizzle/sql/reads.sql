@@ -236,10 +236,15 @@ $$;
 
 -- The names of the properties of an entity whose values were not kept at one of its ticks, as an array; null where there are none. One that has
 -- been removed since stays among them: when that was, nobody knows.
+CREATE OR REPLACE FUNCTION clocktick.untracked_names(ticks jsonb, at_tick integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT jsonb_agg(t.key ORDER BY t.key COLLATE "C") FROM jsonb_each(ticks) t
+   WHERE (SELECT count(*) FROM jsonb_array_elements(t.value) turn WHERE turn::int4 <= at_tick) % 2 = 1
+$$;
+
+-- The same. Nearly always there are none: then the function above is not called, which has a sub-select, so that the planner cannot put it in
+-- place, and a call takes longer than to read the entity.
 CREATE OR REPLACE FUNCTION clocktick.untracked_at(ticks jsonb, at_tick integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN ticks IS NOT NULL THEN
-    (SELECT jsonb_agg(t.key ORDER BY t.key COLLATE "C") FROM jsonb_each(ticks) t
-      WHERE (SELECT count(*) FROM jsonb_array_elements(t.value) turn WHERE turn::int4 <= at_tick) % 2 = 1) END
+  SELECT CASE WHEN ticks IS NOT NULL THEN clocktick.untracked_names(ticks, at_tick) END
 $$;
 
 -- Of properties those that are named in `fields`, an array; all where it is null. Unfolded once: each `properties -> name` would

@@ -51,6 +51,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   defined jsonb; -- the definitions of the types that have one, by type: `tick`, and the names that are `untracked`
+  hides boolean; -- whether one of these calls properties untracked
   busy text[]; -- the types that somebody else is just defining
   due boolean[]; -- of each change whether it can be written; null: its row is locked
   lasts timestamptz[]; -- when the last tick of each was recorded
@@ -59,8 +60,9 @@ DECLARE
   promised timestamptz;
 BEGIN
   busy := clocktick.lock_types(changes, patient);
-  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked'))
-    INTO defined
+  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked')),
+         coalesce(bool_or(d.properties ? 'untracked'), false)
+    INTO defined, hides
     FROM (SELECT DISTINCT c.type FROM jsonb_to_recordset(changes) AS c (type text)) t
    CROSS JOIN LATERAL (SELECT e.key, e.tick, e.updated_at, e.properties FROM clocktick.entity e
                         WHERE e.type = 'clocktick-type' AND coalesce(e.key, '') = t.type AND NOT e.deleted LIMIT 1) d;
@@ -113,25 +115,28 @@ BEGIN
 
     RETURN QUERY
     WITH change AS MATERIALIZED (
-      SELECT c.id, c.expected, c.op, c.type, c.key, shared.set, c.activity_id, c.activity, c.place,
+      -- What is asked of the untracked is guarded each time: the calls have sub-selects, so that the planner cannot put them in place.
+      SELECT c.id, c.expected, c.op, c.type, c.key, c.activity_id, c.activity, c.place,
              recorded.at AS recorded, coalesce(c.at, recorded.at) AS stamp,
-             CASE WHEN c.expected > 0 AND shared.set <> '{}'
-                  THEN (SELECT jsonb_object_agg(s.name, c.expected + 1) FROM jsonb_object_keys(shared.set) s (name)) ELSE '{}' END AS since,
-             CASE WHEN c.clear IS NOT NULL OR shared.hidden IS NOT NULL
-                  THEN ARRAY(SELECT jsonb_array_elements_text(c.clear) UNION ALL SELECT jsonb_object_keys(shared.hidden)) END AS cleared,
-             shared.hidden
+             CASE WHEN hides THEN c.set - ARRAY(SELECT jsonb_object_keys(apart.hidden)) ELSE c.set END AS set,
+             CASE WHEN c.expected > 0 AND c.set <> '{}'
+                  THEN (SELECT coalesce(jsonb_object_agg(s.name, c.expected + 1), '{}') FROM jsonb_object_keys(c.set) s (name)
+                         WHERE NOT hides OR (apart.hidden ? s.name) IS NOT TRUE) ELSE '{}' END AS since,
+             CASE WHEN c.clear IS NOT NULL OR apart.hidden IS NOT NULL
+                  THEN ARRAY(SELECT jsonb_array_elements_text(c.clear) UNION ALL SELECT jsonb_object_keys(apart.hidden)) END AS cleared,
+             apart.hidden
         FROM ROWS FROM (
                jsonb_to_recordset(changes) AS (id uuid, expected integer, op text, type text, key text,
                                                set jsonb, clear jsonb, activity_id uuid, activity jsonb, at timestamptz),
                unnest(due), unnest(lasts), unnest(places)
              ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, at, due, last, place)
        CROSS JOIN LATERAL (SELECT greatest(clock, c.last + interval '1 microsecond') AS at) recorded
-       CROSS JOIN LATERAL clocktick.set_apart(c.set, CASE WHEN defined IS NOT NULL THEN defined -> c.type -> 'untracked' END) shared
+       CROSS JOIN LATERAL (SELECT CASE WHEN hides THEN clocktick.set_apart(c.set, defined -> c.type -> 'untracked') END AS hidden) apart
        WHERE c.due
     ), created AS (
       INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at, untracked, untracked_ticks)
       SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp),
-             c.hidden, clocktick.untracked_after(NULL, c.set, c.hidden, 1)
+             c.hidden, CASE WHEN c.hidden IS NOT NULL THEN clocktick.untracked_after(NULL, c.set, c.hidden, 1) END
         FROM change c WHERE c.expected = 0 ORDER BY c.id
       RETURNING e.*
     ), updated AS (
@@ -142,7 +147,8 @@ BEGIN
              untracked = CASE WHEN e.untracked IS NOT NULL OR c.hidden IS NOT NULL
                               THEN coalesce(e.untracked, '{}') - ARRAY(SELECT jsonb_object_keys(c.set)) - coalesce(c.cleared, '{}')
                                    || coalesce(c.hidden, '{}') END,
-             untracked_ticks = clocktick.untracked_after(e.untracked_ticks, c.set, c.hidden, c.expected + 1)
+             untracked_ticks = CASE WHEN e.untracked IS NOT NULL OR c.hidden IS NOT NULL
+                                    THEN clocktick.untracked_after(e.untracked_ticks, c.set, c.hidden, c.expected + 1) END
         FROM change c
        WHERE e.ctid = c.place AND c.expected > 0
       RETURNING e.*
@@ -198,9 +204,19 @@ $$;
 CREATE OR REPLACE FUNCTION clocktick.lock_types(changes jsonb, patient boolean) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  first text := changes -> 0 ->> 'type';
   wanted record;
   busy text[];
 BEGIN
+  -- Nearly always all are of one type, and it takes longer to sort one than to see that.
+  IF first <> 'clocktick-type' AND NOT jsonb_path_exists(changes, '$[*] ? (@.type != $first)', jsonb_build_object('first', first)) THEN
+    IF patient THEN
+      PERFORM pg_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first));
+    ELSIF NOT pg_try_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first)) THEN
+      RETURN ARRAY[first];
+    END IF;
+    RETURN NULL;
+  END IF;
   -- In one order, so that two of them cannot deadlock.
   FOR wanted IN
     SELECT DISTINCT c.type, CASE WHEN c.type = 'clocktick-type' THEN hashtext(c.key) ELSE hashtext(c.type) END AS key,
@@ -237,22 +253,18 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
      AND (at IS NULL OR coalesce((definition ->> 'at')::timestamptz = at, true))
 $$;
 
--- What is set, without the properties that are not tracked, `names`, and those apart: null where there are none.
-CREATE OR REPLACE FUNCTION clocktick.set_apart(set jsonb, names jsonb) RETURNS TABLE (set jsonb, hidden jsonb)
+-- Of what is set, what is not tracked: what has one of these names. Null where there is none.
+CREATE OR REPLACE FUNCTION clocktick.set_apart(set jsonb, names jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN apart.hidden IS NULL THEN set_apart.set ELSE set_apart.set - ARRAY(SELECT jsonb_object_keys(apart.hidden)) END, apart.hidden
-    FROM (SELECT CASE WHEN names IS NOT NULL THEN
-                   (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(set_apart.set) s WHERE names ? s.key) END AS hidden OFFSET 0) apart
+  SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(set) s WHERE names ? s.key
 $$;
 
 -- The ticks at which properties became untracked, or tracked again, after a tick that sets some of either kind.
 CREATE OR REPLACE FUNCTION clocktick.untracked_after(ticks jsonb, set jsonb, hidden jsonb, at_tick integer) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN ticks IS NOT NULL OR hidden IS NOT NULL THEN
-    coalesce(ticks, '{}')
-    || (SELECT coalesce(jsonb_object_agg(s.name, coalesce(ticks -> s.name, '[]') || to_jsonb(at_tick)), '{}')
-          FROM (SELECT jsonb_object_keys(hidden) AS name, 1 AS becomes UNION ALL SELECT jsonb_object_keys(set), 0) s
-         WHERE coalesce(jsonb_array_length(ticks -> s.name), 0) % 2 <> s.becomes) END
+  SELECT coalesce(ticks, '{}') || coalesce(jsonb_object_agg(s.name, coalesce(ticks -> s.name, '[]') || to_jsonb(at_tick)), '{}')
+    FROM (SELECT jsonb_object_keys(hidden) AS name, 1 AS becomes UNION ALL SELECT jsonb_object_keys(set), 0) s
+   WHERE coalesce(jsonb_array_length(ticks -> s.name), 0) % 2 <> s.becomes
 $$;
 
 -- Waits for entities and keeps them locked until the transaction ends, so that nobody else can change them. `wanted` is a JSON array of

@@ -32,7 +32,8 @@ export type Seeded = {
   depths: Record<keyof typeof DEPTHS, Deep>;
   /** Ids of the textbook's entities. */
   inTextbook: string[];
-  twins: Twins;
+  /** Absent in what an older version has written. */
+  twins?: Twins;
 };
 
 /** Writes what is asked for, unless the database has it already: a collection of things, and one entity of each depth. */
@@ -80,7 +81,7 @@ async function deepOf(sql: postgres.Sql, depth: number): Promise<Deep> {
   return { id, instants: rows.map(({ at }) => at) };
 }
 
-export function subjectsOf({ url, collection, depths, inTextbook, twins }: Seeded): Record<string, Subject> {
+export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWINS }: Seeded): Record<string, Subject> {
   const { prefixes, places, movers, created, instants } = collection;
   // Half of them are read, the other half written: what is read as of a tick must not change meanwhile.
   const [readable, writable] = [0, 1].map((half) => sample(collection.ids.filter((_, n) => n % 2 === half)));
@@ -245,6 +246,8 @@ export async function readSeeded(url: string): Promise<Seeded> {
   if (!kept) throw new Error('the database holds no data of the bench');
   return { url, ...kept.seeded };
 }
+
+const NO_TWINS: Twins = { defined: [], open: [] };
 
 /** PATHS of them, spread over all. */
 function sample<T>(all: readonly T[]): T[] {

@@ -120,18 +120,23 @@ export async function query({ url }: Pick<EmbeddedDatabase, 'url'>, ask: (sql: p
 }
 
 export async function processes(text: string) {
-  const { stdout } = await run('ps', ['-axww', '-o', 'pid=,args=']);
+  const { stdout } = await run('ps', ['-axww', '-o', 'pid=,ppid=,args=']);
   return stdout
     .split('\n')
-    .map((line) => ({ pid: Number.parseInt(line, 10), command: line.trim().replace(/^\d+ /, '') }))
+    .map((line) => {
+      const [, pid = '0', parent = '0', command = ''] = /^\s*(\d+)\s+(\d+)\s(.*)$/.exec(line) ?? [];
+      return { pid: Number(pid), parent: Number(parent), command };
+    })
     .filter(
       ({ pid, command }) => pid > 0 && pid !== process.pid && command.includes(text) && !command.startsWith('ps '),
     );
 }
 
-/** The servers whose command line says this. */
+/** The servers whose command line says this. What a server has just forked has its command line, until it says what it is. */
 export async function servers(text: string): Promise<number[]> {
-  return (await processes(text)).filter(({ command }) => / -D /.test(command)).map(({ pid }) => pid);
+  const found = (await processes(text)).filter(({ command }) => / -D /.test(command));
+  const pids = new Set(found.map(({ pid }) => pid));
+  return found.filter(({ parent }) => !pids.has(parent)).map(({ pid }) => pid);
 }
 
 export async function serverIds(): Promise<{ uid: number; gid: number }> {
