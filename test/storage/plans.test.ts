@@ -273,10 +273,16 @@ t.test('a write takes no longer for plans that were made when the tables had bee
   const ids = Array.from({ length: 4_000 }, newId);
   await writeMany(hand, made(ids));
   await writeMany(hand, changed(ids, 1));
-  const one = [newId()];
-  const create = await buffersOfWrite(hand, made(one));
+  const ones = [newId(), newId()];
+  // Of two, because autovacuum may analyze a table just then: the next statement is planned anew, and that reads as well.
+  const least = async (...writes: (readonly RawChange[])[]) => {
+    const buffers: number[] = [];
+    for (const some of writes) buffers.push(await buffersOfWrite(hand, some));
+    return Math.min(...buffers);
+  };
+  const create = await least(...ones.map((id) => made([id])));
   t.ok(create > 10 && create < most.made, `${create} buffers to create one, ${most.made / 2} when there were few`);
-  const patch = await buffersOfWrite(hand, changed(one, 1));
+  const patch = await least(...ones.map((id) => changed([id], 1)));
   t.ok(patch > 10 && patch < most.changed, `${patch} buffers to change one, ${most.changed / 2} when there were few`);
 
   // One entity with a long past, in a database that is small otherwise.
@@ -284,7 +290,8 @@ t.test('a write takes no longer for plans that were made when the tables had bee
   await writeDeep(hand, [{ id: deep, of: { place: `generate_series(1, ${DEPTH})` } }]);
   const change = { id: deep, type: 'deep', op: 'updated', set: { place: 'elsewhere' } } as const;
   await writeChanges(hand, [{ ...change, expected: DEPTH }]);
-  const last = await buffersOfWrite(hand, [{ ...change, expected: DEPTH + 1 }]);
+  const elsewhere = { ...change, set: { place: 'somewhere' } };
+  const last = await least([{ ...elsewhere, expected: DEPTH + 1 }], [{ ...change, expected: DEPTH + 2 }]);
   t.ok(last > 10 && last < most.changed, `${last} buffers to change one that has changed ${DEPTH} times`);
 });
 
