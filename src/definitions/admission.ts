@@ -40,7 +40,7 @@ export function admitted(decided: Change, before: Entity | undefined, rules: Rul
   if (!change || said.evenIfInvalid) return change;
   const faults = rules.checker.check(replaced(before?.properties ?? {}, change));
   if (faults.length === 0) return change;
-  const errors = faults.map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
+  const errors = faults.map(({ path, ...fault }): Fault => ({ path: `/properties${path}`, ...fault }));
   const [first] = errors;
   const place = `${first?.path}: ${first?.message}, says definition ${rules.tick} of type ${change.type}.`;
   throw new Refusal(

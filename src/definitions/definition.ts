@@ -34,9 +34,10 @@ export function definitionOf(
 ): Definition {
   const faults = new Faults();
   const given = new Map(Object.entries(properties));
-  for (const name of given.keys()) {
-    if (!FIELDS.includes(name)) faults.add([name], 'is not known here');
-  }
+  const unknown = [...given.keys()].filter((name) => !FIELDS.includes(name));
+  const isBare = !given.has('schema') && unknown.some((name) => KINDS.has(name));
+  if (isBare) faults.add(['schema'], 'is required: a JSON Schema stands under it, {"schema": {…}}');
+  for (const name of unknown) faults.add([name], 'is not known here');
   if (given.has('references')) faults.add(['references'], 'is not supported: references are not supported yet');
   const untracked = namesOf(given.get('untracked'), faults);
   const activity = activityOf(given.get('activity'), faults);
@@ -46,8 +47,7 @@ export function definitionOf(
   }
   const schema = given.get('schema');
   if (schema === undefined) {
-    const isBare = [...given.keys()].some((name) => KINDS.has(name) && !FIELDS.includes(name));
-    faults.add(['schema'], isBare ? 'is required: a JSON Schema stands under it, {"schema": {…}}' : 'is required');
+    if (!isBare) faults.add(['schema'], 'is required');
   } else if (typeof schema !== 'boolean' && !isObject(schema))
     faults.add(['schema'], 'must be a schema: an object, true or false');
   else check(schema, faults);

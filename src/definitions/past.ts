@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject, pointer, readJson } from '../temporal/json.js';
+import { isObject, type Json, type JsonObject, objectIn, pointer, readJson } from '../temporal/json.js';
 import { replaced } from '../temporal/patch.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
 import { type Checker, checkerOf } from './checker.js';
@@ -148,7 +148,7 @@ export function faultsOfState(checker: Checker, properties: JsonObject, most?: n
   try {
     return checker
       .check(properties, most)
-      .map(({ path, ...fault }): Fault => ({ ...fault, path: `/properties${path}` }));
+      .map(({ path, ...fault }): Fault => ({ path: `/properties${path}`, ...fault }));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return [{ path: '/properties', message: error.message }];
@@ -156,12 +156,6 @@ export function faultsOfState(checker: Checker, properties: JsonObject, most?: n
 }
 
 const stateOf = ({ tick, text }: Kept): State => ({ tick, properties: text === null ? null : objectIn(text) });
-
-function objectIn(text: string): JsonObject {
-  const value: unknown = JSON.parse(text);
-  if (!isObject(value)) throw new Error('a line of an export is no object');
-  return value;
-}
 
 /** Whether a property is not there, by its path in an entity. */
 const isMissing = (path: string, properties: JsonObject): boolean => {

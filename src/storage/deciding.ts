@@ -1,6 +1,6 @@
 import { admitted, type Rules, type Said } from '../definitions/admission.js';
 import type { Activity, ActivityDetails, Change, Entity, Past } from '../temporal/entity.js';
-import { isObject, type JsonObject } from '../temporal/json.js';
+import { objectIn } from '../temporal/json.js';
 import { DEFINITION_TYPE } from '../temporal/limits.js';
 import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -96,12 +96,6 @@ async function readPast(storage: Storage, { id, pastOf, signal }: Write, current
 
 const entityOf = (row: EntityRow): Entity => ({
   ...row,
-  properties: propertiesOf(row),
+  properties: objectIn(row.properties),
   untracked: namesIn(row.untracked),
 });
-
-function propertiesOf(row: EntityRow): JsonObject {
-  const properties: unknown = JSON.parse(row.properties);
-  if (!isObject(properties)) throw new Error(`the properties of ${row.id} are no object`);
-  return properties;
-}

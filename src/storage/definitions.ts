@@ -2,7 +2,7 @@ import type { KnownType } from '../definitions/admission.js';
 import { type Checker, compile } from '../definitions/checker.js';
 import { definitionOf } from '../definitions/definition.js';
 import { idOfKey } from '../temporal/identity.js';
-import { isObject, type JsonObject } from '../temporal/json.js';
+import { isObject, objectIn } from '../temporal/json.js';
 import { DEFINITION_TYPE } from '../temporal/limits.js';
 import type { EntityRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
@@ -83,15 +83,9 @@ const isOf = ({ rules }: KnownType, row: EntityRow | undefined): boolean =>
 function compiled(row: EntityRow | undefined): KnownType {
   if (!row || row.deleted) return OPEN;
   let checker: Checker | null = null;
-  const definition = definitionOf(propertiesIn(row.properties), (schema, faults) => {
+  const definition = definitionOf(objectIn(row.properties), (schema, faults) => {
     checker = compile(schema, faults);
   });
   if (!checker) throw new Error('a definition was read, and its schema was not compiled');
   return { rules: { tick: row.tick, at: row.updatedAt, definition, checker } };
-}
-
-function propertiesIn(text: string): JsonObject {
-  const value: unknown = JSON.parse(text);
-  if (!isObject(value)) throw new Error('the properties of a definition are no object');
-  return value;
 }

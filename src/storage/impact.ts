@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Checker } from '../definitions/checker.js';
 import { faultsOfState } from '../definitions/past.js';
-import { isObject, type JsonObject } from '../temporal/json.js';
+import { objectIn } from '../temporal/json.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
 import type { Fragment, Sql } from './engine/pools.js';
 import { engine, type Storage } from './storage.js';
@@ -46,7 +46,7 @@ export async function impactOf(
   const impact: Impact = { checked: 0, invalid: 0, examples: [], until: await stableInstant.newest() };
   let after: Place | null = { key: '', id: '00000000-0000-0000-0000-000000000000' };
   while (after !== null) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw nobodyWaits();
     const from: Place = after;
     const rows: Row[] = await exporting((sql) => readPage(sql, type, from));
     after = await addTo(impact, checker, rows);
@@ -67,7 +67,7 @@ export async function catchUp(
 ): Promise<void> {
   const { exporting, stableInstant } = storage[engine];
   for (let rounds = 0; rounds < MOST_ROUNDS && impact.invalid === 0; rounds++) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw nobodyWaits();
     const until = await stableInstant.newest();
     const count = await exporting((sql) => impactSince(sql, type, checker, impact, MOST_OF_ROUND));
     impact.until = until;
@@ -109,6 +109,8 @@ export async function impactSince(
   return changed.length;
 }
 
+const nobodyWaits = () => new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
+
 /** A place in the order of a collection of one type. */
 type Place = { key: string; id: string };
 /** `text`: null where it has to wait for the next page. */
@@ -137,7 +139,7 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
   for (const { id, key, tick, text } of rows) {
     if (text === null) return last;
     last = { key: key ?? '', id };
-    const errors = faultsOfState(checker, propertiesIn(text)).slice(0, FAULTS).map(shortened);
+    const errors = faultsOfState(checker, objectIn(text)).slice(0, FAULTS).map(shortened);
     impact.checked++;
     if (errors.length > 0) {
       impact.invalid++;
@@ -151,9 +153,3 @@ async function addTo(impact: Impact, checker: Checker, rows: readonly Row[]): Pr
 }
 
 const shortened = (fault: Fault): Fault => ({ ...fault, path: fault.path.slice(0, MOST_PATH).toWellFormed() });
-
-function propertiesIn(text: string): JsonObject {
-  const properties: unknown = JSON.parse(text);
-  if (!isObject(properties)) throw new Error('the properties of an entity are no object');
-  return properties;
-}

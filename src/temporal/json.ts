@@ -60,6 +60,13 @@ export function isObject(value: unknown): value is JsonObject {
   return prototype === Object.prototype || prototype === null;
 }
 
+/** The object that a text of our own is: what the database or an export has written. @throws Error when it is none, which is a fault here */
+export function objectIn(text: string): JsonObject {
+  const value: unknown = JSON.parse(text);
+  if (!isObject(value)) throw new Error('what was written as an object is none');
+  return value;
+}
+
 /**
  * Equality as PostgreSQL's jsonb sees it: the order of members does not matter, 1.0 = 1, -0 = 0. Only own members count, so
  * `__proto__` and `constructor` are data. `undefined` stands for no value, and equals only itself.

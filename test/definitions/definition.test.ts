@@ -38,9 +38,9 @@ t.test('what is no definition is refused, with every place', async (t) => {
     [
       '{"type":"object","properties":{}}',
       [
+        '/schema: is required: a JSON Schema stands under it, {"schema": {…}}',
         '/type: is not known here',
         '/properties: is not known here',
-        '/schema: is required: a JSON Schema stands under it, {"schema": {…}}',
       ],
     ],
     [

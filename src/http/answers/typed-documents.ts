@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { definitionOf } from '../../definitions/definition.js';
 import type { DefinitionRow } from '../../storage/definitions.js';
-import { isObject, type JsonObject } from '../../temporal/json.js';
+import { type JsonObject, objectIn } from '../../temporal/json.js';
 import { inMiB } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
 import type { App } from '../app-type.js';
@@ -57,10 +57,4 @@ function serviceDocument(app: App): JsonObject {
   const document = objectIn(JSON.stringify(app.swagger()));
   documents.set(app, document);
   return document;
-}
-
-function objectIn(text: string): JsonObject {
-  const value: unknown = JSON.parse(text);
-  if (!isObject(value)) throw new Error('the text is no object');
-  return value;
 }

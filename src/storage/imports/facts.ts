@@ -1,6 +1,6 @@
 import type { ActivityDetails, Entity } from '../../temporal/entity.js';
 import { type Facts, type ImportWrite, tickedBy } from '../../temporal/import.js';
-import { isObject, type JsonObject } from '../../temporal/json.js';
+import { objectIn } from '../../temporal/json.js';
 import { arrayText, type Sql } from '../engine/pools.js';
 import { type EntityRow, namesIn } from '../rows.js';
 
@@ -37,7 +37,7 @@ async function readStates(sql: Sql, writes: readonly ImportWrite[]) {
   const left = new Set<string>();
   for (const { properties, untracked, ...row } of rows) {
     if (properties === null) left.add(row.id);
-    else current.set(row.id, { ...row, properties: objectOf(properties), untracked: namesIn(untracked) });
+    else current.set(row.id, { ...row, properties: objectIn(properties), untracked: namesIn(untracked) });
   }
   const end = writes.findIndex(({ address }) => left.has(address.id));
   return { current, count: end === -1 ? writes.length : end };
@@ -73,7 +73,7 @@ async function readPast(sql: Sql, writes: readonly ImportWrite[], current: Reado
       const line = some.find((one) => one.n === n);
       if (!line) throw new Error(`nobody asked for the line ${n}`);
       if (properties === null) return { past, count: n };
-      const state = { tick, deleted, properties: objectOf(properties), untracked: namesIn(untracked) };
+      const state = { tick, deleted, properties: objectIn(properties), untracked: namesIn(untracked) };
       past.set(line.line, { ...line.entity, ...state });
       left -= size;
     }
@@ -126,11 +126,5 @@ async function readActivities(
 const detailsOf = ({ actor, reason, metadata }: ActivityRow): ActivityDetails => ({
   ...(actor === null ? {} : { actor }),
   ...(reason === null ? {} : { reason }),
-  ...(metadata === null ? {} : { metadata: objectOf(metadata) }),
+  ...(metadata === null ? {} : { metadata: objectIn(metadata) }),
 });
-
-function objectOf(text: string): JsonObject {
-  const value: unknown = JSON.parse(text);
-  if (!isObject(value)) throw new Error('what is stored as an object is none');
-  return value;
-}
