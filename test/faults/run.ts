@@ -16,6 +16,8 @@ import type { World } from './world.js';
 export type Plan = {
   /** For how long the fault stays. */
   seconds: number;
+  /** How many seconds longer it stays while nobody has noticed it. */
+  unnoticed?: number;
   seed: number;
   clients: number;
   /** How many milliseconds each client rests between two steps; by itself it does not. */
@@ -49,14 +51,14 @@ const MOST_TOLD = 3;
 const PAUSE_MS = 100;
 /** How many writes are acknowledged before a fault, and how many after it. */
 const WRITES = 5;
-/** How much longer a fault lasts that nobody has noticed: on a busy machine it may take a while until it hits anybody. */
-const UNNOTICED_MS = 10_000;
+/** How much longer a fault lasts that nobody has noticed, in seconds: on a busy machine it may take a while until it hits anybody. */
+const UNNOTICED = 10;
 /** For how long anything is awaited. */
 const PATIENCE_MS = 60_000;
 
 /** Lets clients work while a fault comes and goes, and checks all that they were told. */
 export async function runFault(world: World, fault: Fault, plan: Plan): Promise<Found> {
-  const { seconds, longest = LONGEST, rest = 0, counted = 0, verifies = true } = plan;
+  const { seconds, unnoticed = UNNOTICED, longest = LONGEST, rest = 0, counted = 0, verifies = true } = plan;
   const services = world.instances.map(({ url }) => baseOf(url()));
   const type = `${fault.name}-${Date.now().toString(36)}`;
   const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS, rest };
@@ -87,7 +89,7 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
     const before = run.operations.length;
     const mend = await fault.inject(world);
     await sleep(seconds * 1_000);
-    const limit = performance.now() + UNNOTICED_MS;
+    const limit = performance.now() + unnoticed * 1_000;
     while (performance.now() < limit && !run.operations.slice(before).some(isNotice)) await sleep(50);
     await mend();
     marks.mended = performance.now();
