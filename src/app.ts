@@ -16,6 +16,7 @@ import { makeUrlsAbsolute } from './http/protocol/public-url.js';
 import { parseQuery } from './http/protocol/query.js';
 import { refuseOtherSites } from './http/protocol/sites.js';
 import { activityRoutes } from './http/routes/activities.js';
+import { batchRoute } from './http/routes/batch.js';
 import { collectionRoutes } from './http/routes/collections.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
 import { entityRoutes } from './http/routes/entities.js';
@@ -109,6 +110,7 @@ export async function buildApp({
     entityRoutes(app, storage);
     collectionRoutes(app, storage);
     writeRoutes(app, storage, rules);
+    batchRoute(app, storage, rules);
     activityRoutes(app, storage);
     importRoutes(app, storage, closing);
     exportRoutes(app, storage, closing);

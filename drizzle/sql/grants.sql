@@ -48,7 +48,7 @@ BEGIN
   TO clocktick_service;
   GRANT EXECUTE ON FUNCTION
     -- what runs as the owner: all that the service changes, and who holds the stable instant back
-    clocktick.write_changes(jsonb, boolean, timestamptz, timestamptz), clocktick.lock_entity, clocktick.lock_entities, clocktick.lock_definition, clocktick.record_activity, clocktick.keep_promise, clocktick.stable_instant,
+    clocktick.write_changes(jsonb, boolean, timestamptz, timestamptz, boolean), clocktick.lock_entity, clocktick.lock_entities, clocktick.lock_definition, clocktick.record_activity, clocktick.keep_promise, clocktick.stable_instant,
     clocktick.begin_import, clocktick.begin_replace_all, clocktick.see_entities, clocktick.forget_seen, clocktick.advance_import,
     -- imports.sql
     clocktick.import_lock, clocktick.import_runs,

@@ -20,6 +20,9 @@
 -- others. All are recorded at the same instant, but for an entity whose last one lies ahead of the clock, which has stepped back since:
 -- it takes none of the others along. That is the instant of their ticks as well, where `at` says no other.
 --
+-- Changes that are one, such as those of a batch, are written `together`: all or none, at one instant, which comes after the last tick of
+-- each. Then what cannot be written answers, and the rest does not: it is as it was.
+--
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
 --
@@ -40,7 +43,7 @@
 -- is joined that can be asked for. The fourth keeps it from planning anew
 -- on every call, because it takes one change for cheaper than the many it guesses for a list: a patch took half as long again.
 CREATE OR REPLACE FUNCTION clocktick.write_changes(
-  changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL
+  changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL, together boolean DEFAULT false
 ) RETURNS TABLE (
   id uuid, outcome text, type text, key text, tick integer, deleted boolean,
   created_at timestamptz, updated_at timestamptz, properties jsonb, untracked jsonb
@@ -93,7 +96,7 @@ BEGIN
       FROM ROWS FROM (jsonb_to_recordset(changes) AS (type text), unnest(due)) WITH ORDINALITY AS c (type, due, n);
   END IF;
 
-  IF true = ANY (due) THEN
+  IF CASE WHEN together THEN true = ALL (due) ELSE true = ANY (due) END THEN
     -- Own a transaction id before stamping: a reader decides by the writers that hold one which instants are stable.
     PERFORM pg_current_xact_id();
     clock := clock_timestamp();
@@ -112,6 +115,9 @@ BEGIN
         DETAIL = extract(epoch FROM not_before - clock);
     END IF;
     clock := greatest(clock, not_before + interval '1 microsecond');
+    IF together THEN
+      clock := greatest(clock, (SELECT max(l.at) FROM unnest(lasts) AS l (at)) + interval '1 microsecond');
+    END IF;
 
     RETURN QUERY
     WITH change AS MATERIALIZED (

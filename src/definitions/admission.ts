@@ -52,9 +52,9 @@ export function admitted(decided: Change, before: Entity | undefined, rules: Rul
 
 /**
  * A whole state gets the defaults of the schema, whenever it is given: sent again, it changes nothing (RFC 9110 section 9.2.2). A patch gets
- * none.
+ * none. Null: with them, nothing changes.
  */
-function withDefaults(change: Change, before: Entity | undefined, checker: Checker): Change | null {
+export function withDefaults(change: Change, before: Entity | undefined, checker: Checker): Change | null {
   if (!change.whole) return change;
   const whole = checker.withDefaults(change.whole);
   // A schema may give a default to more than an entity may have.

@@ -1,5 +1,5 @@
 import type { Rules } from '../definitions/admission.js';
-import type { Change } from '../temporal/entity.js';
+import type { Change, Entity } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { isLocked } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
@@ -57,23 +57,46 @@ export async function applyChanges(
 ): Promise<Applied[]> {
   let rows: WrittenRow[];
   try {
-    rows = await sql<WrittenRow[]>`
-      SELECT w.outcome, w.id, w.type, w.key, w.tick, w.deleted,
-             w.created_at AS "createdAt", w.updated_at AS "updatedAt",
-             w.properties::text AS properties, w.untracked::text AS untracked
-        FROM clocktick.write_changes(${`[${changes.map(({ text }) => text).join(',')}]`}::text::jsonb, ${patient},
-                                       not_after => ${latest}::timestamptz) w`;
+    rows = await write(sql, changes, { patient, latest, together: false });
   } catch (error) {
     // Something beside the entities' rows is locked; of several changes, each is tried alone.
     if (!patient && changes.length === 1 && isLocked(error)) return [{ end: 'locked' }];
     throw error;
   }
   const ends = new Map(rows.map((row) => [row.id, endOf(row)]));
-  return changes.map(({ id }) => {
-    const end = ends.get(id);
-    if (end) return end;
-    throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
-  });
+  return changes.map(({ id }) => ends.get(id) ?? unanswered());
+}
+
+/**
+ * Applies changes of different entities, all of them or none, at one instant; waits for whoever has locked one of the entities.
+ * @returns the rows of all; null: somebody else came first, and nothing is written
+ * @param latest as of `applyChanges`
+ */
+export async function applyTogether(
+  sql: Sql,
+  changes: readonly WrittenChange[],
+  latest: string,
+): Promise<EntityRow[] | null> {
+  const rows = await write(sql, changes, { patient: true, latest, together: true });
+  const ends = rows.map(endOf);
+  if (ends.some(({ end }) => end !== 'written')) return null;
+  const written = ends.flatMap((applied) => (applied.end === 'written' ? [applied.row] : []));
+  return written.length === changes.length ? written : unanswered();
+}
+
+const write = (
+  sql: Sql,
+  changes: readonly WrittenChange[],
+  { patient, latest, together }: { patient: boolean; latest: string; together: boolean },
+): Promise<WrittenRow[]> => sql<WrittenRow[]>`
+  SELECT w.outcome, w.id, w.type, w.key, w.tick, w.deleted,
+         w.created_at AS "createdAt", w.updated_at AS "updatedAt",
+         w.properties::text AS properties, w.untracked::text AS untracked
+    FROM clocktick.write_changes(${`[${changes.map(({ text }) => text).join(',')}]`}::text::jsonb, ${patient},
+                                   not_after => ${latest}::timestamptz, together => ${together}) w`;
+
+function unanswered(): never {
+  throw new Refusal('outcome_unknown', 'The database gave no whole answer: the write may or may not be kept.');
 }
 
 type WrittenRow = { outcome: Applied['end']; id: string } & (EntityRow | { type: null });
@@ -84,4 +107,10 @@ function endOf({ outcome, ...row }: WrittenRow): Applied {
   if (outcome === 'stale' || outcome === 'redefined') return { end: outcome, row: entity };
   if (!entity) throw new Error('what was written is not there');
   return { end: 'written', row: entity };
+}
+
+/** Locks entities until the transaction ends: in the order in which every writer does, so that no two wait for each other. */
+export async function lockEntities(sql: Sql, entities: readonly Pick<Entity, 'id' | 'type' | 'key'>[]): Promise<void> {
+  const wanted = JSON.stringify(entities.map(({ id, type, key }) => ({ id, type, key })));
+  await sql`SELECT clocktick.lock_entities(${wanted}::text::jsonb)`;
 }

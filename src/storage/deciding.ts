@@ -1,12 +1,11 @@
 import { admitted, type Rules, type Said } from '../definitions/admission.js';
 import type { Activity, ActivityDetails, Change, Entity, Past } from '../temporal/entity.js';
-import { objectIn } from '../temporal/json.js';
 import { DEFINITION_TYPE } from '../temporal/limits.js';
 import type { Point } from '../temporal/point.js';
 import { Refusal } from '../temporal/refusal.js';
 import { readType } from './definitions.js';
 import type { Impact } from './impact.js';
-import { type EntityRow, namesIn } from './rows.js';
+import { type EntityRow, entityOf } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /* What a write makes of a state of its entity, before anything is written. */
@@ -93,9 +92,3 @@ async function readPast(storage: Storage, { id, pastOf, signal }: Write, current
   const row = await storage[engine].entityAsOf({ id, point, fields: null }, signal);
   return row && (row.tick === null ? row : entityOf(row));
 }
-
-const entityOf = (row: EntityRow): Entity => ({
-  ...row,
-  properties: objectIn(row.properties),
-  untracked: namesIn(row.untracked),
-});

@@ -1,4 +1,4 @@
-import type { KnownType } from '../definitions/admission.js';
+import type { KnownType, Rules } from '../definitions/admission.js';
 import { type Checker, compile } from '../definitions/checker.js';
 import { definitionOf } from '../definitions/definition.js';
 import { idOfKey } from '../temporal/identity.js';
@@ -28,6 +28,17 @@ export async function readType(storage: Storage, type: string, signal?: AbortSig
   const current = known && isOf(known, row) ? known : compiled(row);
   types.set(type, current, { size: sizeOf(row) });
   return current;
+}
+
+/** The definitions of types, by type: only of those that have one. */
+export type Definitions = ReadonlyMap<string, Rules>;
+
+/** The definitions of types as they are now. Who changes any of them has to have written it before. */
+export async function definitionsOf(storage: Storage, types: Iterable<string>): Promise<Definitions> {
+  const known = await Promise.all(
+    [...new Set(types)].map(async (type) => ({ type, rules: (await readType(storage, type)).rules })),
+  );
+  return new Map(known.flatMap(({ type, rules }) => (rules ? [[type, rules]] : [])));
 }
 
 /** Whether the definition of an entity's type, as it is now, names a property: never to have been set is then another thing than to be unknown. */

@@ -1,4 +1,5 @@
 import type { Entity, Past } from '../temporal/entity.js';
+import { objectIn } from '../temporal/json.js';
 import type { Point } from '../temporal/point.js';
 
 /* What statements are asked and what they answer, where more than one file speaks of it. */
@@ -18,6 +19,13 @@ export const LARGE_BYTES = 2 ** 16;
  * names of the properties whose values are not kept, which a row of now has and one of the past leaves out; null: none.
  */
 export type EntityRow = Omit<Entity, 'properties' | 'untracked'> & { properties: string; untracked: string | null };
+
+/** The entity that a row is. */
+export const entityOf = (row: EntityRow): Entity => ({
+  ...row,
+  properties: objectIn(row.properties),
+  untracked: namesIn(row.untracked),
+});
 
 /** The names in an array of texts, as JSON text; null: none. */
 export function namesIn(text: string | null): string[] {

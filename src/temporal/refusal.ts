@@ -58,6 +58,7 @@ export type RefusalCode =
   | 'invalid_definition'
   | 'properties_too_much_work'
   | 'entity_too_large'
+  | 'batch_too_large'
   | 'activity_too_large'
   | 'too_many_writers'
   | 'clock_stepped_back'

@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { Outcome } from '../../storage/deciding.js';
 import type { ChangeRow, EntityRow } from '../../storage/rows.js';
+import type { Change, Entity } from '../../temporal/entity.js';
 import { changesOf, type PropertyChange } from '../../temporal/patch.js';
 import { etagHeader, locationHeader, preferenceAppliedHeader, tickAtHeader } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
@@ -82,14 +83,17 @@ export const sendPreview = (reply: FastifyReply, outcome: Outcome): FastifyReply
 
 /** What a dry run would change, as JSON text; of a definition also what that makes invalid. */
 export function previewText({ change, before, impact }: Outcome): string {
-  const changes = change ? changesOf(change, before?.properties ?? {}).map(changeRow) : [];
   const { checked, invalid, examples } = impact ?? {};
   return objectText([
     ['op', scalarText(change?.op ?? null)],
-    ['changes', changesText(changes)],
+    ['changes', changesOfText(change, before)],
     ['impact', impact && JSON.stringify({ checked, invalid, examples })],
   ]);
 }
+
+/** What a change does to the properties of a state, as JSON text. */
+export const changesOfText = (change: Change | null, before: Entity | undefined): string =>
+  changesText(change ? changesOf(change, before?.properties ?? {}).map(changeRow) : []);
 
 const changeRow = ({ property, from, to }: PropertyChange): ChangeRow => ({
   property,

@@ -42,6 +42,9 @@ export const writeHeaders = deletionHeaders.extend({
   prefer: optional('`return=minimal` leaves the body of the answer out (RFC 7240)', 'return=minimal', 'Prefer'),
 });
 
+/** Of calls that write many entities, whose conditions stand in the body. */
+export const manyWriteHeaders = writeHeaders.pick({ 'activity-id': true, prefer: true }).loose();
+
 /** What the service demands of every write. */
 export type WriteRules = {
   /**

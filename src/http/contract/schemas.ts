@@ -54,9 +54,9 @@ export const properties = dataObject('The properties: any JSON values by name').
   example: { name: 'Rachel', location: 'New York' },
 });
 
-const op = z.enum(OPS).meta({ id: 'Op', description: 'What a tick did to its entity' });
+export const op = z.enum(OPS).meta({ id: 'Op', description: 'What a tick did to its entity' });
 
-const tick = z
+export const tick = z
   .int()
   .min(1)
   .max(LAST_TICK)
@@ -88,9 +88,11 @@ const activityFields = {
 };
 
 /** The activity of a tick, or of the tick at which a range begins. */
-const activity = z.strictObject(activityFields).meta({ id: 'ActivityRef', description: 'Who made a tick, and why' });
+export const activity = z
+  .strictObject(activityFields)
+  .meta({ id: 'ActivityRef', description: 'Who made a tick, and why' });
 
-const entity = z
+export const entity = z
   .strictObject({
     id: z.uuid().meta({ example: EXAMPLE_ID }),
     type: entityType,
@@ -161,7 +163,7 @@ const change = z.strictObject({ from: z.unknown().optional(), to: z.unknown().op
   description: 'The values before and after; a side on which the property is not set is left out',
 });
 
-const changes = z.record(z.string(), change).meta({
+export const changes = z.record(z.string(), change).meta({
   description: 'What changed, by property',
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });

@@ -76,6 +76,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   body_too_large: { status: 413, title: 'The body is too large' },
   entity_too_large: { status: 413, title: 'The entity is too large' },
   activity_too_large: { status: 413, title: 'The activity is too large' },
+  batch_too_large: { status: 413, title: 'The entities are too large to be written together' },
   url_too_long: { status: 414, title: 'The URL is too long' },
   misdirected_request: { status: 421, title: 'The service does not go by this name' },
   unsupported_media_type: { status: 415, title: 'This call does not take this media type' },

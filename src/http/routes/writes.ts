@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import type { Storage } from '../../storage/storage.js';
 import {
   beforeTombstone,
@@ -16,7 +15,6 @@ import {
 } from '../../temporal/change.js';
 import type { Entity } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
-import { MAX_PROPERTIES } from '../../temporal/limits.js';
 import { parsePoint } from '../../temporal/point.js';
 import {
   BEGUN_MINIMAL,
@@ -50,64 +48,7 @@ import {
   WRITE_PROBLEMS,
 } from '../contract/responses.js';
 import * as schemas from '../contract/schemas.js';
-
-const activity = schemas.givenActivity.optional();
-
-const toCreate = z
-  .strictObject({
-    type: schemas.entityType,
-    key: schemas.entityKey.optional(),
-    properties: schemas.properties,
-    activity,
-  })
-  .meta({ id: 'EntityToCreate', description: 'A new entity' });
-const toPut = z
-  .strictObject({ type: schemas.entityType, properties: schemas.properties, activity })
-  .meta({ id: 'EntityToPut', description: 'The whole new state of an entity' });
-const toPatch = z
-  .strictObject({
-    properties: schemas.properties.meta({ description: 'A merge patch (RFC 7396): null removes, objects merge' }),
-    activity,
-  })
-  .meta({ id: 'MergePatch', description: 'The properties to change' });
-const toRestore = z.strictObject({ activity }).meta({ id: 'Restoration', description: 'Who restores it, and why' });
-
-/** Either patch, as `application/json`: clients that are generated send every body under that type. */
-const eitherPatch = z
-  .custom<z.output<typeof toPatch> | z.output<typeof schemas.jsonPatch>>()
-  .meta({
-    override: { 'x-schema': { $ref: '#/components/schemas/Patch' } },
-  })
-  .superRefine((body, { issues }) => {
-    const { error } = (Array.isArray(body) ? schemas.jsonPatch : toPatch).safeParse(body);
-    for (const { path, message, ...issue } of error?.issues ?? []) {
-      if (issue.code === 'unrecognized_keys') issues.push({ ...issue, path, message, input: undefined });
-      else issues.push({ code: 'custom', path, message, input: undefined });
-    }
-  });
-
-/** Whether a value is a list of names. z.array would report every wrong item, however many a caller sends. */
-function isNames(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_PROPERTIES) return false;
-  return value.every((name) => typeof name === 'string');
-}
-
-const toRevert = z
-  .strictObject({
-    to: z
-      .union([z.string(), z.int().min(1)], { error: 'must be a tick or an RFC 3339 instant' })
-      .meta({ description: 'The point to go back to: a tick, or an RFC 3339 instant', example: 1 }),
-    properties: z
-      .custom<string[]>(isNames, { error: `must be a list of 1 to ${MAX_PROPERTIES} names` })
-      .meta({
-        description: 'The names of the properties to revert; without them, the whole entity',
-        override: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: MAX_PROPERTIES },
-        example: ['location'],
-      })
-      .optional(),
-    activity,
-  })
-  .meta({ id: 'Reversion', description: 'What to bring back' });
+import { eitherPatch, toCreate, toPatch, toPut, toRestore, toRevert } from '../contract/writes.js';
 
 const CREATE = {
   operationId: 'createEntity',

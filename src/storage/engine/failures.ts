@@ -56,6 +56,19 @@ export function brokeUnderWay(error: unknown): boolean {
   return error.severity === 'FATAL' || error.severity === 'PANIC' || codeOf(error).startsWith('08');
 }
 
+/**
+ * The id of the row, an entity or an activity, that a constraint refused; or of the entity that an activity has ticked already. PostgreSQL says
+ * it in the detail of the error. Null: it says none.
+ */
+export function refusedRow(error: unknown): string | null {
+  const detail = error instanceof Error && 'detail' in error ? String(error.detail) : '';
+  const [, first, second] =
+    /^(?:Failing row contains \(([0-9a-f-]{36}),|Key \(activity_id, entity_id\)=\([0-9a-f-]{36}, ([0-9a-f-]{36})\))/.exec(
+      detail,
+    ) ?? [];
+  return first ?? second ?? null;
+}
+
 /** The constraints that two writers of one entity, or two imports of one activity, violate when neither has seen the other. */
 const RACED = new Set(['entity_pkey', 'tick_pkey', 'tick_entity_id_at_key', 'activity_pkey']);
 

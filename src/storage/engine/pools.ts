@@ -37,6 +37,8 @@ export type Pools = {
   sharedWrites: Pool['ask'];
   /** Writes a change that may take long. It waits for nobody's lock, and gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
   writingLarge: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Writes many changes by one statement, which waits for locks. It gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
+  writingMany: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
    * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
    * given up, and the next question gets another.
@@ -100,6 +102,7 @@ type LaneName =
   | 'reads'
   | 'large_reads'
   | 'large_writes'
+  | 'batches'
   | 'pages'
   | 'searches'
   | 'slow_searches'
@@ -135,6 +138,7 @@ const AT_ONCE = {
   reads: 10,
   largeReads: 4,
   largeWrites: 1,
+  batches: 2,
   pages: 4,
   searches: 2,
   slowSearches: 1,
@@ -234,6 +238,8 @@ export function openPools(
     large_reads: readLane(AT_ONCE.largeReads, LARGE_WAITING),
     // Each takes a second or more, so one that waits behind a few others is not late yet.
     large_writes: writeLane(AT_ONCE.largeWrites, LARGE_WAITING, deadlines.statement),
+    // Each takes a tenth of a second, and a second if it is of thousands of entities.
+    batches: writeLane(AT_ONCE.batches, WAITING, deadlines.statement),
     pages: readLane(AT_ONCE.pages),
     searches: readLane(AT_ONCE.searches),
     slow_searches: readLane(AT_ONCE.slowSearches),
@@ -253,6 +259,7 @@ export function openPools(
   const reads = behind(lanes.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeReads = behind(lanes.large_reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeWrites = behind(lanes.large_writes, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
+  const batches = behind(lanes.batches);
   const pages = behind(lanes.pages, IN_ORDER);
   const searches = behind(lanes.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
   const slowSearches = behind(lanes.slow_searches, IN_ORDER);
@@ -272,6 +279,7 @@ export function openPools(
     sharedReads,
     sharedWrites,
     writingLarge: largeWrites,
+    writingMany: batches,
     probe: (ask) => translated(probes(ask), readFailure),
     paging: (read, signal) => translated(pages(read, signal), readFailure),
     searching: async (read, signal) => {

@@ -3,13 +3,15 @@ import { UNCONDITIONAL } from '../../temporal/conditions.js';
 import type { Activity, Entity } from '../../temporal/entity.js';
 import type { ImportWrite } from '../../temporal/import.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { lockEntities } from '../changes.js';
+import { definitionsOf } from '../definitions.js';
 import { lostRace } from '../engine/failures.js';
 import type { Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
 import { engine, type Storage } from '../storage.js';
 import { learn, newPace, type Pace } from './batches.js';
 import { advanceImport, type Begun, type ImportRow, unwritten } from './rows.js';
-import { applyRounds, definitionsOf, lockEntities, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
+import { applyRounds, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
 
 /*
  * The rest: what a replace-all deletes at its clean end. Of the types that its lines named, these are the entities that are alive and that no

@@ -1,13 +1,14 @@
-import { setImmediate } from 'node:timers/promises';
 import { admitted, type Rules } from '../../definitions/admission.js';
 import type { Change, Entity } from '../../temporal/entity.js';
 import { type BatchPlan, type Facts, type Last, type LineFault, type Planned, planOf } from '../../temporal/import.js';
 import { DEFINITION_TYPE } from '../../temporal/limits.js';
 import { Refusal } from '../../temporal/refusal.js';
-import { readType } from '../definitions.js';
-import { lostRace, writeFailure } from '../engine/failures.js';
+import { lockEntities } from '../changes.js';
+import { type Definitions, definitionsOf } from '../definitions.js';
+import { lostRace, refusedRow, writeFailure } from '../engine/failures.js';
 import type { Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
+import { inSlices } from '../slices.js';
 import { engine, type Storage } from '../storage.js';
 import type { Batch } from './batches.js';
 import { readFacts } from './facts.js';
@@ -139,17 +140,6 @@ async function decided(
   return { plan, states: facts.current, definitions, told, faults, last: plan.last, rest };
 }
 
-/** The definitions of types, by type: only of those that have one. */
-export type Definitions = ReadonlyMap<string, Rules>;
-
-/** The definitions of types as they are now. A batch that changes any of them has to be written before it is asked for the next. */
-export async function definitionsOf(storage: Storage, types: readonly string[]): Promise<Definitions> {
-  const known = await Promise.all(
-    [...new Set(types)].map(async (type) => ({ type, rules: (await readType(storage, type)).rules })),
-  );
-  return new Map(known.flatMap(({ type, rules }) => (rules ? [[type, rules]] : [])));
-}
-
 /**
  * How many of the first lines are of one kind: definitions, or entities. What a definition says holds from its instant on, and all that one
  * transaction writes has the same.
@@ -158,12 +148,6 @@ function endOfKind(writes: Batch['writes']): number {
   const isDefinition = writes[0]?.type === DEFINITION_TYPE;
   const end = writes.findIndex(({ type }) => (type === DEFINITION_TYPE) !== isDefinition);
   return end === -1 ? writes.length : end;
-}
-
-/** Locks entities until the transaction ends: in the order in which every writer does, so that no two wait for each other. */
-export async function lockEntities(sql: Sql, entities: readonly Pick<Entity, 'id' | 'type' | 'key'>[]): Promise<void> {
-  const wanted = JSON.stringify(entities.map(({ id, type, key }) => ({ id, type, key })));
-  await sql`SELECT clocktick.lock_entities(${wanted}::text::jsonb)`;
 }
 
 /** The first lines of a batch, up to so many writes, and the rest of it: to that belongs the watermark. */
@@ -182,19 +166,6 @@ function split(batch: Batch, count: number): { now: Batch; rest: Batch | null } 
       watermark: batch.watermark,
     },
   };
-}
-
-/** For how long this process works without a pause, in milliseconds: meanwhile it serves nobody. */
-const SLICE_MS = 3;
-
-async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
-  for (let began = performance.now(); ; ) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (performance.now() - began < SLICE_MS) continue;
-    await setImmediate();
-    began = performance.now();
-  }
 }
 
 type Applying = { states: ReadonlyMap<string, Entity>; definitions: Definitions; latest: string; id: string };
@@ -233,15 +204,11 @@ const textOf = (
     activity: activity?.details ? { ...activity.details, import_id: id } : null,
   });
 
-/**
- * The lines whose entity, or whose activity, is larger than the database keeps; null: the error is another one. Which it is PostgreSQL says
- * in the detail of the error, by the first column.
- */
+/** The lines whose entity, or whose activity, is larger than the database keeps; null: the error is another one. */
 function undoneBy(error: unknown, { rounds }: BatchPlan): Undone | null {
   const refusal = writeFailure(error);
   if (!(refusal instanceof Refusal) || !['entity_too_large', 'activity_too_large'].includes(refusal.code)) return null;
-  const detail = error instanceof Error && 'detail' in error ? String(error.detail) : '';
-  const [, row = ''] = /^Failing row contains \(([0-9a-f-]{36}),/.exec(detail) ?? [];
+  const row = refusedRow(error);
   const refused = rounds.flat().filter(({ change: { id, activity } }) => id === row || activity?.id === row);
   const lines = refused.flatMap(({ lines }) => lines).sort((a, b) => a - b);
   return lines.length === 0

@@ -1,0 +1,81 @@
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { BatchOutcome, ManyOutcome } from '../../storage/batch.js';
+import { ANSWER_BYTES } from '../../storage/rows.js';
+import type { Activity } from '../../temporal/entity.js';
+import { preferenceAppliedHeader } from '../contract/headers.js';
+import { sendJson } from '../contract/responses.js';
+import * as schemas from '../contract/schemas.js';
+import { arrayText, type Member, objectText, scalarText } from '../protocol/json-text.js';
+import { entityText } from './entity-text.js';
+import { changesOfText, isMinimal } from './outcomes.js';
+
+/* The answer to a call that writes many entities, and what the OpenAPI document says of it. */
+
+const item = z
+  .strictObject({
+    id: z.uuid(),
+    tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
+    op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
+    entity: schemas.entity
+      .optional()
+      .meta({
+        description:
+          'As it now stands. Not with `Prefer: return=minimal`; of several items of one entity with the last',
+      }),
+    changes: schemas.changes.optional().meta({ description: 'Of a dry run: what would change' }),
+  })
+  .meta({ id: 'WrittenItem', description: 'What became of an entity' });
+
+/** What is common to the answers of calls that write many entities. */
+export const writtenMany = {
+  dryRun: z.literal(true).optional().meta({ description: 'Nothing was written' }),
+  at: schemas.instant.nullable().meta({ description: 'The instant of all its ticks; null: nothing changed' }),
+  activity: schemas.activity.nullable().meta({ description: 'The activity of all its ticks, if any' }),
+  items: z.array(item),
+};
+
+export const manyHeaders = { 'Preference-Applied': preferenceAppliedHeader };
+
+/** Answers what became of many entities. */
+export function sendMany(
+  reply: FastifyReply,
+  { at, activity, outcomes }: BatchOutcome,
+  { prefer, dryRun, more = [] }: { prefer: string | undefined; dryRun: boolean; more?: readonly Member[] },
+): FastifyReply {
+  const minimal = isMinimal(prefer);
+  if (minimal) reply.header('preference-applied', 'return=minimal');
+  return sendJson(
+    reply,
+    objectText([
+      ['dryRun', dryRun ? 'true' : undefined],
+      ['at', scalarText(at)],
+      ['activity', activity ? activityText(activity) : 'null'],
+      ['items', arrayText(itemsOf(outcomes, { minimal, dryRun }))],
+      ...more,
+    ]),
+  );
+}
+
+/** The items. The last of an entity shows it, as long as the answer has room. */
+function itemsOf(
+  outcomes: readonly ManyOutcome[],
+  { minimal, dryRun }: { minimal: boolean; dryRun: boolean },
+): string[] {
+  const last = new Map(outcomes.map(({ id }, place) => [id, place]));
+  let bytes = 0;
+  return outcomes.map(({ id, row, change, before }, place) => {
+    const isLast = last.get(id) === place;
+    bytes += isLast && row ? row.properties.length : 0;
+    const entity = row && isLast && !minimal && bytes <= ANSWER_BYTES ? entityText(row) : undefined;
+    return objectText([
+      ['id', scalarText(id)],
+      ['tick', scalarText(row?.tick ?? null)],
+      ['op', scalarText(change?.op ?? null)],
+      ['entity', entity],
+      ['changes', dryRun && isLast ? changesOfText(change, before) : undefined],
+    ]);
+  });
+}
+
+const activityText = ({ id, details }: Activity): string => JSON.stringify({ id, ...details });

@@ -1,0 +1,99 @@
+import type { Change } from '../temporal/entity.js';
+import { Refusal } from '../temporal/refusal.js';
+import { applyTogether, lockEntities, written } from './changes.js';
+import type { Definitions } from './definitions.js';
+import { lostRace, refusedRow, writeFailure } from './engine/failures.js';
+import type { Sql } from './engine/pools.js';
+import type { EntityRow } from './rows.js';
+import { engine, type Storage } from './storage.js';
+
+/* Changes of many entities that are one: all of them are written, at one instant, or none. */
+
+/** How often they are tried, and how often of that before their entities are locked first. After that hardly more than the birth of one can be lost. */
+const TRIES = { optimistic: 2, all: 5 };
+
+/** What is decided on the states of entities; `told` is for whoever has decided it. */
+export type Decided<Told> = {
+  /** At most one of an entity. All are under one activity, or none. */
+  changes: readonly Change[];
+  /** The entities that it was decided on, by id; those that do not exist are not there. */
+  rows: ReadonlyMap<string, EntityRow>;
+  definitions: Definitions;
+  told: Told;
+};
+
+/** A decision as it was written: the rows of the entities that have changed, by id. */
+export type Together<Told> = { told: Told; written: ReadonlyMap<string, EntityRow> };
+
+/**
+ * Decides on the current states of entities what is to change, and writes that if and only if all of them are still in these states; otherwise
+ * decides anew. So nobody sees some of it without the rest, as of any instant.
+ * @param decide reads and decides; it may be asked several times
+ * @throws Refusal what `decide` throws; `too_many_writers`, `outcome_unknown`, `database_unavailable`, `overloaded`, …; where the database
+ * refuses an entity, with its id in the member `id`
+ */
+export async function writeTogether<Told>(
+  storage: Storage,
+  decide: (sql: Sql) => Promise<Decided<Told>>,
+  { dryRun, signal }: { dryRun: boolean; signal: AbortSignal | undefined },
+): Promise<Together<Told>> {
+  const { readingLarge, writingMany, transaction, stableInstant, knownTypes, lastWritten, counts } = storage[engine];
+  const end = dryRun ? 'ROLLBACK' : 'COMMIT';
+  const decided: Decided<Told>[] = [];
+  const optimistic = async () => {
+    const now = await readingLarge(decide, signal);
+    decided.unshift(now);
+    if (now.changes.length === 0) return [];
+    const apply = (latest: string) => {
+      const write = (sql: Sql) => applyTogether(sql, textsOf(now), latest);
+      // What a dry run would be refused for, it is refused for by the same constraints and guards.
+      return dryRun ? transaction(end, write, signal) : writingMany(write, signal);
+    };
+    return stableInstant.stamped(apply);
+  };
+  const locking = async (before: Decided<Told>) => {
+    const apply = async (latest: string, sql: Sql) => {
+      await lockEntities(sql, [...before.rows.values(), ...before.changes]);
+      const now = await decide(sql);
+      decided.unshift(now);
+      return now.changes.length === 0 ? [] : applyTogether(sql, textsOf(now), latest);
+    };
+    return stableInstant.stamped((latest) => transaction(end, (sql) => apply(latest, sql), signal));
+  };
+
+  for (let tries = 1; tries <= TRIES.all; tries++) {
+    try {
+      const [before] = decided;
+      const rows = await (before && tries > TRIES.optimistic ? locking(before) : optimistic());
+      const [now] = decided;
+      if (rows && now) {
+        if (!dryRun) for (const row of rows) lastWritten.set(row.id, row);
+        return { told: now.told, written: new Map(rows.map((row) => [row.id, row])) };
+      }
+      for (const { type } of now?.changes ?? []) knownTypes.delete(type);
+    } catch (error) {
+      if (!lostRace(error)) throw failureOf(error);
+    }
+    counts.retriedWrites++;
+  }
+  throw new Refusal('too_many_writers', 'Other writers of these entities came first every time. Nothing was written.');
+}
+
+/** The changes as the write function takes them. The first one records their activity, and the others name it. */
+function textsOf({ changes, rows, definitions }: Decided<unknown>) {
+  return changes.map((change, place) => {
+    const { activity } = change;
+    const named = activity && place > 0 ? { id: activity.id, details: null } : activity;
+    const rules = definitions.get(change.type) ?? null;
+    return written({ ...change, activity: named }, rows.get(change.id), rules);
+  });
+}
+
+/** What an error means to a caller, with the entity that it is about, where the database says which. */
+function failureOf(error: unknown): unknown {
+  const failure = writeFailure(error);
+  if (!(failure instanceof Refusal)) return failure;
+  const { members, ...notes } = failure.notes;
+  const id = refusedRow(notes.cause);
+  return id === null ? failure : new Refusal(failure.code, failure.message, { ...notes, members: { ...members, id } });
+}
