@@ -30,6 +30,7 @@ import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { definitionRoutes } from './http/routes/types.js';
+import { undoRoute } from './http/routes/undo.js';
 import { writeRoutes } from './http/routes/writes.js';
 import { type Health, healthOf } from './storage/health.js';
 import type { Storage } from './storage/storage.js';
@@ -112,6 +113,7 @@ export async function buildApp({
     writeRoutes(app, storage, rules);
     batchRoute(app, storage, rules);
     activityRoutes(app, storage);
+    undoRoute(app, storage);
     importRoutes(app, storage, closing);
     exportRoutes(app, storage, closing);
     historyRoutes(app, storage);

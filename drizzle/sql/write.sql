@@ -96,7 +96,7 @@ BEGIN
       FROM ROWS FROM (jsonb_to_recordset(changes) AS (type text), unnest(due)) WITH ORDINALITY AS c (type, due, n);
   END IF;
 
-  IF CASE WHEN together THEN true = ALL (due) ELSE true = ANY (due) END THEN
+  IF true = ANY (due) AND (NOT together OR true = ALL (due)) THEN
     -- Own a transaction id before stamping: a reader decides by the writers that hold one which instants are stable.
     PERFORM pg_current_xact_id();
     clock := clock_timestamp();

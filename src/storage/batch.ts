@@ -1,7 +1,6 @@
 import { admitted, withDefaults } from '../definitions/admission.js';
 import { type BatchFacts, type Folded, foldBatch, neededOf, type Operation, refusedAt } from '../temporal/batch.js';
-import type { Activity, ActivityDetails, Change, Entity, Past } from '../temporal/entity.js';
-import { inMiB } from '../temporal/limits.js';
+import type { Activity, ActivityDetails, Entity, Past } from '../temporal/entity.js';
 import { Refusal } from '../temporal/refusal.js';
 import { requireActivity } from './activities.js';
 import { definitionsOf } from './definitions.js';
@@ -10,11 +9,16 @@ import { entitiesNow, readEntitiesThen } from './entities.js';
 import { type EntityRow, entityOf, type PastLookup } from './rows.js';
 import { inSlices } from './slices.js';
 import { engine, type Storage } from './storage.js';
-import { type Decided, writeTogether } from './together.js';
+import {
+  type Decided,
+  type ManyOutcome,
+  MOST_BYTES,
+  type TogetherOutcome,
+  tooLarge,
+  writeTogether,
+} from './together.js';
 
-/** How many bytes of JSON text the states may have together that a batch needs to know: this process has all of them in memory. */
-const MOST_BYTES = 32 * 2 ** 20;
-/** … and how many the states have together that its operations are done on, each counted: an operation takes as long as its entity is large. */
+/** How many bytes the states have together that operations are done on, each counted: an operation takes as long as its entity is large. */
 const MOST_WORK = 4 * MOST_BYTES;
 /** How many past states are read at once: the database makes all of them before anybody knows how large they are. */
 const PAST_AT_ONCE = 32;
@@ -32,22 +36,11 @@ export type Batch = {
   signal?: AbortSignal;
 };
 
-/** What became of an entity: its row as it now stands (undefined: there is none), what was changed (null: nothing), and what it was before. */
-export type ManyOutcome = { id: string; row: EntityRow | undefined; change: Change | null; before: Entity | undefined };
-
-/** What became of a batch; `at` is the instant of all its ticks, null where there is none, and so is the activity. */
-export type BatchOutcome = {
-  at: string | null;
-  activity: Activity | null;
-  /** One an operation, in that order; operations on one entity have the same. */
-  outcomes: ManyOutcome[];
-};
-
 /**
  * Does a batch: all of it, or nothing.
  * @throws Refusal what an operation is refused for, with its place in the path of each error; `batch_too_large`; and as `writeTogether`
  */
-export async function writeBatch(storage: Storage, batch: Batch): Promise<BatchOutcome> {
+export async function writeBatch(storage: Storage, batch: Batch): Promise<TogetherOutcome> {
   const { operations, activity, dryRun, signal } = batch;
   const who = activity?.details ?? (activity ? await requireActivity(storage, activity.id) : null);
   await waitForPoints(storage, operations);
@@ -164,12 +157,6 @@ function refuseWork(operations: readonly Operation[], rows: ReadonlyMap<string, 
   const work = operations.reduce((sum, { id }) => sum + (rows.get(id)?.properties.length ?? 0), 0);
   if (work > MOST_WORK) throw tooLarge('counted for each operation on them', MOST_WORK);
 }
-
-const tooLarge = (which: string, most = MOST_BYTES): Refusal =>
-  new Refusal(
-    'batch_too_large',
-    `The states of the entities, ${which}, have more than ${inMiB(most)} together as JSON: send fewer at a time.`,
-  );
 
 /** A refusal of an entity, with the place of the last operation on it. */
 function placed(error: unknown, operations: readonly Operation[]): unknown {

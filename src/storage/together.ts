@@ -1,4 +1,5 @@
-import type { Change } from '../temporal/entity.js';
+import type { Activity, Change, Entity } from '../temporal/entity.js';
+import { inMiB } from '../temporal/limits.js';
 import { Refusal } from '../temporal/refusal.js';
 import { applyTogether, lockEntities, written } from './changes.js';
 import type { Definitions } from './definitions.js';
@@ -11,6 +12,19 @@ import { engine, type Storage } from './storage.js';
 
 /** How often they are tried, and how often of that before their entities are locked first. After that hardly more than the birth of one can be lost. */
 const TRIES = { optimistic: 2, all: 5 };
+
+/** How many bytes of JSON text the states may have together that are to be known: this process has all of them in memory. */
+export const MOST_BYTES = 32 * 2 ** 20;
+/** What became of an entity: its row as it now stands (undefined: there is none), what was changed (null: nothing), and what it was before. */
+export type ManyOutcome = { id: string; row: EntityRow | undefined; change: Change | null; before: Entity | undefined };
+
+/** What became of many entities; `at` is the instant of all its ticks, null where there is none, and so is the activity. */
+export type TogetherOutcome = {
+  at: string | null;
+  activity: Activity | null;
+  /** Of a batch one an operation, in that order; operations on one entity have the same. */
+  outcomes: ManyOutcome[];
+};
 
 /** What is decided on the states of entities; `told` is for whoever has decided it. */
 export type Decided<Told> = {
@@ -97,3 +111,10 @@ function failureOf(error: unknown): unknown {
   const id = refusedRow(notes.cause);
   return id === null ? failure : new Refusal(failure.code, failure.message, { ...notes, members: { ...members, id } });
 }
+
+/** The refusal of what would take too much memory. @param which states those are */
+export const tooLarge = (which: string, most = MOST_BYTES): Refusal =>
+  new Refusal(
+    'batch_too_large',
+    `The states of the entities, ${which}, have more than ${inMiB(most)} together as JSON: send fewer at a time.`,
+  );

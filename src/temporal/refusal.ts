@@ -47,6 +47,7 @@ export type RefusalCode =
   | 'entities_not_valid'
   | 'activity_already_ticked'
   | 'activity_differs'
+  | 'undo_conflict'
   | 'at_in_future'
   | 'at_out_of_order'
   | 'history_conflict'

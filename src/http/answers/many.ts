@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { BatchOutcome, ManyOutcome } from '../../storage/batch.js';
 import { ANSWER_BYTES } from '../../storage/rows.js';
+import type { ManyOutcome, TogetherOutcome } from '../../storage/together.js';
 import type { Activity } from '../../temporal/entity.js';
 import { preferenceAppliedHeader } from '../contract/headers.js';
 import { sendJson } from '../contract/responses.js';
@@ -17,12 +17,9 @@ const item = z
     id: z.uuid(),
     tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
     op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
-    entity: schemas.entity
-      .optional()
-      .meta({
-        description:
-          'As it now stands. Not with `Prefer: return=minimal`; of several items of one entity with the last',
-      }),
+    entity: schemas.entity.optional().meta({
+      description: 'As it now stands. Not with `Prefer: return=minimal`; of several items of one entity with the last',
+    }),
     changes: schemas.changes.optional().meta({ description: 'Of a dry run: what would change' }),
   })
   .meta({ id: 'WrittenItem', description: 'What became of an entity' });
@@ -40,7 +37,7 @@ export const manyHeaders = { 'Preference-Applied': preferenceAppliedHeader };
 /** Answers what became of many entities. */
 export function sendMany(
   reply: FastifyReply,
-  { at, activity, outcomes }: BatchOutcome,
+  { at, activity, outcomes }: TogetherOutcome,
   { prefer, dryRun, more = [] }: { prefer: string | undefined; dryRun: boolean; more?: readonly Member[] },
 ): FastifyReply {
   const minimal = isMinimal(prefer);

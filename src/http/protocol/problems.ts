@@ -68,6 +68,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, { status: number; title: str
   patch_test_failed: { status: 409, title: 'A test of the JSON Patch does not hold' },
   patch_not_applicable: { status: 409, title: 'The JSON Patch does not fit the entity' },
   activity_already_ticked: { status: 409, title: 'The activity has already ticked the entity' },
+  undo_conflict: { status: 409, title: 'Later changes stand in the way of the undo' },
   activity_differs: { status: 409, title: 'The activity is recorded with other words' },
   at_out_of_order: { status: 409, title: 'The entity has a later tick already' },
   history_conflict: { status: 409, title: 'The write contradicts the recorded history' },
