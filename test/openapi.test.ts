@@ -63,6 +63,8 @@ t.test('openapi.yaml', async (t) => {
       'GET /types/{type}/versions',
       'PATCH /entities/{id}',
       'POST /activities',
+      'POST /activities/{id}/revert',
+      'POST /batch',
       'POST /entities',
       'POST /entities/{id}/restore',
       'POST /entities/{id}/revert',

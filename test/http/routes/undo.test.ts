@@ -26,11 +26,18 @@ const properties = async (key: string): Promise<Json> => {
   return status === 200 ? object(body.properties) : status;
 };
 /** The states of all things now, by key, ticks aside. */
-const things = async (asOf = ''): Promise<JsonObject> => {
-  const { body } = await call('GET', `/entities?type=thing&deleted=include&limit=1000${asOf && `&asOf=${asOf}`}`);
-  const items = list(body.items).map(object);
+const things = async (): Promise<JsonObject> => {
+  const all: JsonObject[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const { body } = await call(
+      'GET',
+      `/entities?type=thing&deleted=include&limit=1000${cursor && `&cursor=${cursor}`}`,
+    );
+    all.push(...list(body.items).map(object));
+    cursor = body.next === null ? null : text(body.next);
+  }
   return Object.fromEntries(
-    items.map(({ key, deleted = null, properties = null }) => [text(key), [deleted, properties]]),
+    all.map(({ key, deleted = null, properties = null }) => [text(key), [deleted, properties]]),
   );
 };
 
