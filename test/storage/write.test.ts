@@ -5,7 +5,7 @@ import { writeEntity } from '../../src/storage/write.js';
 import { create, creation, newActivity, type Patch, patch } from '../../src/temporal/change.js';
 import type { Change } from '../../src/temporal/entity.js';
 import { newId } from '../../src/temporal/identity.js';
-import { jsonEqual } from '../../src/temporal/json.js';
+import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
 import { restoreRanges, withoutTriggers } from '../helper/in-bulk.js';
 import { aPatch, asOf, change, make, now, type RawChange, writeChanges } from '../helper/write.js';
@@ -241,9 +241,11 @@ t.test('the write path', async (t) => {
       );
       await sql`SELECT 1`;
       for (let killed = 0; killed === 0; ) {
+        // A statement that writers share waits 50 ms for a lock, and then leaves: that one is another try.
         const waiting = await sql`
           SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-           WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+           WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND query_start < clock_timestamp() - interval '200 milliseconds'`;
         killed = waiting.length;
       }
       t.equal(await settled, 'outcome_unknown');
@@ -418,6 +420,39 @@ t.test('the write path', async (t) => {
     const [one, two, three] = outcomes.map(({ row }) => Date.parse(row.updatedAt) - Date.now() > 60_000);
     t.same([one, two, three], [true, false, false]);
   });
+
+  await t.test(
+    'changes that are written together have one instant, after the last tick of each, or none is',
+    async (t) => {
+      const [ahead, born] = [newId(), newId()];
+      const { id: behind } = (await make(storage, {})).row;
+      const of = (id: string, expected: number, n: number) => ({
+        id,
+        expected,
+        op: expected === 0 ? 'created' : 'updated',
+        type: 'thing',
+        set: { n },
+      });
+      // A little ahead of the clock: with what lies further ahead nobody else may be stamped.
+      await sql`
+      WITH ahead AS MATERIALIZED (SELECT clock_timestamp() + interval '1.5 seconds' AS at),
+           ticked AS (INSERT INTO clocktick.tick SELECT ${ahead}, 1, 'thing', at, at, 'created' FROM ahead)
+      INSERT INTO clocktick.entity SELECT ${ahead}, 'thing', NULL, 1, '{}', false, at, at FROM ahead`;
+      const together = (changes: JsonObject[]) => sql<{ id: string; outcome: string; at: string | null }[]>`
+      SELECT w.id, w.outcome, w.updated_at::text AS at
+        FROM clocktick.write_changes(${JSON.stringify(changes)}::text::jsonb, true, together => true) w`;
+      const stale = await together([of(ahead, 1, 1), of(born, 0, 1), of(behind, 7, 1)]);
+      t.match(stale, [{ id: behind, outcome: 'stale' }], 'only what came late answers');
+      t.equal(stale.length, 1);
+      t.same(await sql`SELECT id FROM clocktick.entity WHERE id = ${born}`, [], 'and nothing is written');
+      const written = await together([of(ahead, 1, 1), of(born, 0, 1)]);
+      t.same(new Set(written.map(({ outcome }) => outcome)), new Set(['written']));
+      t.equal(new Set(written.map(({ at }) => at)).size, 1, 'at one instant');
+      const [last] = await sql<{ isLater: boolean }[]>`
+      SELECT max(at) FILTER (WHERE tick = 2) > max(at) FILTER (WHERE tick = 1) AS "isLater" FROM clocktick.tick WHERE entity_id = ${ahead}`;
+      t.match(last, { isLater: true });
+    },
+  );
 
   await t.test('values of any length are recorded when they end, and a backup of them can be restored', async (t) => {
     const lengths = [...Array.from({ length: 90 }, (_, n) => n), 1_000, 3_000, 100_000];
