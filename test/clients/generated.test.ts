@@ -58,6 +58,17 @@ const EXPECTED = {
   deleted: 204,
   gone: [410, 'entity_deleted', 4],
   restored: [200, 'Oakland'],
+  batched: [
+    200,
+    [
+      ['updated', 6],
+      ['updated', 2],
+      ['created', 1],
+      ['deleted', 2],
+    ],
+  ],
+  undone: [200, 0, 4],
+  refused: [404, 'entity_not_found', '/operations/0'],
 };
 
 for (const [name, generate] of Object.entries(GENERATORS)) {

@@ -12,8 +12,10 @@ import {
   readHistory,
   readPropertyHistory,
   restoreEntity,
+  revertActivity,
   type SnapshotPage,
   type WrittenEntity,
+  writeBatch,
 } from './hey-api/index.js';
 
 /* A caller whose types and functions @hey-api/openapi-ts makes of openapi.yaml. */
@@ -89,5 +91,32 @@ const gone = await readEntity({ client, path });
 told.gone = [gone.response?.status, codeOf(gone.error), gone.error?.tick];
 const restored = await restoreEntity({ client, path });
 told.restored = [restored.response?.status, (restored.data || undefined)?.properties.location];
+
+const batched = await writeBatch({
+  client,
+  body: {
+    activity: { actor: 'joey' },
+    operations: [
+      {
+        op: 'patch',
+        id: 'friend:rachel',
+        properties: { location: 'Paris' },
+        ifMatch: (restored.data || undefined)?.tick ?? 0,
+      },
+      { op: 'patch', id: 'friend:will', patch: [{ op: 'add', path: '/properties/location', value: 'Paris' }] },
+      { op: 'create', type: 'friend', key: 'ross', properties: {} },
+      { op: 'delete', id: 'friend:carlton' },
+    ],
+  },
+});
+told.batched = [batched.response?.status, batched.data?.items.map(({ op, entity }) => [op, entity?.tick])];
+const undone = await revertActivity({
+  client,
+  path: { id: batched.data?.activity?.id ?? '' },
+  body: { onConflict: 'skip' },
+});
+told.undone = [undone.response?.status, undone.data?.conflictCount, undone.data?.items.length];
+const refused = await writeBatch({ client, body: { operations: [{ op: 'restore', id: 'friend:nobody' }] } });
+told.refused = [refused.response?.status, codeOf(refused.error), refused.error?.errors?.[0]?.path];
 
 process.stdout.write(JSON.stringify(told));

@@ -80,4 +80,24 @@ told.gone = [gone.response.status, codeOf(gone.error), gone.error?.tick];
 const restored = await client.POST('/entities/{id}/restore', { params: { path } });
 told.restored = [restored.response.status, restored.data?.properties.location];
 
+const batched = await client.POST('/batch', {
+  body: {
+    activity: { actor: 'joey' },
+    operations: [
+      { op: 'patch', id: 'friend:rachel', properties: { location: 'Paris' }, ifMatch: restored.data?.tick ?? 0 },
+      { op: 'patch', id: 'friend:will', patch: [{ op: 'add', path: '/properties/location', value: 'Paris' }] },
+      { op: 'create', type: 'friend', key: 'ross', properties: {} },
+      { op: 'delete', id: 'friend:carlton' },
+    ],
+  },
+});
+told.batched = [batched.response.status, batched.data?.items.map(({ op, entity }) => [op, entity?.tick])];
+const undone = await client.POST('/activities/{id}/revert', {
+  params: { path: { id: batched.data?.activity?.id ?? '' } },
+  body: { onConflict: 'skip' },
+});
+told.undone = [undone.response.status, undone.data?.conflictCount, undone.data?.items.length];
+const refused = await client.POST('/batch', { body: { operations: [{ op: 'restore', id: 'friend:nobody' }] } });
+told.refused = [refused.response.status, codeOf(refused.error), refused.error?.errors?.[0]?.path];
+
 process.stdout.write(JSON.stringify(told));

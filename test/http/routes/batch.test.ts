@@ -69,6 +69,22 @@ t.test('a batch is one activity and one instant, and says what became of each op
   );
 });
 
+t.test(
+  'T22–T23 one batch creates two entities, another edits both: an activity each, which has both ticks',
+  async (t) => {
+    const ticksOf = async (done: Answer) => {
+      const { body } = await call('GET', `/activities/${text(object(done.body.activity).id)}`);
+      return list(body.ticks).map((tick) => [object(tick).key, object(tick).tick, object(tick).op]);
+    };
+    const made = await batch([create('t22', { n: 1 }), create('t23', { n: 1 })], '', { activity: WHO });
+    const edits = [on('patch', 't22', { properties: { n: 2 } }), on('patch', 't23', { properties: { n: 2 } })];
+    const edited = await batch(edits, '', { activity: WHO });
+    const both = (tick: number, op: string) => new Set([`t22 ${tick} ${op}`, `t23 ${tick} ${op}`]);
+    t.same(new Set((await ticksOf(made)).map((tick) => tick.join(' '))), both(1, 'created'));
+    t.same(new Set((await ticksOf(edited)).map((tick) => tick.join(' '))), both(2, 'updated'));
+  },
+);
+
 t.test('operations on one entity make one tick, and what is set and set back makes none (A18)', async (t) => {
   await batch([create('fold', { a: 1, b: 1 }), create('back', { a: 1 })]);
   const before = await traces(sql);
