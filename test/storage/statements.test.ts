@@ -546,6 +546,13 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
   ],
 ];
 
+/** How PostgreSQL reads its own catalogue depends on what it has counted there, which is other tests' doing, too. */
+const withoutCatalogue = (nodes: string): string =>
+  nodes
+    .split('\n')
+    .filter((node) => !/ (?:Only )?Scan pg_/.test(node))
+    .join('\n');
+
 t.test('the statements are those of the files, with their plans, and run as they stand', async (t) => {
   const { url, serviceUrl, storage, sql } = await testDatabase(t);
   const [server] = await sql<{ major: number }[]>`SELECT current_setting('server_version_num')::int / 10000 AS major`;
@@ -582,7 +589,7 @@ t.test('the statements are those of the files, with their plans, and run as they
     t.equal(told.statement, text, `${name}: as it is sent`);
     if (isPlanned) {
       const { nodes } = readPlan(planText(plan));
-      t.equal(told.nodes, nodes, `${name}: the same plan`);
+      t.equal(withoutCatalogue(told.nodes), withoutCatalogue(nodes), `${name}: the same plan`);
       for (const one of functions)
         t.notMatch(nodes, new RegExp(`Function Scan ${one}$`, 'm'), `${name}: ${one} is put in the place of its call`);
       // A wrong plan takes hundreds. How many a right one takes varies with where rows have come to lie.
