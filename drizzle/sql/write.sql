@@ -53,6 +53,11 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 AS $$
 #variable_conflict use_column
 DECLARE
+  first text := changes -> 0 ->> 'type';
+  -- Nearly always all are of one type, and it takes longer to sort one than to see that.
+  is_one boolean := first <> 'clocktick-type'
+    AND (jsonb_array_length(changes) = 1
+         OR NOT jsonb_path_exists(changes, '$[*] ? (@.type != $first)', jsonb_build_object('first', first)));
   defined jsonb; -- the definitions of the types that have one, by type: `tick`, and the names that are `untracked`
   hides boolean; -- whether one of these calls properties untracked
   busy text[]; -- the types that somebody else is just defining
@@ -62,13 +67,26 @@ DECLARE
   clock timestamptz;
   promised timestamptz;
 BEGIN
-  busy := clocktick.lock_types(changes, patient);
-  SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked')),
-         coalesce(bool_or(d.properties ? 'untracked'), false)
-    INTO defined, hides
-    FROM (SELECT DISTINCT c.type FROM jsonb_to_recordset(changes) AS c (type text)) t
-   CROSS JOIN LATERAL (SELECT e.key, e.tick, e.updated_at, e.properties FROM clocktick.entity e
-                        WHERE e.type = 'clocktick-type' AND coalesce(e.key, '') = t.type AND NOT e.deleted LIMIT 1) d;
+  IF is_one THEN
+    IF patient THEN
+      PERFORM pg_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first));
+    ELSIF NOT pg_try_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first)) THEN
+      busy := ARRAY[first];
+    END IF;
+    SELECT jsonb_build_object(first, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked')),
+           d.properties ? 'untracked'
+      INTO defined, hides
+      FROM clocktick.entity d WHERE d.type = 'clocktick-type' AND coalesce(d.key, '') = first AND NOT d.deleted LIMIT 1;
+  ELSE
+    busy := clocktick.lock_types(changes, patient);
+    SELECT jsonb_object_agg(d.key, jsonb_build_object('tick', d.tick, 'at', d.updated_at, 'untracked', d.properties -> 'untracked')),
+           bool_or(d.properties ? 'untracked')
+      INTO defined, hides
+      FROM (SELECT DISTINCT c.type FROM jsonb_to_recordset(changes) AS c (type text)) t
+     CROSS JOIN LATERAL (SELECT e.key, e.tick, e.updated_at, e.properties FROM clocktick.entity e
+                          WHERE e.type = 'clocktick-type' AND coalesce(e.key, '') = t.type AND NOT e.deleted LIMIT 1) d;
+  END IF;
+  hides := coalesce(hides, false);
 
   -- Lock in id order, so that two writers of many entities cannot deadlock.
   IF patient THEN
@@ -210,19 +228,9 @@ $$;
 CREATE OR REPLACE FUNCTION clocktick.lock_types(changes jsonb, patient boolean) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  first text := changes -> 0 ->> 'type';
   wanted record;
   busy text[];
 BEGIN
-  -- Nearly always all are of one type, and it takes longer to sort one than to see that.
-  IF first <> 'clocktick-type' AND NOT jsonb_path_exists(changes, '$[*] ? (@.type != $first)', jsonb_build_object('first', first)) THEN
-    IF patient THEN
-      PERFORM pg_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first));
-    ELSIF NOT pg_try_advisory_xact_lock_shared(clocktick.definition_locks(), hashtext(first)) THEN
-      RETURN ARRAY[first];
-    END IF;
-    RETURN NULL;
-  END IF;
   -- In one order, so that two of them cannot deadlock.
   FOR wanted IN
     SELECT DISTINCT c.type, CASE WHEN c.type = 'clocktick-type' THEN hashtext(c.key) ELSE hashtext(c.type) END AS key,
