@@ -17,6 +17,7 @@ import { parseQuery } from './http/protocol/query.js';
 import { refuseOtherSites } from './http/protocol/sites.js';
 import { activityRoutes } from './http/routes/activities.js';
 import { collectionRoutes } from './http/routes/collections.js';
+import { compareRoutes } from './http/routes/compare.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
 import { entityRoutes } from './http/routes/entities.js';
 import { exportRoutes } from './http/routes/exports.js';
@@ -108,6 +109,7 @@ export async function buildApp({
     rootRoute(app);
     entityRoutes(app, storage);
     collectionRoutes(app, storage);
+    compareRoutes(app, storage);
     writeRoutes(app, storage, rules);
     activityRoutes(app, storage);
     importRoutes(app, storage, closing);

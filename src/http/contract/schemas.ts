@@ -166,6 +166,23 @@ const changes = z.record(z.string(), change).meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });
 
+/** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
+export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
+  id: 'JsonPatch',
+  description:
+    'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
+  override: {
+    type: 'array',
+    items: { $ref: '#/components/schemas/JsonPatchOperation' },
+  },
+  example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
+});
+
+/** What changed, as a JSON Patch. */
+const patch = jsonPatch
+  .optional()
+  .meta({ description: 'With `depth=full`: the same changes, inside objects and arrays, as a patch that PATCH takes' });
+
 export const tickItem = z
   .strictObject({
     tick,
@@ -175,6 +192,7 @@ export const tickItem = z
     op,
     activity: activity.nullable(),
     changes,
+    patch,
   })
   .meta({ id: 'Tick', description: 'One recorded change of an entity' });
 
@@ -200,7 +218,7 @@ export const activityPage = z
   })
   .meta({ id: 'ActivityPage', description: 'An activity, with a page of the ticks it made' });
 
-const diffEnd = z
+export const diffEnd = z
   .strictObject({
     tick,
     at: instant,
@@ -209,7 +227,7 @@ const diffEnd = z
   .meta({ id: 'DiffEnd', description: 'One of the two states: its tick, and the instant of that' });
 
 export const diff = z
-  .strictObject({ from: diffEnd, to: diffEnd, changes })
+  .strictObject({ from: diffEnd, to: diffEnd, changes, patch })
   .meta({ id: 'Diff', description: 'What differs between two states of an entity' });
 
 export const writtenEntity = entity
@@ -254,7 +272,7 @@ export const entityList = z
   .meta({ id: 'EntityList', description: 'Entities that were named by `ids`' });
 
 /** A page of a snapshot: its items, and the two instants that fix what it shows. */
-const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
+export const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
   z.strictObject({
     asOf: instant.nullable().meta({
       description:
@@ -275,6 +293,7 @@ export const snapshotPage = pinned(
           changes: changes
             .optional()
             .meta({ description: 'With `include=changes`: what differs between both instants' }),
+          patch,
         })
         .meta({ id: 'SnapshotItem', description: 'An entity as of the instant of the page' }),
     )
@@ -314,18 +333,6 @@ export const valueCounts = z
     ),
   })
   .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
-
-/** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
-export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
-  id: 'JsonPatch',
-  description:
-    'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
-  override: {
-    type: 'array',
-    items: { $ref: '#/components/schemas/JsonPatchOperation' },
-  },
-  example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
-});
 
 /** A body of JSON that must be given. Fastify picks the schema of a body by its Content-Type. */
 export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({
