@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { Refusal } from '../../temporal/refusal.js';
 import { itemsOf } from './lists.js';
 import { described } from './parameters.js';
-import { diffEnd, entityKey, entityType, jsonPatch, pinned } from './schemas.js';
+import { diffEnd, entityKey, entityType, madePatch, pinned } from './schemas.js';
 
 /* What the calls that compare several moments take and answer. */
 
 /** How many moments are compared at once. */
 const MAX_MOMENTS = 10;
 
-const moments = (name: string, description: string, example: string, point: object) =>
+const moments = (name: string, description: string, example: string) =>
   z.union([z.string(), z.array(z.string())], { error: 'is missing: which moments?' }).meta(
     described(name, `${description}; up to ${MAX_MOMENTS}, such as \`${example}\``, {
       type: 'array',
@@ -24,7 +24,6 @@ export const momentsParameter = moments(
   'Moments',
   'When, in the order in which the answer has them: ticks, RFC 3339 instants, and `now`',
   'at=1,2016-01-08T00:00:00Z,now',
-  { $ref: '#/components/schemas/Point' },
 );
 
 /** The moments of many entities, which have no tick in common. `momentsOf` reads them. */
@@ -32,7 +31,6 @@ export const instantsParameter = moments(
   'MomentsOfMany',
   'When, in the order in which the answer has them: RFC 3339 instants, and `now`. The entities are those of the last one',
   'at=2016-01-08T00:00:00Z,now',
-  { type: 'string', format: 'date-time' },
 );
 
 /**
@@ -44,7 +42,8 @@ export function momentsOf<Moment>(
   parameter: string | string[],
   parse: (text: string, parameter: string) => Moment,
 ): (Moment | null)[] {
-  const items = itemsOf(parameter);
+  // No moment has a comma, so an encoded one separates, too.
+  const items = itemsOf(parameter).flatMap((item) => item.split(','));
   if (items.length > MAX_MOMENTS)
     throw Refusal.at('invalid_parameter', 'at', `names ${items.length}, more than ${MAX_MOMENTS}`);
   return items.map((item) => (item === 'now' ? null : parse(item, 'at')));
@@ -65,26 +64,22 @@ export const deletedThen = z.enum(['exclude', 'include', 'only']).optional().met
     'Whether those that were deleted at the last moment are there, too, or only those. Without it: `exclude`; with `everHad`: `include`',
 });
 
-const absentEnd = z
-  .strictObject({ tick: z.null(), at: z.null() })
-  .meta({ id: 'NotBegun', description: 'The entity had not been created by then' });
-
-const moment = z
-  .union([
-    diffEnd
-      .extend({
-        untracked: z
-          .array(z.string())
-          .optional()
-          .meta({ description: 'The properties whose values were not kept then, and which are left out' }),
-      })
-      .meta({ id: 'Moment', description: 'A state: its tick, and the instant of that' }),
-    absentEnd,
-  ])
-  .meta({ description: 'The states, in the order in which they were asked for' });
+const moment = diffEnd
+  .extend({
+    tick: diffEnd.shape.tick.nullable(),
+    at: diffEnd.shape.at.nullable(),
+    untracked: z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'The properties whose values were not kept then, and which are left out' }),
+  })
+  .meta({
+    id: 'Moment',
+    description: 'A state: its tick, and the instant of that; both null where the entity had not been created by then',
+  });
 
 const comparedFields = {
-  moments: z.array(moment),
+  moments: z.array(moment).meta({ description: 'The states, in the order in which they were asked for' }),
   properties: z
     .record(
       z.string(),
@@ -100,9 +95,9 @@ const comparedFields = {
     }),
   truncated: z.array(z.string()).optional().meta({
     description:
-      'The properties whose values the answer has no room for, the largest: ask for them by `fields`, at fewer moments',
+      'The properties whose values the answer has no room for, the largest: ask for them by `fields`, or at fewer moments',
   }),
-  patches: z.array(jsonPatch).optional().meta({
+  patches: z.array(madePatch).optional().meta({
     description: 'With `depth=full`: from each state to the next, of the properties that are shown',
   }),
 };

@@ -166,22 +166,17 @@ const changes = z.record(z.string(), change).meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });
 
-/** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
-export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
-  id: 'JsonPatch',
-  description:
-    'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
-  override: {
-    type: 'array',
-    items: { $ref: '#/components/schemas/JsonPatchOperation' },
-  },
-  example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
-});
+/** A JSON Patch that the service makes: what PATCH takes. */
+export const madePatch = z
+  .array(z.strictObject({ op: z.enum(['add', 'remove', 'replace']), path: z.string(), value: z.unknown().optional() }))
+  .meta({
+    description: 'The changes, inside objects and arrays, too, as a JSON Patch (RFC 6902), which PATCH takes',
+    override: { type: 'array', items: { $ref: '#/components/schemas/JsonPatchOperation' } },
+  });
 
-/** What changed, as a JSON Patch. */
-const patch = jsonPatch
+const patch = madePatch
   .optional()
-  .meta({ description: 'With `depth=full`: the same changes, inside objects and arrays, as a patch that PATCH takes' });
+  .meta({ description: 'With `depth=full`: the same as a JSON Patch, which PATCH takes' });
 
 export const tickItem = z
   .strictObject({
@@ -333,6 +328,18 @@ export const valueCounts = z
     ),
   })
   .meta({ id: 'ValueCounts', description: 'How many entities of a type held each value of a property, at instants' });
+
+/** A JSON Patch (RFC 6902). `operationsOf` of temporal/json-patch.ts checks the operations, and says what is wrong with each. */
+export const jsonPatch = z.custom<Json[]>(Array.isArray, { error: 'must be an array of operations' }).meta({
+  id: 'JsonPatch',
+  description:
+    'A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored',
+  override: {
+    type: 'array',
+    items: { $ref: '#/components/schemas/JsonPatchOperation' },
+  },
+  example: [{ op: 'replace', path: '/properties/location', value: 'Paris' }],
+});
 
 /** A body of JSON that must be given. Fastify picks the schema of a body by its Content-Type. */
 export const jsonBody = <Schema extends z.ZodType>(schema: Schema) => ({

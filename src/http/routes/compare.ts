@@ -158,8 +158,9 @@ export function compareRoutes(app: App, storage: Storage): void {
       const compared = { at, fields: fieldsOf(query.fields), isDiffering: query.only === 'differing' };
       const latest = at.reduce((one, other) => (one === null || (other && isBefore(one, other)) ? other : one));
       const isUntilNow = at.includes(null);
+      const recorded = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
       const walk = {
-        asOf: (isUntilNow ? query.recordedAsOf : latest) ?? undefined,
+        asOf: (isUntilNow ? recorded : latest) ?? undefined,
         isPlace: ([key = '', id = '', ...more]) => isPlaceKey(key) && isUuid(id) && more.length === 0,
       } satisfies Pick<SnapshotWalk, 'asOf' | 'isPlace'>;
       const name = JSON.stringify(['compare', collection, compared]);

@@ -87,6 +87,8 @@ t.test('several states of an entity, side by side', async (t) => {
         await isAsOf(t, call, id, answer.body, n, moment === 'now' ? undefined : moment);
       const repeated = await call('GET', `/entities/${id}/compare?${at.map((one) => `at=${one}`).join('&')}`);
       t.equal(repeated.text, answer.text, 'as one item each, and by UUID');
+      const encoded = await call('GET', `${url}/compare?${new URLSearchParams({ at: at.join() })}`);
+      t.equal(encoded.text, answer.text, 'as clients encode it');
     }
   });
 
