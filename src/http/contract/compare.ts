@@ -13,7 +13,7 @@ const moments = (name: string, description: string, example: string) =>
   z.union([z.string(), z.array(z.string())], { error: 'is missing: which moments?' }).meta(
     described(name, `${description}; up to ${MAX_MOMENTS}, such as \`${example}\``, {
       type: 'array',
-      items: { oneOf: [point, { type: 'string', const: 'now' }] },
+      items: { type: 'string' },
       minItems: 1,
       maxItems: MAX_MOMENTS,
     }),
