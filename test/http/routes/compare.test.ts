@@ -388,7 +388,9 @@ t.test('several states of each of the entities of a type', async (t) => {
   });
 
   await t.test('a walk is pinned: neither writes nor imports nor deletions meanwhile change it', async (t) => {
-    const path = `/types/person/compare?at=${first},now&limit=4`;
+    const late = { id: idOfKey('person', 'p99'), type: 'person', key: 'p99' };
+    await importTicks(sql, [{ ...late, at: '2016-01-01T00:00:00Z', op: 'created', set: { a: 1 } }]);
+    const path = `/types/person/compare?at=2017-01-01T00:00:00Z,${first},now&limit=4`;
     const whole = await call('GET', path.replace('limit=4', 'limit=100'));
     t.match(whole, { status: 200, headers: { 'cache-control': 'no-cache' } });
     const page = await call('GET', path);
@@ -407,6 +409,7 @@ t.test('several states of each of the entities of a type', async (t) => {
         set: { a: 1 },
       },
     ]);
+    await importTicks(sql, [{ ...late, at: '2016-06-01T00:00:00Z', op: 'updated', set: { a: 2 } }]);
     const items = list(page.body.items).map(object);
     for (let next = page.body.next; next !== null; ) {
       const more = await call('GET', `${path}&cursor=${text(next)}`);
