@@ -18,6 +18,7 @@ import { refuseOtherSites } from './http/protocol/sites.js';
 import { activityRoutes } from './http/routes/activities.js';
 import { batchRoute } from './http/routes/batch.js';
 import { collectionRoutes } from './http/routes/collections.js';
+import { compareRoutes } from './http/routes/compare.js';
 import { describeRoutes, documentRoutes, showDocument } from './http/routes/documents.js';
 import { entityRoutes } from './http/routes/entities.js';
 import { exportRoutes } from './http/routes/exports.js';
@@ -110,6 +111,7 @@ export async function buildApp({
     rootRoute(app);
     entityRoutes(app, storage);
     collectionRoutes(app, storage);
+    compareRoutes(app, storage);
     writeRoutes(app, storage, rules);
     batchRoute(app, storage, rules);
     activityRoutes(app, storage);

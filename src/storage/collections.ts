@@ -60,6 +60,9 @@ const ANSWER: PageForm = {
   bytes: ANSWER_BYTES,
 };
 
+/** The same, one in each line: no JSON text of PostgreSQL has a line break. */
+export const IN_LINES: PageForm = { ...ANSWER, between: '\n' };
+
 /**
  * A page of a collection as of an instant, in the order of type, key and id (those without a key first), from after a place on.
  * Each entity is served from its current row where it has not changed since, otherwise from its ranges.

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { v4, v7 } from 'uuid';
-import { isObject, type Json, type JsonObject, pointer } from '../../src/temporal/json.js';
+import { isObject, type Json, type JsonObject, jsonEqual, pointer } from '../../src/temporal/json.js';
+import { applyJsonPatch, operationsOf as operationsIn } from '../../src/temporal/json-patch.js';
 import {
   type Command,
   type Condition,
@@ -763,6 +764,23 @@ async function diff(world: World, draw: StepOf<'diff'>): Promise<void> {
   expectSame('ETag', answer.headers.etag, etag);
   const again = await send(world, 'GET', url, undefined, { 'if-none-match': etag });
   expectSame('asked again', [again.status, again.text], [304, '']);
+
+  const at = `${from.said},${to?.said ?? 'now'}`;
+  const path = `${urlOf(target, draw.by)}/compare${query({ at, only: 'differing', depth: 'full' })}`;
+  const { status, body } = await send(world, 'GET', path);
+  const beside = (side: JsonObject, member: string) =>
+    Object.hasOwn(side, member) ? { value: side[member] ?? null } : {};
+  const properties = Object.fromEntries(
+    Object.entries(changes).map(([name, change]) => {
+      const sides = object(change);
+      return [name, [beside(sides, 'from'), beside(sides, 'to')]];
+    }),
+  );
+  const { patches, ...compared } = body;
+  expectSame('side by side', [status, compared], [200, { moments: [end(was), end(becomes)], properties }]);
+  const [patch = null] = list(patches);
+  const patched = applyJsonPatch(was.properties, operationsIn(patch));
+  expectSame('patched', jsonEqual(patched, becomes.properties), true);
 }
 
 type Walk = { member?: string; meanwhile?: (() => Promise<void>) | undefined };

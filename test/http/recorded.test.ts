@@ -100,6 +100,12 @@ function questions(): Question[] {
     ...POINTS.flatMap((from) =>
       [undefined, ...POINTS].map((to) => ({ path: `${rachel}/diff?${query({ from, to })}` })),
     ),
+    ...POINTS.flatMap((one) =>
+      ['2', 'now', between].map((other) => ({ path: `${rachel}/compare?${query({ at: `${other},${one},1` })}` })),
+    ),
+    ...INSTANTS.map((at) => ({ path: `${rachel}/compare?only=differing&depth=full&${query({ at })},now` })),
+    ...INSTANTS.map((at) => ({ path: `/types/friend/compare?${query({ at })},now` })),
+    ...INSTANTS.map((at) => ({ path: `/types/friend/compare?at=now,${between}&deleted=include&at=${at}` })),
     ...histories,
     ...orders,
     ...POINTS.map((asOf) => ({ path: `${rachel}/history/job?${query({ asOf })}` })),
@@ -305,6 +311,8 @@ t.test(
       `${rachel}?asOf=1`,
       `${rachel}?asOf=${EARLY}&include=history`,
       `${rachel}/diff?from=1`,
+      `${rachel}/compare?at=1,now`,
+      '/types/friend/compare?at=now',
       `${rachel}/history`,
       `${rachel}/history/location`,
       `${rachel}/history/location?asOf=1`,

@@ -2,6 +2,7 @@ import postgres from 'postgres';
 import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
+import { readComparedPage, readComparison } from '../../src/storage/compare.js';
 import { readDiff } from '../../src/storage/diff.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readNested } from '../../src/storage/nested.js';
@@ -201,6 +202,40 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     // Two states, and the clock's rows of both.
     ['a diff of two ticks', 32, (db) => readDiff(db, id, { from: { tick: DEPTH / 4 }, to: { tick: DEPTH / 2 } }, null)],
     ['a diff between then and now', 32, (db) => readDiff(db, id, { from: { instant }, to: null }, null)],
+    [
+      'a comparison of three ticks, an instant and now',
+      80,
+      (db) =>
+        readComparison(
+          db,
+          mixed,
+          {
+            at: [{ tick: DEPTH / 4 }, { instant }, { tick: DEPTH / 2 }, null, { tick: DEPTH / 4 }, { tick: 7_001 }],
+            fields: null,
+            isDiffering: false,
+          },
+          null,
+        ),
+    ],
+    [
+      'what differs between then and now',
+      32,
+      (db) =>
+        readComparison(db, id, { at: [{ instant }, null], fields: ['location', 'rare'], isDiffering: true }, null),
+    ],
+    [
+      // Of each of fifty its state now, and that of when all of it was otherwise.
+      'a page of a comparison',
+      1_300,
+      (db) =>
+        readComparedPage(
+          db,
+          { ...collection, type: 'other' },
+          { at: [then.asOf, null], fields: null, isDiffering: false },
+          pin,
+          walk,
+        ),
+    ],
     [
       // Each of its five ticks is another entity's.
       'an activity, and the first of its five thousand ticks',

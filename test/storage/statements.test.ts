@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { readActivity, recordActivity, requireActivity } from '../../src/storage/activities.js';
 import { written } from '../../src/storage/changes.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
+import { readComparedPage, readComparison } from '../../src/storage/compare.js';
 import { countValues } from '../../src/storage/counts.js';
 import { readDefinitions } from '../../src/storage/definitions.js';
 import { readDiff } from '../../src/storage/diff.js';
@@ -249,6 +250,25 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     (db) => readDiff(db, id, { from: { instant: middle }, to: null }, null),
   ],
   [
+    'comparison',
+    'Several states of an entity, side by side: at ticks, an instant and now.',
+    'readComparison of compare.ts',
+    (db) =>
+      readComparison(
+        db,
+        id,
+        { at: [{ tick: 7 }, { instant: early }, null, { tick: 7 }], fields: null, isDiffering: false },
+        null,
+      ),
+  ],
+  [
+    'comparison-differing',
+    'Of several states of an entity, only what differs, and only of some properties.',
+    'readComparison of compare.ts',
+    (db) =>
+      readComparison(db, id, { at: [{ tick: 2 }, { tick: 7 }], fields: ['city', 'name'], isDiffering: true }, null),
+  ],
+  [
     'nested',
     'An entity with the newest ranges of some of its properties.',
     'readNested of nested.ts',
@@ -341,6 +361,32 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
       const filter = { where: [is('city', 'eq', 'city 4')], everHad: [is('tags', 'has', 'early')] };
       return readPage(db, { ...people, ...filter, changedAfter: early }, then, page);
     },
+  ],
+  [
+    'page-compared',
+    'The first page of the entities of a type, each as of several instants.',
+    'readComparedPage of compare.ts',
+    (db) =>
+      readComparedPage(
+        db,
+        { ...people, type: 'person' },
+        { at: [early, middle, null], fields: null, isDiffering: false },
+        pin,
+        { after: null, limit: 5 },
+      ),
+  ],
+  [
+    'page-compared-where',
+    'The next page of the entities of a type that passed a filter at the last of several instants: of each what differs.',
+    'readComparedPage of compare.ts',
+    (db) =>
+      readComparedPage(
+        db,
+        { ...people, type: 'person', where: [is('city', 'eq', 'city 4')] },
+        { at: [null, middle], fields: null, isDiffering: true },
+        pin,
+        { after: afterLater, limit: 5 },
+      ),
   ],
   [
     'type-history',

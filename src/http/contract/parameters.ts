@@ -60,6 +60,17 @@ export const flagOf = (name: string, description: string) =>
     .transform((text) => text === 'true')
     .meta(described(name, description, { type: 'boolean', default: false }));
 
+/** Whether to say differences inside values, too. */
+export const depth = z
+  .enum(['full'], { error: 'must be full' })
+  .optional()
+  .meta(
+    described('Depth', 'With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902)', {
+      type: 'string',
+      enum: ['full'],
+    }),
+  );
+
 /** The order of a history. */
 export const order = z
   .enum(['asc', 'desc'])

@@ -168,6 +168,18 @@ export const changes = z.record(z.string(), change).meta({
   example: { location: { from: 'New York', to: 'San Francisco' } },
 });
 
+/** A JSON Patch that the service makes: what PATCH takes. */
+export const madePatch = z
+  .array(z.strictObject({ op: z.enum(['add', 'remove', 'replace']), path: z.string(), value: z.unknown().optional() }))
+  .meta({
+    description: 'The changes, inside objects and arrays, too, as a JSON Patch (RFC 6902), which PATCH takes',
+    override: { type: 'array', items: { $ref: '#/components/schemas/JsonPatchOperation' } },
+  });
+
+const patch = madePatch
+  .optional()
+  .meta({ description: 'With `depth=full`: the same as a JSON Patch, which PATCH takes' });
+
 export const tickItem = z
   .strictObject({
     tick,
@@ -177,6 +189,7 @@ export const tickItem = z
     op,
     activity: activity.nullable(),
     changes,
+    patch,
   })
   .meta({ id: 'Tick', description: 'One recorded change of an entity' });
 
@@ -202,7 +215,7 @@ export const activityPage = z
   })
   .meta({ id: 'ActivityPage', description: 'An activity, with a page of the ticks it made' });
 
-const diffEnd = z
+export const diffEnd = z
   .strictObject({
     tick,
     at: instant,
@@ -211,7 +224,7 @@ const diffEnd = z
   .meta({ id: 'DiffEnd', description: 'One of the two states: its tick, and the instant of that' });
 
 export const diff = z
-  .strictObject({ from: diffEnd, to: diffEnd, changes })
+  .strictObject({ from: diffEnd, to: diffEnd, changes, patch })
   .meta({ id: 'Diff', description: 'What differs between two states of an entity' });
 
 export const writtenEntity = entity
@@ -256,7 +269,7 @@ export const entityList = z
   .meta({ id: 'EntityList', description: 'Entities that were named by `ids`' });
 
 /** A page of a snapshot: its items, and the two instants that fix what it shows. */
-const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
+export const pinned = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
   z.strictObject({
     asOf: instant.nullable().meta({
       description:
@@ -277,6 +290,7 @@ export const snapshotPage = pinned(
           changes: changes
             .optional()
             .meta({ description: 'With `include=changes`: what differs between both instants' }),
+          patch,
         })
         .meta({ id: 'SnapshotItem', description: 'An entity as of the instant of the page' }),
     )

@@ -78,7 +78,7 @@ export const versionPage = z
   .strictObject({
     items: z.array(
       schemas.tickItem
-        .omit({ changes: true })
+        .omit({ changes: true, patch: true })
         .extend({ definition: definition.nullable().meta({ description: 'The definition; null: it was deleted' }) })
         .meta({ id: 'DefinitionVersion', description: 'A tick of a definition' }),
     ),

@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type Collection, readPage } from '../../storage/collections.js';
+import { type Collection, IN_LINES, readPage } from '../../storage/collections.js';
 import { passesAll } from '../../storage/filters.js';
 import type { Storage } from '../../storage/storage.js';
 import { isKey, isUuid } from '../../temporal/identity.js';
 import { MAX_KEY_LENGTH, TYPE_PATTERN } from '../../temporal/limits.js';
 import { isBefore } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
+import { patchesOfAnswer } from '../answers/patches.js';
 import { ENTITY_READ_PROBLEMS, MEMENTO_NOT_MODIFIED, parseInstant, readHeaders } from '../answers/reads.js';
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
@@ -16,6 +17,7 @@ import {
   acceptDatetime,
   asOfParameters,
   DEFAULT_LIMIT,
+  depth,
   fields,
   filters,
   optional,
@@ -71,6 +73,7 @@ const collectionQuery = z
       .enum(['changes'])
       .optional()
       .meta({ description: 'With changedBetween: also what differs between the two instants' }),
+    depth,
     ...asOfParameters,
     fields,
     limit: optionalLimit,
@@ -86,6 +89,7 @@ const collectionQuery = z
       refuse('asOf', 'does not go with changedBetween, which is as of its second instant');
     if (query.changedBetween === undefined && query.include !== undefined)
       refuse('include', 'needs changedBetween: what differs from when?');
+    if (query.depth !== undefined && query.include !== 'changes') refuse('depth', 'needs include=changes');
   });
 
 type CollectionQuery = z.output<typeof collectionQuery>;
@@ -155,9 +159,19 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
     const [type = '', key = '', id = ''] = place ?? [];
     const part = { after: place && { type, key, id }, limit, fields, withChanges };
-    const { newest, items, next } = await readPage(storage, collection, pin, part, callerSignal(request.raw));
+    const signal = callerSignal(request.raw);
+    const page = await readPage(storage, collection, pin, part, signal, query.depth && IN_LINES);
+    const { newest, next } = page;
+    const items = query.depth ? withPatches(page.items) : page.items;
     return { newest, items, next: next && [next.type, next.key, next.id] };
   });
+}
+
+/** Entities with their changes, one in each line, as texts with commas between and each with a patch. */
+function withPatches(lines: string): string {
+  if (lines === '') return '';
+  const { withPatch } = patchesOfAnswer();
+  return lines.split('\n').map(withPatch).join(', ');
 }
 
 /** The collection that a query asks for. @throws Refusal `invalid_filter` */

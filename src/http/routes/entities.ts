@@ -6,6 +6,7 @@ import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
 import { changesText, entityText, mementoText, nestedText } from '../answers/entity-text.js';
+import { patchesOfAnswer } from '../answers/patches.js';
 import {
   CONDITION_PROBLEMS,
   ENTITY_READ_PROBLEMS,
@@ -23,6 +24,7 @@ import { cacheControlHeader, contentLocationHeader, etagHeader, header, mementoH
 import { fieldsOf, includeOf } from '../contract/lists.js';
 import {
   acceptDatetime,
+  depth,
   entityParameters,
   fields,
   optionalList,
@@ -144,6 +146,7 @@ export function entityRoutes(app: App, storage: Storage): void {
           from: point('DiffFrom', 'The one state: a tick, or an RFC 3339 instant'),
           to: optionalPoint('DiffTo', 'The other; without it, now'),
           recordedAsOf,
+          depth,
         }),
         headers: readHeaders,
         response: responsesOf(
@@ -180,6 +183,7 @@ export function entityRoutes(app: App, storage: Storage): void {
           ['from', endText(was)],
           ['to', endText(becomes)],
           ['changes', changesText(diff.changes)],
+          ['patch', query.depth && patchesOfAnswer().ofChanges(diff.changes)],
         ]),
       );
     },

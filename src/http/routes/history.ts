@@ -7,6 +7,7 @@ import { type Address, parseAddress } from '../../temporal/identity.js';
 import { type Point, parsePoint, pointText } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { changesText } from '../answers/entity-text.js';
+import { patchesOfAnswer } from '../answers/patches.js';
 import {
   CONDITION_PROBLEMS,
   IMMUTABLE,
@@ -20,6 +21,7 @@ import type { App } from '../app-type.js';
 import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.js';
 import { namesOf, propertyOf } from '../contract/lists.js';
 import {
+  depth,
   entityParameters,
   optionalList,
   optionalPoint,
@@ -48,6 +50,7 @@ const tickQuery = z.strictObject({
   from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
   to: optionalPoint('To', 'The end of that window, itself not included'),
   recordedAsOf,
+  depth,
   order,
   ...pageParameters,
 });
@@ -121,12 +124,13 @@ export function historyRoutes(app: App, storage: Storage): void {
       const cursor = after === undefined ? null : historyCursor(walk, page.order, history.until, after);
       // What a cursor or `recordedAsOf` pins the page to fixes what it shows. (A cursor that somebody has made up may name a tick to come.)
       reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
-      return sendOrNotModified(reply, etagOf(history.until), headers, () =>
-        objectText([
-          ['items', arrayText(history.ticks.map(tickText))],
+      return sendOrNotModified(reply, etagOf(history.until), headers, () => {
+        const patches = query.depth && patchesOfAnswer();
+        return objectText([
+          ['items', arrayText(history.ticks.map((row) => tickText(row, patches?.ofChanges(row.changes))))],
           ['next', linkNext(request, reply, cursor)],
-        ]),
-      );
+        ]);
+      });
     },
   );
 
@@ -204,7 +208,7 @@ function absence(absent: Absence, property: string, { label }: Address, asOf: Po
   return new Refusal('property_not_found', `Entity ${label} never had a property ${property}${then}.`);
 }
 
-const tickText = (row: TickRow): string =>
+const tickText = (row: TickRow, patch: string | undefined): string =>
   objectText([
     ['tick', scalarText(row.tick)],
     ['at', scalarText(row.at)],
@@ -213,4 +217,5 @@ const tickText = (row: TickRow): string =>
     ['op', scalarText(row.op)],
     ['activity', row.activity ?? 'null'],
     ['changes', changesText(row.changes)],
+    ['patch', patch],
   ]);
