@@ -18,9 +18,12 @@ const item = z
     tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
     op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
     entity: schemas.entity.optional().meta({
-      description: 'As it now stands. Not with `Prefer: return=minimal`; of several items of one entity with the last',
+      description:
+        'As it now stands, as long as the answer has room. Not with `Prefer: return=minimal`; of several items of one entity with the last',
     }),
-    changes: schemas.changes.optional().meta({ description: 'Of a dry run: what would change' }),
+    changes: schemas.changes.optional().meta({
+      description: 'Of a dry run: what would change, as long as the answer has room',
+    }),
   })
   .meta({ id: 'WrittenItem', description: 'What became of an entity' });
 
@@ -63,14 +66,16 @@ function itemsOf(
   let bytes = 0;
   return outcomes.map(({ id, row, change, before }, place) => {
     const isLast = last.get(id) === place;
-    bytes += isLast && row ? row.properties.length : 0;
+    bytes += isLast && !minimal && row ? row.properties.length : 0;
     const entity = row && isLast && !minimal && bytes <= ANSWER_BYTES ? entityText(row) : undefined;
+    const changes = dryRun && isLast && bytes <= ANSWER_BYTES ? changesOfText(change, before) : undefined;
+    bytes += changes?.length ?? 0;
     return objectText([
       ['id', scalarText(id)],
       ['tick', scalarText(row?.tick ?? null)],
       ['op', scalarText(change?.op ?? null)],
       ['entity', entity],
-      ['changes', dryRun && isLast ? changesOfText(change, before) : undefined],
+      ['changes', changes],
     ]);
   });
 }
