@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ANSWER_BYTES } from '../../storage/rows.js';
+import { inSlices } from '../../storage/slices.js';
 import type { ManyOutcome, TogetherOutcome } from '../../storage/together.js';
 import type { Activity } from '../../temporal/entity.js';
 import { preferenceAppliedHeader } from '../contract/headers.js';
@@ -38,46 +39,52 @@ export const writtenMany = {
 export const manyHeaders = { 'Preference-Applied': preferenceAppliedHeader };
 
 /** Answers what became of many entities. */
-export function sendMany(
+export async function sendMany(
   reply: FastifyReply,
   { at, activity, outcomes }: TogetherOutcome,
   { prefer, dryRun, more = [] }: { prefer: string | undefined; dryRun: boolean; more?: readonly Member[] },
-): FastifyReply {
+): Promise<FastifyReply> {
   const minimal = isMinimal(prefer);
   if (minimal) reply.header('preference-applied', 'return=minimal');
+  const items = await inSlices(itemsOf(outcomes, { minimal, dryRun }));
   return sendJson(
     reply,
     objectText([
       ['dryRun', dryRun ? 'true' : undefined],
       ['at', scalarText(at)],
       ['activity', activity ? activityText(activity) : 'null'],
-      ['items', arrayText(itemsOf(outcomes, { minimal, dryRun }))],
+      ['items', arrayText(items)],
       ...more,
     ]),
   );
 }
 
-/** The items. The last of an entity shows it, as long as the answer has room. */
-function itemsOf(
+/** The items, one by one: they may be ten thousand. The last of an entity shows it, as long as the answer has room. */
+function* itemsOf(
   outcomes: readonly ManyOutcome[],
   { minimal, dryRun }: { minimal: boolean; dryRun: boolean },
-): string[] {
+): Generator<void, string[]> {
   const last = new Map(outcomes.map(({ id }, place) => [id, place]));
   let bytes = 0;
-  return outcomes.map(({ id, row, change, before }, place) => {
+  const items: string[] = [];
+  for (const [place, { id, row, change, before }] of outcomes.entries()) {
     const isLast = last.get(id) === place;
     bytes += isLast && !minimal && row ? row.properties.length : 0;
     const entity = row && isLast && !minimal && bytes <= ANSWER_BYTES ? entityText(row) : undefined;
     const changes = dryRun && isLast && bytes <= ANSWER_BYTES ? changesOfText(change, before) : undefined;
     bytes += changes?.length ?? 0;
-    return objectText([
-      ['id', scalarText(id)],
-      ['tick', scalarText(row?.tick ?? null)],
-      ['op', scalarText(change?.op ?? null)],
-      ['entity', entity],
-      ['changes', changes],
-    ]);
-  });
+    items.push(
+      objectText([
+        ['id', scalarText(id)],
+        ['tick', scalarText(row?.tick ?? null)],
+        ['op', scalarText(change?.op ?? null)],
+        ['entity', entity],
+        ['changes', changes],
+      ]),
+    );
+    yield;
+  }
+  return items;
 }
 
 const activityText = ({ id, details }: Activity): string => JSON.stringify({ id, ...details });

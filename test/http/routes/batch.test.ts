@@ -448,6 +448,26 @@ t.test('states that are too large together are refused, as they are and as they 
   t.equal((await batch(back.slice(0, 2), '', {}, MINIMAL)).status, 200);
 });
 
+t.test('an entity that would be too large to keep is named by the last operation on it', async (t) => {
+  await batch([create('small', { a: 'x' })]);
+  const before = await traces(sql);
+  const half = 'x'.repeat(5 * 2 ** 20);
+  const cases: [operations: Json[], path: string][] = [
+    [[create('fits', {}), create('too-large', { half, other: half })], '/operations/1'],
+    [
+      [
+        on('patch', 'small', { properties: { half } }),
+        create('fits', {}),
+        on('patch', 'small', { properties: { b: half } }),
+      ],
+      '/operations/2',
+    ],
+  ];
+  for (const [operations, path] of cases)
+    t.match(await batch(operations, '', { activity: WHO }), problem(413, 'entity_too_large', { errors: [{ path }] }));
+  t.same(await traces(sql), before);
+});
+
 t.test('the activity is recorded once, however large it is and however many entities it ticks', async (t) => {
   const activity = { metadata: { long: 'x'.repeat(2 ** 20 - 100) } };
   const many = Array.from({ length: 300 }, (_, n) => create(`told${n}`, { n }));
