@@ -115,7 +115,7 @@ export async function buildApp({
     writeRoutes(app, storage, rules);
     batchRoute(app, storage, rules);
     activityRoutes(app, storage);
-    undoRoute(app, storage);
+    undoRoute(app, storage, rules);
     importRoutes(app, storage, closing);
     exportRoutes(app, storage, closing);
     historyRoutes(app, storage);

@@ -3,7 +3,7 @@
 -- Applies a list of changes in one transaction. `changes` is a JSON array of objects, each with
 --   id, expected   the entity, and the tick it must be at (0: it must not exist yet)
 --   seen           the instant it must have been changed at, or null: after a failover another change may have that tick
---   op             created, updated, deleted or restored: what its tick records
+--   op             created, updated, deleted or restored: what its tick records. Null: nothing changes, and it only has to be as it was seen
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
 --   definition     the tick of the definition of its type that it was checked by; absent: none. See lock_types below
@@ -21,7 +21,9 @@
 -- it takes none of the others along. That is the instant of their ticks as well, where `at` says no other.
 --
 -- Changes that are one, such as those of a batch, are written `together`: all or none, at one instant, which comes after the last tick of
--- each. Then what cannot be written answers, and the rest does not: it is as it was.
+-- each. Then what cannot be written answers, and the rest does not: it is as it was. Entities that do not change may be among them, because
+-- what others become was decided on them as well; they do not answer. (If they were not compared, two batches could each rest on what the other
+-- one changes, and both be written.)
 --
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
@@ -156,7 +158,7 @@ BEGIN
              ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, at, due, last, place)
        CROSS JOIN LATERAL (SELECT greatest(clock, c.last + interval '1 microsecond') AS at) recorded
        CROSS JOIN LATERAL (SELECT CASE WHEN hides THEN clocktick.set_apart(c.set, defined -> c.type -> 'untracked') END AS hidden) apart
-       WHERE c.due
+       WHERE c.due AND c.op IS NOT NULL
     ), created AS (
       INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at, untracked, untracked_ticks)
       SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp),

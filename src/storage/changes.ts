@@ -37,6 +37,13 @@ export function written(change: Change, row: EntityRow | undefined, rules: Rules
   return { id: change.id, text, weight: text.length + (row?.properties.length ?? 0) };
 }
 
+/** … and of an entity that does not change, but on whose state others were decided: only whether it is still in that. */
+export function compared(row: EntityRow, rules: Rules | null): WrittenChange {
+  const { id, type, key, tick, updatedAt } = row;
+  const definition = { definition: rules?.tick, defined_at: rules?.at };
+  return { id, text: JSON.stringify({ id, expected: tick, seen: updatedAt, type, key, ...definition }), weight: 0 };
+}
+
 /** Applies one change, waiting for whoever has locked its entity. @param latest as of `applyChanges` */
 export async function applyAlone(sql: Sql, change: WrittenChange, latest: string): Promise<Applied> {
   const [applied] = await applyChanges(sql, [change], { patient: true, latest });
@@ -69,15 +76,16 @@ export async function applyChanges(
 
 /**
  * Applies changes of different entities, all of them or none, at one instant; waits for whoever has locked one of the entities.
- * @returns the rows of all; null: somebody else came first, and nothing is written
+ * @param unchanged the entities that must not have changed either
  * @param latest as of `applyChanges`
+ * @returns the rows of all that have changed; null: somebody else came first, and nothing is written
  */
 export async function applyTogether(
   sql: Sql,
-  changes: readonly WrittenChange[],
+  { changes, unchanged }: { changes: readonly WrittenChange[]; unchanged: readonly WrittenChange[] },
   latest: string,
 ): Promise<EntityRow[] | null> {
-  const rows = await write(sql, changes, { patient: true, latest, together: true });
+  const rows = await write(sql, [...changes, ...unchanged], { patient: true, latest, together: true });
   const ends = rows.map(endOf);
   if (ends.some(({ end }) => end !== 'written')) return null;
   const written = ends.flatMap((applied) => (applied.end === 'written' ? [applied.row] : []));

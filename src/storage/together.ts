@@ -1,11 +1,12 @@
 import type { Activity, Change, Entity } from '../temporal/entity.js';
 import { inMiB } from '../temporal/limits.js';
 import { Refusal } from '../temporal/refusal.js';
-import { applyTogether, lockEntities, written } from './changes.js';
+import { applyTogether, compared, lockEntities, type WrittenChange, written } from './changes.js';
 import type { Definitions } from './definitions.js';
-import { lostRace, refusedRow, writeFailure } from './engine/failures.js';
+import { lostRace, readFailure, refusedRow, writeFailure } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import type { EntityRow } from './rows.js';
+import { inSlices } from './slices.js';
 import { engine, type Storage } from './storage.js';
 
 /* Changes of many entities that are one: all of them are written, at one instant, or none. */
@@ -30,7 +31,7 @@ export type TogetherOutcome = {
 export type Decided<Told> = {
   /** At most one of an entity. All are under one activity, or none. */
   changes: readonly Change[];
-  /** The entities that it was decided on, by id; those that do not exist are not there. */
+  /** The entities that it was decided on, by id, whether or not they change; those that do not exist are not there. */
   rows: ReadonlyMap<string, EntityRow>;
   definitions: Definitions;
   told: Told;
@@ -51,17 +52,21 @@ export async function writeTogether<Told>(
   decide: (sql: Sql) => Promise<Decided<Told>>,
   { dryRun, signal }: { dryRun: boolean; signal: AbortSignal | undefined },
 ): Promise<Together<Told>> {
-  const { readingLarge, writingMany, transaction, stableInstant, knownTypes, lastWritten, counts } = storage[engine];
+  const { batching, transaction, stableInstant, knownTypes, lastWritten, counts } = storage[engine];
   const end = dryRun ? 'ROLLBACK' : 'COMMIT';
   const decided: Decided<Told>[] = [];
-  const optimistic = async () => {
-    const now = await readingLarge(decide, signal);
+  const optimistic = async (ask: Asking) => {
+    const now = await ask(decide).catch((error: unknown) => {
+      throw readFailure(error);
+    });
     decided.unshift(now);
     if (now.changes.length === 0) return [];
+    const texts = await inSlices(textsOf(now));
+    if (signal?.aborted) throw abandoned();
     const apply = (latest: string) => {
-      const write = (sql: Sql) => applyTogether(sql, textsOf(now), latest);
+      const write = (sql: Sql) => applyTogether(sql, texts, latest);
       // What a dry run would be refused for, it is refused for by the same constraints and guards.
-      return dryRun ? transaction(end, write, signal) : writingMany(write, signal);
+      return dryRun ? transaction(end, write, signal) : ask(write);
     };
     return stableInstant.stamped(apply);
   };
@@ -70,37 +75,57 @@ export async function writeTogether<Told>(
       await lockEntities(sql, [...before.rows.values(), ...before.changes]);
       const now = await decide(sql);
       decided.unshift(now);
-      return now.changes.length === 0 ? [] : applyTogether(sql, textsOf(now), latest);
+      return now.changes.length === 0 ? [] : applyTogether(sql, await inSlices(textsOf(now)), latest);
     };
     return stableInstant.stamped((latest) => transaction(end, (sql) => apply(latest, sql), signal));
   };
 
-  for (let tries = 1; tries <= TRIES.all; tries++) {
-    try {
-      const [before] = decided;
-      const rows = await (before && tries > TRIES.optimistic ? locking(before) : optimistic());
-      const [now] = decided;
-      if (rows && now) {
-        if (!dryRun) for (const row of rows) lastWritten.set(row.id, row);
-        return { told: now.told, written: new Map(rows.map((row) => [row.id, row])) };
+  return batching(async (ask) => {
+    for (let tries = 1; tries <= TRIES.all; tries++) {
+      try {
+        const [before] = decided;
+        const rows = await (before && tries > TRIES.optimistic ? locking(before) : optimistic(ask));
+        const [now] = decided;
+        if (rows && now) {
+          if (!dryRun) for (const row of rows) lastWritten.set(row.id, row);
+          return { told: now.told, written: new Map(rows.map((row) => [row.id, row])) };
+        }
+        for (const { type } of [...(now?.changes ?? []), ...(now?.rows.values() ?? [])]) knownTypes.delete(type);
+      } catch (error) {
+        if (!lostRace(error)) throw failureOf(error);
       }
-      for (const { type } of now?.changes ?? []) knownTypes.delete(type);
-    } catch (error) {
-      if (!lostRace(error)) throw failureOf(error);
+      counts.retriedWrites++;
     }
-    counts.retriedWrites++;
-  }
-  throw new Refusal('too_many_writers', 'Other writers of these entities came first every time. Nothing was written.');
+    throw new Refusal(
+      'too_many_writers',
+      'Other writers of these entities came first every time. Nothing was written.',
+    );
+  }, signal);
 }
 
-/** The changes as the write function takes them. The first one records their activity, and the others name it. */
-function textsOf({ changes, rows, definitions }: Decided<unknown>) {
-  return changes.map((change, place) => {
-    const { activity } = change;
+/** Asks over a connection, as `batching` lets work ask. */
+type Asking = <T>(question: (sql: Sql) => Promise<T>) => Promise<T>;
+
+const abandoned = () => new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
+
+type Texts = { changes: WrittenChange[]; unchanged: WrittenChange[] };
+
+/**
+ * The changes as the write function takes them, step by step. The first one records their activity, and the others name it. What is unchanged
+ * is compared: a batch may have changed the others because of how that was.
+ */
+function* textsOf({ changes, rows, definitions }: Decided<unknown>): Generator<void, Texts> {
+  const texts: Texts = { changes: [], unchanged: [] };
+  const left = new Map(rows);
+  for (const [place, change] of changes.entries()) {
+    const { activity, id, type } = change;
     const named = activity && place > 0 ? { id: activity.id, details: null } : activity;
-    const rules = definitions.get(change.type) ?? null;
-    return written({ ...change, activity: named }, rows.get(change.id), rules);
-  });
+    texts.changes.push(written({ ...change, activity: named }, rows.get(id), definitions.get(type) ?? null));
+    left.delete(id);
+    yield;
+  }
+  for (const row of left.values()) texts.unchanged.push(compared(row, definitions.get(row.type) ?? null));
+  return texts;
 }
 
 /** What an error means to a caller, with the entity that it is about, where the database says which. */
@@ -113,8 +138,8 @@ function failureOf(error: unknown): unknown {
 }
 
 /** The refusal of what would take too much memory. @param which states those are */
-export const tooLarge = (which: string, most = MOST_BYTES): Refusal =>
+export const tooLarge = (which: string): Refusal =>
   new Refusal(
     'batch_too_large',
-    `The states of the entities, ${which}, have more than ${inMiB(most)} together as JSON: send fewer at a time.`,
+    `The states of the entities, ${which}, have more than ${inMiB(MOST_BYTES)} together as JSON: send fewer at a time.`,
   );

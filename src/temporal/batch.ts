@@ -1,6 +1,7 @@
 import type { Change, Entity, Past } from './entity.js';
 import { after, between } from './folding.js';
-import { RESERVED_PREFIX } from './limits.js';
+import type { PatchWork } from './json-patch.js';
+import { inMiB, RESERVED_PREFIX } from './limits.js';
 import type { Point } from './point.js';
 import { type Fault, Refusal } from './refusal.js';
 
@@ -17,8 +18,10 @@ export type Operation = {
   type: string | null;
   /** The tick at which the entity has to be before the batch; null: any. */
   ifMatch: number | null;
-  /** As of a write of one entity: pure, and may be asked several times. */
-  decide: (current: Entity | undefined, past: Past | undefined) => Change | null;
+  /** As of a write of one entity: it may be asked several times, and changes nothing but `work`. */
+  decide: (current: Entity | undefined, past: Past | undefined, work: PatchWork) => Change | null;
+  /** About how many bytes of JSON text it brings. */
+  size: () => number;
   /** The recorded state that `decide` needs: as of a point, or what a tombstone has deleted; null: none. */
   needs: Point | 'deleted' | null;
   /** Whether it brings back a state that was recorded before. */
@@ -29,6 +32,8 @@ export type Operation = {
 export type BatchFacts = {
   /** The entities as they are now, by id. */
   current: ReadonlyMap<string, Entity>;
+  /** How many bytes of JSON text their properties have. */
+  sizes: ReadonlyMap<string, number>;
   /** What operations need, by their place. */
   past: ReadonlyMap<number, Past>;
   /** A change of a whole state, with the defaults of the definition of its type; null: then nothing changes. */
@@ -43,7 +48,19 @@ export type BatchFacts = {
 /** An entity that a batch names: before it, and what changes (null: nothing); `last` is the place of the last operation on it. */
 export type Folded = { id: string; before: Entity | undefined; change: Change | null; last: number };
 
-/** An entity within a batch: as it was, as it is now, what it was before an operation deleted it; which operations were on it, and which changed what. */
+/**
+ * How many bytes the states may have together that operations are done on, each counted anew: an operation takes as long as its entity is
+ * large, and a body has room for a thousand.
+ */
+const MOST_WORK = 128 * 2 ** 20;
+
+/** From how many bytes on what an entity may have become is measured. */
+const SURELY_SMALL = 2 ** 14;
+
+/**
+ * An entity within a batch: as it was, as it is now, what it was before an operation deleted it; which operations were on it, and which changed
+ * what; whether each that changed it brought something back.
+ */
 type Folding = {
   before: Entity | undefined;
   now: Entity | undefined;
@@ -51,6 +68,8 @@ type Folding = {
   last: number;
   isReturn: boolean;
   touched: Map<string, number>;
+  /** How many bytes it had when it was measured, and the most that it can have now. */
+  bytes: { measured: number; most: number };
 };
 
 /**
@@ -60,22 +79,28 @@ type Folding = {
  */
 export function* foldBatch(operations: readonly Operation[], facts: BatchFacts): Generator<void, Folded[]> {
   const entities = new Map<string, Folding>();
+  const work = { bytes: 0, copied: 0, shifted: 0 };
+  const repeated = namedTwice(operations);
   for (const [place, operation] of operations.entries()) {
     const { id } = operation;
-    const entity = entities.get(id) ?? foldingOf(facts.current.get(id));
+    const entity = entities.get(id) ?? foldingOf(facts.current.get(id), facts.sizes.get(id) ?? 0);
     entities.set(id, entity);
     try {
+      work.bytes += sizeOf(entity);
+      if (work.bytes > MOST_WORK) throw tooMuchWork();
       refuseStale(operation, entity.before);
-      const change = operation.decide(entity.now, pastFor(operation, entity, facts.past.get(place)));
+      const past = pastFor(operation, entity, facts.past.get(place));
+      const { copied } = work;
+      const change = operation.decide(entity.now, past, work);
       const whole = change && facts.complete(change, entity.now);
-      if (whole) apply(entity, whole, place);
+      if (whole) apply(entity, whole, { place, isReturn: operation.isReturn });
       // A definition holds from its instant on, and all that a batch writes has the same.
       if (whole?.type.startsWith(RESERVED_PREFIX)) throw reserved(whole.type);
+      if (repeated.has(id)) grow(entity, operation, work.copied - copied);
     } catch (error) {
       throw inOperation(error, () => place);
     }
     entity.last = place;
-    entity.isReturn = operation.isReturn;
     yield;
   }
   const folded: Folded[] = [];
@@ -91,16 +116,39 @@ export function* foldBatch(operations: readonly Operation[], facts: BatchFacts):
   return folded;
 }
 
-const foldingOf = (before: Entity | undefined): Folding => ({
+function namedTwice(operations: readonly Operation[]): ReadonlySet<string> {
+  const named = new Set<string>();
+  const twice = new Set<string>();
+  for (const { id } of operations) (named.has(id) ? twice : named).add(id);
+  return twice;
+}
+
+const foldingOf = (before: Entity | undefined, size: number): Folding => ({
   before,
   now: before,
   deleted: undefined,
   last: 0,
-  isReturn: false,
+  isReturn: true,
   touched: new Map(),
+  bytes: { measured: size, most: size },
 });
 
-function apply(entity: Folding, change: Change, place: number): void {
+/** About how many bytes an entity has: measured anew where it may have become twice as many, so that measuring takes no longer than the rest. */
+function sizeOf({ now, bytes }: Folding): number {
+  if (bytes.most > 2 * bytes.measured + SURELY_SMALL) bytes.most = bytes.measured = lengthOf(now);
+  return bytes.most;
+}
+
+/** What an operation has brought to an entity. */
+function grow({ now, bytes }: Folding, { needs, size }: Operation, copied: number): void {
+  if (needs) bytes.most = bytes.measured = lengthOf(now);
+  else bytes.most += size() + copied;
+}
+
+const lengthOf = (entity: Entity | undefined): number => (entity ? JSON.stringify(entity.properties).length : 0);
+
+function apply(entity: Folding, change: Change, { place, isReturn }: { place: number; isReturn: boolean }): void {
+  entity.isReturn = isReturn && entity.isReturn;
   if (change.op === 'deleted') entity.deleted = entity.now;
   entity.now = after(entity.now, change);
   for (const name of [...Object.keys(change.set), ...change.clear]) entity.touched.set(name, place);
@@ -119,6 +167,14 @@ function refuseStale({ ifMatch }: Operation, before: Entity | undefined): void {
 /** What an operation needs of the past: a tombstone of this batch has deleted what nobody has recorded. */
 const pastFor = ({ needs }: Operation, { now, deleted }: Folding, recorded: Past | undefined): Past | undefined =>
   needs === 'deleted' && now?.deleted && deleted ? deleted : recorded;
+
+const tooMuchWork = (): Refusal =>
+  Refusal.at(
+    'batch_too_large',
+    '',
+    'is on a large entity, as many before it',
+    `The states of the entities, counted for each operation on them, have more than ${inMiB(MOST_WORK)} together as JSON: send fewer at a time.`,
+  );
 
 const reserved = (type: string): Refusal =>
   Refusal.at(

@@ -11,7 +11,7 @@ import {
 } from './entity.js';
 import { type Address, idOfKey, isFreshId, newId } from './identity.js';
 import type { Json, JsonObject } from './json.js';
-import { applyJsonPatch, operationsOf } from './json-patch.js';
+import { applyJsonPatch, operationsOf, type PatchWork } from './json-patch.js';
 import { MAX_PROPERTIES } from './limits.js';
 import { difference, mergeObject } from './patch.js';
 import { type Point, pointText } from './point.js';
@@ -117,7 +117,7 @@ export function put(current: Entity | undefined, wanted: Replacement): Change | 
 }
 
 /** `PATCH /entities/:id`: `apply` makes the new properties from the current ones, and does not change those. */
-export type Patch = Intent & { apply: (properties: JsonObject) => JsonObject };
+export type Patch = Intent & { apply: (properties: JsonObject, work?: PatchWork) => JsonObject };
 
 /**
  * A patch from a merge patch (RFC 7396) of the properties.
@@ -134,18 +134,19 @@ export function mergePatchOf(intent: Intent, properties: JsonObject): Patch {
  */
 export function jsonPatchOf(intent: Intent, body: Json): Patch {
   const operations = operationsOf(body);
-  return { ...intent, apply: (current) => applyJsonPatch(current, operations) };
+  return { ...intent, apply: (current, work) => applyJsonPatch(current, operations, work) };
 }
 
 /**
  * Applies a patch. Gives null when nothing differs, because a write that changes nothing makes no tick. A stale condition is
  * refused all the same.
+ * @param work of JSON Patches that are bounded together
  * @throws Refusal `entity_not_found`, `entity_deleted`, `precondition_failed`, and what the patch throws
  */
-export function patch(current: Entity | undefined, wanted: Patch): Change | null {
+export function patch(current: Entity | undefined, wanted: Patch, work?: PatchWork): Change | null {
   const entity = living(current, wanted.label);
   checkConditions(entity, wanted.conditions);
-  return update(entity, wanted.apply(entity.properties), wanted.activity);
+  return update(entity, wanted.apply(entity.properties, work), wanted.activity);
 }
 
 /**

@@ -32,17 +32,20 @@ type Operation =
   | { op: 'move' | 'copy'; path: Location; from: Location };
 
 /**
- * How much JSON text the `copy` operations of one patch may copy together, in UTF-16 code units: as much as an entity may
- * hold. Without a bound, 40 operations that each double a value would make 2^40 of it.
+ * How much JSON text the `copy` operations of one patch, or of all patches of a batch, may copy together, in UTF-16 code units: as much as an
+ * entity may hold. Without a bound, 40 operations that each double a value would make 2^40 of it.
  */
 export const MAX_COPIED = MAX_ENTITY_BYTES;
 
 /**
- * How many items of arrays all operations of one patch may shift. An insertion shifts the items behind it; without a bound, a body of
+ * How many items of arrays all operations of one patch, or of all patches of a batch, may shift. An insertion shifts the items behind it; without a bound, a body of
  * 1 MiB would take seconds on the largest array that an entity can hold. In arrays of up to 2,000 items no body reaches the bound
  * (MAX_BODY_BYTES).
  */
 export const MAX_SHIFTED = 2 ** 30;
+
+/** The work that patches have taken which are bounded together. */
+export type PatchWork = { copied: number; shifted: number };
 
 /** How many levels of a body are around the value of a property: the body itself, and its `properties`. */
 const LEVELS_AROUND = 2;
@@ -146,17 +149,20 @@ type Draft = Json | Holder;
  *
  * Only own members count, so `__proto__` and `constructor` are data and `toString` does not exist. The depth of a value is
  * checked where the value comes in; of what was moved, at the end. A value that is too deep only in between does no harm.
+ * @param work what patches before this one have taken of the bounds, to which it adds its own
  * @throws Refusal `patch_test_failed`, `patch_not_applicable`, `nested_too_deep`, `patch_too_much_work`
  */
-export function applyJsonPatch(properties: JsonObject, operations: readonly Operation[]): JsonObject {
+export function applyJsonPatch(
+  properties: JsonObject,
+  operations: readonly Operation[],
+  work: PatchWork = { copied: 0, shifted: 0 },
+): JsonObject {
   // Objects are maps until the end: a map takes any name, and every change of it takes the same time. V8 keeps an object of many
   // numeric names (4000000) in one of two forms, and may convert all of it on a single addition or deletion.
   const result = new Map<string, Draft>(Object.entries(properties));
   // Arrays that are copies already, and may be changed in place: a copy for each added item would take too long.
   const opened = new Set<Draft>();
   const movedTo = new Map<string, number>();
-  let copied = 0;
-  let shifted = 0;
 
   const isOpen = (draft: Draft): draft is Holder => draft instanceof Map || opened.has(draft);
   /** A draft as JSON. It recurses, so the caller must know that the draft is not too deep. */
@@ -194,8 +200,8 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
       return holder;
     };
     const shift = (items: number) => {
-      shifted += items;
-      if (shifted > MAX_SHIFTED)
+      work.shifted += items;
+      if (work.shifted > MAX_SHIFTED)
         throw refuse('patch_too_much_work', 'shifts more items of large arrays than a patch may');
     };
     const add = (location: Location, value: Draft) => {
@@ -262,8 +268,8 @@ export function applyJsonPatch(properties: JsonObject, operations: readonly Oper
         if (value === undefined) throw refuse('patch_not_applicable', 'is not there', 'from');
         checkDepth(value);
         const copy = settle(value);
-        copied += JSON.stringify(copy).length;
-        if (copied > MAX_COPIED) throw refuse('patch_too_much_work', 'copies more than an entity may hold');
+        work.copied += JSON.stringify(copy).length;
+        if (work.copied > MAX_COPIED) throw refuse('patch_too_much_work', 'copies more than an entity may hold');
         add(operation.path, copy);
         break;
       }

@@ -53,6 +53,22 @@ export const COMPARISONS: Comparison[] = [
     rival: 'POST of an open type',
     reach: 0.9,
   },
+  {
+    name: 'batch of 100 patches, by the entity, to a PATCH each of one client',
+    subject: 'batch of 100 patches, one client',
+    rival: 'PATCH, one client',
+    reach: 5,
+  },
+  {
+    name: 'batch of 100 patches, by the entity, to a PATCH each of all clients',
+    subject: 'batch of 100 patches',
+    rival: 'PATCH',
+  },
+  {
+    name: 'undo of 10,000 ticks, by the tick, to a batch of 100 patches of one client',
+    subject: 'undo of 10,000 ticks',
+    rival: 'batch of 100 patches, one client',
+  },
   { name: 'GET now, to MariaDB', subject: 'GET now', rival: 'MariaDB: GET now' },
   { name: 'an older state, to MariaDB', subject: 'an older state', rival: 'MariaDB: an older state' },
   { name: 'the first state, to MariaDB', subject: 'its first state', rival: 'MariaDB: its first state' },

@@ -8,12 +8,12 @@ import autocannon from 'autocannon';
  * what to send, and answers with what came of it.
  */
 
-/** Requests to send: to each path in turn. A body is made anew for each, `#` in it being a number never used before. */
+/** Requests to send: to each path in turn, with each body in turn. A body is made anew for each, `#` in it being a number never used before. */
 export type Load = {
   url: string;
   method: 'GET' | 'PATCH' | 'POST' | 'PUT';
   paths: string[];
-  body: string | null;
+  bodies: string[] | null;
   connections: number;
   seconds: number;
   /** How many a second, whether or not the answers keep up; null: each connection as soon as it has its answer. */
@@ -31,7 +31,7 @@ process.once('message', async (load: Load) => {
 async function send(load: Load): Promise<Measured> {
   // No two runs may send the same value: a write that changes nothing is cheap.
   let sent = Date.now() * 1000;
-  let turn = Math.floor(Math.random() * load.paths.length);
+  let turn = Math.floor(Math.random() * Math.max(load.paths.length, load.bodies?.length ?? 0));
   const result = await autocannon({
     url: load.url,
     connections: load.connections,
@@ -39,14 +39,15 @@ async function send(load: Load): Promise<Measured> {
     requests: [
       {
         method: load.method,
-        headers: load.body === null ? {} : { 'content-type': 'application/json' },
+        headers: load.bodies === null ? {} : { 'content-type': 'application/json' },
         setupRequest: (request) => {
-          turn = (turn + 1) % load.paths.length;
-          const path = load.paths[turn] ?? '/';
+          turn++;
+          const path = load.paths[turn % load.paths.length] ?? '/';
+          const body = load.bodies?.[turn % load.bodies.length];
           return {
             ...request,
             path,
-            ...(load.body === null ? {} : { body: load.body.replaceAll('#', String(sent++)) }),
+            ...(body === undefined ? {} : { body: body.replaceAll('#', String(sent++)) }),
           };
         },
       },

@@ -28,20 +28,23 @@ export async function inRounds(
   return figures;
 }
 
-/** Sends requests from a process of its own, or lets the database do by itself what it is measured by. */
+/** Sends requests from a process of its own, or lets the database, or the service, do by itself what it is measured by. */
 export async function measureLoad(
   urls: Urls,
   subject: Subject,
   { seconds, rate = null, connections }: Pick<Load, 'seconds' | 'connections'> & { rate?: number | null },
 ): Promise<Measured> {
-  if (subject.of === 'database') return { perSecond: await subject.perSecond(), failed: 0, p99: Number.NaN };
-  const { of, method, paths, body } = subject;
+  if ('perSecond' in subject) {
+    const perSecond = await subject.perSecond(urls.service ?? '');
+    return { perSecond, failed: 0, p99: Number.NaN };
+  }
+  const { of, method, paths, body, entities = 1 } = subject;
   const load: Load = {
     url: urls[of] ?? '',
     method,
     paths,
-    body: body ? JSON.stringify(body) : null,
-    connections,
+    bodies: body ? [body].flat().map((one) => JSON.stringify(one)) : null,
+    connections: subject.connections ?? connections,
     seconds,
     rate,
   };
@@ -53,5 +56,5 @@ export async function measureLoad(
   ]);
   if (!measured) throw new Error('the load gave no answer');
   if (measured.failed > 0) throw new Error(`${method} ${paths[0]}: ${measured.failed} requests failed`);
-  return measured;
+  return { ...measured, perSecond: measured.perSecond * entities };
 }

@@ -7,6 +7,7 @@ import { type Collection, newThing, writeCollection } from './collection.js';
 import type { Load } from './load.js';
 import { TABLES } from './textbook.js';
 import { type Twins, writeTwins } from './twins.js';
+import { undone } from './undone.js';
 
 const COPIED = 50_000;
 /** The textbook's constraint makes its rows dear, so it has fewer. */
@@ -18,10 +19,21 @@ const PATHS = 5_000;
 /** Who is asked: the service, another version of it, or what a user would pick instead. */
 export type Of = 'service' | 'before' | 'rivals' | 'mariadb';
 
-/** What is asked, and of whom; or what the database does by itself, with how much of it a second. */
+/** What is asked, and of whom; or what the database, or the service, does by itself, with how much of it a second. */
 export type Subject =
-  | { of: Of; method: Load['method']; paths: string[]; body?: object }
-  | { of: 'database'; perSecond: () => Promise<number> };
+  | {
+      of: Of;
+      method: Load['method'];
+      paths: string[];
+      /** Of several, each request takes the next. */
+      body?: object | object[];
+      /** How many entities a request is about: they are counted. */
+      entities?: number;
+      /** In flight at once, where it is not as many as otherwise. */
+      connections?: number;
+    }
+  | { of: 'database'; perSecond: () => Promise<number> }
+  | { of: 'undo'; perSecond: (service: string) => Promise<number> };
 
 /** An entity of many versions of its place, and some instants in its past. */
 type Deep = { id: string; instants: string[] };
@@ -95,7 +107,7 @@ export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWI
     sample(Array.from({ length: places }, (_, n) => `place ${n}`)).map(path);
   const where = (place: string) => `/entities?type=thing&where=${encodeURIComponent(JSON.stringify({ place }))}`;
   const read = (of: Of, paths: string[]): Subject => ({ of, method: 'GET', paths });
-  const write = (of: Of, method: 'PATCH' | 'POST', paths: string[], body: object): Subject => ({
+  const write = (of: Of, method: 'PATCH' | 'POST', paths: string[], body: object) => ({
     of,
     method,
     paths,
@@ -105,6 +117,16 @@ export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWI
   const patch = { properties: { place: '#' } };
   const create = { type: 'made', properties: { ...newThing(1, places), name: '#', place: '#' } };
   const { deep, middling, shallow } = depths;
+  const patches = write('service', 'PATCH', written('/entities'), patch);
+  const batches = {
+    of: 'service' as const,
+    method: 'POST' as const,
+    paths: ['/batch'],
+    body: inHundreds(writable ?? []).map((ids) => ({
+      operations: ids.map((id) => ({ op: 'patch', id, ...patch })),
+    })),
+    entities: IN_BATCH,
+  };
   return {
     'a constant answer': read(
       'rivals',
@@ -206,7 +228,7 @@ export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWI
     'history page of 50, at 20,000': read('service', [`/entities/${deep.id}/history/place?limit=50`]),
     'history page of 50, at 100': read('service', [`/entities/${middling.id}/history/place?limit=50`]),
     'plain UPDATE': write('rivals', 'PATCH', written('/plain'), patch),
-    PATCH: write('service', 'PATCH', written('/entities'), patch),
+    PATCH: patches,
     'rows: PATCH': write('rivals', 'PATCH', written('/rows'), patch),
     'MariaDB: PATCH': write('mariadb', 'PATCH', written('/mariadb'), patch),
     'textbook PATCH': write(
@@ -223,6 +245,10 @@ export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWI
     'rows: POST': write('rivals', 'POST', ['/rows'], create),
     'MariaDB: POST': write('mariadb', 'POST', ['/mariadb'], create),
     'textbook POST': write('rivals', 'POST', ['/textbook'], create),
+    'PATCH, one client': { ...patches, connections: 1 },
+    'batch of 100 patches': batches,
+    'batch of 100 patches, one client': { ...batches, connections: 1 },
+    'undo of 10,000 ticks': { of: 'undo', perSecond: undone },
     'plain COPY': { of: 'database', perSecond: () => copied(url) },
   };
 }
@@ -230,11 +256,11 @@ export function subjectsOf({ url, collection, depths, inTextbook, twins = NO_TWI
 /** What a subject is called where another version of the service is asked. */
 export const before = (subject: string) => `before: ${subject}`;
 
-/** What is asked of another version of the service, which has written a collection of its own. */
+/** What is asked of another version of the service, which has written a collection of its own. It may be from before there were batches. */
 export const subjectsBefore = (seeded: Seeded): Record<string, Subject> =>
   Object.fromEntries(
     Object.entries(subjectsOf(seeded)).flatMap(([name, subject]) =>
-      subject.of === 'service' ? [[before(name), { ...subject, of: 'before' as const }]] : [],
+      subject.of === 'service' && !subject.entities ? [[before(name), { ...subject, of: 'before' as const }]] : [],
     ),
   );
 
@@ -248,6 +274,12 @@ export async function readSeeded(url: string): Promise<Seeded> {
 }
 
 const NO_TWINS: Twins = { defined: [], open: [] };
+
+/** How many entities a batch changes. */
+const IN_BATCH = 100;
+
+const inHundreds = (ids: readonly string[]): string[][] =>
+  Array.from({ length: Math.floor(ids.length / IN_BATCH) }, (_, n) => ids.slice(n * IN_BATCH, (n + 1) * IN_BATCH));
 
 /** PATHS of them, spread over all. */
 function sample<T>(all: readonly T[]): T[] {

@@ -80,6 +80,7 @@ export async function watchedStorage(url: string): Promise<Watched> {
     pools.exporting,
   ])
     await one(ask);
+  await pools.batching((one) => one(ask));
   await pools.checking(
     async (sql) => {
       await ask(sql);

@@ -1,6 +1,7 @@
 import postgres from 'postgres';
 import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
+import { writeBatch } from '../../src/storage/batch.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { readComparedPage, readComparison } from '../../src/storage/compare.js';
 import { readDiff } from '../../src/storage/diff.js';
@@ -10,6 +11,9 @@ import { readNewest, readOldest } from '../../src/storage/pins.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
+import { undoActivity } from '../../src/storage/undo.js';
+import type { Operation } from '../../src/temporal/batch.js';
+import { newActivity } from '../../src/temporal/change.js';
 import { newId } from '../../src/temporal/identity.js';
 import type { Json } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
@@ -40,6 +44,17 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   const by = { activity_id: bulk, activity: { actor: 'somebody' } };
   await writeChanges(sql, ofEach({ expected: 0, op: 'created', set: first, ...by }));
   await writeMany(sql, ofEach({ expected: 1, op: 'updated', set: { location: 'elsewhere' } }));
+  const some = newId();
+  const again = {
+    expected: 2,
+    op: 'updated',
+    set: { location: 'again' },
+    activity_id: some,
+    activity: { actor: 'somebody' },
+  } as const;
+  await writeChanges(sql, ofEach(again).slice(0, 50));
+  // Stands in the way of its undo, so that this writes nothing.
+  await writeChanges(sql, ofEach({ expected: 3, op: 'updated', set: { location: 'last' } }).slice(0, 50));
   await writeDeep(sql, [
     { id, of: { location: `generate_series(1, ${DEPTH})` } },
     // Set at ticks 100 and 7,000, and removed at 13,000.
@@ -50,6 +65,11 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     },
     { id: late, of: { location: `generate_series(1, ${DEPTH})` }, imported: DEPTH / 4 },
   ]);
+  // A change of the deep entity, and one after it.
+  const past = newId();
+  const deep = { id, type: 'deep', op: 'updated' } as const;
+  await writeChanges(sql, [{ ...deep, expected: DEPTH, set: { location: -1 }, activity_id: past, activity: {} }]);
+  await writeChanges(sql, [{ ...deep, expected: DEPTH + 1, set: { location: -2 } }]);
   await sql`
     INSERT INTO clocktick.activity (id, actor, recorded_at)
     SELECT gen_random_uuid(), 'somebody', now() FROM generate_series(1, 5000)`;
@@ -99,6 +119,21 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
   // Before 17 a btree descends once for each element of `= ANY (array)`: three buffers for each end of each range.
   const [server] = await sql<{ version: number }[]>`SELECT current_setting('server_version_num')::int AS version`;
   const spareOf = (ranges: number) => ((server?.version ?? 0) < 170_000 ? 3 * ranges + 4 : 0);
+
+  const undoing = {
+    onConflict: 'skip',
+    activity: newActivity({ actor: 'somebody' }),
+    evenIfInvalid: false,
+    dryRun: true,
+  } as const;
+  const batched = (ids: readonly string[], needs: Operation['needs']): Operation[] =>
+    ids.map((id) => ({ id, type: null, ifMatch: null, size: () => 0, isReturn: false, needs, decide: () => null }));
+  const batch = (ids: readonly string[], needs: Operation['needs'] = null) => ({
+    operations: batched(ids, needs),
+    activity: null,
+    evenIfInvalid: false,
+    dryRun: true,
+  });
 
   const cases: [name: string, usual: number, call: (storage: Storage) => Promise<unknown>][] = [
     ['an entity now', 20, (db) => db[engine].entityNow({ id, fields: null })],
@@ -242,6 +277,16 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       28,
       (db) => readActivity(db, bulk, { after: null, limit: 5 }),
     ],
+    ['a batch of fifty', 160, (db) => writeBatch(db, batch(others.slice(0, 50)))],
+    ['a batch that takes fifty back', 700, (db) => writeBatch(db, batch(others.slice(0, 50), { tick: 1 }))],
+    [
+      'a batch that takes back what has changed 20,000 times',
+      40,
+      (db) => writeBatch(db, batch([id], { tick: DEPTH / 2 })),
+    ],
+    // Which tick of each changed its property last, which is the end of its range, and what it was before: 14 buffers each.
+    ['an undo of fifty among five thousand', 720, (db) => undoActivity(db, { ...undoing, id: some })],
+    ['an undo of a change among 20,000 of its entity', 60, (db) => undoActivity(db, { ...undoing, id: past })],
     // Of fifty among five thousand: of each its row; and of those that have changed the tick and the ranges, 20 buffers each.
     ['a page of a collection', 40, (db) => readPage(db, collection, pin, { ...walk, after: null })],
     ['a later page of it', 40, (db) => readPage(db, collection, pin, walk)],

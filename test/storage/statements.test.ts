@@ -2,6 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
 import { readActivity, recordActivity, requireActivity } from '../../src/storage/activities.js';
+import { writeBatch } from '../../src/storage/batch.js';
 import { written } from '../../src/storage/changes.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { readComparedPage, readComparison } from '../../src/storage/compare.js';
@@ -22,6 +23,10 @@ import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
 import { readTypeRanges } from '../../src/storage/type-history.js';
 import { readTypes } from '../../src/storage/types.js';
+import { undoActivity } from '../../src/storage/undo.js';
+import type { Operation } from '../../src/temporal/batch.js';
+import { newActivity, update } from '../../src/temporal/change.js';
+import type { Change } from '../../src/temporal/entity.js';
 import type { Operator, Predicate } from '../../src/temporal/filter.js';
 import type { Json, JsonObject } from '../../src/temporal/json.js';
 import { testDatabase } from '../helper/database.js';
@@ -65,6 +70,47 @@ const history = { after: null, limit: 5 };
 /** A definition that takes anything. */
 const ANYTHING = { check: () => [], withDefaults: (properties: JsonObject) => properties };
 const within = { from: early, to: middle };
+
+/** A batch that changes two people, and goes back with one of them. */
+const operations = [
+  batched(id, (current) => (current ? update(current, { city: 'city 0' }, null) : null)),
+  { ...batched(later, () => null), needs: { tick: 3 } },
+];
+
+function batched(id: string, decide: Operation['decide']): Operation {
+  return { id, type: 'person', ifMatch: null, size: () => 0, needs: null, isReturn: false, decide };
+}
+
+const inTheDryRun = { evenIfInvalid: false, dryRun: true };
+const undoing = {
+  ...inTheDryRun,
+  id: activityOf(3),
+  activity: newActivity({ actor: 'Ross' }),
+  onConflict: 'refuse',
+} as const;
+
+/** A person before a change, and the change. */
+const before = {
+  id,
+  type: 'person',
+  key: 'p007',
+  tick: 12,
+  deleted: false,
+  createdAt: instantOf(7, 1),
+  updatedAt: instantOf(7, 12),
+  properties: '{}',
+  untracked: null,
+};
+const moved = {
+  id,
+  type: 'person',
+  key: 'p007',
+  expected: 12,
+  op: 'updated',
+  activity: null,
+  set: { city: 'city 0', nick: 'seven' },
+  clear: ['age'],
+} as const satisfies Change;
 
 /** Reads the first page of an export after a place, or all of them. */
 async function exported(db: Storage, asked: Export, at = pin, after: string[] | null = null): Promise<void> {
@@ -570,25 +616,34 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
       ),
   ],
   [
+    'batch-states',
+    'The entities of a batch as they are now, as many as are read at once.',
+    'readStates of batch.ts',
+    (db) => writeBatch(db, { ...inTheDryRun, operations, activity: null }),
+  ],
+  [
+    'batch-past',
+    'States that a batch goes back to.',
+    'readPast of batch.ts',
+    (db) => writeBatch(db, { ...inTheDryRun, operations, activity: null }),
+  ],
+  [
+    'undo-count',
+    'How many ticks an activity made, of those that can be undone at once.',
+    'refuseTooMany of undo.ts',
+    (db) => undoActivity(db, undoing),
+  ],
+  [
+    'undo-ticks',
+    'Ticks of an activity with what each changed, and which tick changed that last.',
+    'readSome of undo.ts',
+    (db) => undoActivity(db, undoing),
+  ],
+  [
     'write',
-    'Applies changes: one of an entity that is at the tick it must be at.',
+    'Applies changes: one of an entity that is at the tick it must be at. Those of a batch go by the same statement, together.',
     'applyChanges of changes.ts',
-    (db) => {
-      const row = {
-        id,
-        type: 'person',
-        key: 'p007',
-        tick: 12,
-        deleted: false,
-        createdAt: instantOf(7, 1),
-        updatedAt: instantOf(7, 12),
-        properties: '{}',
-        untracked: null,
-      };
-      const to = { set: { city: 'city 0', nick: 'seven' }, clear: ['age'] };
-      const change = { id, type: 'person', key: 'p007', expected: 12, op: 'updated', activity: null, ...to } as const;
-      return db[engine].applyChange(written(change, row, null));
-    },
+    (db) => db[engine].applyChange(written(moved, before, null)),
   ],
 ];
 

@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ANSWER_BYTES } from '../../storage/rows.js';
+import { inSlices } from '../../storage/slices.js';
 import type { ManyOutcome, TogetherOutcome } from '../../storage/together.js';
 import type { Activity } from '../../temporal/entity.js';
 import { preferenceAppliedHeader } from '../contract/headers.js';
@@ -18,9 +19,12 @@ const item = z
     tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
     op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
     entity: schemas.entity.optional().meta({
-      description: 'As it now stands. Not with `Prefer: return=minimal`; of several items of one entity with the last',
+      description:
+        'As it now stands, as long as the answer has room. Not with `Prefer: return=minimal`; of several items of one entity with the last',
     }),
-    changes: schemas.changes.optional().meta({ description: 'Of a dry run: what would change' }),
+    changes: schemas.changes.optional().meta({
+      description: 'Of a dry run: what would change, as long as the answer has room',
+    }),
   })
   .meta({ id: 'WrittenItem', description: 'What became of an entity' });
 
@@ -35,44 +39,52 @@ export const writtenMany = {
 export const manyHeaders = { 'Preference-Applied': preferenceAppliedHeader };
 
 /** Answers what became of many entities. */
-export function sendMany(
+export async function sendMany(
   reply: FastifyReply,
   { at, activity, outcomes }: TogetherOutcome,
   { prefer, dryRun, more = [] }: { prefer: string | undefined; dryRun: boolean; more?: readonly Member[] },
-): FastifyReply {
+): Promise<FastifyReply> {
   const minimal = isMinimal(prefer);
   if (minimal) reply.header('preference-applied', 'return=minimal');
+  const items = await inSlices(itemsOf(outcomes, { minimal, dryRun }));
   return sendJson(
     reply,
     objectText([
       ['dryRun', dryRun ? 'true' : undefined],
       ['at', scalarText(at)],
       ['activity', activity ? activityText(activity) : 'null'],
-      ['items', arrayText(itemsOf(outcomes, { minimal, dryRun }))],
+      ['items', arrayText(items)],
       ...more,
     ]),
   );
 }
 
-/** The items. The last of an entity shows it, as long as the answer has room. */
-function itemsOf(
+/** The items, one by one: they may be ten thousand. The last of an entity shows it, as long as the answer has room. */
+function* itemsOf(
   outcomes: readonly ManyOutcome[],
   { minimal, dryRun }: { minimal: boolean; dryRun: boolean },
-): string[] {
+): Generator<void, string[]> {
   const last = new Map(outcomes.map(({ id }, place) => [id, place]));
   let bytes = 0;
-  return outcomes.map(({ id, row, change, before }, place) => {
+  const items: string[] = [];
+  for (const [place, { id, row, change, before }] of outcomes.entries()) {
     const isLast = last.get(id) === place;
-    bytes += isLast && row ? row.properties.length : 0;
+    bytes += isLast && !minimal && row ? row.properties.length : 0;
     const entity = row && isLast && !minimal && bytes <= ANSWER_BYTES ? entityText(row) : undefined;
-    return objectText([
-      ['id', scalarText(id)],
-      ['tick', scalarText(row?.tick ?? null)],
-      ['op', scalarText(change?.op ?? null)],
-      ['entity', entity],
-      ['changes', dryRun && isLast ? changesOfText(change, before) : undefined],
-    ]);
-  });
+    const changes = dryRun && isLast && bytes <= ANSWER_BYTES ? changesOfText(change, before) : undefined;
+    bytes += changes?.length ?? 0;
+    items.push(
+      objectText([
+        ['id', scalarText(id)],
+        ['tick', scalarText(row?.tick ?? null)],
+        ['op', scalarText(change?.op ?? null)],
+        ['entity', entity],
+        ['changes', changes],
+      ]),
+    );
+    yield;
+  }
+  return items;
 }
 
 const activityText = ({ id, details }: Activity): string => JSON.stringify({ id, ...details });

@@ -16,6 +16,7 @@ import {
 } from '../../temporal/change.js';
 import { UNCONDITIONAL } from '../../temporal/conditions.js';
 import { parseAddress } from '../../temporal/identity.js';
+import type { Json } from '../../temporal/json.js';
 import { LAST_TICK, parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { entityKey, entityType, givenActivity, jsonPatch, properties } from './schemas.js';
@@ -94,7 +95,14 @@ export function operationOf(given: Given): Operation {
   if (given.op === 'create') {
     const wanted = creation(given, null);
     const { id, type } = wanted;
-    return { ...PLAIN, id, type, ifMatch: expected, decide: (current) => create(current, wanted) };
+    return {
+      ...PLAIN,
+      id,
+      type,
+      ifMatch: expected,
+      size: sizeOf(given.properties),
+      decide: (current) => create(current, wanted),
+    };
   }
   const address = parseAddress(given.id, '/id');
   const intent = { label: address.label, conditions: UNCONDITIONAL, activity: null };
@@ -102,10 +110,10 @@ export function operationOf(given: Given): Operation {
   switch (given.op) {
     case 'put': {
       const wanted = replacement(intent, address, given);
-      return { ...of, type: given.type, decide: (current) => put(current, wanted) };
+      return { ...of, type: given.type, size: sizeOf(given.properties), decide: (current) => put(current, wanted) };
     }
     case 'patch':
-      return { ...of, decide: patching(intent, given) };
+      return { ...of, size: sizeOf(given.properties ?? given.patch), decide: patching(intent, given) };
     case 'delete':
       return { ...of, decide: (current) => remove(current, intent) };
     case 'restore':
@@ -118,7 +126,12 @@ export function operationOf(given: Given): Operation {
   }
 }
 
-const PLAIN = { needs: null, isReturn: false } as const;
+const PLAIN = { needs: null, isReturn: false, size: () => 0 } as const;
+
+const sizeOf =
+  (data: Json = {}) =>
+  () =>
+    JSON.stringify(data).length;
 
 function patching(intent: Intent, given: Extract<Given, { op: 'patch' }>): Operation['decide'] {
   const { properties: merged, patch: operations } = given;
@@ -127,7 +140,7 @@ function patching(intent: Intent, given: Extract<Given, { op: 'patch' }>): Opera
     return (current) => patch(current, wanted);
   }
   const wanted = withinPatch(() => jsonPatchOf(intent, operations));
-  return (current) => withinPatch(() => patch(current, wanted));
+  return (current, _past, work) => withinPatch(() => patch(current, wanted, work));
 }
 
 /** What is wrong with a JSON Patch has a path within that. */

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { Storage } from '../../storage/storage.js';
 import { conflictMembers, undoActivity } from '../../storage/undo.js';
 import { newActivity } from '../../temporal/change.js';
+import { Refusal } from '../../temporal/refusal.js';
 import { ON_CONFLICT } from '../../temporal/undo.js';
 import { manyHeaders, sendMany, writtenMany } from '../answers/many.js';
-import { activityId, activityOf, manyWriteHeaders, returnParameters } from '../answers/writing.js';
+import { activityId, activityOf, manyWriteHeaders, returnParameters, type WriteRules } from '../answers/writing.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { BODY_PROBLEMS, RETURNED_PROBLEMS, responsesOf, WRITE_PROBLEMS } from '../contract/responses.js';
@@ -66,15 +67,24 @@ const UNDO = {
     BODY_PROBLEMS,
     WRITE_PROBLEMS,
     RETURNED_PROBLEMS,
-    ['activity_not_found', 'activity_given_twice', 'undo_conflict', 'batch_too_large', 'reserved_type'],
+    [
+      'activity_not_found',
+      'activity_given_twice',
+      'precondition_required',
+      'undo_conflict',
+      'batch_too_large',
+      'reserved_type',
+    ],
   ),
 };
 
 /** The call that undoes an activity. */
-export function undoRoute(app: App, storage: Storage): void {
+export function undoRoute(app: App, storage: Storage, { requireCondition }: WriteRules): void {
   app.post('/activities/:id/revert', { schema: UNDO }, async ({ params, body, query, headers, raw }, reply) => {
     const id = activityId(params.id, 'id');
     const { activity: given, onConflict = 'refuse' } = body ?? {};
+    // Otherwise nothing is overwritten but what the activity itself wrote.
+    if (requireCondition && onConflict === 'force') throw unseen();
     const activity = activityOf(headers, given) ?? newActivity({ reason: `Undo of activity ${id}` });
     const { dryRun, evenIfInvalid } = query;
     const undoing = { id, activity, onConflict, evenIfInvalid, dryRun, signal: callerSignal(raw) };
@@ -89,3 +99,6 @@ export function undoRoute(app: App, storage: Storage): void {
     });
   });
 }
+
+const unseen = (): Refusal =>
+  Refusal.at('precondition_required', '/onConflict', 'overwrites later changes that nobody says to have seen');

@@ -37,8 +37,12 @@ export type Pools = {
   sharedWrites: Pool['ask'];
   /** Writes a change that may take long. It waits for nobody's lock, and gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
   writingLarge: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** Writes many changes by one statement, which waits for locks. It gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
-  writingMany: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /**
+   * Does work that reads many entities and writes them, all of it in one turn: few at once, because each keeps megabytes until it has written.
+   * What it asks gives errors as they came.
+   * @throws Refusal `overloaded` when too many wait, `too_many_writers` when for too long
+   */
+  batching: <T>(work: (ask: Pool['ask']) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
    * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
    * given up, and the next question gets another.
@@ -138,7 +142,7 @@ const AT_ONCE = {
   reads: 10,
   largeReads: 4,
   largeWrites: 1,
-  batches: 2,
+  batches: 4,
   pages: 4,
   searches: 2,
   slowSearches: 1,
@@ -259,7 +263,12 @@ export function openPools(
   const reads = behind(lanes.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeReads = behind(lanes.large_reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeWrites = behind(lanes.large_writes, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
-  const batches = behind(lanes.batches);
+  // One question of a batch is many statements, with work between them.
+  const batches = pool(
+    AT_ONCE.batches,
+    { ...BY_INDEX_ONE_BY_ONE, ...WALKED_IN_MEMORY },
+    4 * (deadlines.statement + deadlines.margin),
+  );
   const pages = behind(lanes.pages, IN_ORDER);
   const searches = behind(lanes.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
   const slowSearches = behind(lanes.slow_searches, IN_ORDER);
@@ -279,7 +288,7 @@ export function openPools(
     sharedReads,
     sharedWrites,
     writingLarge: largeWrites,
-    writingMany: batches,
+    batching: (work, signal) => lanes.batches(() => work(batches), signal),
     probe: (ask) => translated(probes(ask), readFailure),
     paging: (read, signal) => translated(pages(read, signal), readFailure),
     searching: async (read, signal) => {
@@ -293,18 +302,14 @@ export function openPools(
     counting: (read, signal) => translated(counts(read, signal), searchFailure),
     transaction: (end, work, signal) =>
       translated(
-        forClients[end](
-          () => transact(connectOnce(url, options, deadlines.statement + deadlines.margin), end, work),
-          signal,
-        ),
+        forClients[end](() => transact(connectForItself(), end, work), signal),
         writeFailure,
       ),
     openForImport: () => {
       const { use } = lanes.imports;
       if (use.asked >= use.most) throw new Refusal('overloaded', 'Other imports are running. Nothing was imported.');
       use.asked++;
-      const connection = { ...options.connection, ...BY_INDEX };
-      const opened = connectOnce(url, { ...options, connection }, deadlines.statement + deadlines.margin);
+      const opened = connectForItself();
       const end = async () => {
         use.asked--;
         await opened.end();
@@ -346,6 +351,11 @@ export function openPools(
       await Promise.all(pools.map((one) => one.end()));
     },
   };
+
+  function connectForItself(): OneConnection {
+    const connection = { ...options.connection, ...BY_INDEX };
+    return connectOnce(url, { ...options, connection }, deadlines.statement + deadlines.margin);
+  }
 
   function connectForChecks(onLost: () => void): OneConnection {
     const connection = { ...options.connection, lock_timeout: CHECK_LOCK_PATIENCE_MS };

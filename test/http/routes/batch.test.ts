@@ -319,6 +319,19 @@ t.test('what a definition says holds of the state that the batch leaves', async 
   const revert = [{ op: 'revert', id: 'member:a', to: 1 }];
   t.match(await batch(revert), problem(409, 'state_not_valid', { errors: [{ path: '/operations/0/properties' }] }));
   t.match(await batch(revert, '?evenIfInvalid=true'), { status: 200 });
+  for (const sent of [
+    [member('b', { age: -1 })],
+    [...revert, { op: 'patch', id: 'member:a', properties: { age: -1 } }],
+    [
+      { op: 'patch', id: 'member:a', properties: { age: -1 } },
+      { ...revert[0], properties: ['name'] },
+    ],
+  ])
+    t.match(
+      await batch(sent, '?evenIfInvalid=true', { activity: WHO }),
+      problem(422, 'invalid_properties'),
+      'what the caller sends has to be valid',
+    );
 });
 
 t.test('a service that takes no change without a condition takes none in a batch', async (t) => {
@@ -339,4 +352,146 @@ t.test('names are data: __proto__, constructor, slashes', async (t) => {
   const read = await call('GET', `/entities/${encodeURIComponent('thing:odd/~1')}`);
   t.match(read.text, /"a\/b~c": 2/);
   t.match(read.text, /"__proto__": 1/);
+});
+
+t.test('an entity has many names: its UUID, in small letters or capitals, and its type and key', async (t) => {
+  const made = await batch([create('named-often', {})]);
+  const { id = '' } = itemsOf(made)[0] ?? {};
+  const done = await batch([
+    { op: 'patch', id, properties: { a: 1 } },
+    { op: 'patch', id: text(id).toUpperCase(), properties: { b: 1 } },
+    on('patch', 'named-often', { properties: { c: 1 } }),
+  ]);
+  t.match(itemsOf(done), [
+    { id, tick: 2 },
+    { id, tick: 2 },
+    { id, tick: 2, entity: { properties: { a: 1, b: 1, c: 1 } } },
+  ]);
+});
+
+t.test('a batch rests on what it leaves as it is: two that rest on each other are not both written', async (t) => {
+  const { call: other } = await serve(t, storage);
+  await batch([create('doctor1', { onCall: true }), create('doctor2', { onCall: true })]);
+  const isOnCall = (key: string) =>
+    on('patch', key, { patch: [{ op: 'test', path: '/properties/onCall', value: true }] });
+  const leaves = (key: string) => on('patch', key, { properties: { onCall: false } });
+  for (let round = 0; round < 10; round++) {
+    const answers = await Promise.all([
+      batch([isOnCall('doctor1'), leaves('doctor2')]),
+      other('POST', '/batch', { operations: [isOnCall('doctor2'), leaves('doctor1')] }),
+    ]);
+    t.same(answers.map(({ status }) => status).toSorted(), [200, 409], 'somebody stays on call');
+    await batch(['doctor1', 'doctor2'].map((key) => on('patch', key, { properties: { onCall: true } })));
+  }
+});
+
+t.test('batches wait for their turn, as many as there are, and large reads do not wait for them', async (t) => {
+  const answers = await Promise.all(Array.from({ length: 150 }, (_, n) => batch([create(`turn${n}`, { n })])));
+  t.same(new Set(answers.map(({ status }) => status)), new Set([200]));
+});
+
+t.test('instances that write the same entities in batches lose nothing', async (t) => {
+  const { call: other } = await serve(t, storage);
+  const keys = ['x1', 'x2', 'x3'];
+  await batch(keys.map((key) => create(key, { n: 0 })));
+  const writers = Array.from({ length: 12 }, (_, n) => {
+    const operations = keys.map((key) => on('patch', key, { properties: { [`w${n}`]: n } }));
+    return (n % 2 ? other : call)('POST', '/batch', { operations: n % 3 ? operations : operations.toReversed() });
+  });
+  for (const { status, text } of await Promise.all(writers)) t.equal(status, 200, text);
+  const ats = await Promise.all(keys.map(async (key) => (await readNow(key)).body));
+  for (const { tick, properties } of ats) t.match([tick, Object.keys(object(properties)).length], [13, 13]);
+  t.equal(new Set(ats.map(({ updatedAt }) => updatedAt)).size, 1, 'the last one wrote all three at one instant');
+});
+
+t.test('a batch takes no more work than many single writes may, however often it names an entity', async (t) => {
+  const before = await traces(sql);
+  const long = 'x'.repeat(2 ** 20);
+  const cases: [what: string, operations: Json[], status: number, code: string, path: RegExp][] = [
+    [
+      'JSON Patches that copy',
+      [
+        create('copied', { a: Array(100_000).fill([[]]) }),
+        ...Array(900).fill(
+          on('patch', 'copied', {
+            patch: [0, 1, 2, 3].map((n) => ({ op: 'copy', from: '/properties/a', path: `/properties/b${n}` })),
+          }),
+        ),
+      ],
+      422,
+      'patch_too_much_work',
+      /^\/operations\/\d\/patch\/\d\/path$/,
+    ],
+    [
+      'changes of what it has made large itself',
+      [create('worked', { long }), ...Array(200).fill(on('patch', 'worked', { properties: { n: 1 } }))],
+      413,
+      'batch_too_large',
+      /^\/operations\/1\d\d$/,
+    ],
+  ];
+  for (const [what, operations, status, code, path] of cases) {
+    const answer = await batch(operations, '', { activity: WHO });
+    t.match(answer, problem(status, code, { errors: [{}] }), what);
+    t.match(object(list(answer.body.errors)[0]).path, path, `${what}: the first operation that is too much`);
+  }
+  t.same(await traces(sql), before);
+  const small = [
+    create('often', { n: 0 }),
+    ...Array.from({ length: 999 }, (_, n) => put('often', { n, long: 'x'.repeat(5_000) })),
+  ];
+  t.equal((await batch(small)).status, 200, 'a thousand small ones are little work');
+});
+
+t.test('states that are too large together are refused, as they are and as they were', async (t) => {
+  const keys = [0, 1, 2, 3, 4].map((n) => `large${n}`);
+  for (const key of keys)
+    await call('PUT', `/entities/thing:${key}`, { type: 'thing', properties: { s: 'x'.repeat(7 * 2 ** 20) } });
+  const before = await traces(sql);
+  const changed = keys.map((key) => on('patch', key, { properties: { n: 1 } }));
+  const large = await batch(changed);
+  t.match(large, problem(413, 'batch_too_large'));
+  t.match(large.body.detail, /as they are/);
+  t.same(await traces(sql), before);
+  const fewer = await batch(changed.slice(0, 4), '?dryRun=true');
+  t.equal(fewer.status, 200);
+  t.ok(fewer.text.length < 20 * 2 ** 20, 'the answer shows as many as it has room for');
+  for (const key of keys) await call('PUT', `/entities/thing:${key}`, { type: 'thing', properties: {} });
+  const back = keys.map((key) => on('revert', key, { to: 1 }));
+  const past = await batch(back);
+  t.match(past, problem(413, 'batch_too_large'));
+  t.match(past.body.detail, /as they were/);
+  t.equal((await batch(back.slice(0, 2), '', {}, MINIMAL)).status, 200);
+});
+
+t.test('an entity that would be too large to keep is named by the last operation on it', async (t) => {
+  await batch([create('small', { a: 'x' })]);
+  const before = await traces(sql);
+  const half = 'x'.repeat(5 * 2 ** 20);
+  const cases: [operations: Json[], path: string][] = [
+    [[create('fits', {}), create('too-large', { half, other: half })], '/operations/1'],
+    [
+      [
+        on('patch', 'small', { properties: { half } }),
+        create('fits', {}),
+        on('patch', 'small', { properties: { b: half } }),
+      ],
+      '/operations/2',
+    ],
+  ];
+  for (const [operations, path] of cases)
+    t.match(await batch(operations, '', { activity: WHO }), problem(413, 'entity_too_large', { errors: [{ path }] }));
+  t.same(await traces(sql), before);
+});
+
+t.test('the activity is recorded once, however large it is and however many entities it ticks', async (t) => {
+  const activity = { metadata: { long: 'x'.repeat(2 ** 20 - 100) } };
+  const many = Array.from({ length: 300 }, (_, n) => create(`told${n}`, { n }));
+  const done = await batch(many, '', { activity });
+  t.equal(done.status, 200);
+  t.ok(done.text.length < 2 * 2 ** 20);
+  t.match(
+    await batch([create('untold', {})], '', { activity: { metadata: { long: 'x'.repeat(2 ** 20) } } }),
+    problem(413, 'activity_too_large'),
+  );
 });
