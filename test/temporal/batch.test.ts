@@ -36,7 +36,7 @@ const entity = (properties: JsonObject, deleted = false): Entity => ({
 type Step = { kind: 'create' | 'put' | 'patch'; properties: JsonObject } | { kind: 'delete' | 'restore' };
 
 const operation = (step: Step): Operation => {
-  const plain = { id: ID, type: 'thing', ifMatch: null, needs: null, isReturn: false };
+  const plain = { id: ID, type: 'thing', ifMatch: null, needs: null, isReturn: false, size: () => 0 };
   switch (step.kind) {
     case 'create': {
       const wanted: Creation = { id: ID, type: 'thing', key: null, properties: step.properties, activity: null };
@@ -61,6 +61,7 @@ const operation = (step: Step): Operation => {
 function fold(before: Entity | undefined, steps: readonly Step[], lost: JsonObject): Change | null {
   const facts = {
     current: new Map(before ? [[ID, before]] : []),
+    sizes: new Map(before ? [[ID, JSON.stringify(before.properties).length]] : []),
     past: new Map(steps.map((_, place) => [place, entity(lost)] as const)),
     complete: (change: Change) => change,
     admit: (change: Change) => change,
@@ -93,7 +94,7 @@ t.test('the one change of a batch leads where its operations lead one after the 
         try {
           for (const one of steps) {
             const past = now?.deleted ? (last ?? entity(lost)) : undefined;
-            const change = operation(one).decide(now, past);
+            const change = operation(one).decide(now, past, { copied: 0, shifted: 0 });
             if (change?.op === 'deleted') last = now;
             if (change) now = after(now, change);
           }
