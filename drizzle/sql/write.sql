@@ -3,7 +3,7 @@
 -- Applies a list of changes in one transaction. `changes` is a JSON array of objects, each with
 --   id, expected   the entity, and the tick it must be at (0: it must not exist yet)
 --   seen           the instant it must have been changed at, or null: after a failover another change may have that tick
---   op             created, updated, deleted or restored: what its tick records
+--   op             created, updated, deleted or restored: what its tick records. Null: nothing is to be written, see below
 --   type, key      the entity's own
 --   set, clear     the properties to set (an object) and the names to unset (an array, or absent)
 --   definition     the tick of the definition of its type that it was checked by; absent: none. See lock_types below
@@ -21,7 +21,8 @@
 -- it takes none of the others along. That is the instant of their ticks as well, where `at` says no other.
 --
 -- Changes that are one, such as those of a batch, are written `together`: all or none, at one instant, which comes after the last tick of
--- each. Then what cannot be written answers, and the rest does not: it is as it was.
+-- each. Then what cannot be written answers, and the rest does not: it is as it was. Such a change may be none: what has no `op` is locked
+-- and compared as any other, because the rest was decided on it, and then left as it is. It answers only if it is not as it was.
 --
 -- With `not_before` all stamps come after that instant, which another server may have given: a clock that is a little late is put
 -- forward for them. One that is more than a second late refuses (CT002), because nobody could read what it wrote until then.
@@ -138,7 +139,7 @@ BEGIN
              ) AS c (id, expected, op, type, key, set, clear, activity_id, activity, at, due, last, place)
        CROSS JOIN LATERAL (SELECT greatest(clock, c.last + interval '1 microsecond') AS at) recorded
        CROSS JOIN LATERAL (SELECT CASE WHEN hides THEN clocktick.set_apart(c.set, defined -> c.type -> 'untracked') END AS hidden) apart
-       WHERE c.due
+       WHERE c.due AND c.op IS NOT NULL
     ), created AS (
       INSERT INTO clocktick.entity AS e (id, type, key, tick, properties, created_at, updated_at, recorded_at, untracked, untracked_ticks)
       SELECT c.id, c.type, c.key, 1, c.set, c.stamp, c.stamp, nullif(c.recorded, c.stamp),

@@ -37,6 +37,18 @@ export function written(change: Change, row: EntityRow | undefined, rules: Rules
   return { id: change.id, text, weight: text.length + (row?.properties.length ?? 0) };
 }
 
+/** What the write function is told of an entity that is to be as it was when others were decided on. @param row undefined: there is none */
+export function unchanged(
+  { id, type, key }: Pick<Entity, 'id' | 'type' | 'key'>,
+  row: EntityRow | undefined,
+  rules: Rules | null,
+): WrittenChange {
+  const expected = row?.tick ?? 0;
+  const checked = { definition: rules?.tick, defined_at: rules?.at };
+  const text = JSON.stringify({ id, expected, ...checked, seen: row?.updatedAt, type, key });
+  return { id, text, weight: text.length };
+}
+
 /** Applies one change, waiting for whoever has locked its entity. @param latest as of `applyChanges` */
 export async function applyAlone(sql: Sql, change: WrittenChange, latest: string): Promise<Applied> {
   const [applied] = await applyChanges(sql, [change], { patient: true, latest });
@@ -70,14 +82,15 @@ export async function applyChanges(
 /**
  * Applies changes of different entities, all of them or none, at one instant; waits for whoever has locked one of the entities.
  * @returns the rows of all; null: somebody else came first, and nothing is written
+ * @param same what is to be as it was, and stays so (`unchanged`)
  * @param latest as of `applyChanges`
  */
 export async function applyTogether(
   sql: Sql,
-  changes: readonly WrittenChange[],
+  { changes, same }: { changes: readonly WrittenChange[]; same: readonly WrittenChange[] },
   latest: string,
 ): Promise<EntityRow[] | null> {
-  const rows = await write(sql, changes, { patient: true, latest, together: true });
+  const rows = await write(sql, [...changes, ...same], { patient: true, latest, together: true });
   const ends = rows.map(endOf);
   if (ends.some(({ end }) => end !== 'written')) return null;
   const written = ends.flatMap((applied) => (applied.end === 'written' ? [applied.row] : []));

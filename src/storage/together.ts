@@ -1,7 +1,7 @@
 import type { Activity, Change, Entity } from '../temporal/entity.js';
 import { inMiB } from '../temporal/limits.js';
 import { Refusal } from '../temporal/refusal.js';
-import { applyTogether, lockEntities, written } from './changes.js';
+import { applyTogether, lockEntities, unchanged, written } from './changes.js';
 import type { Definitions } from './definitions.js';
 import { lostRace, refusedRow, writeFailure } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
@@ -32,6 +32,8 @@ export type Decided<Told> = {
   changes: readonly Change[];
   /** The entities that it was decided on, by id; those that do not exist are not there. */
   rows: ReadonlyMap<string, EntityRow>;
+  /** Those that do not exist, and are not to. */
+  absent: readonly Pick<Entity, 'id' | 'type' | 'key'>[];
   definitions: Definitions;
   told: Told;
 };
@@ -40,8 +42,9 @@ export type Decided<Told> = {
 export type Together<Told> = { told: Told; written: ReadonlyMap<string, EntityRow> };
 
 /**
- * Decides on the current states of entities what is to change, and writes that if and only if all of them are still in these states; otherwise
- * decides anew. So nobody sees some of it without the rest, as of any instant.
+ * Decides on the current states of entities what is to change, and writes that if and only if all of them are still in these states, also those
+ * that do not change; otherwise decides anew. So nobody sees some of it without the rest, as of any instant; and what it says of each
+ * entity, its conditions among it, holds at that one instant.
  * @param decide reads and decides; it may be asked several times
  * @throws Refusal what `decide` throws; `too_many_writers`, `outcome_unknown`, `database_unavailable`, `overloaded`, …; where the database
  * refuses an entity, with its id in the member `id`
@@ -55,15 +58,23 @@ export async function writeTogether<Told>(
   const end = dryRun ? 'ROLLBACK' : 'COMMIT';
   const decided: Decided<Told>[] = [];
   const optimistic = async () => {
-    const now = await readingLarge(decide, signal);
-    decided.unshift(now);
-    if (now.changes.length === 0) return [];
-    const apply = (latest: string) => {
-      const write = (sql: Sql) => applyTogether(sql, textsOf(now), latest);
-      // What a dry run would be refused for, it is refused for by the same constraints and guards.
-      return dryRun ? transaction(end, write, signal) : writingMany(write, signal);
+    const decideOn = async (sql: Sql) => {
+      const now = await decide(sql);
+      decided.unshift(now);
+      return now.changes.length === 0 ? null : textsOf(now);
     };
-    return stableInstant.stamped(apply);
+    if (dryRun) {
+      const texts = await readingLarge(decideOn, signal);
+      if (!texts) return [];
+      // What a dry run would be refused for, it is refused for by the same constraints and guards.
+      const rehearse = (latest: string) => transaction(end, (sql) => applyTogether(sql, texts, latest), signal);
+      return stableInstant.stamped(rehearse);
+    }
+    // Decided in the turn in which it is written: whatever waits for its turn has nothing in memory yet, and no time to grow stale.
+    return writingMany(async (sql) => {
+      const texts = await decideOn(sql);
+      return texts ? stableInstant.stamped((latest) => applyTogether(sql, texts, latest)) : [];
+    }, signal);
   };
   const locking = async (before: Decided<Told>) => {
     const apply = async (latest: string, sql: Sql) => {
@@ -84,7 +95,7 @@ export async function writeTogether<Told>(
         if (!dryRun) for (const row of rows) lastWritten.set(row.id, row);
         return { told: now.told, written: new Map(rows.map((row) => [row.id, row])) };
       }
-      for (const { type } of now?.changes ?? []) knownTypes.delete(type);
+      for (const { type } of now ? [...now.changes, ...now.rows.values()] : []) knownTypes.delete(type);
     } catch (error) {
       if (!lostRace(error)) throw failureOf(error);
     }
@@ -93,14 +104,20 @@ export async function writeTogether<Told>(
   throw new Refusal('too_many_writers', 'Other writers of these entities came first every time. Nothing was written.');
 }
 
-/** The changes as the write function takes them. The first one records their activity, and the others name it. */
-function textsOf({ changes, rows, definitions }: Decided<unknown>) {
-  return changes.map((change, place) => {
-    const { activity } = change;
-    const named = activity && place > 0 ? { id: activity.id, details: null } : activity;
-    const rules = definitions.get(change.type) ?? null;
-    return written({ ...change, activity: named }, rows.get(change.id), rules);
-  });
+/** The changes as the write function takes them, and what is to stay as it is. The first one records their activity, and the others name it. */
+function textsOf({ changes, rows, absent, definitions }: Decided<unknown>) {
+  const rulesOf = (type: string) => definitions.get(type) ?? null;
+  const changing = new Set(changes.map(({ id }) => id));
+  return {
+    changes: changes.map((change, place) => {
+      const { activity } = change;
+      const named = activity && place > 0 ? { id: activity.id, details: null } : activity;
+      return written({ ...change, activity: named }, rows.get(change.id), rulesOf(change.type));
+    }),
+    same: [...[...rows.values()].filter(({ id }) => !changing.has(id)), ...absent].map((one) =>
+      unchanged(one, rows.get(one.id), rulesOf(one.type)),
+    ),
+  };
 }
 
 /** What an error means to a caller, with the entity that it is about, where the database says which. */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Json } from '../../src/temporal/json.js';
+import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
 import { a, at, b, c, checked, d, operation, problem, type Recorded, recorded, shown, written } from './by-hand.js';
 import type { Answer, Operation, Purpose } from './record.js';
 import type { Check } from './subject.js';
@@ -354,13 +354,13 @@ const FAULTS: [fault: string, check: Check, words: RegExp, plant: (recorded: Rec
     'a batch that tells of another state than it has made',
     'faithful',
     /^t:d: what is read as of tick 1 was shown otherwise: /,
-    ({ ops }) => Object.assign(nth(itemsOf(ops.both), 2), { entity: shown(c, 1).body }),
+    ({ ops }) => Object.assign(itemOf(ops.both, 2), { entity: shown(c, 1).body }),
   ],
   [
     'a batch that says what it has not done',
     'faithful',
     /^t:d: tick 1 is created at \S+, and not restored at \S+$/,
-    ({ ops }) => Object.assign(nth(itemsOf(ops.both), 2), { op: 'restored' }),
+    ({ ops }) => Object.assign(itemOf(ops.both, 2), { op: 'restored' }),
   ],
   [
     'a batch that found nothing to change in an entity, which was otherwise at its instant',
@@ -437,7 +437,7 @@ const FAULTS: [fault: string, check: Check, words: RegExp, plant: (recorded: Rec
     'a dry run that says what a write would not do',
     'sequential',
     /^t:d: at no tick is this the right answer$/,
-    ({ ops }) => Object.assign(nth(itemsOf(ops.dry), 1), { op: 'updated' }),
+    ({ ops }) => Object.assign(itemOf(ops.dry, 1), { op: 'updated' }),
   ],
   [
     'a list that has half of a batch',
@@ -525,6 +525,12 @@ function itemsOf(operation: Operation): Json[] {
   const { items } = answerOf(operation).body;
   if (!Array.isArray(items)) throw new Error('its answer has no items');
   return items;
+}
+
+function itemOf(operation: Operation, number: number): JsonObject {
+  const item = nth(itemsOf(operation), number);
+  if (!isObject(item)) throw new Error('the item is no object');
+  return item;
 }
 
 function stepsOf({ purpose }: Operation) {

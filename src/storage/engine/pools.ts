@@ -37,7 +37,7 @@ export type Pools = {
   sharedWrites: Pool['ask'];
   /** Writes a change that may take long. It waits for nobody's lock, and gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
   writingLarge: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
-  /** Writes many changes by one statement, which waits for locks. It gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
+  /** Reads what many changes are decided on, and writes them by one statement, which waits for locks. It gives errors as they came. @throws Refusal `overloaded`, `too_many_writers` */
   writingMany: <T>(write: (sql: Sql) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /**
    * Asks over a connection of its own what is stable, because many wait for that; one that does not answer in time is
@@ -259,7 +259,7 @@ export function openPools(
   const reads = behind(lanes.reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeReads = behind(lanes.large_reads, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const largeWrites = behind(lanes.large_writes, { lock_timeout: SHARED_LOCK_PATIENCE_MS });
-  const batches = behind(lanes.batches);
+  const batches = behind(lanes.batches, { ...BY_INDEX, ...WALKED_IN_MEMORY });
   const pages = behind(lanes.pages, IN_ORDER);
   const searches = behind(lanes.searches, { ...IN_ORDER, statement_timeout: deadlines.quick });
   const slowSearches = behind(lanes.slow_searches, IN_ORDER);
