@@ -73,6 +73,7 @@ export async function watchedStorage(url: string): Promise<Watched> {
     pools.sharedReads,
     pools.sharedWrites,
     pools.writingLarge,
+    pools.writingMany,
     pools.probe,
     pools.paging,
     pools.searching,
