@@ -347,3 +347,12 @@ t.test(
     t.same([...wrong], []);
   },
 );
+
+t.test('the server had no deadlock to resolve in all of that', async (t) => {
+  // A connection tells what it has counted when it ends at the latest.
+  await sql`
+    SELECT pg_terminate_backend(pid, 5_000) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+  const [counted] = await sql`SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()`;
+  t.same(counted, { deadlocks: 0 });
+});
