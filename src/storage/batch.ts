@@ -111,7 +111,16 @@ async function decideOn(
   };
   const folded = await inSlices(foldBatch(operations, facts));
   const changes = folded.flatMap(({ change }) => (change ? [{ ...change, activity }] : []));
-  return { changes, rows, definitions, told: { folded, rows } };
+  return { changes, rows, absent: absentOf(operations, folded), definitions, told: { folded, rows } };
+}
+
+/** What a batch has made and deleted again. */
+function absentOf(operations: readonly Operation[], folded: readonly Folded[]): Decided<Told>['absent'] {
+  const types = new Map(operations.flatMap(({ id, type }): [string, string][] => (type === null ? [] : [[id, type]])));
+  return folded.flatMap(({ id, before, change }) => {
+    const type = types.get(id);
+    return before || change || type === undefined ? [] : [{ id, type, key: null }];
+  });
 }
 
 /** Reads them one by one: large ones take long. */

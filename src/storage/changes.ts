@@ -37,11 +37,18 @@ export function written(change: Change, row: EntityRow | undefined, rules: Rules
   return { id: change.id, text, weight: text.length + (row?.properties.length ?? 0) };
 }
 
-/** … and of an entity that does not change, but on whose state others were decided: only whether it is still in that. */
-export function compared(row: EntityRow, rules: Rules | null): WrittenChange {
-  const { id, type, key, tick, updatedAt } = row;
+/**
+ * … and of an entity that does not change, but on whose state others were decided: only whether it is still in that.
+ * @param row undefined: it does not exist
+ */
+export function compared(
+  { id, type, key }: Pick<Entity, 'id' | 'type' | 'key'>,
+  row: EntityRow | undefined,
+  rules: Rules | null,
+): WrittenChange {
   const definition = { definition: rules?.tick, defined_at: rules?.at };
-  return { id, text: JSON.stringify({ id, expected: tick, seen: updatedAt, type, key, ...definition }), weight: 0 };
+  const text = JSON.stringify({ id, expected: row?.tick ?? 0, seen: row?.updatedAt, type, key, ...definition });
+  return { id, text, weight: 0 };
 }
 
 /** Applies one change, waiting for whoever has locked its entity. @param latest as of `applyChanges` */

@@ -33,6 +33,8 @@ export type Decided<Told> = {
   changes: readonly Change[];
   /** The entities that it was decided on, by id, whether or not they change; those that do not exist are not there. */
   rows: ReadonlyMap<string, EntityRow>;
+  /** Those of it that do not exist, and are not to. */
+  absent: readonly Pick<Entity, 'id' | 'type' | 'key'>[];
   definitions: Definitions;
   told: Told;
 };
@@ -42,7 +44,8 @@ export type Together<Told> = { told: Told; written: ReadonlyMap<string, EntityRo
 
 /**
  * Decides on the current states of entities what is to change, and writes that if and only if all of them are still in these states; otherwise
- * decides anew. So nobody sees some of it without the rest, as of any instant.
+ * decides anew. So nobody sees some of it without the rest, as of any instant; and what it says of each entity, its conditions among it, holds
+ * at that one instant.
  * @param decide reads and decides; it may be asked several times
  * @throws Refusal what `decide` throws; `too_many_writers`, `outcome_unknown`, `database_unavailable`, `overloaded`, …; where the database
  * refuses an entity, with its id in the member `id`
@@ -114,7 +117,7 @@ type Texts = { changes: WrittenChange[]; unchanged: WrittenChange[] };
  * The changes as the write function takes them, step by step. The first one records their activity, and the others name it. What is unchanged
  * is compared: a batch may have changed the others because of how that was.
  */
-function* textsOf({ changes, rows, definitions }: Decided<unknown>): Generator<void, Texts> {
+function* textsOf({ changes, rows, absent, definitions }: Decided<unknown>): Generator<void, Texts> {
   const texts: Texts = { changes: [], unchanged: [] };
   const left = new Map(rows);
   for (const [place, change] of changes.entries()) {
@@ -124,7 +127,8 @@ function* textsOf({ changes, rows, definitions }: Decided<unknown>): Generator<v
     left.delete(id);
     yield;
   }
-  for (const row of left.values()) texts.unchanged.push(compared(row, definitions.get(row.type) ?? null));
+  for (const one of [...left.values(), ...absent])
+    texts.unchanged.push(compared(one, left.get(one.id), definitions.get(one.type) ?? null));
   return texts;
 }
 

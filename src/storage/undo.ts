@@ -107,6 +107,7 @@ async function decideOn(
   return {
     changes: undone.flatMap(({ change }) => (change ? [change] : [])),
     rows: new Map(undone.map(({ row }) => [row.id, row])),
+    absent: [],
     definitions,
     told: { undone, conflicts: await tellConflicts(sql, found.slice(0, MOST_TOLD)), count: found.length },
   };

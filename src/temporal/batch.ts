@@ -98,7 +98,7 @@ export function* foldBatch(operations: readonly Operation[], facts: BatchFacts):
       if (whole?.type.startsWith(RESERVED_PREFIX)) throw reserved(whole.type);
       if (repeated.has(id)) grow(entity, operation, work.copied - copied);
     } catch (error) {
-      throw inOperation(error, () => place);
+      throw inOperation(withoutTick(error), () => place);
     }
     entity.last = place;
     yield;
@@ -197,6 +197,14 @@ function inOperation(error: unknown, placeOf: (property: string | undefined) => 
   });
   const place = placed[0]?.path.split('/')[2];
   return new Refusal(error.code, `Operation ${place}: ${error.message}`, { ...notes, errors: placed });
+}
+
+/** A refusal of what this batch has made: that has no tick yet. */
+function withoutTick(error: unknown): unknown {
+  if (!(error instanceof Refusal) || error.notes.members?.tick !== 0) return error;
+  const { tick: _, ...members } = error.notes.members;
+  const detail = error.code === 'entity_deleted' ? 'An operation before it deletes the entity.' : error.message;
+  return new Refusal(error.code, detail, { ...error.notes, members });
 }
 
 /** The property that a JSON Pointer leads to, or into; undefined: to none. */

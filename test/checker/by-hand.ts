@@ -3,7 +3,7 @@ import { type Command, changesOf, type Entity, entityBody, rangesOf } from '../h
 import { check } from './check.js';
 import type { Answer, Operation, Purpose, RecordedEntity } from './record.js';
 
-/* A recording made by hand, of two entities, a few clients, and hardly more than one operation of each kind. */
+/* A recording made by hand, of four entities, a few clients, and hardly more than one operation of each kind. The last two are written by batches. */
 
 /** An instant, so many seconds after the first. */
 export const at = (second: number): string => `2026-01-01T00:00:0${second}.000000Z`;
@@ -25,6 +25,25 @@ export const b: Entity = {
   key: 'b',
   ticks: [{ tick: 1, at: at(1), op: 'created', properties: { marker: 'cut', n: 2 }, who: null }],
 };
+
+const ofBatch = (key: string, ...ticks: Entity['ticks']): Entity => ({
+  id: `00000000-0000-5000-8000-00000000000${key}`,
+  type: 't',
+  key,
+  ticks,
+});
+export const c = ofBatch(
+  'c',
+  { tick: 1, at: at(6), op: 'created', properties: { marker: 'both', n: 1 }, who: null },
+  { tick: 2, at: at(7), op: 'updated', properties: { marker: 'some', n: 5 }, who: null },
+  { tick: 3, at: at(8), op: 'updated', properties: { marker: 'both', n: 1 }, who: null },
+  { tick: 4, at: at(9), op: 'deleted', properties: {}, who: null },
+);
+export const d = ofBatch(
+  'd',
+  { tick: 1, at: at(6), op: 'created', properties: { marker: 'both', n: 2 }, who: null },
+  { tick: 2, at: at(9), op: 'updated', properties: { marker: 'unsure', n: 2 }, who: null },
+);
 
 const NO_HEADERS = { etag: null, tickAt: null, retryAfter: null };
 
@@ -77,6 +96,29 @@ export const aWrite = (
   conditions: { ifMatch, ifNoneMatch: null },
 });
 
+type OfBatch = Extract<Purpose, { kind: 'batch' }>;
+
+const aBatch = (marker: string, steps: OfBatch['steps'], isDry = false): OfBatch => ({
+  kind: 'batch',
+  marker,
+  steps,
+  isDry,
+});
+
+/** What a batch answers: an item an operation, each with its entity at a tick, and whether it made that. */
+function wrote(
+  instant: string | null,
+  items: [entity: Entity, tick: number, isMade: boolean][],
+  more: JsonObject = {},
+) {
+  const told = items.map(([entity, number, isMade]): JsonObject => {
+    const tick = entity.ticks[number - 1];
+    if (!tick) throw new Error(`there is no tick ${number}`);
+    return { id: entity.id, tick: number, op: isMade ? tick.op : null, entity: entityBody(entity, tick) };
+  });
+  return json(200, { at: instant, activity: null, items: told, ...more });
+}
+
 function readBack(entity: Entity, markers: readonly string[]): RecordedEntity {
   const names = ['marker', 'n'];
   return {
@@ -119,6 +161,20 @@ export function recorded() {
       { op: 'add', path: ['marker'], value: 'test' },
     ],
   };
+  const step = (key: string, command: Command, ifMatch: number | null = null) => ({ key, command, ifMatch });
+  const put = (marker: string, n: number): Command => ({
+    call: 'put',
+    address: { type: 't' },
+    type: 't',
+    properties: { marker, n },
+  });
+  const undo = (marker: string, of: string): Purpose => ({
+    kind: 'undo',
+    marker,
+    of,
+    onConflict: 'refuse',
+    isDry: false,
+  });
   const asOf = (instant: string): Purpose => ({ kind: 'as of', key: 'a', point: { instant } });
   const walk = (number: number): Purpose => ({ kind: 'page', walk: 'w', number, instant: at(2), deleted: 'exclude' });
   const ops = {
@@ -144,7 +200,7 @@ export function recorded() {
     before: twice(operation(0, [71, 75], asOf('2025-12-31T23:59:59.999999Z'), problem(404, 'entity_not_found'))),
     past: twice(operation(0, [76, 80], asOf(at(2)), shown(a, 2))),
     deleted: twice(operation(0, [81, 85], asOf(at(4)), shown(a, 3))),
-    both: twice(
+    two: twice(
       operation(
         0,
         [86, 90],
@@ -154,10 +210,93 @@ export function recorded() {
     ),
     page1: twice(operation(0, [91, 95], walk(1), page(1, [shown(a, 2).body], 'more'))),
     page2: twice(operation(0, [96, 99], walk(2), page(2, [shown(b, 1).body], null))),
+    both: operation(
+      0,
+      [110, 120],
+      aBatch('both', [
+        step('c', { call: 'post', type: 't', properties: { marker: 'both', n: 7 } }),
+        step('d', put('both', 2)),
+        step('c', { call: 'merge', patch: { n: 1 } }),
+      ]),
+      wrote(at(6), [
+        [c, 1, true],
+        [d, 1, true],
+        [c, 1, true],
+      ]),
+    ),
+    some: operation(
+      1,
+      [121, 130],
+      aBatch('some', [step('c', put('some', 5), 1), step('d', { call: 'merge', patch: {} })]),
+      wrote(at(7), [
+        [c, 2, true],
+        [d, 1, false],
+      ]),
+    ),
+    torn: operation(
+      1,
+      [131, 140],
+      aBatch('torn', [step('d', put('torn', 5)), step('c', put('torn', 5)), step('c', merge('torn'), 1)]),
+      json(412, { ...problem(412, 'precondition_failed', 2).body, errors: [{ path: '/operations/2/ifMatch' }] }),
+    ),
+    dry: operation(
+      1,
+      [141, 150],
+      aBatch('dry', [step('d', { call: 'delete' }), step('c', merge('some'))], true),
+      json(200, {
+        dryRun: true,
+        at: at(7),
+        items: [
+          { id: d.id, tick: 2, op: 'deleted' },
+          { id: c.id, tick: 2, op: null, entity: shown(c, 2).body },
+        ],
+      }),
+    ),
+    undone: operation(
+      0,
+      [151, 160],
+      undo('undone', 'some'),
+      wrote(at(8), [[c, 3, true]], { conflicts: [], conflictCount: 0 }),
+    ),
+    late: operation(
+      0,
+      [161, 170],
+      undo('late', 'both'),
+      json(409, { ...problem(409, 'undo_conflict').body, count: 1, conflicts: [{ id: c.id, tick: 3 }] }),
+    ),
+    lost: operation(2, [171, 175], aBatch('lost', [step('c', put('lost', 5)), step('d', put('lost', 5))]), null),
+    unsure: operation(
+      2,
+      [171, 175],
+      aBatch('unsure', [step('c', merge('unsure')), step('d', merge('unsure')), step('c', { call: 'delete' })]),
+      problem(503, 'outcome_unknown'),
+    ),
+    after: twice(
+      operation(
+        0,
+        [181, 185],
+        { kind: 'list', keys: ['c', 'd'], instant: at(8) },
+        json(200, { items: [shown(c, 3).body, shown(d, 1).body], missing: [] }, { etag: '"after"' }),
+      ),
+    ),
+    begun: twice(
+      operation(
+        0,
+        [186, 190],
+        { kind: 'list', keys: ['d', 'c'], instant: at(5) },
+        json(200, { items: [], missing: ['d', 'c'].map((key) => ({ id: `t:${key}`, code: 'entity_not_found' })) }),
+      ),
+    ),
   };
-  return { ops, a: readBack(a, ['create', 'patch', 'remove', 'restore']), b: readBack(b, ['cut']) };
+  return {
+    ops,
+    a: readBack(a, ['create', 'patch', 'remove', 'restore']),
+    b: readBack(b, ['cut']),
+    c: readBack(c, ['both', 'some', 'undone', 'unsure']),
+    d: readBack(d, ['both', 'unsure']),
+  };
 }
 export type Recorded = ReturnType<typeof recorded>;
 
-export const checked = ({ ops, a, b }: Recorded) =>
-  check({ type: 't', operations: Object.values(ops), entities: [a, b] });
+export const checked = ({ ops, a, b, c, d }: Recorded) =>
+  check({ type: 't', operations: Object.values(ops), entities: [a, b, c, d] });

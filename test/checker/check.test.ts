@@ -1,5 +1,6 @@
 import t from 'tap';
-import { a, at, b, checked, operation, problem, type Recorded, recorded, shown, written } from './by-hand.js';
+import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
+import { a, at, b, c, checked, d, operation, problem, type Recorded, recorded, shown, written } from './by-hand.js';
 import type { Answer, Operation, Purpose } from './record.js';
 import type { Check } from './subject.js';
 import { tellViolation } from './told.js';
@@ -268,7 +269,7 @@ const FAULTS: [fault: string, check: Check, words: RegExp, plant: (recorded: Rec
     'a list that leaves one out',
     'as of',
     /^by the histories of what it lists, at \S+ it was {"items":\[{.*}\],"missing":\[{"id":"t:a","code":"entity_deleted"}\]}$/,
-    ({ ops }) => Object.assign(answerOf(ops.both).body, { items: [] }),
+    ({ ops }) => Object.assign(answerOf(ops.two).body, { items: [] }),
   ],
   [
     'a page that misses an entity',
@@ -309,6 +310,178 @@ const FAULTS: [fault: string, check: Check, words: RegExp, plant: (recorded: Rec
     },
   ],
   [
+    'a batch of which half is at another instant',
+    'whole',
+    /^its ticks have 2 instants: \S+:06\.000000Z, \S+:05\.000000Z$/,
+    ({ d }) => Object.assign(nth(d.ticks, 1), { at: at(5) }),
+  ],
+  [
+    'an indeterminate batch of which one operation is missing',
+    'whole',
+    /^t:d: it was to change it at \S+:09\.000000Z, after tick 1, and did not$/,
+    ({ d }) => {
+      d.ticks.pop();
+      d.states.pop();
+    },
+  ],
+  [
+    'an acknowledged batch of which one operation is missing',
+    'kept',
+    /^t:c: a write was acknowledged as tick 2, and is nowhere$/,
+    ({ c }) => Object.assign(nth(c.ticks, 2), { marker: 'other' }),
+  ],
+  [
+    'an acknowledged batch that is nowhere',
+    'whole',
+    /^it was acknowledged as of \S+:06\.000000Z, and is there as of null$/,
+    ({ c, d }) => {
+      for (const { ticks } of [c, d]) Object.assign(nth(ticks, 1), { marker: 'other' });
+    },
+  ],
+  [
+    'a batch that is acknowledged as of another instant',
+    'whole',
+    /^it was acknowledged as of \S+:05\.000000Z, and is there as of \S+:06\.000000Z$/,
+    ({ ops }) => Object.assign(answerOf(ops.both).body, { at: at(5) }),
+  ],
+  [
+    'a batch that does not tell of all of its operations',
+    'whole',
+    /^the answer tells of 2 entities, and not of 3$/,
+    ({ ops }) => itemsOf(ops.both).pop(),
+  ],
+  [
+    'a batch that tells of another state than it has made',
+    'faithful',
+    /^t:d: what is read as of tick 1 was shown otherwise: /,
+    ({ ops }) => Object.assign(itemOf(ops.both, 2), { entity: shown(c, 1).body }),
+  ],
+  [
+    'a batch that says what it has not done',
+    'faithful',
+    /^t:d: tick 1 is created at \S+, and not restored at \S+$/,
+    ({ ops }) => Object.assign(itemOf(ops.both, 2), { op: 'restored' }),
+  ],
+  [
+    'a batch that found nothing to change in an entity, which was otherwise at its instant',
+    'whole',
+    /^t:d: it was to change it at \S+:07\.000000Z, after tick 1, and did not$/,
+    ({ ops }) => {
+      Object.assign(nth(stepsOf(ops.some), 2), { command: { call: 'merge', patch: { n: 1 } } });
+    },
+  ],
+  [
+    'a batch whose condition does not hold',
+    'sequential',
+    /^t:c: tick 2 is updated .*; of the tick before it, it was to be refused with precondition_failed$/,
+    ({ ops }) => Object.assign(nth(stepsOf(ops.some), 1), { ifMatch: 7 }),
+  ],
+  [
+    'a batch whose condition does not hold of what it has not changed',
+    'whole',
+    /^t:d: at tick 1, just before \S+:07\.000000Z, it was to be refused with precondition_failed$/,
+    ({ ops }) => Object.assign(nth(stepsOf(ops.some), 2), { ifMatch: 7 }),
+  ],
+  [
+    'a batch whose operations on one entity are done in another order',
+    'sequential',
+    /^t:c: tick 1 is created .*"n":1.*; of the tick before it, it was to be refused with entity_not_found$/,
+    ({ ops }) => stepsOf(ops.both).reverse(),
+  ],
+  [
+    'a batch of which one entity was seen before it was sent',
+    'real-time order',
+    /^t:d: a write made tick 1, but tick 1 had been seen before it was sent$/,
+    ({ ops }) => Object.assign(ops, { early: operation(2, [101, 102], { kind: 'now', key: 'd' }, shown(d, 1)) }),
+  ],
+  [
+    'a batch of which a later read sees half',
+    'real-time order',
+    /^t:d: the answer was right before its first tick, but tick 1 had been seen before it was asked for$/,
+    ({ ops }) =>
+      Object.assign(ops, {
+        later: operation(2, [121, 122], { kind: 'now', key: 'd' }, problem(404, 'entity_not_found')),
+      }),
+  ],
+  [
+    'a refused batch of which one operation is kept',
+    'no trace',
+    /^t:d: a write was refused, and is tick 2$/,
+    ({ d }) => Object.assign(nth(d.ticks, 2), { marker: 'torn' }),
+  ],
+  [
+    'a refused batch that left a range',
+    'no trace',
+    /^t:c: a write was refused, and left marker "torn"@\[5,\)$/,
+    ({ c }) => c.ranges.get('marker')?.push({ value: 'torn', from: 5, to: null }),
+  ],
+  [
+    'a refusal of a batch for an operation that is in order',
+    'sequential',
+    /^t:d: at no tick is this the right answer$/,
+    ({ ops }) => Object.assign(answerOf(ops.torn).body, { errors: [{ path: '/operations/0/ifMatch' }] }),
+  ],
+  [
+    'a refusal of a batch for no operation',
+    'whole',
+    /^the refusal of a batch does not say which operation it is about$/,
+    ({ ops }) => Object.assign(answerOf(ops.torn).body, { errors: [] }),
+  ],
+  [
+    'a dry run that is written',
+    'no trace',
+    /^t:d: a write was dry, and is tick 2$/,
+    ({ d }) => Object.assign(nth(d.ticks, 2), { marker: 'dry' }),
+  ],
+  [
+    'a dry run that says what a write would not do',
+    'sequential',
+    /^t:d: at no tick is this the right answer$/,
+    ({ ops }) => Object.assign(itemOf(ops.dry, 1), { op: 'updated' }),
+  ],
+  [
+    'a list that has half of a batch',
+    'whole',
+    /^half of it is shown: (tick 2 of d without tick 4 of c|not tick 4 of c, but tick 2 of d)$/,
+    ({ ops }) => Object.assign(answerOf(ops.after).body, { items: [shown(c, 3).body, shown(d, 2).body] }),
+  ],
+  [
+    'a list in which half of a batch is not found yet',
+    'whole',
+    /^half of it is shown: (tick 1 of c without tick 1 of d|not tick 1 of d, but tick 1 of c)$/,
+    ({ ops }) =>
+      Object.assign(answerOf(ops.begun).body, {
+        items: [shown(c, 1).body],
+        missing: [{ id: 't:d', code: 'entity_not_found' }],
+      }),
+  ],
+  [
+    'an undo that does not give back what was',
+    'sequential',
+    /^t:c: tick 3 is updated {.*"n":1}; of the tick before it, updated {.*"n":4} was to be made$/,
+    ({ c }) => {
+      reword(nth(c.states, 1), '"n":1', '"n":4');
+    },
+  ],
+  [
+    'an undo that leaves one out',
+    'whole',
+    /^the answer tells of 0 entities, and not of 1$/,
+    ({ ops }) => itemsOf(ops.undone).pop(),
+  ],
+  [
+    'an undo that says of what was acknowledged that it is not there',
+    'whole',
+    /^404 is no answer to the undo of what was acknowledged$/,
+    ({ ops }) => Object.assign(ops.undone, { answer: problem(404, 'activity_not_found') }),
+  ],
+  [
+    'an undo that overlooks a later change',
+    'sequential',
+    /^t:d: at no tick is this the right answer$/,
+    ({ ops }) => Object.assign(answerOf(ops.late).body, { conflicts: [{ id: d.id, tick: 3 }] }),
+  ],
+  [
     'a fault of the service',
     'answered',
     /^500 is no answer to this$/,
@@ -346,6 +519,23 @@ function answerOf({ answer }: Operation): Answer {
 function purposeOf({ purpose }: Operation): Extract<Purpose, { kind: 'write' }> {
   if (purpose.kind !== 'write') throw new Error('it is no write');
   return purpose;
+}
+
+function itemsOf(operation: Operation): Json[] {
+  const { items } = answerOf(operation).body;
+  if (!Array.isArray(items)) throw new Error('its answer has no items');
+  return items;
+}
+
+function itemOf(operation: Operation, number: number): JsonObject {
+  const item = nth(itemsOf(operation), number);
+  if (!isObject(item)) throw new Error('the item is no object');
+  return item;
+}
+
+function stepsOf({ purpose }: Operation) {
+  if (purpose.kind !== 'batch') throw new Error('it is no batch');
+  return purpose.steps;
 }
 
 /** Changes an answer, as it is and as it is understood. */

@@ -1,27 +1,23 @@
 import { type Json, jsonEqual } from '../../src/temporal/json.js';
-import {
-  changesOf,
-  entityBody,
-  isRefused,
-  rangesOf,
-  same,
-  shownAsOf,
-  type Verdict,
-  verdictOf,
-} from '../helper/model.js';
+import { changesOf, entityBody, isRefused, rangesOf, same, shownAsOf, type Verdict } from '../helper/model.js';
 import { asOfInstants, repeatable } from './as-of.js';
 import { isLost, realTimeOrder } from './order.js';
+import { wholesOf } from './parts.js';
 import { type Operation, outcomeOf, type RecordedRange, type Recording, tickOf } from './record.js';
 import {
   entityAt,
   isAnswer,
   isOf,
+  isWrite,
   type OperationOf,
   type Subject,
   subjectsOf,
   type Violation,
+  verdictAt,
   violation,
+  type Write,
 } from './subject.js';
+import { wholeOrAbsent } from './whole.js';
 
 /**
  * All that is wrong with what was recorded. The checks, by their names:
@@ -36,10 +32,15 @@ import {
  *   some tick; both by the model of helper/model.ts
  * - real-time order: no answer is older than one that was complete before it was asked for
  * - as of: what was answered as of an instant is what the history says of that instant in the end
+ * - whole: a batch is there wholly, at one instant, made of what its entities were just before that; or it is wholly absent
+ *
+ * What a batch, or an undo, is to one of its entities is a write of that as any other.
  */
 export function check(recording: Recording): Violation[] {
-  const subjects = subjectsOf(recording);
-  const writes = recording.operations.filter((operation) => isOf(operation, 'write'));
+  const wholes = wholesOf(recording);
+  const operations = [...recording.operations, ...wholes.flatMap(({ parts }) => parts)];
+  const subjects = subjectsOf({ ...recording, operations });
+  const writes = operations.filter(isWrite);
   const { made, violations } = kept(subjects, writes);
   return [
     ...recording.operations.flatMap(answered),
@@ -51,6 +52,7 @@ export function check(recording: Recording): Violation[] {
     ...subjects.flatMap((subject) => effects(subject, made)),
     ...subjects.flatMap((subject) => realTimeOrder(subject, made)),
     ...asOfInstants(recording, subjects),
+    ...wholeOrAbsent(recording, subjects, wholes, made),
   ];
 }
 
@@ -128,8 +130,11 @@ const rangeText = (range: RecordedRange | undefined): string =>
   range ? `${JSON.stringify(range.value)}@[${range.from},${range.to ?? ''})` : 'not there';
 
 /** What was shown of a tick, while others wrote. */
-function unfaithfulAnswer({ name, recorded: { ticks, states } }: Subject, operation: Operation): Violation[] {
+function unfaithfulAnswer(subject: Subject, operation: Operation): Violation[] {
+  const { name, recorded } = subject;
+  const { ticks, states } = recorded;
   const { answer, purpose } = operation;
+  if (isOf(operation, 'part')) return unfaithfulPart(subject, operation);
   if (!answer || !(answer.status < 300 || (answer.status === 410 && purpose.kind !== 'write'))) return [];
   const tick = answer.status === 410 ? Number(answer.body.tick) : tickOf(answer);
   const state = states[(tick ?? 0) - 1];
@@ -146,18 +151,44 @@ function unfaithfulAnswer({ name, recorded: { ticks, states } }: Subject, operat
   return [];
 }
 
+/** The same of what a batch wrote: it is shown among others, and a tombstone as an entity. */
+function unfaithfulPart({ name, entity, recorded: { states } }: Subject, part: OperationOf<'part'>): Violation[] {
+  const { answer } = part;
+  const { told, isDry } = part.purpose;
+  const tick = entity.ticks[(told?.tick ?? 0) - 1];
+  if (!answer || !told || !tick || isDry) return [];
+  if (told.op !== null && (answer.tickAt !== tick.at || told.op !== tick.op)) {
+    const what = `${name}: tick ${tick.tick} is ${tick.op} at ${tick.at}, and not ${told.op} at ${answer.tickAt}`;
+    return [violation('faithful', what, part)];
+  }
+  const state = states[tick.tick - 1];
+  const isShown = Object.keys(answer.body).length > 0;
+  const isSame =
+    jsonEqual(answer.body, entityBody(entity, tick)) &&
+    (tick.op === 'deleted' || answer.text.includes(state?.text ?? ''));
+  if (!isShown || isSame) return [];
+  return [
+    violation('faithful', `${name}: what is read as of tick ${tick.tick} was shown otherwise: ${state?.text}`, part),
+  ];
+}
+
 /** Which tick each write made. */
 function kept(
   subjects: readonly Subject[],
-  writes: readonly OperationOf<'write'>[],
+  writes: readonly Write[],
 ): { made: Map<Operation, number>; violations: Violation[] } {
   const made = new Map<Operation, number>();
   const violations: Violation[] = [];
   const tell = (what: string, ...operations: Operation[]) => violations.push(violation('kept', what, ...operations));
-  const byMarker = new Map(writes.map((write) => [write.purpose.marker, write]));
+  const byMarker = new Map<string, Map<string, Write>>();
+  for (const write of writes) {
+    const { marker, key } = write.purpose;
+    byMarker.set(marker, (byMarker.get(marker) ?? new Map<string, Write>()).set(key, write));
+  }
   for (const { name, recorded } of subjects) {
     for (const { tick, marker } of recorded.ticks) {
-      const write = byMarker.get(marker ?? '');
+      const sent = byMarker.get(marker ?? '');
+      const write = sent?.get(recorded.key) ?? sent?.values().next().value;
       if (!write) tell(`${name}: tick ${tick} is of no write that was sent (${marker})`);
       else if (write.purpose.key !== recorded.key) tell(`${name}: tick ${tick} is of a write of another entity`, write);
       else if (made.has(write)) tell(`${name}: ticks ${made.get(write)} and ${tick} are both of one write`, write);
@@ -166,7 +197,7 @@ function kept(
   }
   for (const { name, entity, operations } of subjects) {
     for (const operation of operations) {
-      if (outcomeOf(operation) !== 'acknowledged' || !isOf(operation, 'write')) continue;
+      if (outcomeOf(operation) !== 'acknowledged' || !isWrite(operation) || isDry(operation)) continue;
       const acknowledged = operation.answer && tickOf(operation.answer);
       const tick = made.get(operation);
       if (tick === undefined ? !isLost(entity, operation) : tick === acknowledged) continue;
@@ -177,10 +208,15 @@ function kept(
   return { made, violations };
 }
 
+/** Whether it only asks what it would do. */
+const isDry = ({ purpose }: Operation): boolean => purpose.kind === 'part' && purpose.isDry;
+
 function noTrace({ name, recorded: { ticks, ranges }, operations }: Subject): Violation[] {
-  const writes = operations.filter((operation) => isOf(operation, 'write'));
+  const writes = operations.filter(isWrite);
   const refused = new Map(
-    writes.filter((write) => outcomeOf(write) === 'refused').map((write) => [write.purpose.marker, write]),
+    writes
+      .filter((write) => outcomeOf(write) === 'refused' || isDry(write))
+      .map((write) => [write.purpose.marker, write]),
   );
   const traces: [marker: Json, trace: string][] = [
     ...ticks.map(({ tick, marker }): [Json, string] => [marker, `is tick ${tick}`]),
@@ -190,7 +226,8 @@ function noTrace({ name, recorded: { ticks, ranges }, operations }: Subject): Vi
   ];
   return traces.flatMap(([marker, trace]) => {
     const write = typeof marker === 'string' ? refused.get(marker) : undefined;
-    return write ? [violation('no trace', `${name}: a write was refused, and ${trace}`, write)] : [];
+    const end = write && isDry(write) ? 'dry' : 'refused';
+    return write ? [violation('no trace', `${name}: a write was ${end}, and ${trace}`, write)] : [];
   });
 }
 
@@ -199,9 +236,8 @@ function effects({ name, entity, operations }: Subject, made: ReadonlyMap<Operat
   return operations.flatMap((operation) => {
     const tick = made.get(operation);
     const after = entity.ticks[(tick ?? 0) - 1];
-    if (tick === undefined || !after || !isOf(operation, 'write')) return [];
-    const { command, conditions } = operation.purpose;
-    const verdict = verdictOf(entityAt(entity, tick - 1), command, conditions);
+    if (tick === undefined || !after || !isWrite(operation)) return [];
+    const verdict = verdictAt(operation, entityAt(entity, tick - 1));
     if (verdict.end === 'tick' && verdict.op === after.op && same(verdict.properties, after.properties)) return [];
     const is = `${after.op} ${JSON.stringify(after.properties)}`;
     const what = `${name}: tick ${tick} is ${is}; of the tick before it, ${verdictText(verdict)}`;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { isObject, type Json, pointer } from '../../src/temporal/json.js';
+import { isObject, type Json, type JsonObject, pointer } from '../../src/temporal/json.js';
 import { microseconds } from '../../src/temporal/point.js';
+import type { OnConflict } from '../../src/temporal/undo.js';
 import type { Command, Condition, Conditions } from '../helper/model.js';
 import { type Answer, ask, type Deleted, type Operation, type Purpose, type Request, tickOf } from './record.js';
 
@@ -35,8 +36,29 @@ const action = weighted(
   [14, 'read as of an instant'],
   [6, 'read many as of an instant'],
   [6, 'walk'],
+  [16, 'batch'],
+  [8, 'undo'],
 );
-type WriteAction = Exclude<Drawn<typeof action>, 'walk' | `read ${string}`>;
+type WriteAction = Exclude<Drawn<typeof action>, 'walk' | 'batch' | 'undo' | `read ${string}`>;
+
+/** Mostly such as are not refused, because one of them refuses all. */
+const ofBatch = fc.record({
+  action: weighted<WriteAction>(
+    [1, 'create'],
+    [40, 'put'],
+    [16, 'patch'],
+    [4, 'patch nothing'],
+    [2, 'json patch'],
+    [6, 'delete'],
+    [4, 'restore'],
+    [3, 'revert'],
+  ),
+  entity: fc.constantFrom(...KEYS),
+  n: fc.nat(2),
+  which: fc.nat(),
+  condition: weighted([30, 'none'], [3, 'seen'], [1, 'stale']),
+});
+type OfBatch = Drawn<typeof ofBatch>;
 
 const step = fc.record({
   action,
@@ -56,6 +78,9 @@ const step = fc.record({
   /** A snapshot at an instant of the client's, or at the newest that is stable. */
   isPinned: fc.boolean(),
   deleted: weighted<Deleted>([4, 'exclude'], [2, 'include'], [1, 'only']),
+  operations: fc.array(ofBatch, { minLength: 2, maxLength: 5 }),
+  isDry: weighted([5, false], [1, true]),
+  onConflict: weighted<OnConflict>([3, 'refuse'], [3, 'skip'], [3, 'force']),
   /** How many milliseconds after it has sent a write its client goes away. */
   cut: weighted<number | null>([36, null], [1, 0], [1, 2], [1, 4], [1, 8]),
 });
@@ -72,6 +97,8 @@ export type Run = {
   operations: Operation[];
   /** The `Tick-At` of every answered write, and when it was answered. */
   instants: { at: string; heard: number }[];
+  /** The activities of acknowledged writes, and under which markers they were sent. */
+  activities: { id: string; marker: string }[];
   /** How many milliseconds a client waits after a 503 or no answer; by itself it goes on at once. */
   pause?: number;
   /** How many milliseconds a client waits after each step. */
@@ -126,15 +153,28 @@ async function take(client: Client, step: Step): Promise<void> {
     }
     case 'walk':
       return walk(client, step);
+    case 'batch':
+      return batch(client, step);
+    case 'undo':
+      return undo(client, step);
     default:
       return write(client, step, writingOf(client, step, step.action));
   }
 }
 
-/** A write: what it is in the words of the model, and as it is sent. */
-type Writing = { marker: string; command: Command; method: Request['method']; path: string; body?: Json };
+/** A write: what it is in the words of the model, as it is sent alone, and what it takes besides an address in a batch. */
+type Writing = {
+  marker: string;
+  command: Command;
+  method: Request['method'];
+  path: string;
+  body?: Json;
+  operation: JsonObject;
+};
 
-function writingOf(client: Client, { entity: key, n, which }: Step, action: WriteAction): Writing {
+type Drawing = Pick<Step, 'entity' | 'n' | 'which'>;
+
+function writingOf(client: Client, { entity: key, n, which }: Drawing, action: WriteAction): Writing {
   const { type } = client.run;
   const path = pathOf(type, key);
   const marker = markerOf(client);
@@ -143,17 +183,21 @@ function writingOf(client: Client, { entity: key, n, which }: Step, action: Writ
     case 'create': {
       const properties = { marker, n, [own]: marker };
       const body = { type, key, properties };
-      return { marker, command: { call: 'post', type, properties }, method: 'POST', path: 'entities', body };
+      const operation = { op: 'create', ...body };
+      return { marker, command: { call: 'post', type, properties }, method: 'POST', path: 'entities', body, operation };
     }
     case 'put': {
       const properties = { marker, n };
       const command: Command = { call: 'put', address: { type }, type, properties };
-      return { marker, command, method: 'PUT', path, body: { type, properties } };
+      const body = { type, properties };
+      return { marker, command, method: 'PUT', path, body, operation: { op: 'put', ...body } };
     }
     case 'patch':
     case 'patch nothing': {
       const patch = action === 'patch' ? { marker, n, [own]: n === 0 ? null : marker } : {};
-      return { marker, command: { call: 'merge', patch }, method: 'PATCH', path, body: { properties: patch } };
+      const body = { properties: patch };
+      const operation = { op: 'patch', ...body };
+      return { marker, command: { call: 'merge', patch }, method: 'PATCH', path, body, operation };
     }
     case 'json patch': {
       const operations = [
@@ -161,17 +205,26 @@ function writingOf(client: Client, { entity: key, n, which }: Step, action: Writ
         { op: 'add' as const, path: ['marker'], value: marker },
       ];
       const body = operations.map(({ op, path, value }) => ({ op, path: pointer(['properties', ...path]), value }));
-      return { marker, command: { call: 'jsonPatch', operations }, method: 'PATCH', path, body };
+      const operation = { op: 'patch', patch: body };
+      return { marker, command: { call: 'jsonPatch', operations }, method: 'PATCH', path, body, operation };
     }
     case 'delete':
-      return { marker, command: { call: 'delete' }, method: 'DELETE', path };
+      return { marker, command: { call: 'delete' }, method: 'DELETE', path, operation: { op: 'delete' } };
     case 'restore':
-      return { marker, command: { call: 'restore' }, method: 'POST', path: `${path}/restore`, body: {} };
+      return {
+        marker,
+        command: { call: 'restore' },
+        method: 'POST',
+        path: `${path}/restore`,
+        body: {},
+        operation: { op: 'restore' },
+      };
     case 'revert': {
       const to = { tick: 1 + (which % Math.max(lastSeen(client, key), 1)) };
       const names = n === 0 ? ['n', own] : null;
       const body = { to: to.tick, ...(names ? { properties: names } : {}) };
-      return { marker, command: { call: 'revert', to, names }, method: 'POST', path: `${path}/revert`, body };
+      const command: Command = { call: 'revert', to, names };
+      return { marker, command, method: 'POST', path: `${path}/revert`, body, operation: { op: 'revert', ...body } };
     }
   }
 }
@@ -195,8 +248,66 @@ async function write(client: Client, step: Step, { marker, command, method, path
     }
   }
   const answer = await send(client, step, { kind: 'write', key, marker, command, conditions }, request, step.cut);
+  const id = request.headers['activity-id'];
+  if (id !== undefined && answer && answer.status < 300) client.run.activities.push({ id, marker });
   if (answer?.tickAt) client.run.instants.push({ at: answer.tickAt, heard: performance.now() });
   learn(client, key, answer);
+}
+
+/** Does operations as one, of which several may be on one entity. */
+async function batch(client: Client, step: Step): Promise<void> {
+  const { type } = client.run;
+  const marker = markerOf(client);
+  const given = step.operations.map((drawn) => {
+    const { command, operation } = writingOf(client, drawn, drawn.action);
+    const tick = expectedTick(drawn.condition, lastSeen(client, drawn.entity));
+    const ifMatch = command.call !== 'post' && tick > 0 ? tick : null;
+    const address = command.call === 'post' ? {} : { id: `${type}:${drawn.entity}` };
+    const sent = { ...operation, ...address, ...(ifMatch === null ? {} : { ifMatch }) };
+    return { sent, step: { key: drawn.entity, command, ifMatch } };
+  });
+  const purpose: Purpose = { kind: 'batch', marker, steps: given.map((one) => one.step), isDry: step.isDry };
+  await sendWhole(client, step, purpose, 'batch', { operations: given.map(({ sent }) => sent) });
+}
+
+/** Undoes what anybody did in the name of an activity, mostly a short time ago. */
+async function undo(client: Client, step: Step): Promise<void> {
+  const { activities } = client.run;
+  const { isDry, onConflict, which } = step;
+  const done = activities.at(-1 - (which % Math.min(activities.length, LATELY)));
+  if (!done) return;
+  const purpose: Purpose = { kind: 'undo', marker: markerOf(client), of: done.marker, onConflict, isDry };
+  await sendWhole(client, step, purpose, `activities/${done.id}/revert`, { onConflict });
+}
+
+/** How many of the last activities are undone. */
+const LATELY = 12;
+
+/** Sends what changes many entities as one, and learns of all of them. */
+async function sendWhole(
+  client: Client,
+  step: Step,
+  purpose: Extract<Purpose, { kind: 'batch' | 'undo' }>,
+  path: string,
+  body: JsonObject,
+): Promise<void> {
+  const { run, number } = client;
+  const { marker, isDry } = purpose;
+  const request: Request = {
+    method: 'POST',
+    path: `${path}${isDry ? '?dryRun=true' : ''}`,
+    headers: {},
+    body: { ...body, activity: { actor: `client ${number}`, reason: marker } },
+  };
+  const answer = await send(client, step, purpose, request, step.cut);
+  if (!answer || answer.status >= 300 || isDry) return;
+  const { at, activity, items } = answer.body;
+  if (typeof at === 'string') run.instants.push({ at, heard: performance.now() });
+  if (isObject(activity) && typeof activity.id === 'string') run.activities.push({ id: activity.id, marker });
+  for (const item of Array.isArray(items) ? items.filter(isObject) : []) {
+    const { key } = isObject(item.entity) ? item.entity : {};
+    if (typeof key === 'string' && typeof item.tick === 'number') client.seen.set(key, item.tick);
+  }
 }
 
 /** Walks through a snapshot of all entities, each page by another service. */
@@ -251,12 +362,16 @@ function learn({ seen }: Client, key: string, answer: Answer | null): void {
 }
 
 function conditionsOf({ condition }: Step, { call }: Command, seen: number): Conditions {
-  const tick = condition === 'seen' ? seen : condition === 'stale' ? seen - 1 : 0;
+  const tick = expectedTick(condition, seen);
   return {
     ifMatch: call !== 'post' && tick > 0 ? [tick] : null,
     ifNoneMatch: call === 'put' && condition === 'absent' ? '*' : null,
   };
 }
+
+/** The tick that a condition names; 0: none. */
+const expectedTick = (condition: Step['condition'] | OfBatch['condition'], seen: number): number =>
+  condition === 'seen' ? seen : condition === 'stale' ? seen - 1 : 0;
 
 const headersOf = ({ ifMatch, ifNoneMatch }: Conditions): Record<string, string> => ({
   ...(ifMatch ? { 'if-match': tagsOf(ifMatch) } : {}),

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { openStorage } from '../../src/storage/open.js';
+import { isObject } from '../../src/temporal/json.js';
 import { runCommand } from '../helper/command.js';
 import { type Service, serve, testService } from '../helper/service.js';
 import { stepsOf } from './clients.js';
@@ -29,13 +30,22 @@ const LEAST = Object.entries({
   'asked again': 13,
 });
 
+/** … of batches, and of undos; in a storm few get through. */
+const LEAST_TOGETHER = Object.entries({
+  batches: 4,
+  'batches refused': 2,
+  undos: 2,
+  'dry runs': 1,
+  'ticks of batches and undos': 8,
+});
+
 /** Two instances over one database of their own, and where they listen. */
 async function twoInstances(
   t: Test,
-  prepare: (app: Service['app']) => void = () => {},
+  prepare: (service: Service) => unknown = () => {},
 ): Promise<Service & { services: URL[]; urls: string[] }> {
   const service = await testService(t);
-  prepare(service.app);
+  await prepare(service);
   const second = openStorage(service.serviceUrl);
   t.teardown(() => second.close());
   const other = await serve(t, second);
@@ -52,8 +62,52 @@ for (const weather of ['calm', 'storm']) {
     t.same(tellViolations(violations, 3), [], `HISTORY_SEED=${SEED}`);
     const counts: Record<string, number> = countsOf(recording);
     t.comment(counts);
-    for (const [what, least] of LEAST) t.ok((counts[what] ?? 0) >= least, `${counts[what]} ${what}`);
+    const due = weather === 'calm' ? [...LEAST, ...LEAST_TOGETHER] : LEAST;
+    for (const [what, least] of due) t.ok((counts[what] ?? 0) >= least, `${counts[what]} ${what}`);
     t.equal((counts['answered 503'] ?? 0) > 0, weather === 'storm', `${counts['answered 503']} answered 503`);
+  });
+}
+
+/** Ways to break a batch, and what must be found. */
+const BREAKS: Record<string, [prepare: (service: Service) => unknown, words: RegExp]> = {
+  'the first change at an instant of its own': [
+    ({ sql }) =>
+      sql.unsafe(`
+        ALTER FUNCTION clocktick.write_changes RENAME TO write_whole;
+        CREATE FUNCTION clocktick.write_changes(
+          changes jsonb, patient boolean, not_before timestamptz DEFAULT NULL, not_after timestamptz DEFAULT NULL, together boolean DEFAULT false
+        ) RETURNS TABLE (
+          id uuid, outcome text, type text, key text, tick integer, deleted boolean,
+          created_at timestamptz, updated_at timestamptz, properties jsonb, untracked jsonb
+        ) LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+          IF together AND jsonb_array_length(changes) > 1 THEN
+            RETURN QUERY SELECT * FROM clocktick.write_whole(jsonb_build_array(changes -> 0), patient, not_before, not_after, true);
+            RETURN QUERY SELECT * FROM clocktick.write_whole(changes - 0, patient, not_before, not_after, true);
+          ELSE
+            RETURN QUERY SELECT * FROM clocktick.write_whole(changes, patient, not_before, not_after, together);
+          END IF;
+        END
+        $$`),
+    /^whole: its ticks have 2 instants: /m,
+  ],
+  'the last operation left out': [
+    ({ app }) => {
+      app.addHook('preHandler', async ({ body, routeOptions }) => {
+        if (routeOptions.url !== '/batch' || !isObject(body) || !Array.isArray(body.operations)) return;
+        body.operations.pop();
+      });
+    },
+    /^whole: the answer tells of \d entities, and not of \d$/m,
+  ],
+};
+
+for (const [broken, [prepare, words]] of Object.entries(BREAKS)) {
+  t.test(`it is found when of a batch is written: ${broken}`, async (t) => {
+    const { services } = await twoInstances(t, prepare);
+    const plan = { services, type: 'history', seed: SEED, clients: 8, seconds: 0.5, least: REQUESTS / 2 };
+    const { violations } = await runAndCheck(plan);
+    t.match(tellViolations(violations, 3).join('\n'), words, `HISTORY_SEED=${SEED}`);
   });
 }
 
@@ -73,7 +127,7 @@ const run = (...args: string[]) => runCommand('test/checker/history.ts', ...args
 
 t.test('the command checks running services, and says what it found', async (t) => {
   let isBroken = false;
-  const { urls } = await twoInstances(t, (app) => {
+  const { urls } = await twoInstances(t, ({ app }) => {
     app.addHook('onSend', async ({ url }, _reply, payload) =>
       isBroken && /asOf=\d+-/.test(url) && typeof payload === 'string'
         ? payload.replace(/"n": \d+/, '"n": 777')

@@ -14,9 +14,10 @@ import { type Plan, runAndCheck, type Watch } from './run.js';
 import type { Violation } from './subject.js';
 import { countsOf, tellViolations } from './told.js';
 
-const HELP = `Many clients write, read, and read as of, all on the same few entities. Everything that they are answered is recorded,
-and afterwards checked: that no acknowledged write is lost and no refused one left anything, that no answer is older than one
-that was complete before, that what was read as of an instant stays the same for ever, and more.
+const HELP = `Many clients write, read, and read as of, all on the same few entities; they send batches, and undo what was done. Everything
+that they are answered is recorded, and afterwards checked: that no acknowledged write is lost and no refused one left anything,
+that every batch is there wholly, at one instant, or wholly absent, that no answer is older than one that was complete before,
+that what was read as of an instant stays the same for ever, and more.
 
 npm run check:history -- [options]
 

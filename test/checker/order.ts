@@ -53,6 +53,7 @@ type Seen = { version: number; by: Operation[] };
 /** Whether the answer depends on the version of the entity that it was given at. */
 function tellsVersion({ purpose, answer }: Operation): boolean {
   if (!answer || !(answer.status < 300 || [404, 409, 410, 412].includes(answer.status))) return false;
+  if (purpose.kind === 'part') return purpose.tellsVersion;
   return purpose.kind === 'as of' ? 'tick' in purpose.point : 'key' in purpose;
 }
 
@@ -69,6 +70,11 @@ function earliestVersion(entity: Entity, operation: Operation, from: number): nu
 /** The one version that an answer can be right at, where it says so itself. */
 function versionNamed({ purpose, answer }: Operation): number | null {
   if (!answer || purpose.kind === 'as of') return null;
+  if (purpose.kind === 'part' && answer.status < 300) {
+    // A dry run tells the tick that it would make.
+    const { tick = null, op = null } = purpose.told ?? {};
+    return (tick ?? 0) - (purpose.isDry && op !== null ? 1 : 0);
+  }
   if (answer.status < 300) return tickOf(answer);
   const { code, tick = 0 } = answer.body;
   const isOfNow = code === 'entity_not_found' || code === 'entity_deleted' || code === 'entity_exists';
@@ -81,6 +87,7 @@ function isRightAt(entity: Entity, { purpose, answer }: Operation, version: numb
   const then = entityAt(entity, version);
   if (purpose.kind === 'now') return isAnswer(answer, shownAsOf(then, null));
   if (purpose.kind === 'as of') return isAnswer(answer, shownAsOf(then, purpose.point));
+  if (purpose.kind === 'part') return purpose.agrees(then);
   if (purpose.kind !== 'write') return false;
   const verdict = verdictOf(then, purpose.command, purpose.conditions);
   if (verdict.end === 'refused') return isAnswer(answer, verdict.refused);
@@ -109,6 +116,7 @@ function misplaced({ name, entity }: Subject, operation: Operation, { version, b
 
 /** Whether a write that made no tick was acknowledged for one, and not because it would have changed nothing there. */
 export function isLost(entity: Entity, { purpose, answer }: Operation): boolean {
+  if (purpose.kind === 'part') return !purpose.isDry && purpose.told !== null && purpose.told.op !== null;
   if (purpose.kind !== 'write' || !answer || answer.status >= 300) return false;
   const tick = tickOf(answer);
   if (tick === null || tick > entity.ticks.length) return true;

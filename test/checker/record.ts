@@ -2,8 +2,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
 import type { Json, JsonObject } from '../../src/temporal/json.js';
-import type { Command, Conditions, Op } from '../helper/model.js';
+import type { OnConflict } from '../../src/temporal/undo.js';
+import type { Command, Conditions, Entity, Op, Verdict } from '../helper/model.js';
 import { bodyOf } from '../replay/service.js';
+import type { Step } from './together.js';
 
 /*
  * What a run leaves to be checked: every request with its answer and the times between which it took place, and what the
@@ -33,11 +35,33 @@ export type Purpose =
   | { kind: 'activity' }
   /** The marker is in no other request: it tells which tick is of this write. */
   | { kind: 'write'; key: string; marker: string; command: Command; conditions: Conditions }
+  /** All of its steps, in their order, or nothing. */
+  | { kind: 'batch'; marker: string; steps: (Step & { key: string })[]; isDry: boolean }
+  /** Of what was done under the marker `of`. */
+  | { kind: 'undo'; marker: string; of: string; onConflict: OnConflict; isDry: boolean }
+  | Part
   | { kind: 'now'; key: string }
   | { kind: 'as of'; key: string; point: { tick: number } | { instant: string } }
   | { kind: 'list'; keys: string[]; instant: string }
   /** One of the pages of a walk through a snapshot: as of an instant, or of the newest that is stable. */
   | { kind: 'page'; walk: string; number: number; instant: string | null; deleted: Deleted };
+
+/** What a batch or an undo is to one of its entities: a write of that. It is made of the answer to the whole (parts.ts). */
+type Part = {
+  kind: 'part';
+  key: string;
+  marker: string;
+  whole: Operation;
+  isDry: boolean;
+  /** What the answer says of this entity; null: it was refused, or there is none. */
+  told: { tick: number | null; op: Op | null } | null;
+  /** Whether the answer depends on the version that this entity had. */
+  tellsVersion: boolean;
+  /** What is to become of the entity, if it is so before. */
+  judge: (then: Entity | undefined) => Verdict;
+  /** Whether all that the answer says is right, if the entity is so before. */
+  agrees: (then: Entity | undefined) => boolean;
+};
 
 /** Whether a snapshot shows what was deleted then. */
 export type Deleted = 'exclude' | 'include' | 'only';

@@ -31,7 +31,7 @@ export async function runAndCheck(
   { services, type, seed, clients, seconds, least = 0, storm }: Plan,
   watch: Watch = () => {},
 ): Promise<{ recording: Recording; violations: Violation[] }> {
-  const run: Run = { services, type, operations: [], instants: [] };
+  const run: Run = { services, type, operations: [], instants: [], activities: [] };
   const start = performance.now();
   const spent = () => (performance.now() - start) / 1000;
   const isOver = () => spent() > seconds && run.operations.length >= least;

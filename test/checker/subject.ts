@@ -1,5 +1,5 @@
 import { isObject } from '../../src/temporal/json.js';
-import { type Entity, isRefused, type Refused, type Tick } from '../helper/model.js';
+import { type Entity, isRefused, type Refused, type Tick, type Verdict, verdictOf } from '../helper/model.js';
 import { type Answer, type Operation, type Purpose, type RecordedEntity, type Recording, tickOf } from './record.js';
 
 /* One entity as the checks see it: what the model makes of its recorded history, and what was asked of it. */
@@ -14,6 +14,7 @@ export type Check =
   | 'sequential'
   | 'real-time order'
   | 'as of'
+  | 'whole'
   | 'answered';
 
 /** What is wrong, in words, and the operations that show it. */
@@ -30,6 +31,16 @@ export type OperationOf<Kind extends Purpose['kind']> = Operation & { purpose: E
 
 export const isOf = <Kind extends Purpose['kind']>(operation: Operation, kind: Kind): operation is OperationOf<Kind> =>
   operation.purpose.kind === kind;
+
+/** A write of one entity: by itself, or as a part of a batch or of an undo. */
+export type Write = OperationOf<'write'> | OperationOf<'part'>;
+
+export const isWrite = (operation: Operation): operation is Write =>
+  isOf(operation, 'write') || isOf(operation, 'part');
+
+/** What is to become of a write, if the entity is so before. */
+export const verdictAt = ({ purpose }: Write, then: Entity | undefined): Verdict =>
+  purpose.kind === 'part' ? purpose.judge(then) : verdictOf(then, purpose.command, purpose.conditions);
 
 /** An entity, how it is addressed, and the operations on it alone. */
 export type Subject = { entity: Entity; name: string; recorded: RecordedEntity; operations: Operation[] };

@@ -36,9 +36,12 @@ function tell({ client, invoked, completed, request, answer }: Operation): strin
 /** How much of everything a recording holds: a check of nothing finds nothing. */
 export function countsOf({ operations, entities }: Recording) {
   const writes = operations.filter((operation) => isOf(operation, 'write'));
+  const batches = operations.filter((operation) => isOf(operation, 'batch'));
+  const undos = operations.filter((operation) => isOf(operation, 'undo'));
+  const wholes = [...batches, ...undos];
   const answered = operations.filter(({ answer }) => answer?.status === 200 || answer?.status === 410);
   const inTrouble = operations.filter(({ answer }) => answer?.status === 503);
-  const count = (all: readonly Operation[], is: (operation: Operation) => boolean) => all.filter(is).length;
+  const count = <One extends Operation>(all: readonly One[], is: (operation: One) => boolean) => all.filter(is).length;
   const markers = new Set(entities.flatMap(({ ticks }) => ticks.map(({ marker }) => marker)));
   const indeterminate = writes.filter((write) => outcomeOf(write) === 'indeterminate');
   return {
@@ -48,6 +51,13 @@ export function countsOf({ operations, entities }: Recording) {
     refused: count(writes, (write) => outcomeOf(write) === 'refused'),
     indeterminate: indeterminate.length,
     'indeterminate and kept': indeterminate.filter(({ purpose }) => markers.has(purpose.marker)).length,
+    batches: count(batches, (one) => !one.purpose.isDry && outcomeOf(one) === 'acknowledged'),
+    'batches refused': count(batches, (one) => outcomeOf(one) === 'refused'),
+    undos: count(undos, (one) => !one.purpose.isDry && outcomeOf(one) === 'acknowledged'),
+    'undos refused': count(undos, (one) => outcomeOf(one) === 'refused'),
+    'dry runs': count(wholes, (one) => one.purpose.isDry && outcomeOf(one) === 'acknowledged'),
+    'indeterminate batches and undos': count(wholes, (one) => outcomeOf(one) === 'indeterminate'),
+    'ticks of batches and undos': ticksOf(entities, new Set(wholes.map(({ purpose }) => purpose.marker))),
     'answered 503': inTrouble.length,
     'reads now': count(answered, (one) => isOf(one, 'now')),
     'reads as of a tick': count(answered, (one) => isOf(one, 'as of') && 'tick' in one.purpose.point),
@@ -57,3 +67,6 @@ export function countsOf({ operations, entities }: Recording) {
     'asked again': count(operations, ({ again }) => again !== undefined),
   };
 }
+
+const ticksOf = (entities: Recording['entities'], markers: ReadonlySet<string>): number =>
+  entities.flatMap(({ ticks }) => ticks).filter(({ marker }) => marker !== null && markers.has(marker)).length;

@@ -61,7 +61,7 @@ export async function runFault(world: World, fault: Fault, plan: Plan): Promise<
   const { seconds, unnoticed = UNNOTICED, longest = LONGEST, rest = 0, counted = 0, verifies = true } = plan;
   const services = world.instances.map(({ url }) => baseOf(url()));
   const type = `${fault.name}-${Date.now().toString(36)}`;
-  const run: Run = { services, type, operations: [], instants: [], pause: PAUSE_MS, rest };
+  const run: Run = { services, type, operations: [], instants: [], activities: [], pause: PAUSE_MS, rest };
   if (fault.prepare) await fault.prepare(world);
 
   const wrong: string[] = [];

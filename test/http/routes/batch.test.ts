@@ -225,6 +225,17 @@ t.test('an error says in which operation and where, and leaves nothing', async (
   t.same(await traces(sql), before);
 });
 
+t.test('a refusal of what the batch itself has made names no tick: it has none', async (t) => {
+  const before = await traces(sql);
+  const twice = await batch([create('twice', {}), create('twice', {})]);
+  t.match(twice, problem(409, 'entity_exists', { errors: [{ path: '/operations/1' }] }));
+  const gone = await batch([create('twice', {}), on('delete', 'twice'), on('patch', 'twice', { properties: {} })]);
+  t.match(gone, problem(410, 'entity_deleted', { errors: [{ path: '/operations/2' }] }));
+  t.match(text(gone.body.detail), /^Operation 2: An operation before it deletes the entity\.$/);
+  for (const { body } of [twice, gone]) t.notOk('tick' in body, JSON.stringify(body));
+  t.same(await traces(sql), before);
+});
+
 t.test('an activity that was recorded before ticks each entity once', async (t) => {
   const recorded = await call('POST', '/activities', WHO);
   const headers = { 'activity-id': text(recorded.body.id) };
