@@ -3,9 +3,11 @@ import t from 'tap';
 import { readActivity } from '../../src/storage/activities.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { readDiff } from '../../src/storage/diff.js';
+import { listEntities } from '../../src/storage/entities-by-id.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
+import { readProvenance } from '../../src/storage/provenance.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
@@ -190,6 +192,50 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       20,
       (db) => db[engine].entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
     ],
+    // The state, and of each property the clock's row of its tick; then also the one range that contains the tick.
+    ['who set what of an entity', 20, (db) => readProvenance(db, { id, fields: null }, null)],
+    [
+      'who set what of an entity as of a tick',
+      32,
+      (db) => readProvenance(db, { id, fields: null }, { tick: DEPTH / 2 }),
+    ],
+    ['who set what of an entity as of an instant', 32, (db) => readProvenance(db, { id, fields: null }, { instant })],
+    [
+      'who set two properties as of a tick',
+      40,
+      (db) => readProvenance(db, { id: mixed, fields: null }, { tick: 12_000 }),
+    ],
+    [
+      'who set one of two properties as of a tick',
+      40,
+      (db) => readProvenance(db, { id: mixed, fields: ['rare'] }, { tick: 12_000 }),
+    ],
+    [
+      'an entity with the few ranges of a property, and who set what',
+      60,
+      (db) => readNested(db, { ...nested(mixed, 'rare'), withProvenance: true }, { tick: 12_000 }),
+    ],
+    [
+      'fifty entities with who set what of them',
+      12 * 50,
+      (db) =>
+        listEntities(db, [id, ...others.slice(1, 50)], null, {
+          fields: null,
+          withProvenance: true,
+          recordedAsOf: null,
+        }),
+    ],
+    [
+      'fifty entities with who had set what of them',
+      21 * 50,
+      (db) =>
+        listEntities(
+          db,
+          [id, ...others.slice(1, 50)],
+          { instant: then.asOf },
+          { fields: null, withProvenance: true, recordedAsOf: null },
+        ),
+    ],
     ['what is known of an entity by now', 10, (db) => readKnown(db, [id], now)],
     // Its last tick, and as many between as halve what was imported: four buffers each.
     [
@@ -211,6 +257,16 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['a page of a collection', 40, (db) => readPage(db, collection, pin, { ...walk, after: null })],
     ['a later page of it', 40, (db) => readPage(db, collection, pin, walk)],
     ['a page of it as of when all of it was otherwise', 1_200, (db) => readPage(db, collection, then, walk)],
+    [
+      'a page of it with who set what',
+      9 * 50,
+      (db) => readPage(db, collection, pin, { ...walk, withProvenance: true }),
+    ],
+    [
+      'a page of it with who had set what as of when all of it was otherwise',
+      18 * 50,
+      (db) => readPage(db, collection, then, { ...walk, withProvenance: true }),
+    ],
     ['a page of all types', 60, (db) => readPage(db, { ...collection, type: null }, pin, walk)],
     ['the newest change of a collection', 10, (db) => readNewest(db, 'other', then)],
     ['the newest change of all types', 40, (db) => readNewest(db, null, pin)],

@@ -11,7 +11,7 @@ import { ENTITY_READ_PROBLEMS, MEMENTO_NOT_MODIFIED, parseInstant, readHeaders }
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
-import { fieldsOf, MAX_ITEMS } from '../contract/lists.js';
+import { fieldsOf, itemsOf, MAX_ITEMS } from '../contract/lists.js';
 import {
   acceptDatetime,
   asOfParameters,
@@ -30,6 +30,9 @@ import type { ReadConditions } from '../protocol/conditions.js';
 import { isPlaceKey } from '../protocol/pages.js';
 import { sendNamed } from './entities-by-id.js';
 
+/** What a page of a collection can show of each entity beside its state. Those that are named can only show who set it. */
+const INCLUDED = ['changes', 'provenance'];
+
 /** The parameters of a page of a collection, which do not go with `ids`. */
 const OF_COLLECTIONS = [
   'type',
@@ -38,7 +41,6 @@ const OF_COLLECTIONS = [
   'where',
   'everHad',
   'changedBetween',
-  'include',
   'limit',
   'cursor',
 ] as const;
@@ -67,10 +69,12 @@ const collectionQuery = z
       'Those that changed after the first of two instants, up to and with the second, as they were at that',
       '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
     ),
-    include: z
-      .enum(['changes'])
-      .optional()
-      .meta({ description: 'With changedBetween: also what differs between the two instants' }),
+    include: optionalList(
+      'IncludeInList',
+      'With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`)',
+      'include=provenance',
+      { type: 'string', enum: INCLUDED },
+    ),
     ...asOfParameters,
     fields,
     limit: optionalLimit,
@@ -84,8 +88,13 @@ const collectionQuery = z
       refuse('keyPrefix', 'needs type: keys are those of a type');
     if (query.changedBetween !== undefined && query.asOf !== undefined)
       refuse('asOf', 'does not go with changedBetween, which is as of its second instant');
-    if (query.changedBetween === undefined && query.include !== undefined)
-      refuse('include', 'needs changedBetween: what differs from when?');
+    for (const item of itemsOf(query.include ?? [])) {
+      if (!INCLUDED.includes(item))
+        refuse('include', `cannot be ${JSON.stringify(item)}: there is ${INCLUDED.join(' and ')}`);
+      else if (item === 'changes' && query.ids !== undefined) refuse('include', 'of changes does not go with ids');
+      else if (item === 'changes' && query.changedBetween === undefined)
+        refuse('include', 'of changes needs changedBetween: what differs from when?');
+    }
   });
 
 type CollectionQuery = z.output<typeof collectionQuery>;
@@ -123,7 +132,9 @@ export function collectionRoutes(app: App, storage: Storage): void {
     },
     async (request, reply) => {
       const { ids } = request.query;
-      return ids === undefined ? sendPage(storage, request, reply) : sendNamed(storage, request, reply, ids);
+      return ids === undefined
+        ? sendPage(storage, request, reply)
+        : sendNamed(storage, request, reply, ids, includes(request.query, 'provenance'));
     },
   );
 }
@@ -140,7 +151,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
   const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);
-  const withChanges = query.include === 'changes';
+  const [withChanges, withProvenance] = [includes(query, 'changes'), includes(query, 'provenance')];
   const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
   const walk: SnapshotWalk = {
     // Without a filter the name stays what it was before there were filters. So a cursor goes on at an instance of another version.
@@ -154,11 +165,15 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   };
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
     const [type = '', key = '', id = ''] = place ?? [];
-    const part = { after: place && { type, key, id }, limit, fields, withChanges };
+    const part = { after: place && { type, key, id }, limit, fields, withChanges, withProvenance };
     const { newest, items, next } = await readPage(storage, collection, pin, part, callerSignal(request.raw));
     return { newest, items, next: next && [next.type, next.key, next.id] };
   });
 }
+
+/** Whether a query asks for what stands beside the state of an entity. */
+const includes = ({ include = [] }: CollectionQuery, what: 'changes' | 'provenance'): boolean =>
+  itemsOf(include).includes(what);
 
 /** The collection that a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {
