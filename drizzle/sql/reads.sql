@@ -327,49 +327,59 @@ $$;
 -- range without its value, as JSON text, of those properties that are named in `fields`, an array (null: of all). A property that keeps no
 -- ranges has none here either.
 --
--- An activity may have 1 MiB, and each property one of its own. So 50 properties are read after the other, in the order of jsonb, until the
--- text has `most` bytes; `truncated` has the names of those that it has no room for, as an array; null: there are none.
+-- An activity may have 1 MiB, and each property one of its own. So how large they are as they are stored is asked first, which reads
+-- none, and then they are read piece by piece, in the order of jsonb, until the text has `most` bytes: a piece is 32 kB and the activity that
+-- passes these, which become some MB at most. `truncated` has the names of those that there is no room for, as an array; null: there are none.
 CREATE OR REPLACE FUNCTION clocktick.provenance_at(
   id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer, fields jsonb, most integer
 ) RETURNS TABLE (provenance text, truncated jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
   WITH RECURSIVE held AS MATERIALIZED (
-    SELECT row_number() OVER (ORDER BY octet_length(s.property), s.property) AS n, s.property, s.since
+    SELECT s.property, s.since
       FROM clocktick.since_at(provenance_at.id, now_tick, now_properties, now_since, at_tick) s
      WHERE fields IS NULL OR fields ? s.property
-  ), walk (until, bytes, count, texts) AS (
-    SELECT 0, 0::bigint, 0::bigint, NULL::text COLLATE "C"
+  ), clock AS MATERIALIZED (
+    SELECT t.tick, t.at, t.activity_id FROM clocktick.tick t
+     WHERE t.entity_id = provenance_at.id AND t.tick = ANY (ARRAY(SELECT DISTINCT held.since FROM held))
+  ), stored AS MATERIALIZED (
+    SELECT a.id, coalesce(pg_column_size(a.metadata), 0) + coalesce(pg_column_size(a.reason), 0) AS size
+      FROM clocktick.activity a
+     WHERE a.id = ANY (ARRAY(SELECT DISTINCT clock.activity_id FROM clock WHERE clock.activity_id IS NOT NULL))
+  ), named AS MATERIALIZED (
+    SELECT row_number() OVER place AS n, held.property, held.since, began.at, began.activity_id,
+           sum(coalesce(stored.size, 0)) OVER place / 32768 AS piece
+      FROM held
+      JOIN clock began ON began.tick = held.since
+      LEFT JOIN stored ON stored.id = began.activity_id
+    WINDOW place AS (ORDER BY octet_length(held.property), held.property)
+  ), walk (piece, bytes, count, texts) AS (
+    SELECT -1::bigint, 0::bigint, 0::bigint, NULL::text COLLATE "C"
     UNION ALL
-    SELECT walk.until + 50, walk.bytes + part.bytes, part.count, part.texts
+    SELECT part.piece, walk.bytes + part.bytes, part.count, part.texts
       FROM walk
      CROSS JOIN LATERAL (
        WITH next AS MATERIALIZED (
-         SELECT held.n, held.property, held.since FROM held WHERE held.n > walk.until AND held.n <= walk.until + 50
-       ), clock AS MATERIALIZED (
-         SELECT t.tick, t.at, t.activity_id FROM clocktick.tick t
-          WHERE t.entity_id = provenance_at.id AND t.tick = ANY (ARRAY(SELECT DISTINCT next.since FROM next))
+         SELECT named.* FROM named WHERE named.piece = (SELECT min(later.piece) FROM named later WHERE later.piece > walk.piece)
        ), who AS MATERIALIZED (
          SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
            FROM clocktick.activity a
-          WHERE a.id = ANY (ARRAY(SELECT DISTINCT clock.activity_id FROM clock WHERE clock.activity_id IS NOT NULL))
+          WHERE a.id = ANY (ARRAY(SELECT DISTINCT next.activity_id FROM next WHERE next.activity_id IS NOT NULL))
        ), told AS MATERIALIZED (
          -- What stands between a name and an activity has fewer than 150 bytes.
-         SELECT next.n, next.property, next.since, began.at, who.activity,
+         SELECT next.*, who.activity,
                 sum(octet_length(to_json(next.property)::text) + 150 + coalesce(octet_length(who.activity), 0)) OVER (ORDER BY next.n) AS bytes
-           FROM next
-           JOIN clock began ON began.tick = next.since
-           LEFT JOIN who ON who.id = began.activity_id
+           FROM next LEFT JOIN who ON who.id = next.activity_id
        )
-       SELECT max(told.bytes) AS bytes, count(*) FILTER (WHERE walk.bytes + told.bytes <= most) AS count,
+       SELECT max(told.piece) AS piece, max(told.bytes) AS bytes, count(*) FILTER (WHERE walk.bytes + told.bytes <= most) AS count,
               string_agg(
                 to_json(told.property)::text || ': {"vclock": {"from": ' || told.since::text || ', "to": null}, "effective": {"from": "'
                 || clocktick.instant_text(told.at) || '", "to": null}, "activity": ' || coalesce(told.activity, 'null') || '}',
                 ', ' ORDER BY told.n) FILTER (WHERE walk.bytes + told.bytes <= most) AS texts
          FROM told
      ) part
-     WHERE walk.until < (SELECT count(*) FROM held) AND walk.bytes <= most
+     WHERE walk.piece < (SELECT max(named.piece) FROM named) AND walk.bytes <= most
   )
-  SELECT '{' || coalesce(string_agg(walk.texts, ', ' ORDER BY walk.until), '') || '}',
-         (SELECT jsonb_agg(held.property ORDER BY held.n) FROM held WHERE held.n > (SELECT sum(shown.count) FROM walk shown))
+  SELECT '{' || coalesce(string_agg(walk.texts, ', ' ORDER BY walk.piece), '') || '}',
+         (SELECT jsonb_agg(named.property ORDER BY named.n) FROM named WHERE named.n > (SELECT sum(shown.count) FROM walk shown))
     FROM walk
 $$;
 

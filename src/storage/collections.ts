@@ -34,6 +34,8 @@ export const LIGHT_BYTES = 2 * 2 ** 20;
 
 /** How many states are put together before looking whether a page is full: one may have 8 MiB. */
 const STATES_AT_ONCE = 10;
+/** … with who set what: as much again, which is made of more. */
+const TOLD_AT_ONCE = 2;
 
 /** Keys of 512 characters, and no character comes after this one. */
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
@@ -154,7 +156,7 @@ async function readLightPage(
 }
 
 /**
- * A page of any entities. States are put together STATES_AT_ONCE after the other until the page has the bytes of its form: those
+ * A page of any entities. States are put together some after the other until the page has the bytes of its form: those
  * that do not fit would be made in vain.
  */
 async function readInPieces(
@@ -165,6 +167,7 @@ async function readInPieces(
   form: PageForm,
   signal?: AbortSignal,
 ): Promise<Page> {
+  const atOnce = withProvenance ? TOLD_AT_ONCE : STATES_AT_ONCE;
   const [row] = await runOf(
     storage,
     collection,
@@ -182,7 +185,7 @@ async function readInPieces(
       ), chunk (until, bytes, texts, further, sizes) AS (
         SELECT 0, 0::bigint, NULL::text[], NULL::text[], NULL::int[]
         UNION ALL
-        SELECT chunk.until + ${STATES_AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.further, next.sizes
+        SELECT chunk.until + ${atOnce}::int, chunk.bytes + next.bytes, next.texts, next.further, next.sizes
           FROM chunk CROSS JOIN LATERAL (
             SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(further.text ORDER BY e.n) AS further,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
@@ -193,12 +196,12 @@ async function readInPieces(
              CROSS JOIN LATERAL (
                SELECT ${weighed(sql, chosen, { text: sql`state.text`, whole: sql`whole.properties` })} + octet_length(further.text) AS bytes
              ) sized
-             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
+             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${atOnce}::int, ${limit}::int)
           ) next
          WHERE next.bytes > 0 AND chunk.bytes <= ${form.bytes}
       ), shown AS MATERIALIZED (
         SELECT page.*, fitting.text, fitting.further
-          FROM (SELECT chunk.until - ${STATES_AT_ONCE}::int + u.place AS n, u.text, u.further,
+          FROM (SELECT chunk.until - ${atOnce}::int + u.place AS n, u.text, u.further,
                        chunk.bytes - sum(u.size) OVER (PARTITION BY chunk.until)
                          + sum(u.size) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
                   FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.further, chunk.sizes)

@@ -357,7 +357,7 @@ t.test(
     const { serviceUrl, sql } = await testDatabase(t);
     const watched = await watchedStorage(serviceUrl);
     t.teardown(watched.close);
-    /** Buffers to read the whole history of a large entity, and to change its lists, by how many lists it has. */
+    /** Buffers to read the whole history of a large entity, or who set what, and to change its lists, by how many lists it has. */
     const buffersOf = async (lists: number) => {
       const change = { id: newId(), type: 'large' };
       // What does not compress, so that it is kept elsewhere, and reading it shows.
@@ -367,14 +367,24 @@ t.test(
       const write = await buffersOfWrite(sql, [{ ...change, expected: 1, op: 'updated', set: named(['b']) }]);
       const [clear] = [Object.keys(named(null))];
       await writeChanges(sql, [{ ...change, expected: 2, op: 'updated', set: {}, clear }]);
-      const [read] = await watched.sentBy((db) => readNested(db, { id: change.id, fields: null, of: null }, null));
-      if (!read) throw new Error('nothing was read');
-      return { read: (await explain(sql, read, 'force_generic_plan', read.settings)).buffers, write };
+      const question = { id: change.id, fields: null };
+      const [read] = await watched.sentBy((db) => readNested(db, { ...question, of: null }, null));
+      // The second statement, because the first one found it to be large.
+      const [, told] = await watched.sentBy((db) => readProvenance(db, question, { tick: 2 }));
+      if (!read || !told) throw new Error('nothing was read');
+      return {
+        read: (await explain(sql, read, 'force_generic_plan', read.settings)).buffers,
+        told: (await explain(sql, told, 'force_generic_plan', told.settings)).buffers,
+        write,
+      };
     };
     const [few, many] = [await buffersOf(5), await buffersOf(60)];
     t.ok(few.read > 90 && few.write > 200, `${few.read} buffers to read, ${few.write} to write: it is large`);
-    const each = { read: (many.read - few.read) / 55, write: (many.write - few.write) / 55 };
+    const more = (of: keyof typeof few) => (many[of] - few[of]) / 55;
+    const each = { read: more('read'), told: more('told'), write: more('write') };
     t.ok(each.read < 40, `${each.read} buffers more for each property that it had`);
+    t.ok(few.told > 90, `${few.told} buffers to say who had set what`);
+    t.ok(each.told < 40, `${each.told} buffers more for each property that had been set`);
     t.ok(each.write < 60, `${each.write} buffers more for each property that changes`);
   },
 );
