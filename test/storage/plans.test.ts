@@ -389,6 +389,30 @@ t.test(
   },
 );
 
+t.test('of large activities no more are read than there is room for', async (t) => {
+  const { serviceUrl, sql } = await testDatabase(t);
+  const watched = await watchedStorage(serviceUrl);
+  t.teardown(watched.close);
+  const change = { id: newId(), type: 'large' };
+  // What does not compress, each some 30 kB.
+  const metadata = () => ({ of: Array.from({ length: 800 }, newId).join('') });
+  const properties = Array.from({ length: 60 }, (_, n) => `p${n}`);
+  for (const [expected, name] of properties.entries()) {
+    const op = expected === 0 ? 'created' : 'updated';
+    const by = { activity_id: newId(), activity: { metadata: metadata() } };
+    await writeChanges(sql, [{ ...change, ...by, expected, op, set: { [name]: 1 } }]);
+  }
+  await vacuum(sql);
+  const [small, whole] = await watched.sentBy((db) => readProvenance(db, { id: change.id, fields: null }, null));
+  if (!small || !whole) throw new Error('it was read at once');
+  const [few, all] = [
+    await explain(sql, small, 'force_generic_plan', small.settings),
+    await explain(sql, whole, 'force_generic_plan', whole.settings),
+  ];
+  t.ok(all.buffers > 200, `${all.buffers} buffers to read all`);
+  t.ok(few.buffers < all.buffers / 2, `${few.buffers} buffers to find that they are too large to be read with others`);
+});
+
 /** The buffers that a write touches. */
 async function buffersOfWrite(sql: postgres.Sql, changes: readonly RawChange[]): Promise<number> {
   const [row] = await sql.unsafe<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }[]>(
