@@ -228,6 +228,23 @@ CREATE OR REPLACE FUNCTION clocktick.properties_at(
   OFFSET 0
 $$;
 
+-- Since which tick each property has had its value that an entity, which is now at `now_tick` with `now_properties`, has at one of its ticks:
+-- that of the range that is open now, or of the closed one that contains the tick.
+CREATE OR REPLACE FUNCTION clocktick.since_at(
+  id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer
+) RETURNS TABLE (property text, since integer) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT held.property, held.since
+    FROM (SELECT now_since || '{}' AS since_when OFFSET 0) unfolded
+   CROSS JOIN LATERAL (
+     SELECT p.name COLLATE "C" AS property, coalesce((unfolded.since_when ->> p.name)::int4, 1) AS since
+       FROM jsonb_object_keys(now_properties) p (name) OFFSET 0) held
+   WHERE held.since <= at_tick
+  UNION ALL
+  SELECT h.property, lower(h.vclock)
+    FROM clocktick.closed_ranges_of(since_at.id, now_tick, at_tick, at_tick) h
+   WHERE at_tick < now_tick
+$$;
+
 -- All properties of an entity as they are now, with those that keep no ranges.
 CREATE OR REPLACE FUNCTION clocktick.all_properties(properties jsonb, untracked jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -304,6 +321,66 @@ CREATE OR REPLACE FUNCTION clocktick.range_text(
          || '}, "effective": {"from": "' || clocktick.instant_text(from_at)
          || '", "to": ' || coalesce('"' || clocktick.instant_text(to_at) || '"', 'null')
          || '}, "activity": ' || coalesce(activity, 'null') || '}'
+$$;
+
+-- Who set what an entity, which is now at `now_tick` with `now_properties`, has at one of its ticks, and when: one row, by property the open
+-- range without its value, as JSON text, of those properties that are named in `fields`, an array (null: of all). A property that keeps no
+-- ranges has none here either.
+--
+-- An activity may have 1 MiB, and each property one of its own. So how large they are as they are stored is asked first, which reads
+-- none, and then they are read piece by piece, in the order of jsonb, until the text has `most` bytes: a piece is 32 kB and the activity that
+-- passes these, which become some MB at most. `truncated` has the names of those that there is no room for, as an array; null: there are none.
+CREATE OR REPLACE FUNCTION clocktick.provenance_at(
+  id uuid, now_tick integer, now_properties jsonb, now_since jsonb, at_tick integer, fields jsonb, most integer
+) RETURNS TABLE (provenance text, truncated jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  WITH RECURSIVE held AS MATERIALIZED (
+    SELECT s.property, s.since
+      FROM clocktick.since_at(provenance_at.id, now_tick, now_properties, now_since, at_tick) s
+     WHERE fields IS NULL OR fields ? s.property
+  ), clock AS MATERIALIZED (
+    SELECT t.tick, t.at, t.activity_id FROM clocktick.tick t
+     WHERE t.entity_id = provenance_at.id AND t.tick = ANY (ARRAY(SELECT DISTINCT held.since FROM held))
+  ), stored AS MATERIALIZED (
+    SELECT a.id, coalesce(pg_column_size(a.metadata), 0) + coalesce(pg_column_size(a.reason), 0) AS size
+      FROM clocktick.activity a
+     WHERE a.id = ANY (ARRAY(SELECT DISTINCT clock.activity_id FROM clock WHERE clock.activity_id IS NOT NULL))
+  ), named AS MATERIALIZED (
+    SELECT row_number() OVER place AS n, held.property, held.since, began.at, began.activity_id,
+           sum(coalesce(stored.size, 0)) OVER place / 32768 AS piece
+      FROM held
+      JOIN clock began ON began.tick = held.since
+      LEFT JOIN stored ON stored.id = began.activity_id
+    WINDOW place AS (ORDER BY octet_length(held.property), held.property)
+  ), walk (piece, bytes, count, texts) AS (
+    SELECT -1::bigint, 0::bigint, 0::bigint, NULL::text COLLATE "C"
+    UNION ALL
+    SELECT part.piece, walk.bytes + part.bytes, part.count, part.texts
+      FROM walk
+     CROSS JOIN LATERAL (
+       WITH next AS MATERIALIZED (
+         SELECT named.* FROM named WHERE named.piece = (SELECT min(later.piece) FROM named later WHERE later.piece > walk.piece)
+       ), who AS MATERIALIZED (
+         SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
+           FROM clocktick.activity a
+          WHERE a.id = ANY (ARRAY(SELECT DISTINCT next.activity_id FROM next WHERE next.activity_id IS NOT NULL))
+       ), told AS MATERIALIZED (
+         -- What stands between a name and an activity has fewer than 150 bytes.
+         SELECT next.*, who.activity,
+                sum(octet_length(to_json(next.property)::text) + 150 + coalesce(octet_length(who.activity), 0)) OVER (ORDER BY next.n) AS bytes
+           FROM next LEFT JOIN who ON who.id = next.activity_id
+       )
+       SELECT max(told.piece) AS piece, max(told.bytes) AS bytes, count(*) FILTER (WHERE walk.bytes + told.bytes <= most) AS count,
+              string_agg(
+                to_json(told.property)::text || ': {"vclock": {"from": ' || told.since::text || ', "to": null}, "effective": {"from": "'
+                || clocktick.instant_text(told.at) || '", "to": null}, "activity": ' || coalesce(told.activity, 'null') || '}',
+                ', ' ORDER BY told.n) FILTER (WHERE walk.bytes + told.bytes <= most) AS texts
+         FROM told
+     ) part
+     WHERE walk.piece < (SELECT max(named.piece) FROM named) AND walk.bytes <= most
+  )
+  SELECT '{' || coalesce(string_agg(walk.texts, ', ' ORDER BY walk.piece), '') || '}',
+         (SELECT jsonb_agg(named.property ORDER BY named.n) FROM named WHERE named.n > (SELECT sum(shown.count) FROM walk shown))
+    FROM walk
 $$;
 
 -- Types ------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 import type { Fragment, Pools, Sql } from './engine/pools.js';
 import { type Filter, findings, isWanted, passesAll } from './filters.js';
 import { kinds, type Newest, type NewestRow, newestIn, newestOf, type Pin, stateAsOf } from './pins.js';
-import { ANSWER_BYTES } from './rows.js';
+import { ANSWER_BYTES, PROVENANCE_BYTES } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /** Which entities to read: those of a type, or all (null); whose keys begin so; that pass a filter; and of the deleted ones. */
@@ -34,12 +34,20 @@ export const LIGHT_BYTES = 2 * 2 ** 20;
 
 /** How many states are put together before looking whether a page is full: one may have 8 MiB. */
 const STATES_AT_ONCE = 10;
+/** … with who set what: as much again, which is made of more. */
+const TOLD_AT_ONCE = 2;
 
 /** Keys of 512 characters, and no character comes after this one. */
 const LAST_OF_KEYS = '\u{10FFFF}'.repeat(512);
 
-/** Which part of a snapshot to read, which properties (null: all), and whether with what differs since `changedAfter`. */
-type PageOf = { after: Place | null; limit: number; fields: readonly string[] | null; withChanges: boolean };
+/** Which part of a snapshot to read, which properties (null: all), and whether with what differs since `changedAfter`, and with who set what. */
+type PageOf = {
+  after: Place | null;
+  limit: number;
+  fields: readonly string[] | null;
+  withChanges: boolean;
+  withProvenance?: boolean;
+};
 
 /**
  * How a page is written: the text of each entity `e` whose properties are the JSON text `properties`; what stands between two texts; how many
@@ -76,7 +84,9 @@ export async function readPage(
   form = ANSWER,
 ): Promise<Page> {
   const read = async () =>
-    (!part.withChanges && (await readLightPage(storage, collection, pin, part, form, signal))) ||
+    (!part.withChanges &&
+      !part.withProvenance &&
+      (await readLightPage(storage, collection, pin, part, form, signal))) ||
     readInPieces(storage, collection, pin, part, form, signal);
   return passesAll(collection) ? read() : storage[engine].unlessTooMuch(['page', collection, part], read);
 }
@@ -149,17 +159,18 @@ async function readLightPage(
 }
 
 /**
- * A page of any entities. States are put together STATES_AT_ONCE after the other until the page has the bytes of its form: those
+ * A page of any entities. States are put together some after the other until the page has the bytes of its form: those
  * that do not fit would be made in vain.
  */
 async function readInPieces(
   storage: Storage,
   collection: Collection,
   pin: Pin,
-  { after, limit, fields, withChanges }: PageOf,
+  { after, limit, fields, withChanges, withProvenance = false }: PageOf,
   form: PageForm,
   signal?: AbortSignal,
 ): Promise<Page> {
+  const atOnce = withProvenance ? TOLD_AT_ONCE : STATES_AT_ONCE;
   const [row] = await runOf(
     storage,
     collection,
@@ -167,39 +178,42 @@ async function readInPieces(
   )((sql) => {
     const chosen = sql`${fields && JSON.stringify(fields)}::text::jsonb`;
     const first = entitiesInOrder(sql, collection, pin, { after, limit: limit + 1 });
+    const changes = sql`', "changes": ' || ${changesSince(sql, collection, pin, chosen)}`;
+    // The further members of an entity, each after a comma.
+    const further = sql`concat(${withProvenance ? provenanceOf(sql, chosen) : sql`''`}, ${withChanges ? changes : sql`''`})`;
     return sql<PageRow[]>`
       WITH RECURSIVE ${kinds(sql, collection.type)}, newest AS MATERIALIZED (${newestOf(sql, pin)}
       ), ${first.parts} page AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY e.type, e.place, e.id) AS n, e.* FROM (${first.entities}) e
-      ), chunk (until, bytes, texts, changes, sizes) AS (
+      ), chunk (until, bytes, texts, further, sizes) AS (
         SELECT 0, 0::bigint, NULL::text[], NULL::text[], NULL::int[]
         UNION ALL
-        SELECT chunk.until + ${STATES_AT_ONCE}::int, chunk.bytes + next.bytes, next.texts, next.changes, next.sizes
+        SELECT chunk.until + ${atOnce}::int, chunk.bytes + next.bytes, next.texts, next.further, next.sizes
           FROM chunk CROSS JOIN LATERAL (
-            SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(changed.text ORDER BY e.n) AS changes,
+            SELECT sum(sized.bytes) AS bytes, array_agg(state.text ORDER BY e.n) AS texts, array_agg(further.text ORDER BY e.n) AS further,
                    array_agg(sized.bytes ORDER BY e.n) AS sizes
               FROM page e
              CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, e.past_tick, NULL) whole
              CROSS JOIN LATERAL (SELECT c.properties::text AS text FROM clocktick.chosen(whole.properties, ${chosen}) c OFFSET 0) state
-             CROSS JOIN LATERAL (SELECT ${withChanges ? changesSince(sql, collection, pin, chosen) : sql`NULL::text`} AS text OFFSET 0) changed
+             CROSS JOIN LATERAL (SELECT ${further} AS text OFFSET 0) further
              CROSS JOIN LATERAL (
-               SELECT ${weighed(sql, chosen, { text: sql`state.text`, whole: sql`whole.properties` })} + coalesce(octet_length(changed.text), 0) AS bytes
+               SELECT ${weighed(sql, chosen, { text: sql`state.text`, whole: sql`whole.properties` })} + octet_length(further.text) AS bytes
              ) sized
-             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${STATES_AT_ONCE}::int, ${limit}::int)
+             WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${atOnce}::int, ${limit}::int)
           ) next
          WHERE next.bytes > 0 AND chunk.bytes <= ${form.bytes}
       ), shown AS MATERIALIZED (
-        SELECT page.*, fitting.text, fitting.changes
-          FROM (SELECT chunk.until - ${STATES_AT_ONCE}::int + u.place AS n, u.text, u.changes,
+        SELECT page.*, fitting.text, fitting.further
+          FROM (SELECT chunk.until - ${atOnce}::int + u.place AS n, u.text, u.further,
                        chunk.bytes - sum(u.size) OVER (PARTITION BY chunk.until)
                          + sum(u.size) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
-                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.changes, chunk.sizes)
-                                                  WITH ORDINALITY AS u (text, changes, size, place)) fitting
+                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.further, chunk.sizes)
+                                                  WITH ORDINALITY AS u (text, further, size, place)) fitting
           JOIN page ON page.n = fitting.n
          WHERE fitting.n = 1 OR fitting.bytes <= ${form.bytes}
       ), whole AS (
         SELECT count(*) AS count,
-               string_agg(${form.textOf(sql, { properties: sql`e.text`, more: sql`${leftOut(sql)} || coalesce(', "changes": ' || e.changes, '')` })},
+               string_agg(${form.textOf(sql, { properties: sql`e.text`, more: sql`${leftOut(sql)} || e.further` })},
                           ${form.between} ORDER BY e.n) AS items
           FROM shown e
       )
@@ -318,6 +332,11 @@ const leftOut = (sql: Sql): Fragment =>
  */
 const weighed = (sql: Sql, chosen: Fragment, { text, whole }: Record<'text' | 'whole', Fragment>): Fragment => sql`
   CASE WHEN ${chosen} IS NULL THEN octet_length(${text}) ELSE pg_column_size(${whole} || '{}') END`;
+
+/** Who set what `e` has, as further members. */
+const provenanceOf = (sql: Sql, fields: Fragment): Fragment => sql`(
+    SELECT ', "provenance": ' || told.provenance || coalesce(', "provenanceTruncated": ' || told.truncated::text, '')
+      FROM clocktick.provenance_at(e.id, e.tick, e.properties, e.since, e.past_tick, ${fields}, ${PROVENANCE_BYTES}::int4) told)`;
 
 /** What differs between the state of `e` as of `changedAfter` and that of the pin, as the JSON text of a diff. */
 const changesSince = (

@@ -22,7 +22,7 @@ export async function readSmallNow(
   if (questions.some(({ fields }) => fields !== null)) {
     return inPlace(
       questions,
-      await sql<Placed<EntityRow | TooLarge>[]>`${entitiesNow(sql, lookups(sql, questions), LARGE_BYTES)}`,
+      await sql<Placed<EntityRow | TooLarge>[]>`${entitiesNow(sql, lookups(sql, questions), { most: LARGE_BYTES })}`,
     );
   }
   // Nearly always; a fifth faster than the join.
@@ -48,7 +48,10 @@ export async function readSmallThen(
   questions: readonly PastLookup[],
 ): Promise<(PastEntityRow | TooLarge | undefined)[]> {
   const relation = lookups(sql, questions);
-  return inPlace(questions, await sql<Placed<PastEntityRow | TooLarge>[]>`${entitiesThen(sql, relation, LARGE_BYTES)}`);
+  return inPlace(
+    questions,
+    await sql<Placed<PastEntityRow | TooLarge>[]>`${entitiesThen(sql, relation, { most: LARGE_BYTES })}`,
+  );
 }
 
 /** The same of few, whatever their size. */
@@ -114,25 +117,45 @@ export const lookups = (sql: Sql, questions: readonly (EntityLookup & { point?: 
     WITH ORDINALITY AS q (id, fields, tick, instant, n)`;
 
 /**
- * The entities of a relation q (n, id, fields) as they are now.
- * @param most without the properties of those that have more bytes of JSON text; null: of none
+ * How much of entities to read: without the properties of those that have more than `most` bytes of JSON text (null: of none), and with who
+ * set what, in so many bytes for each (null: without).
  */
-export const entitiesNow = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
+type Extent = { most?: number | null; provenance?: number | null };
+
+/** The entities of a relation q (n, id, fields) as they are now. */
+export const entitiesNow = (
+  sql: Sql,
+  relation: Fragment,
+  { most = null, provenance = null }: Extent = {},
+): Fragment => sql`
   SELECT q.n::int4, e.id, e.type, e.key, e.tick, e.deleted, e.created_at AS "createdAt", e.updated_at AS "updatedAt",
          ${most === null ? sql`shown.properties::text` : unlessLarge(sql, heldNow(sql), sql`shown.properties::text`)} AS properties,
-         clocktick.untracked_at(e.untracked_ticks, e.tick)::text AS untracked
+         clocktick.untracked_at(e.untracked_ticks, e.tick)::text AS untracked${toldColumns(sql, provenance)}
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
-   CROSS JOIN LATERAL clocktick.chosen(${heldNow(sql)}, q.fields) shown`;
+   CROSS JOIN LATERAL clocktick.chosen(${heldNow(sql)}, q.fields) shown${told(sql, provenance, sql`e.tick`)}`;
 
-/** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. @param most as of \`entitiesNow\` */
-export const entitiesThen = (sql: Sql, relation: Fragment, most: number | null = null): Fragment => sql`
+/** The entities of a relation q (n, id, fields, tick, instant) as of their ticks or instants. */
+export const entitiesThen = (
+  sql: Sql,
+  relation: Fragment,
+  { most = null, provenance = null }: Extent = {},
+): Fragment => sql`
   SELECT q.n::int4, e.id, e.type, e.key, e.tick AS latest, past.tick, past.deleted, e.created_at AS "createdAt", past.at AS "updatedAt",
          ${most === null ? sql`shown.properties::text` : unlessLarge(sql, sql`whole.properties`, sql`shown.properties::text`)} AS properties,
-         clocktick.untracked_at(e.untracked_ticks, past.tick)::text AS untracked
+         clocktick.untracked_at(e.untracked_ticks, past.tick)::text AS untracked${toldColumns(sql, provenance)}
     FROM ${relation} JOIN clocktick.entity e ON e.id = q.id
     LEFT JOIN LATERAL clocktick.state_at(e.id, e.tick, e.updated_at, e.deleted, q.tick, q.instant) past ON true
    CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, past.tick, ${most}) whole
-   CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown`;
+   CROSS JOIN LATERAL clocktick.chosen(whole.properties, q.fields) shown${told(sql, provenance, sql`past.tick`)}`;
+
+/** Who set what the entity `e` has at a tick, as further columns, and where these come from. @param most in so many bytes; null: neither */
+const toldColumns = (sql: Sql, most: number | null): Fragment =>
+  most === null ? sql`` : sql`, told.provenance, told.truncated::text AS "provenanceTruncated"`;
+const told = (sql: Sql, most: number | null, tick: Fragment): Fragment =>
+  most === null
+    ? sql``
+    : sql`
+   CROSS JOIN LATERAL clocktick.provenance_at(e.id, e.tick, e.properties, e.since, ${tick}, q.fields, ${most}::int4) told`;
 
 /** What `e` has now, whether or not it keeps ranges. */
 const heldNow = (sql: Sql): Fragment => sql`clocktick.all_properties(e.properties, e.untracked)`;

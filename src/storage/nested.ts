@@ -2,7 +2,14 @@ import type { Past } from '../temporal/entity.js';
 import type { Point } from '../temporal/point.js';
 import { arrayText, type Fragment, type Sql } from './engine/pools.js';
 import { lookups } from './entities.js';
-import { ANSWER_BYTES, type EntityLookup, type EntityRow, type RangeRow } from './rows.js';
+import {
+  ANSWER_BYTES,
+  type EntityLookup,
+  type EntityRow,
+  PROVENANCE_BYTES,
+  type Provenance,
+  type RangeRow,
+} from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /** How many ranges an answer holds, of one property and of all: the newest. Beside them, ANSWER_BYTES of what they hold. */
@@ -23,8 +30,8 @@ type PropertyRanges = { property: string; truncated: boolean; ranges: RangeRow[]
 /** Ranges of an entity's properties; `omitsRemoved`: of those it no longer had it had had too many to show any. */
 export type Nested = { history: PropertyRanges[]; omitsRemoved: boolean };
 
-/** Which entity to read, and of which of its properties the ranges (null: of all it has had). */
-type NestedLookup = EntityLookup & { of: readonly string[] | null };
+/** Which entity to read, and of which of its properties the ranges (null: of all it has had); perhaps also who set what. */
+type NestedLookup = EntityLookup & { of: readonly string[] | null; withProvenance?: boolean };
 
 /**
  * An entity with the ranges of its properties, now (`point` null) or as of a point, as it was then: one statement, so that
@@ -35,10 +42,10 @@ type NestedLookup = EntityLookup & { of: readonly string[] | null };
  */
 export async function readNested(
   storage: Storage,
-  { of, ...question }: NestedLookup,
+  { of, withProvenance = false, ...question }: NestedLookup,
   point: Point | null,
   signal?: AbortSignal,
-): Promise<Past<EntityRow & { nested: Nested }> | undefined> {
+): Promise<Past<EntityRow & Partial<Provenance> & { nested: Nested }> | undefined> {
   const { readingLarge, stableInstant } = storage[engine];
   const { id } = question;
   if (point && 'instant' in point) await stableInstant.waitFor(point.instant, signal);
@@ -133,12 +140,12 @@ export async function readNested(
         SELECT row_number() OVER (ORDER BY property.n, shown."from") AS place, property.name AS property,
                property.truncated, shown."from", shown."to", shown."fromAt", shown."toAt", shown.value, shown.activity
           FROM (SELECT) AS top LEFT JOIN property ON true LEFT JOIN shown ON shown.n = property.n
-      )
+      )${withProvenance ? told(sql) : sql``}
       SELECT state.id, state.type, state.key, state.tick, state.deleted, state."createdAt", state."updatedAt",
              shown_state.properties::text AS properties, state.untracked,
              ${of ? sql`false` : sql`(SELECT count(*) FROM removed) > ${MOST_REMOVED}`} AS "omitsRemoved",
-             line.property, line.truncated, line."from", line."to", line."fromAt", line."toAt", line.value, line.activity
-        FROM line LEFT JOIN state ON line.place = 1
+             line.property, line.truncated, line."from", line."to", line."fromAt", line."toAt", line.value, line.activity${withProvenance ? sql`, told.provenance, told."provenanceTruncated"` : sql``}
+        FROM line LEFT JOIN state ON line.place = 1${withProvenance ? sql` LEFT JOIN told ON line.place = 1` : sql``}
         LEFT JOIN LATERAL clocktick.chosen(state.properties, state.fields) shown_state ON true
        ORDER BY line.place`;
     const [top] = rows;
@@ -146,7 +153,12 @@ export async function readNested(
     if (top.tick === null) return { id, tick: null };
     const { type, key, tick: at, deleted, createdAt, updatedAt, properties, untracked, omitsRemoved } = top;
     const entity = { id, type, key, tick: at, deleted, createdAt, updatedAt, properties, untracked };
-    return { ...entity, nested: { history: gather(rows), omitsRemoved } };
+    const { provenance, provenanceTruncated = null } = top;
+    return {
+      ...entity,
+      ...(provenance === undefined ? {} : { provenance, provenanceTruncated }),
+      nested: { history: gather(rows), omitsRemoved },
+    };
   }, signal);
 }
 
@@ -175,8 +187,20 @@ const allNames = (sql: Sql, id: string): Fragment => sql`
                 SELECT removed.name FROM removed WHERE (SELECT count(*) FROM removed) <= ${MOST_REMOVED}) held
       )`;
 
+/** Who set what, as a further part. */
+const told = (sql: Sql): Fragment => sql`, told AS MATERIALIZED (
+        SELECT told.provenance, told.truncated::text AS "provenanceTruncated"
+          FROM state CROSS JOIN now
+         CROSS JOIN LATERAL clocktick.provenance_at(
+           now.id, now.tick, now.properties, now.since, state.tick, state.fields, ${PROVENANCE_BYTES}::int4) told
+      )`;
+
 /** What the statement delivers: a property with one of its ranges, or with none; with the first one, the entity. */
-type Line = ({ id: null } | { id: string; tick: null } | (EntityRow & { omitsRemoved: boolean })) &
+type Line = (
+  | { id: null }
+  | { id: string; tick: null }
+  | (EntityRow & Partial<Provenance> & { omitsRemoved: boolean })
+) &
   ({ property: null } | ({ property: string; truncated: boolean } & (RangeRow | { from: null })));
 
 /** Brings the lines of each property together; they come one after the other. */

@@ -1,5 +1,6 @@
 import type { Entity, Past } from '../temporal/entity.js';
 import { objectIn } from '../temporal/json.js';
+import { MAX_ENTITY_BYTES } from '../temporal/limits.js';
 import type { Point } from '../temporal/point.js';
 
 /* What statements are asked and what they answer, where more than one file speaks of it. */
@@ -10,6 +11,9 @@ import type { Point } from '../temporal/point.js';
  * entity's own bound limits.
  */
 export const ANSWER_BYTES = 16 * 2 ** 20;
+
+/** How much of that may tell who set what of one entity: beside it, its properties surely fit. */
+export const PROVENANCE_BYTES = ANSWER_BYTES - MAX_ENTITY_BYTES;
 
 /** From how many bytes of JSON text on an entity is large: it is read and written alone, apart from those that share statements. */
 export const LARGE_BYTES = 2 ** 16;
@@ -26,6 +30,11 @@ export const entityOf = (row: EntityRow): Entity => ({
   properties: objectIn(row.properties),
   untracked: namesIn(row.untracked),
 });
+/**
+ * Who set what an entity shows, and when: by property, as JSON text. `provenanceTruncated`: the names of the properties that it has no room
+ * for, as JSON text; null: there are none.
+ */
+export type Provenance = { provenance: string; provenanceTruncated: string | null };
 
 /** The names in an array of texts, as JSON text; null: none. */
 export function namesIn(text: string | null): string[] {

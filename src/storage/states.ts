@@ -3,21 +3,25 @@ import { type Known, LAST_TICK, type Point } from '../temporal/point.js';
 import { pointFor } from './known.js';
 import { instantOfMoment, type Moment } from './moments.js';
 import { type Nested, readNested } from './nested.js';
-import type { EntityLookup, EntityRow, RelatedMemento } from './rows.js';
+import { readProvenance } from './provenance.js';
+import type { EntityLookup, EntityRow, Provenance, RelatedMemento } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
 /**
- * What of an entity to read: with the ranges of which of its properties (`of` null: all it has had), if any, and whether with
- * the mementos around the state. `known`: what may be seen of it (null: all).
+ * What of an entity to read: with the ranges of which of its properties (`of` null: all it has had), if any, whether with who set what, and
+ * whether with the mementos around the state. `known`: what may be seen of it (null: all).
  */
 type StateQuestion = EntityLookup & {
-  include: { of: readonly string[] | null } | null;
+  include: { history: { of: readonly string[] | null } | null; provenance: boolean } | null;
   withRelated: boolean;
   known: Known | null;
 };
 
 /** A state of an entity, `nested` its ranges; `related` is empty where it was not asked for or the state is no memento. */
-type State = { entity: Past<EntityRow & { nested?: Nested }> | undefined; related: RelatedMemento[] };
+type State = {
+  entity: Past<EntityRow & Partial<Provenance> & { nested?: Nested }> | undefined;
+  related: RelatedMemento[];
+};
 
 /**
  * The state of an entity at a moment, tombstones included; of a date before its first state, the first (RFC 7089 section 4.5.3).
@@ -33,7 +37,11 @@ export async function readState(
   const { entityNow, entityAsOf, mementosAround } = storage[engine];
   const read = async (asked: Point | null): Promise<State['entity']> => {
     const point = known ? await pointFor(storage, asked, known, signal) : asked;
-    if (include) return readNested(storage, { ...lookup, ...include }, point, signal);
+    if (include?.history) {
+      const question = { ...lookup, ...include.history, withProvenance: include.provenance };
+      return readNested(storage, question, point, signal);
+    }
+    if (include?.provenance) return readProvenance(storage, lookup, point, signal);
     return point ? entityAsOf({ ...lookup, point }, signal) : entityNow(lookup, signal);
   };
   const entity = moment && 'date' in moment ? await readAtDate(storage, read, moment) : await read(moment);

@@ -11,8 +11,8 @@ import { engine, type Storage } from './storage.js';
 
 /* Changes of many entities that are one: all of them are written, at one instant, or none. */
 
-/** How often they are tried, and how often of that before their entities are locked first. After that hardly more than the birth of one can be lost. */
-const TRIES = { optimistic: 2, all: 5 };
+/** How often they are tried, and how often of that before their entities are locked first. After that only the birth of some can be lost. */
+const TRIES = { optimistic: 2, all: 8 };
 
 /** How many bytes of JSON text the states may have together that are to be known: this process has all of them in memory. */
 export const MOST_BYTES = 32 * 2 ** 20;
@@ -78,6 +78,8 @@ export async function writeTogether<Told>(
       await lockEntities(sql, [...before.rows.values(), ...before.changes]);
       const now = await decide(sql);
       decided.unshift(now);
+      // What was born meanwhile is not locked. To lock it now, after others that come behind it, could wait in a circle.
+      if ([...now.rows.keys()].some((id) => !before.rows.has(id))) return null;
       return now.changes.length === 0 ? [] : applyTogether(sql, await inSlices(textsOf(now)), latest);
     };
     return stableInstant.stamped((latest) => transaction(end, (sql) => apply(latest, sql), signal));

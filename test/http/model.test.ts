@@ -672,13 +672,16 @@ const itemsOf = (items: string[], repeated: boolean) => (repeated ? items : { jo
 
 const fieldsOf = (fields: string[] | null, repeated: boolean) => (fields ? itemsOf(fields, repeated) : null);
 
-async function read(world: World, { asOf, fields, known, head, repeated, ...draw }: StepOf<'read'>): Promise<void> {
+async function read(
+  world: World,
+  { asOf, fields, told, known, head, repeated, ...draw }: StepOf<'read'>,
+): Promise<void> {
   const target = targetOf(world, draw.target);
   const { entity } = target;
   const then = asOf && pointOf(entity, asOf);
   const found = shownAsOf(entity, then?.point ?? null);
   const condition = conditionOf(isRefused(found) ? undefined : found, known, true);
-  const url = `${urlOf(target, draw.by)}${query({ asOf: then?.said, fields: fieldsOf(fields, repeated) })}`;
+  const url = `${urlOf(target, draw.by)}${query({ asOf: then?.said, fields: fieldsOf(fields, repeated), include: includeOf(told) })}`;
   const headers = condition ? { 'if-none-match': condition.said } : {};
   const answer = await send(world, head ? 'HEAD' : 'GET', url, undefined, headers);
   if (isRefused(found)) {
@@ -692,16 +695,41 @@ async function read(world: World, { asOf, fields, known, head, repeated, ...draw
   expectSame('the status', answer.status, isKnown ? 304 : 200);
   expectSame('ETag', answer.headers.etag, `"${found.tick}"`);
   // The state's own URL, with what chooses a part of it; where that is too long for headers, none.
-  const chosen = new URLSearchParams(fields?.map((field): [string, string] => ['fields', field])).toString();
+  const parts = [
+    ...(fields ?? []).map((field): [string, string] => ['fields', field]),
+    ...(told ? [['include', 'provenance'] as [string, string]] : []),
+  ];
+  const chosen = new URLSearchParams(parts).toString();
   const isLong = chosen.length * 8 > 8_000;
   const place =
     then && entity && !isLong ? `/entities/${entity.id}?asOf=${found.tick}${chosen && `&${chosen}`}` : undefined;
   expectSame('Content-Location', answer.headers['content-location'], place);
   if (isKnown || head) expectSame('the text', answer.text, '');
-  else if (entity) expectSame('the entity', answer.body, entityBody(entity, found, fields));
+  else if (entity) expectSame('the entity', answer.body, bodyOf(entity, found, fields, told));
 }
 
-async function readList(world: World, { targets, asOf, fields, repeated }: StepOf<'list'>): Promise<void> {
+const includeOf = (told: boolean) => (told ? 'provenance' : null);
+
+/** The entity at one of its ticks, perhaps with who set what of it. */
+const bodyOf = (entity: Entity, tick: Tick, fields: readonly string[] | null, told: boolean): JsonObject => ({
+  ...entityBody(entity, tick, fields),
+  ...(told ? { provenance: provenanceOf(entity, tick, fields) } : {}),
+});
+
+/** By property the range that holds at a tick, as it was then: open. */
+function provenanceOf({ ticks }: Entity, { tick, properties }: Tick, fields: readonly string[] | null): JsonObject {
+  const names = Object.keys(properties).filter((name) => fields === null || fields.includes(name));
+  return objectOf(
+    names.flatMap((name) =>
+      rangesOf(ticks.slice(0, tick), name).flatMap((range): [string, Json][] => {
+        const { value: _, ...when } = rangeBody(range);
+        return range.to === null ? [[name, when]] : [];
+      }),
+    ),
+  );
+}
+
+async function readList(world: World, { targets, asOf, fields, repeated, told }: StepOf<'list'>): Promise<void> {
   const wanted = targets.map(({ target, by }) => {
     const one = targetOf(world, target);
     return { target: one, said: addressOf(one, by === 'ID' ? 'id' : by).said };
@@ -711,7 +739,7 @@ async function readList(world: World, { targets, asOf, fields, repeated }: StepO
     wanted.map(({ said }) => said),
     repeated,
   );
-  const url = `/entities${query({ ids, asOf: then?.said, fields: fieldsOf(fields, repeated) })}`;
+  const url = `/entities${query({ ids, asOf: then?.said, fields: fieldsOf(fields, repeated), include: includeOf(told) })}`;
   const answer = await send(world, 'GET', url);
   if (then && then.point !== 'the future' && 'tick' in then.point) {
     tally('list', 'as of a tick');
@@ -729,7 +757,7 @@ async function readList(world: World, { targets, asOf, fields, repeated }: StepO
     if (states.has(name)) continue;
     states.set(name, isRefused(found) ? (found.tick ?? 0) : found.tick);
     if (isRefused(found)) missing.push({ id: said, code: found.code });
-    else if (entity) items.push(entityBody(entity, found, fields));
+    else if (entity) items.push(bodyOf(entity, found, fields, told));
   }
   expectSame('the list', [answer.status, answer.body], [200, { items, missing }]);
   await expectListTag(world, url, text(answer.headers.etag), JSON.stringify([...states]));
@@ -948,9 +976,15 @@ async function expectHistory(world: World, entity: Entity): Promise<void> {
   for (const tick of entity.ticks) {
     const found = shownAsOf(entity, { tick: tick.tick });
     for (const asOf of [String(tick.tick), tick.at]) {
-      const answer = await send(world, 'GET', `/entities/${entity.id}?asOf=${asOf}`);
-      if (isRefused(found)) expectRefused(answer, found);
-      else expectSame(`the state as of ${asOf}`, answer.body, entityBody(entity, tick));
+      for (const told of [false, true]) {
+        const answer = await send(
+          world,
+          'GET',
+          `/entities/${entity.id}?asOf=${asOf}${told ? '&include=provenance' : ''}`,
+        );
+        if (isRefused(found)) expectRefused(answer, found);
+        else expectSame(`the state as of ${asOf}`, answer.body, bodyOf(entity, tick, null, told));
+      }
     }
   }
   for (const name of namesEverHeld(entity.ticks)) {

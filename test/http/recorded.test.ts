@@ -74,7 +74,7 @@ const query = (parameters: Record<string, string | undefined>) =>
 
 /** A few hundred questions: each call, at each kind of point and window. */
 function questions(): Question[] {
-  const shown = ['', 'fields=location', 'include=history', 'include=history.job&fields=name'];
+  const shown = ['', 'fields=location', 'include=history', 'include=history.job&fields=name', 'include=provenance'];
   const [, , between, , late] = INSTANTS;
   const windows = [undefined, '2', '9', EARLY, between, late, NEVER_COMES].flatMap((from) =>
     [undefined, '3', '12', between, late, NEVER_COMES].map((to) => ({ from, to })),
@@ -112,7 +112,9 @@ function questions(): Question[] {
     { path: `${rachel}/timemap` },
     { path: `/entities?${ids}` },
     { path: `/entities?${ids}&fields=location` },
+    { path: `/entities?${ids}&include=provenance` },
     ...INSTANTS.map((asOf) => ({ path: `/entities?${ids}&${query({ asOf })}` })),
+    ...INSTANTS.map((asOf) => ({ path: `/entities?${ids}&include=provenance&${query({ asOf })}` })),
     ...DATES.map((date) => ({ path: `/entities?${ids}`, date })),
   ];
 }
@@ -229,7 +231,12 @@ t.test('by what was recorded at R, every answer is the one that was given at R',
 
   await t.test('a Content-Location has the same bytes, and is for ever', async (t) => {
     for (const { recordedAsOf } of told.slice(2)) {
-      for (const path of [rachel, `${rachel}?include=history`, '/entities?ids=friend:will,friend:rachel']) {
+      for (const path of [
+        rachel,
+        `${rachel}?include=history`,
+        `${rachel}?include=provenance`,
+        '/entities?ids=friend:will,friend:rachel',
+      ]) {
         const answer = await call('GET', by(path, recordedAsOf));
         if (answer.status === 410) continue;
         const there = await call('GET', answer.headers['content-location'] ?? '');

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { buildApp } from '../../src/app.js';
-import { type JsonObject, jsonEqual } from '../../src/temporal/json.js';
+import { type Json, type JsonObject, jsonEqual } from '../../src/temporal/json.js';
 import { instantOf, microseconds } from '../../src/temporal/point.js';
 import { runCommand } from '../helper/command.js';
 import { testDatabase } from '../helper/database.js';
@@ -246,6 +246,68 @@ t.test('imported with its instants, a history is at each of them as its commits 
     t.ok((await exported.text()) === whole, 'exported, and imported again');
   }
 });
+
+/** Since when a property has its value, by the commits, and the activity of the commit that gave it that. */
+type Given = { value: Json; tick: number; at: string; activity: JsonObject };
+
+t.test('as of ten instants, who last set each property of each country is as its commits say', async (t) => {
+  for (const file of [SAMPLE, ...(WHOLE ? [WHOLE] : [])]) {
+    const url = await served(t);
+    const history = await readHistory(file);
+    const told = await importOf(url, [...linesOf(history, 'country')].join(''));
+    t.match(told, { status: 'done' }, JSON.stringify(told.problem));
+
+    const held = new Map<string, Map<string, Given>>();
+    let last = 0n;
+    let asked = 0;
+    for (const [n, { at: saidAt = '', activity, steps }] of history.entries()) {
+      const said = microseconds(saidAt);
+      last = said > last ? said : last + 1n;
+      const at = instantOf(last);
+      for (const { key, tick, properties } of steps) {
+        const before = held.get(key);
+        const given = Object.entries(properties ?? {}).map(([name, value]): [string, Given] => {
+          const known = before?.get(name);
+          return [name, known && jsonEqual(known.value, value) ? known : { value, tick, at, activity }];
+        });
+        if (properties) held.set(key, new Map(given));
+        else held.delete(key);
+      }
+      // The last of each tenth.
+      if (Math.floor((n * 10) / history.length) === Math.floor(((n + 1) * 10) / history.length)) continue;
+      asked++;
+      const found = await provenanceAsOf(url, at);
+      t.equal(found.size, held.size);
+      for (const [key, given] of held) {
+        const expected = [...given].map(([name, { tick, at, activity }]): [string, Json] => [
+          name,
+          { vclock: { from: tick, to: null }, effective: { from: at, to: null }, activity },
+        ]);
+        if (!jsonEqual(found.get(key) ?? null, Object.fromEntries(expected))) t.fail(`${key} as of ${at}`);
+      }
+    }
+    t.equal(asked, 10);
+  }
+});
+
+/** Who last set what of each country, by key, page by page; of the activities without the ids that the service made. */
+async function provenanceAsOf(url: string, at: string): Promise<Map<string, JsonObject>> {
+  const found = new Map<string, JsonObject>();
+  let cursor = '';
+  do {
+    const answer = await fetch(`${url}/entities?type=country&include=provenance&limit=100&asOf=${at}${cursor}`);
+    const { items, next } = object(JSON.parse(await answer.text()));
+    for (const item of Array.isArray(items) ? items.map(object) : []) {
+      const ranges = Object.entries(object(item.provenance)).map(([name, range]): [string, JsonObject] => {
+        const { id: _, ...activity } = object(object(range).activity);
+        return [name, { ...object(range), activity }];
+      });
+      found.set(String(item.key), Object.fromEntries(ranges));
+    }
+    cursor = typeof next === 'string' ? `&cursor=${next}` : '';
+  } while (cursor !== '');
+  return found;
+}
 
 t.test('the command prints the lines of a history', async (t) => {
   const { code, output } = await runCommand('test/replay/lines.ts', '--type', 'land');

@@ -30,7 +30,7 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
   const is = (property: string, operator: Operator, operand: Json): Predicate => ({ property, operator, operand });
   const at = (version: number) => ({ asOf: instantOfVersion(version), recordedAsOf: now });
   const today = { asOf: now, recordedAsOf: now };
-  const whole = { after: null, limit: 100, fields: null, withChanges: false };
+  const whole = { after: null, limit: 100, fields: null, withChanges: false, withProvenance: false };
   const page =
     (filter: Partial<Collection>, pin = today, part = whole) =>
     async (db: Storage) =>
@@ -93,6 +93,9 @@ t.test(`what ${ENTITIES} entities with ${VERSIONS} versions hold, and held, is f
     ['changed in the last round', 100, ENTITIES, THEN, page({ changedAfter: instantOfVersion(22) }, at(23))],
     ['not changed', 0, 0, NOW, page({ changedAfter: instantOfVersion(VERSIONS) })],
     ['a later page', 50, SHARING, NOW, page({ where: [is('place', 'eq', 'place 7')] }, today, { ...whole, limit: 50 })],
+    // Beside its state the rows of the clock of three ticks; then also which closed ranges contain it.
+    ['who set what now', 100, 0, NOW + 12, page({}, today, { ...whole, withProvenance: true })],
+    ['who had set what then', 100, 0, THEN, page({}, at(23), { ...whole, withProvenance: true })],
     ['all ranges of a property', 100, 0, NOW, ranges('place', {})],
     [
       'those of a window',

@@ -5,9 +5,11 @@ import { writeBatch } from '../../src/storage/batch.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
 import { readComparedPage, readComparison } from '../../src/storage/compare.js';
 import { readDiff } from '../../src/storage/diff.js';
+import { listEntities } from '../../src/storage/entities-by-id.js';
 import { readKnown } from '../../src/storage/known.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
+import { readProvenance } from '../../src/storage/provenance.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
@@ -226,6 +228,50 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
       20,
       (db) => db[engine].entityThen({ id, fields: ['location'], point: { tick: DEPTH / 2 } }),
     ],
+    // The state, and of each property the clock's row of its tick; then also the one range that contains the tick.
+    ['who set what of an entity', 20, (db) => readProvenance(db, { id, fields: null }, null)],
+    [
+      'who set what of an entity as of a tick',
+      32,
+      (db) => readProvenance(db, { id, fields: null }, { tick: DEPTH / 2 }),
+    ],
+    ['who set what of an entity as of an instant', 32, (db) => readProvenance(db, { id, fields: null }, { instant })],
+    [
+      'who set two properties as of a tick',
+      40,
+      (db) => readProvenance(db, { id: mixed, fields: null }, { tick: 12_000 }),
+    ],
+    [
+      'who set one of two properties as of a tick',
+      40,
+      (db) => readProvenance(db, { id: mixed, fields: ['rare'] }, { tick: 12_000 }),
+    ],
+    [
+      'an entity with the few ranges of a property, and who set what',
+      60,
+      (db) => readNested(db, { ...nested(mixed, 'rare'), withProvenance: true }, { tick: 12_000 }),
+    ],
+    [
+      'fifty entities with who set what of them',
+      12 * 50,
+      (db) =>
+        listEntities(db, [id, ...others.slice(1, 50)], null, {
+          fields: null,
+          withProvenance: true,
+          recordedAsOf: null,
+        }),
+    ],
+    [
+      'fifty entities with who had set what of them',
+      21 * 50,
+      (db) =>
+        listEntities(
+          db,
+          [id, ...others.slice(1, 50)],
+          { instant: then.asOf },
+          { fields: null, withProvenance: true, recordedAsOf: null },
+        ),
+    ],
     ['what is known of an entity by now', 10, (db) => readKnown(db, [id], now)],
     // Its last tick, and as many between as halve what was imported: four buffers each.
     [
@@ -291,6 +337,16 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     ['a page of a collection', 40, (db) => readPage(db, collection, pin, { ...walk, after: null })],
     ['a later page of it', 40, (db) => readPage(db, collection, pin, walk)],
     ['a page of it as of when all of it was otherwise', 1_200, (db) => readPage(db, collection, then, walk)],
+    [
+      'a page of it with who set what',
+      9 * 50,
+      (db) => readPage(db, collection, pin, { ...walk, withProvenance: true }),
+    ],
+    [
+      'a page of it with who had set what as of when all of it was otherwise',
+      18 * 50,
+      (db) => readPage(db, collection, then, { ...walk, withProvenance: true }),
+    ],
     ['a page of all types', 60, (db) => readPage(db, { ...collection, type: null }, pin, walk)],
     ['the newest change of a collection', 10, (db) => readNewest(db, 'other', then)],
     ['the newest change of all types', 40, (db) => readNewest(db, null, pin)],
@@ -381,7 +437,7 @@ t.test(
     const { serviceUrl, sql } = await testDatabase(t);
     const watched = await watchedStorage(serviceUrl);
     t.teardown(watched.close);
-    /** Buffers to read the whole history of a large entity, and to change its lists, by how many lists it has. */
+    /** Buffers to read the whole history of a large entity, or who set what, and to change its lists, by how many lists it has. */
     const buffersOf = async (lists: number) => {
       const change = { id: newId(), type: 'large' };
       // What does not compress, so that it is kept elsewhere, and reading it shows.
@@ -391,17 +447,51 @@ t.test(
       const write = await buffersOfWrite(sql, [{ ...change, expected: 1, op: 'updated', set: named(['b']) }]);
       const [clear] = [Object.keys(named(null))];
       await writeChanges(sql, [{ ...change, expected: 2, op: 'updated', set: {}, clear }]);
-      const [read] = await watched.sentBy((db) => readNested(db, { id: change.id, fields: null, of: null }, null));
-      if (!read) throw new Error('nothing was read');
-      return { read: (await explain(sql, read, 'force_generic_plan', read.settings)).buffers, write };
+      const question = { id: change.id, fields: null };
+      const [read] = await watched.sentBy((db) => readNested(db, { ...question, of: null }, null));
+      // The second statement, because the first one found it to be large.
+      const [, told] = await watched.sentBy((db) => readProvenance(db, question, { tick: 2 }));
+      if (!read || !told) throw new Error('nothing was read');
+      return {
+        read: (await explain(sql, read, 'force_generic_plan', read.settings)).buffers,
+        told: (await explain(sql, told, 'force_generic_plan', told.settings)).buffers,
+        write,
+      };
     };
     const [few, many] = [await buffersOf(5), await buffersOf(60)];
     t.ok(few.read > 90 && few.write > 200, `${few.read} buffers to read, ${few.write} to write: it is large`);
-    const each = { read: (many.read - few.read) / 55, write: (many.write - few.write) / 55 };
+    const more = (of: keyof typeof few) => (many[of] - few[of]) / 55;
+    const each = { read: more('read'), told: more('told'), write: more('write') };
     t.ok(each.read < 40, `${each.read} buffers more for each property that it had`);
+    t.ok(few.told > 90, `${few.told} buffers to say who had set what`);
+    t.ok(each.told < 40, `${each.told} buffers more for each property that had been set`);
     t.ok(each.write < 60, `${each.write} buffers more for each property that changes`);
   },
 );
+
+t.test('of large activities no more are read than there is room for', async (t) => {
+  const { serviceUrl, sql } = await testDatabase(t);
+  const watched = await watchedStorage(serviceUrl);
+  t.teardown(watched.close);
+  const change = { id: newId(), type: 'large' };
+  // What does not compress, each some 30 kB.
+  const metadata = () => ({ of: Array.from({ length: 800 }, newId).join('') });
+  const properties = Array.from({ length: 60 }, (_, n) => `p${n}`);
+  for (const [expected, name] of properties.entries()) {
+    const op = expected === 0 ? 'created' : 'updated';
+    const by = { activity_id: newId(), activity: { metadata: metadata() } };
+    await writeChanges(sql, [{ ...change, ...by, expected, op, set: { [name]: 1 } }]);
+  }
+  await vacuum(sql);
+  const [small, whole] = await watched.sentBy((db) => readProvenance(db, { id: change.id, fields: null }, null));
+  if (!small || !whole) throw new Error('it was read at once');
+  const [few, all] = [
+    await explain(sql, small, 'force_generic_plan', small.settings),
+    await explain(sql, whole, 'force_generic_plan', whole.settings),
+  ];
+  t.ok(all.buffers > 200, `${all.buffers} buffers to read all`);
+  t.ok(few.buffers < all.buffers / 2, `${few.buffers} buffers to find that they are too large to be read with others`);
+});
 
 /** The buffers that a write touches. */
 async function buffersOfWrite(sql: postgres.Sql, changes: readonly RawChange[]): Promise<number> {

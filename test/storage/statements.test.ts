@@ -18,6 +18,7 @@ import { readKnown } from '../../src/storage/known.js';
 import { readMementos } from '../../src/storage/mementos.js';
 import { readNested } from '../../src/storage/nested.js';
 import { readNewest, readOldest } from '../../src/storage/pins.js';
+import { readProvenance } from '../../src/storage/provenance.js';
 import { readRangeAsOf, readRanges } from '../../src/storage/ranges.js';
 import { engine, type Storage } from '../../src/storage/storage.js';
 import { readTicks } from '../../src/storage/ticks.js';
@@ -188,6 +189,36 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     (db) => listEntities(db, [later, id], { instant: middle }, { fields: null, recordedAsOf: early }),
   ],
   [
+    'list-provenance',
+    'Many entities as they are now, each with who set what of it, in the order in which they were asked for.',
+    'listEntities of entities-by-id.ts',
+    (db) => listEntities(db, [later, id], null, { fields: null, withProvenance: true, recordedAsOf: null }),
+  ],
+  [
+    'list-provenance-then',
+    'Many entities as of an instant, each with who set some properties, in the order in which they were asked for.',
+    'listEntities of entities-by-id.ts',
+    (db) =>
+      listEntities(
+        db,
+        [later, id],
+        { instant: middle },
+        { fields: ['city', 'name'], withProvenance: true, recordedAsOf: null },
+      ),
+  ],
+  [
+    'provenance',
+    'An entity, with who set what of it.',
+    'readProvenance of provenance.ts',
+    (db) => readProvenance(db, { id, fields: null }, null),
+  ],
+  [
+    'provenance-then',
+    'An entity as of an instant, with who had set some of its properties.',
+    'readProvenance of provenance.ts',
+    (db) => readProvenance(db, { id, fields: ['city', 'age', 'name'] }, { instant: middle }),
+  ],
+  [
     'mementos-around',
     'Of states the mementos around them: the first, the last, and those before and after.',
     'readMementosAround of mementos.ts',
@@ -328,6 +359,12 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     (db) => readNested(db, { id: person(20), fields: null, of: null }, { instant: endOfDay(11) }),
   ],
   [
+    'nested-provenance',
+    'An entity as of an instant, with the newest ranges of a property, and with who had set what.',
+    'readNested of nested.ts',
+    (db) => readNested(db, { id, fields: null, of: ['city'], withProvenance: true }, { instant: middle }),
+  ],
+  [
     'page',
     'The first page of the entities of a type.',
     'readPage of collections.ts',
@@ -398,6 +435,12 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'The first page of the entities of a type that changed after an instant and until another, each with what differs.',
     'readPage of collections.ts',
     (db) => readPage(db, { ...people, changedAfter: early }, then, { ...page, withChanges: true }),
+  ],
+  [
+    'page-provenance',
+    'The first page of the entities of a type as of an instant, each with who had set what.',
+    'readPage of collections.ts',
+    (db) => readPage(db, people, then, { ...page, withProvenance: true }),
   ],
   [
     'page-filtered',

@@ -1,5 +1,5 @@
 import type { Nested } from '../../storage/nested.js';
-import type { ChangeRow, EntityRow, RangeRow } from '../../storage/rows.js';
+import type { ChangeRow, EntityRow, Provenance, RangeRow } from '../../storage/rows.js';
 import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
 
 /**
@@ -7,10 +7,13 @@ import { arrayText, objectText, scalarText } from '../protocol/json-text.js';
  * UUIDs, types and instants are not escaped: they hold no character that needs it. Pages have the same text from PostgreSQL
  * (`entity_text` of drizzle/sql/reads.sql).
  */
-export const entityText = (row: EntityRow): string => `${openText(row)}}`;
+export const entityText = (row: ShownRow): string => `${openText(row)}${besideText(row)}}`;
 
 /** The same of an entity as of a point: it says which properties it leaves out, because their values were not kept. */
-export const mementoText = (row: EntityRow): string => `${openText(row)}${leftOutText(row)}}`;
+export const mementoText = (row: ShownRow): string => `${openText(row)}${leftOutText(row)}${besideText(row)}}`;
+
+/** An entity, perhaps with who set what, and with the ranges of its properties. */
+type ShownRow = EntityRow & Partial<Provenance> & { nested?: Nested };
 
 const leftOutText = ({ untracked }: EntityRow): string => (untracked === null ? '' : `, "untracked": ${untracked}`);
 
@@ -20,15 +23,23 @@ export const openText = (row: EntityRow): string =>
   `"deleted": ${row.deleted}, "createdAt": "${row.createdAt}", "updatedAt": "${row.updatedAt}", ` +
   `"properties": ${row.properties}`;
 
-/** An entity with the ranges of its properties as JSON text. The answer says which ranges it leaves out. @param isMemento as of a point */
-export function nestedText(row: EntityRow, { history, omitsRemoved }: Nested, isMemento: boolean): string {
+/** What an answer shows of an entity beside its state, as members after it. It says what it leaves out. */
+function besideText({ provenance, provenanceTruncated = null, nested }: ShownRow): string {
+  const told =
+    provenance === undefined
+      ? ''
+      : `, "provenance": ${provenance}${provenanceTruncated === null ? '' : `, "provenanceTruncated": ${provenanceTruncated}`}`;
+  return nested ? `${told}${nestedText(nested)}` : told;
+}
+
+function nestedText({ history, omitsRemoved }: Nested): string {
   const truncated = history.flatMap(({ property, truncated }) => (truncated ? [scalarText(property)] : []));
   const members = [
     `"history": ${objectText(history.map(({ property, ranges }) => [property, arrayText(ranges.map(rangeText))]))}`,
     ...(truncated.length > 0 ? [`"historyTruncated": ${arrayText(truncated)}`] : []),
     ...(omitsRemoved ? ['"historyOmitsRemoved": true'] : []),
   ];
-  return `${openText(row)}${isMemento ? leftOutText(row) : ''}, ${members.join(', ')}}`;
+  return `, ${members.join(', ')}`;
 }
 
 /**

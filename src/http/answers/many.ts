@@ -18,7 +18,7 @@ const item = z
     id: z.uuid(),
     tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
     op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
-    entity: schemas.entity.optional().meta({
+    entity: schemas.entity.meta({ id: 'WrittenState', description: 'An entity as a write leaves it' }).optional().meta({
       description:
         'As it now stands, as long as the answer has room. Not with `Prefer: return=minimal`; of several items of one entity with the last',
     }),

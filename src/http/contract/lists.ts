@@ -24,22 +24,29 @@ export function namesOf(parameter: string | string[] | undefined, path: string):
   return names;
 }
 
-/** Which ranges an answer shows beside the entity: those of these properties. `of: null` is all that the entity has had. */
-type Include = { of: string[] | null };
+/**
+ * What an answer shows beside the entity: the ranges of properties, if any (`of` null: of all that it has had), and whether who set what it
+ * has.
+ */
+type Include = { history: { of: string[] | null } | null; provenance: boolean };
 
 /** What `include` asks for; null: it was not given. @throws Refusal `invalid_property_name`, `invalid_parameter` */
 export function includeOf(parameter: string | string[] | undefined): Include | null {
   if (parameter === undefined) return null;
   const items = [...new Set(itemsOf(parameter))];
-  const unknown = items.find((item) => item !== 'history' && !item.startsWith(OF_HISTORY));
+  const unknown = items.find((item) => item !== 'history' && item !== 'provenance' && !item.startsWith(OF_HISTORY));
   if (unknown !== undefined) {
-    const message = `cannot be ${JSON.stringify(unknown)}: there is history, and ${OF_HISTORY}location for one property`;
+    const message = `cannot be ${JSON.stringify(unknown)}: there is history, ${OF_HISTORY}location for one property, and provenance`;
     throw Refusal.at('invalid_parameter', 'include', message);
   }
   if (items.length > MAX_ITEMS) throw tooMany('include', items.length);
-  const names = items.flatMap((item) => (item === 'history' ? [] : [item.slice(OF_HISTORY.length)]));
+  const names = items.flatMap((item) => (item.startsWith(OF_HISTORY) ? [item.slice(OF_HISTORY.length)] : []));
   refuseFaultyNames(names, 'include');
-  return { of: items.includes('history') ? null : names };
+  const isOfAll = items.includes('history');
+  return {
+    history: isOfAll || names.length > 0 ? { of: isOfAll ? null : names } : null,
+    provenance: items.includes('provenance'),
+  };
 }
 
 const OF_HISTORY = 'history.';

@@ -92,22 +92,20 @@ export const activity = z
   .strictObject(activityFields)
   .meta({ id: 'ActivityRef', description: 'Who made a tick, and why' });
 
-export const entity = z
-  .strictObject({
-    id: z.uuid().meta({ example: EXAMPLE_ID }),
-    type: entityType,
-    key: entityKey.optional(),
-    tick: tick.meta({ description: 'The number of its last change', example: 2 }),
-    deleted: z.boolean(),
-    createdAt: instant,
-    updatedAt: instant,
-    properties,
-    untracked: z.array(z.string()).optional().meta({
-      description:
-        'Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept',
-    }),
-  })
-  .meta({ id: 'Entity', description: 'An entity, now or as it was' });
+export const entity = z.strictObject({
+  id: z.uuid().meta({ example: EXAMPLE_ID }),
+  type: entityType,
+  key: entityKey.optional(),
+  tick: tick.meta({ description: 'The number of its last change', example: 2 }),
+  deleted: z.boolean(),
+  createdAt: instant,
+  updatedAt: instant,
+  properties,
+  untracked: z.array(z.string()).optional().meta({
+    description:
+      'Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept',
+  }),
+});
 
 const ticks = z.strictObject({ from: tick, to: tick.nullable() }).meta({
   id: 'TickRange',
@@ -139,12 +137,33 @@ export const rangePage = page(range)
   })
   .meta({ id: 'RangePage', description: 'A page of the ranges of a property' });
 
+/** Of an entity that is shown with who set what. */
+const provenanceFields = {
+  provenance: z
+    .record(
+      z.string(),
+      z
+        .strictObject({ vclock: ticks, effective: instants, activity: activity.nullable() })
+        .meta({ id: 'Provenance', description: 'Since when a property has its value, who set it, and why' }),
+    )
+    .optional()
+    .meta({
+      description:
+        'Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there',
+    }),
+  provenanceTruncated: z.array(z.string()).optional().meta({
+    description:
+      'The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges',
+  }),
+};
+
 export const nestedEntity = entity
   .extend({
+    ...provenanceFields,
     history: z
       .record(z.string(), z.array(range))
       .optional()
-      .meta({ description: 'Only with `include`: by property its ranges, oldest first' }),
+      .meta({ description: 'Only with `include=history`: by property its ranges, oldest first' }),
     historyTruncated: z.array(z.string()).optional().meta({
       description: 'The properties of which older ranges are left out: `/entities/{id}/history/{property}` has them',
     }),
@@ -155,7 +174,7 @@ export const nestedEntity = entity
   })
   .meta({
     id: 'NestedEntity',
-    description: 'An entity, now or as it was; with `include`, and ranges of its properties',
+    description: 'An entity, now or as it was; with `include`, also ranges of its properties, and who set what',
   });
 
 const change = z.strictObject({ from: z.unknown().optional(), to: z.unknown().optional() }).meta({
@@ -255,7 +274,13 @@ export const writtenEntity = entity
 
 export const entityList = z
   .strictObject({
-    items: z.array(entity).meta({ description: 'In the order in which they were asked for, each once' }),
+    items: z
+      .array(
+        entity
+          .extend(provenanceFields)
+          .meta({ id: 'Entity', description: 'An entity, now or as it was; with `include`, also who set what' }),
+      )
+      .meta({ description: 'In the order in which they were asked for, each once' }),
     missing: z
       .array(
         z
@@ -287,6 +312,7 @@ export const snapshotPage = pinned(
     .array(
       entity
         .extend({
+          ...provenanceFields,
           changes: changes
             .optional()
             .meta({ description: 'With `include=changes`: what differs between both instants' }),

@@ -12,7 +12,7 @@ import { ENTITY_READ_PROBLEMS, MEMENTO_NOT_MODIFIED, parseInstant, readHeaders }
 import { type SnapshotWalk, sendSnapshot, snapshotHeaders } from '../answers/snapshots.js';
 import type { App } from '../app-type.js';
 import { filterOf } from '../contract/filters.js';
-import { fieldsOf, MAX_ITEMS } from '../contract/lists.js';
+import { fieldsOf, itemsOf, MAX_ITEMS } from '../contract/lists.js';
 import {
   acceptDatetime,
   asOfParameters,
@@ -32,6 +32,9 @@ import type { ReadConditions } from '../protocol/conditions.js';
 import { isPlaceKey } from '../protocol/pages.js';
 import { sendNamed } from './entities-by-id.js';
 
+/** What a page of a collection can show of each entity beside its state. Those that are named can only show who set it. */
+const INCLUDED = ['changes', 'provenance'];
+
 /** The parameters of a page of a collection, which do not go with `ids`. */
 const OF_COLLECTIONS = [
   'type',
@@ -40,7 +43,6 @@ const OF_COLLECTIONS = [
   'where',
   'everHad',
   'changedBetween',
-  'include',
   'limit',
   'cursor',
 ] as const;
@@ -69,10 +71,12 @@ const collectionQuery = z
       'Those that changed after the first of two instants, up to and with the second, as they were at that',
       '2016-01-08T00:00:00Z,2016-01-09T00:00:00Z',
     ),
-    include: z
-      .enum(['changes'])
-      .optional()
-      .meta({ description: 'With changedBetween: also what differs between the two instants' }),
+    include: optionalList(
+      'IncludeInList',
+      'With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`)',
+      'include=provenance',
+      { type: 'string', enum: INCLUDED },
+    ),
     depth,
     ...asOfParameters,
     fields,
@@ -87,9 +91,15 @@ const collectionQuery = z
       refuse('keyPrefix', 'needs type: keys are those of a type');
     if (query.changedBetween !== undefined && query.asOf !== undefined)
       refuse('asOf', 'does not go with changedBetween, which is as of its second instant');
-    if (query.changedBetween === undefined && query.include !== undefined)
-      refuse('include', 'needs changedBetween: what differs from when?');
-    if (query.depth !== undefined && query.include !== 'changes') refuse('depth', 'needs include=changes');
+    for (const item of itemsOf(query.include ?? [])) {
+      if (!INCLUDED.includes(item))
+        refuse('include', `cannot be ${JSON.stringify(item)}: there is ${INCLUDED.join(' and ')}`);
+      else if (item === 'changes' && query.ids !== undefined) refuse('include', 'of changes does not go with ids');
+      else if (item === 'changes' && query.changedBetween === undefined)
+        refuse('include', 'of changes needs changedBetween: what differs from when?');
+    }
+    if (query.depth !== undefined && !itemsOf(query.include ?? []).includes('changes'))
+      refuse('depth', 'needs include=changes');
   });
 
 type CollectionQuery = z.output<typeof collectionQuery>;
@@ -127,7 +137,9 @@ export function collectionRoutes(app: App, storage: Storage): void {
     },
     async (request, reply) => {
       const { ids } = request.query;
-      return ids === undefined ? sendPage(storage, request, reply) : sendNamed(storage, request, reply, ids);
+      return ids === undefined
+        ? sendPage(storage, request, reply)
+        : sendNamed(storage, request, reply, ids, includes(request.query, 'provenance'));
     },
   );
 }
@@ -144,7 +156,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   const [changedAfter = null, changedUntil] = changedBetween(query.changedBetween);
   const collection = collectionOf(query, changedAfter);
   const fields = fieldsOf(query.fields);
-  const withChanges = query.include === 'changes';
+  const [withChanges, withProvenance] = [includes(query, 'changes'), includes(query, 'provenance')];
   const asked = passesAll(collection) ? [] : [collection, changedUntil ?? null];
   const walk: SnapshotWalk = {
     // Without a filter the name stays what it was before there were filters. So a cursor goes on at an instance of another version.
@@ -158,7 +170,7 @@ async function sendPage(storage: Storage, request: CollectionRequest, reply: Fas
   };
   return sendSnapshot(storage, request, reply, walk, async (pin, place) => {
     const [type = '', key = '', id = ''] = place ?? [];
-    const part = { after: place && { type, key, id }, limit, fields, withChanges };
+    const part = { after: place && { type, key, id }, limit, fields, withChanges, withProvenance };
     const signal = callerSignal(request.raw);
     const page = await readPage(storage, collection, pin, part, signal, query.depth && IN_LINES);
     const { newest, next } = page;
@@ -173,6 +185,10 @@ function withPatches(lines: string): string {
   const { withPatch } = patchesOfAnswer();
   return lines.split('\n').map(withPatch).join(', ');
 }
+
+/** Whether a query asks for what stands beside the state of an entity. */
+const includes = ({ include = [] }: CollectionQuery, what: 'changes' | 'provenance'): boolean =>
+  itemsOf(include).includes(what);
 
 /** The collection that a query asks for. @throws Refusal `invalid_filter` */
 function collectionOf(query: CollectionQuery, changedAfter: string | null): Collection {

@@ -1,6 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ListedRow, listEntities } from '../../storage/entities-by-id.js';
-import type { EntityRow } from '../../storage/rows.js';
 import type { Storage } from '../../storage/storage.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { entityText, mementoText } from '../answers/entity-text.js';
@@ -16,12 +15,16 @@ type ByIdRequest = FastifyRequest & {
   headers: ReadConditions & { 'accept-datetime'?: string | undefined };
 };
 
-/** Answers with the entities that `ids` names, now or as of an instant, by what is recorded or was recorded by another. */
+/**
+ * Answers with the entities that `ids` names, now or as of an instant, by what is recorded or was recorded by another; perhaps with who set
+ * what they have.
+ */
 export async function sendNamed(
   storage: Storage,
   request: ByIdRequest,
   reply: FastifyReply,
   ids: string | string[],
+  withProvenance: boolean,
 ): Promise<FastifyReply> {
   const { query, headers } = request;
   const addresses = addressesOf(ids);
@@ -37,7 +40,7 @@ export async function sendNamed(
         ? { date: dateOf(date) }
         : null;
   const recordedAsOf = query.recordedAsOf === undefined ? null : parseInstant(query.recordedAsOf, 'recordedAsOf');
-  const question = { fields: fieldsOf(query.fields), recordedAsOf };
+  const question = { fields: fieldsOf(query.fields), withProvenance, recordedAsOf };
   const rows = await listEntities(storage, [...addresses.keys()], moment, question);
   const found = new Map(rows.flatMap((row) => (row.tick === null ? [] : [[row.id, row]])));
   // Over the id and the tick of each.
@@ -75,7 +78,7 @@ function addressesOf(parameter: string | string[]): Map<string, string> {
 function listText(
   addresses: ReadonlyMap<string, string>,
   found: ReadonlyMap<string, FoundRow>,
-  textOf: (row: EntityRow) => string,
+  textOf: typeof entityText,
 ): string {
   const items: string[] = [];
   const missing: string[] = [];

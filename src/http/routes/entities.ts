@@ -5,7 +5,7 @@ import type { Storage } from '../../storage/storage.js';
 import { begun, existing, hasTick, living } from '../../temporal/entity.js';
 import { parseAddress } from '../../temporal/identity.js';
 import { parsePoint } from '../../temporal/point.js';
-import { changesText, entityText, mementoText, nestedText } from '../answers/entity-text.js';
+import { changesText, entityText, mementoText } from '../answers/entity-text.js';
 import { patchesOfAnswer } from '../answers/patches.js';
 import {
   CONDITION_PROBLEMS,
@@ -71,8 +71,8 @@ export function entityRoutes(app: App, storage: Storage): void {
           fields,
           include: optionalList(
             'IncludeHistory',
-            'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name)',
-            'include=history.location&include=history.name',
+            'With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name); since when it has each value, who set it and why (`provenance`)',
+            'include=history.location&include=history.name&include=provenance',
           ),
         }),
         headers: readHeaders.extend({ 'accept-datetime': acceptDatetime }),
@@ -124,11 +124,7 @@ export function entityRoutes(app: App, storage: Storage): void {
       if (fits && related.length > 0)
         reply.header('link', [ownLinks(shown), ...mementoLinks(shown, related)].join(', '));
       return sendOrNotModified(reply, etagOf(entity.tick), headers, () =>
-        entity.nested
-          ? nestedText(entity, entity.nested, isMemento)
-          : isMemento
-            ? mementoText(entity)
-            : entityText(entity),
+        isMemento ? mementoText(entity) : entityText(entity),
       );
     },
   );

@@ -322,6 +322,8 @@ t.test('datetime negotiation (RFC 7089)', async (t) => {
     const cases: [query: string, kept: string][] = [
       ['fields=location', 'fields=location'],
       ['include=history', 'include=history'],
+      ['include=provenance', 'include=provenance'],
+      ['fields=location&include=history.name,provenance', 'fields=location&include=history.name&include=provenance'],
       ['fields=location&include=history.location', 'fields=location&include=history.location'],
       ['fields=location&fields=x%26y', 'fields=location&fields=x%26y'],
     ];

@@ -155,7 +155,10 @@ t.test('an entity with the ranges of its properties', async (t) => {
         'include=ticks',
         400,
         'invalid_parameter',
-        { ...path, detail: 'include cannot be "ticks": there is history, and history.location for one property.' },
+        {
+          ...path,
+          detail: 'include cannot be "ticks": there is history, history.location for one property, and provenance.',
+        },
       ],
       ['include=', 400, 'invalid_parameter', path],
       ['include=history,', 400, 'invalid_parameter', path],
