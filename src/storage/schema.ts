@@ -223,6 +223,10 @@ export const activity = clocktick.table(
     importId: uuid('import_id'),
   },
   (row) => [
+    // The order of a search, newest first. It grows at its right end, as the table does.
+    index('activity_in_order').on(row.recordedAt, row.id),
+    // The same of one actor, and which actors there are. (By words of their reasons they are found in drizzle/sql/activities.sql.)
+    index('activity_of_actor').on(row.actor, row.recordedAt, row.id).where(sql`${row.actor} is not null`),
     check('activity_metadata_is_object', sql`jsonb_typeof(${row.metadata}) = 'object'`),
     // As with entity_size: 1e308 becomes 309 characters, and every tick of an activity is shown with it.
     check(
