@@ -22,11 +22,15 @@ RETURN plainto_tsquery('simple'::regconfig, regexp_replace(reason COLLATE "C", '
 CREATE INDEX IF NOT EXISTS activity_words ON clocktick.activity USING gin (clocktick.words(reason))
   WITH (fastupdate = on, gin_pending_list_limit = 256) WHERE reason IS NOT NULL;
 
--- Up to `most` activities whose reasons have all words of a text, in no order. An array, and settings of its own, because the statement that
--- asks it goes through everything else in order, where a GIN has none.
-CREATE OR REPLACE FUNCTION clocktick.activities_with_words(reason text, most integer) RETURNS uuid[]
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = on AS $$
-  SELECT ARRAY(SELECT a.id FROM clocktick.activity a
-                WHERE a.reason IS NOT NULL AND clocktick.words(a.reason) @@ clocktick.words_asked(activities_with_words.reason)
-                LIMIT activities_with_words.most)
+-- Up to `most` activities whose reasons have all words of a text, in no order. It has settings of its own, because the statement that asks
+-- it goes through everything else in order, and a GIN has none.
+CREATE OR REPLACE FUNCTION clocktick.activities_with_words(reason text, most integer) RETURNS TABLE (id uuid, recorded_at timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = on AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT a.id, a.recorded_at FROM clocktick.activity a
+   WHERE a.reason IS NOT NULL AND clocktick.words(a.reason) @@ clocktick.words_asked(activities_with_words.reason)
+   LIMIT activities_with_words.most;
+END
 $$;

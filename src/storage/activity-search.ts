@@ -152,41 +152,47 @@ const asked = (sql: Sql, { reason, properties }: ActivitySearch): Fragment => sq
 type Way<Activities> = { parts: Fragment; activities: Activities | null; isNone: Fragment };
 
 /**
- * Those that ticked the entity, or have all words: `found` (n, id) has them, and `driver` (n) says which of both finds few enough, if one
- * does. Where the entity does, nothing is looked for by words.
+ * Those that ticked the entity, or have all words: `found` (n, id, recorded_at) has them, and `driver` (n) says which of both finds few enough,
+ * if one does. Where the entity does, nothing is looked for by words.
  */
 function findings(sql: Sql, search: ActivitySearch): Way<(before: ActivityPlace) => Fragment> {
   const { entityId, reason } = search;
   if (entityId === null && reason === null) return { parts: sql``, activities: null, isNone: sql`true` };
-  const byWords = sql`SELECT 2 AS n, unnest(clocktick.activities_with_words(${reason}, ${SORTED + 1})) AS id`;
-  const byEntity = sql`SELECT 1 AS n, of_entity.id FROM of_entity`;
-  const ofEntity = sql`
+  const byEntity = {
+    parts: sql`
       of_entity AS MATERIALIZED (
         SELECT t.activity_id AS id FROM clocktick.tick t
          WHERE t.entity_id = ${entityId}::uuid AND t.activity_id IS NOT NULL
          ORDER BY t.tick DESC LIMIT ${SORTED + 1}
-      ),`;
-  const isMuch = sql`(SELECT count(*) FROM of_entity) > ${SORTED}`;
-  const [before, finders, all] =
-    entityId === null
-      ? [sql``, [2], byWords]
-      : reason === null
-        ? [ofEntity, [1], byEntity]
-        : [ofEntity, [1, 2], sql`${byEntity} UNION ALL ${byWords} WHERE ${isMuch}`];
+      ),`,
+    found: sql`
+        SELECT 1 AS n, of_entity.id, a.recorded_at
+          FROM of_entity CROSS JOIN LATERAL (SELECT a.recorded_at FROM clocktick.activity a WHERE a.id = of_entity.id LIMIT 1) a
+         WHERE (SELECT count(*) FROM of_entity) <= ${SORTED}`,
+    driver: sql`SELECT 1 AS n WHERE (SELECT count(*) FROM of_entity) <= ${SORTED}`,
+  };
+  const byWords = {
+    parts: sql``,
+    found: sql`
+        SELECT 2 AS n, w.id, w.recorded_at FROM clocktick.activities_with_words(${reason}, ${SORTED + 1}) w
+         WHERE ${entityId === null ? sql`true` : sql`(SELECT count(*) FROM of_entity) > ${SORTED}`}`,
+    driver: sql`SELECT 2 AS n WHERE (SELECT count(*) FROM found WHERE found.n = 2) <= ${SORTED}`,
+  };
+  const [first, second] =
+    entityId === null ? [byWords, null] : reason === null ? [byEntity, null] : [byEntity, byWords];
   return {
-    parts: sql`${before}
-      found AS MATERIALIZED (${all}
+    parts: sql`${first.parts}
+      found AS MATERIALIZED (${first.found} ${second ? sql`UNION ALL ${second.found}` : sql``}
       ), driver AS MATERIALIZED (
-        SELECT finder.n FROM unnest(${arrayText(finders)}::text::int[]) finder (n)
-         WHERE (SELECT count(*) FROM found WHERE found.n = finder.n) <= ${SORTED}
-         ORDER BY finder.n LIMIT 1
+        SELECT finder.n FROM (${first.driver} ${second ? sql`UNION ALL ${second.driver}` : sql``}) finder ORDER BY finder.n LIMIT 1
       ),`,
     activities: (before) => sql`
-          SELECT a.*
-            FROM (SELECT found.id FROM found WHERE found.n = (SELECT driver.n FROM driver)) found
-           CROSS JOIN LATERAL (SELECT a.* FROM clocktick.activity a WHERE a.id = found.id LIMIT 1) a
-           WHERE ${isBetween(sql, search, before)}
-           ORDER BY ${newestFirst(sql)}`,
+          SELECT f.recorded_at, f.id, a.actor, a.reason, a.metadata, a.import_id
+            FROM (SELECT a.recorded_at, a.id FROM found a
+                   WHERE a.n = (SELECT driver.n FROM driver) AND ${isBetween(sql, search, before)}
+                   ORDER BY ${newestFirst(sql)}) f
+           CROSS JOIN LATERAL (SELECT a.* FROM clocktick.activity a WHERE a.id = f.id LIMIT 1) a
+           ORDER BY f.recorded_at DESC, f.id DESC`,
     isNone: sql`(SELECT driver.n FROM driver) IS NULL`,
   };
 }
