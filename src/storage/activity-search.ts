@@ -262,9 +262,10 @@ const newestFirst = (sql: Sql): Fragment => sql`a.recorded_at DESC, a.id DESC`;
 const orderOf = (sql: Sql, { actor }: ActivitySearch): Fragment =>
   actor === null ? newestFirst(sql) : sql`a.actor DESC, ${newestFirst(sql)}`;
 
-/** Whether `a` comes after a place, and not before the window. */
+/** Whether `a` comes after a place, and not before the window; with the condition of the index that has this order. */
 const isBetween = (sql: Sql, { from }: { from: string | null }, { recordedAt, id }: ActivityPlace): Fragment => sql`
-  (a.recorded_at, a.id) < (${recordedAt}::timestamptz, ${id}::uuid) AND a.recorded_at >= ${from ?? OLDEST}::timestamptz`;
+  (a.recorded_at, a.id) < (${recordedAt}::timestamptz, ${id}::uuid) AND a.recorded_at >= ${from ?? OLDEST}::timestamptz
+  AND a.recorded_at > '-infinity'`;
 
 /** … and is one of an actor. */
 const ofActor = (sql: Sql, actor: Fragment, from: string | null, { recordedAt, id }: ActivityPlace): Fragment => sql`
@@ -281,11 +282,11 @@ const isWanted = (sql: Sql, search: ActivitySearch): Fragment => {
          AND ${isOfTicks(search) ? hasTick(sql, search) : sql`true`}`;
 };
 
-/** Whether `a` made such a tick. (By `=` of the type it could be looked for among all ticks of that, by another index.) */
+/** Whether `a` made such a tick. (By `=` of the type or of the entity it could be looked for among all ticks of that, by other indexes.) */
 const hasTick = (sql: Sql, { type, entityId, properties }: ActivitySearch): Fragment => sql`(
          SELECT true FROM clocktick.tick t
           WHERE t.activity_id = a.id
-            AND ${entityId === null ? sql`true` : sql`t.entity_id = ${entityId}::uuid`}
+            AND ${entityId === null ? sql`true` : sql`(t.activity_id, t.entity_id) >= (a.id, ${entityId}::uuid) AND (t.activity_id, t.entity_id) <= (a.id, ${entityId}::uuid)`}
             AND ${type === null ? sql`true` : sql`t.type IS NOT DISTINCT FROM ${type}`}
             AND ${properties === null ? sql`true` : sql`(SELECT true FROM named CROSS JOIN LATERAL clocktick.changed_at(t.entity_id, named.name, t.tick) LIMIT 1)`}
           LIMIT 1)`;

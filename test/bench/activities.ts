@@ -20,7 +20,7 @@ import { median } from './figures.js';
  * of them in the same round. synchronous_commit is off: waiting for the disk would hide the work.
  */
 const { values } = parseArgs({
-  options: { activities: { type: 'string', default: '300000' }, rounds: { type: 'string', default: '7' } },
+  options: { activities: { type: 'string', default: '400000' }, rounds: { type: 'string', default: '7' } },
 });
 const ACTIVITIES = Number(values.activities);
 const ROUNDS = Number(values.rounds);
@@ -70,7 +70,8 @@ async function searches(sql: postgres.Sql): Promise<string> {
     const [row] = await sql<{ id: string }[]>`SELECT id FROM clocktick.entity WHERE type = ${type} AND key = ${key}`;
     return row?.id ?? idOfKey(type, key);
   };
-  const [hot, cold] = [await idOf(MANY.hot), await idOf(MANY.cold(entitiesOf(ACTIVITIES)))];
+  const [hot, warm] = [await idOf(MANY.hot), await idOf(MANY.warm)];
+  const cold = await idOf(MANY.cold(entitiesOf(ACTIVITIES)));
   const week = { from: recordedAt(ACTIVITIES - 20_000), to: recordedAt(ACTIVITIES - 10_000) };
   const asked: [name: string, search: Partial<ActivitySearch>][] = [
     ['all', {}],
@@ -85,9 +86,10 @@ async function searches(sql: postgres.Sql): Promise<string> {
     ['a word of one activity', { reason: MANY.once }],
     ['a seldom word and a common one', { reason: `${MANY.common} ${MANY.seldom}` }],
     ['a word of none', { reason: 'nothing' }],
-    ['an entity of 2 in a hundred ticks', { entityId: hot }],
+    ['an entity that 30 in a hundred ticked', { entityId: hot }],
+    ['an entity of some thousand ticks', { entityId: warm }],
     ['an entity of few ticks', { entityId: cold }],
-    ['a property of the first of these', { entityId: hot, properties: [MANY.property] }],
+    ['a property of the second of these', { entityId: warm, properties: [MANY.property] }],
     ['a common type', { type: 'customer' }],
     ['a rare type', { type: MANY.rareType }],
     ['a property of a type', { type: 'order', properties: [MANY.property] }],
