@@ -16,15 +16,19 @@ import { median } from './figures.js';
  * What searches of activities take among many, and what the indexes that they go by cost a write: `npm run bench:activities`.
  *
  * Each search is asked for a page of 100 by the storage, as a request would. Writes go by the write function inside the server, each with an
- * activity of its own, with all indexes and without some: rounds go through all variants in turn, and each figure is compared with that of all
- * of them in the same round. synchronous_commit is off: waiting for the disk would hide the work.
+ * activity of its own, with all indexes and without some: rounds go through all variants in turn, and the median of each is compared with that
+ * of all indexes in the same round. What a median does not show, whoever fills the list of the GIN and has to put it in its places, is
+ * measured apart. synchronous_commit is off: waiting for the disk would hide the work.
  */
 const { values } = parseArgs({
-  options: { activities: { type: 'string', default: '400000' }, rounds: { type: 'string', default: '7' } },
+  options: { activities: { type: 'string', default: '400000' }, rounds: { type: 'string', default: '15' } },
 });
 const ACTIVITIES = Number(values.activities);
 const ROUNDS = Number(values.rounds);
 const TIMES = 15;
+/** Among how many activities writes are measured, and how many of a kind in a round. */
+const WRITTEN_AMONG = 100_000;
+const CALLS = 500;
 
 const NOTHING: ActivitySearch = {
   actor: null,
@@ -37,6 +41,37 @@ const NOTHING: ActivitySearch = {
   entityId: null,
   properties: null,
 };
+
+/** What a change has beside what it changes: an activity that says something else each time. */
+const ACTIVITY = `
+  jsonb_build_object('actor', 'user/' || floor(1000 * random() ^ 2)::int, 'reason', 'correction of the word' || floor(5000 * random() ^ 3)::int
+    || ', as agreed with word' || floor(5000 * random() ^ 3)::int || ' (OPS-' || floor(random() * 1e9)::int || ')')`;
+
+/** Creates or patches in a loop inside the server, one a call; each call commits. Keeps how long each took. */
+const load = (kind: 'create' | 'patch', calls: number) => `
+  DO $$
+  DECLARE
+    texts text[] := ARRAY(
+      SELECT jsonb_build_array(jsonb_build_object('type', 'friend', 'activity_id', gen_random_uuid(), 'activity', ${ACTIVITY}) || ${
+        kind === 'create'
+          ? `jsonb_build_object('id', gen_random_uuid(), 'expected', 0, 'op', 'created',
+               'set', '{"a": 1, "b": "two", "c": null, "d": true, "name": "Rachel", "location": "New York"}'::jsonb)`
+          : `(SELECT jsonb_build_object('id', e.id, 'expected', e.tick, 'op', 'updated', 'set', jsonb_build_object('name', random()))
+                FROM clocktick.entity e WHERE e.id = md5('bench ' || n)::uuid)`
+      })::text
+        FROM generate_series(1, ${calls}) n);
+    times float8[] := '{}';
+    began timestamptz;
+  BEGIN
+    FOR n IN 1..${calls} LOOP
+      began := clock_timestamp();
+      PERFORM FROM clocktick.write_changes(texts[n]::jsonb, false);
+      COMMIT;
+      times[n] := extract(epoch FROM clock_timestamp() - began) * 1e6;
+    END LOOP;
+    PERFORM set_config('bench.median', (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY t)::text FROM unnest(times) t), false);
+  END
+  $$`;
 
 const folder = await mkdtemp(join(tmpdir(), 'clocktick-bench-'));
 await chmod(folder, 0o755);
@@ -56,8 +91,8 @@ try {
      WHERE c.relname ~ '^activity' AND c.relnamespace = 'clocktick'::regnamespace ORDER BY c.relname`;
   process.stdout.write(`${sizes.map(({ name, size }) => `${name} ${size}`).join(', ')}\n\n`);
   process.stdout.write(await searches(sql));
-  process.stdout.write(await writes(sql));
   await sql.end();
+  process.stdout.write(await writes());
 } finally {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
@@ -125,97 +160,104 @@ async function searches(sql: postgres.Sql): Promise<string> {
   return `${lines.join('\n')}\n\n`;
 }
 
-async function writes(sql: postgres.Sql): Promise<string> {
-  const definitions = await sql<{ name: string; definition: string }[]>`
-    SELECT c.relname AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index JOIN pg_class c ON c.oid = indexrelid
-     WHERE indrelid = 'clocktick.activity'::regclass AND NOT indisprimary`;
-  const on = (name: string) => definitions.find((one) => one.name === name)?.definition ?? '';
-  const off = (name: string) => `DROP INDEX clocktick.${name}`;
-  const without = (...names: string[]) => ({ off: names.map(off).join(';'), on: names.map(on).join(';') });
-  const words = (change: string) => ({
-    off: `ALTER INDEX clocktick.activity_words SET (${change})`,
-    on: 'ALTER INDEX clocktick.activity_words SET (fastupdate = on, gin_pending_list_limit = 256)',
-  });
-  const VARIANTS: [name: string, change: { off: string; on: string }][] = [
-    ['all indexes', { off: '', on: '' }],
-    ['without activity_in_order', without('activity_in_order')],
-    ['without activity_of_actor', without('activity_of_actor')],
-    ['without activity_words', without('activity_words')],
-    ['without these three', without('activity_in_order', 'activity_of_actor', 'activity_words')],
-    ['activity_words with fastupdate off', words('fastupdate = off')],
-    ['… with a list of 64 kB', words('gin_pending_list_limit = 64')],
-    ['… with a list of 4 MB', words('gin_pending_list_limit = 4096')],
-  ];
-  /** Creates or patches in a loop; each call commits. */
-  const load = (kind: 'create' | 'patch', calls: number) => `
-    DO $$
-    DECLARE
-      texts text[] := ARRAY(
-        SELECT jsonb_build_array(jsonb_build_object('type', 'friend', 'activity_id', gen_random_uuid(),
-                 'activity', jsonb_build_object('actor', 'user/' || floor(1000 * random() ^ 2)::int, 'reason', 'correction of the word'
-                    || floor(5000 * random() ^ 3)::int || ', as agreed with word' || floor(5000 * random() ^ 3)::int || ' (OPS-' || floor(random() * 1e9)::int || ')'))
-               || ${
-                 kind === 'create'
-                   ? `jsonb_build_object('id', gen_random_uuid(), 'expected', 0, 'op', 'created',
-                        'set', '{"a": 1, "b": "two", "c": null, "d": true, "name": "Rachel", "location": "New York"}'::jsonb)`
-                   : `(SELECT jsonb_build_object('id', e.id, 'expected', e.tick, 'op', 'updated', 'set', jsonb_build_object('name', random()))
-                         FROM clocktick.entity e WHERE e.id = md5('bench ' || n)::uuid)`
-               })::text
-          FROM generate_series(1, ${calls}) n);
-      times float8[] := '{}';
-      began timestamptz;
-    BEGIN
-      FOR n IN 1..${calls} LOOP
-        began := clock_timestamp();
-        PERFORM FROM clocktick.write_changes(texts[n]::jsonb, false);
-        times[n] := extract(epoch FROM clock_timestamp() - began) * 1e6;
-        COMMIT;
-      END LOOP;
-      PERFORM set_config('bench.mean', (SELECT avg(t)::text FROM unnest(times) t), false),
-              set_config('bench.p99', (SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY t)::text FROM unnest(times) t), false),
-              set_config('bench.max', (SELECT max(t)::text FROM unnest(times) t), false);
-    END
-    $$`;
-  const own = await sql.reserve();
-  for (let from = 1; from <= 2_000; from += 250)
-    await own.unsafe(`
+/** Each variant has a database of its own, so that they take turns without making indexes anew, and all grow alike. */
+async function writes(): Promise<string> {
+  const base = 'writes';
+  const open = (database: string) => {
+    const url = new URL(server.url);
+    url.pathname = `/${database}`;
+    return { url: url.href, sql: postgres(url.href, { max: 1, onnotice: () => {} }) };
+  };
+  const admin = open('postgres').sql;
+  await admin.unsafe(`CREATE DATABASE ${base}`);
+  const first = open(base);
+  await migrateDatabase(first.url);
+  await manyActivities(first.sql, WRITTEN_AMONG);
+  for (let from = 1; from <= CALLS; from += 250)
+    await first.sql.unsafe(`
       SELECT count(*) FROM (SELECT jsonb_agg(jsonb_build_object('id', md5('bench ' || n)::uuid, 'expected', 0, 'op', 'created', 'type', 'friend',
                'set', '{"a": 1, "b": "two", "name": "Rachel"}'::jsonb)) AS all FROM generate_series(${from}, ${from + 249}) n) c,
              clocktick.write_changes(c.all, false)`);
-  const loads = [
-    ['create', 2_000],
-    ['patch', 2_000],
-  ] as const;
-  type Took = { mean: number; p99: number; max: number };
-  const measured = new Map<string, Took[]>();
+  await first.sql.end();
+  const THREE = ['activity_in_order', 'activity_of_actor', 'activity_words'];
+  const drop = (names: readonly string[]) => names.map((name) => `DROP INDEX clocktick.${name}`).join(';');
+  const VARIANTS: [name: string, change: string][] = [
+    ['all indexes', ''],
+    ...THREE.map((name): [string, string] => [`without ${name}`, drop([name])]),
+    ['without these three', drop(THREE)],
+    ['activity_words with fastupdate off', 'ALTER INDEX clocktick.activity_words SET (fastupdate = off)'],
+  ];
+  const databases: { name: string; sql: postgres.Sql }[] = [];
+  for (const [n, [name, change]] of VARIANTS.entries()) {
+    await admin.unsafe(`CREATE DATABASE variant_${n} TEMPLATE ${base} STRATEGY file_copy`);
+    const { sql } = open(`variant_${n}`);
+    if (change) await sql.unsafe(change);
+    databases.push({ name, sql });
+  }
+  const measured = new Map<string, number[]>();
   for (let round = 0; round < ROUNDS; round++) {
-    // Each begins a round in turn, because the tables grow while it goes on.
-    const first = round % VARIANTS.length;
-    for (const [name, change] of [...VARIANTS.slice(first), ...VARIANTS.slice(0, first)]) {
-      if (change.off) await own.unsafe(change.off);
-      for (const [kind, calls] of loads) {
-        await own.unsafe(load(kind, 50));
-        await own.unsafe(load(kind, calls));
-        const [row] = await own<Took[]>`
-          SELECT current_setting('bench.mean')::float8 AS mean, current_setting('bench.p99')::float8 AS p99,
-                 current_setting('bench.max')::float8 AS max`;
-        const key = `${name} ${kind}`;
-        if (row) measured.set(key, [...(measured.get(key) ?? []), row]);
+    const turn = round % databases.length;
+    for (const { name, sql } of [...databases.slice(turn), ...databases.slice(0, turn)])
+      for (const kind of ['create', 'patch'] as const) {
+        await sql.unsafe(load(kind, CALLS));
+        const [row] = await sql<{ us: number }[]>`SELECT current_setting('bench.median')::float8 AS us`;
+        // The first round is there to fill the caches.
+        if (round > 0)
+          measured.set(`${name} ${kind}`, [...(measured.get(`${name} ${kind}`) ?? []), row?.us ?? Number.NaN]);
       }
-      if (change.on) await own.unsafe(change.on);
-    }
     process.stderr.write(`round ${round + 1} of ${ROUNDS}\n`);
   }
-  own.release();
-  const of = (name: string, kind: string, what: keyof Took) =>
-    (measured.get(`${name} ${kind}`) ?? []).map((one) => one[what]);
   const cell = (name: string, kind: string) => {
-    const whole = of('all indexes', kind, 'mean');
-    const means = of(name, kind, 'mean');
-    const ratio = median(means.map((us, round) => (whole[round] ?? Number.NaN) / us));
-    const [p99, max] = [median(of(name, kind, 'p99')), median(of(name, kind, 'max'))];
-    return `${median(means).toFixed(0)} (${ratio.toFixed(2)} ×), p99 ${p99.toFixed(0)}, slowest ${max.toFixed(0)}`;
+    const whole = measured.get(`all indexes ${kind}`) ?? [];
+    const own = measured.get(`${name} ${kind}`) ?? [];
+    return `${median(own).toFixed(0)} (${median(own.map((us, n) => (whole[n] ?? Number.NaN) / us)).toFixed(2)} ×)`;
   };
-  const lines = VARIANTS.map(([name]) => `| ${name} | ${loads.map(([kind]) => cell(name, kind)).join(' | ')} |`);
-  return `| µs a write with an activity (throughput to that with all indexes) | ${loads.map(([kind]) => kind).join(' | ')} |\n|---|---|---|\n${lines.join('\n')}\n`;
+  const lines = VARIANTS.map(([name]) => `| ${name} | ${cell(name, 'create')} | ${cell(name, 'patch')} |`);
+  const [{ sql } = first] = databases;
+  const lists = await pendingLists(sql);
+  for (const one of databases) await one.sql.end();
+  await admin.end();
+  return `| µs a write with an activity (throughput to that with all indexes) | create | patch |\n|---|---|---|\n${lines.join('\n')}\n\n${lists}`;
+}
+
+/** What the list of a GIN costs: whoever fills it, and who searches while it is full. */
+async function pendingLists(sql: postgres.Sql): Promise<string> {
+  await sql`CREATE EXTENSION IF NOT EXISTS pgstattuple`;
+  const lines = [
+    '| list of activity_words, kB | activities in it | ms to put it in its places | ms more a search |',
+    '|---|---|---|---|',
+  ];
+  const timed = async (statement: string) => {
+    const began = performance.now();
+    await sql.unsafe(statement);
+    return performance.now() - began;
+  };
+  const search = async () => {
+    const took: number[] = [];
+    for (let n = 0; n < TIMES; n++)
+      took.push(await timed(`SELECT count(*) FROM clocktick.activities_with_words('nothing', 5001)`));
+    return median(took);
+  };
+  for (const limit of [64, 256, 1024, 4096]) {
+    await sql.unsafe('ALTER INDEX clocktick.activity_words SET (gin_pending_list_limit = 1000000)');
+    const took: number[] = [];
+    let [activities, slower] = [0, 0];
+    for (let n = 0; n < 5; n++) {
+      await timed(`SELECT gin_clean_pending_list('clocktick.activity_words')`);
+      const idle = await search();
+      for (let full = false; !full; ) {
+        await sql.unsafe(`
+          SELECT count(*) FROM generate_series(1, 50), LATERAL (SELECT ${ACTIVITY} AS a) said,
+                 clocktick.record_activity(gen_random_uuid(), said.a ->> 'actor', said.a ->> 'reason', NULL)`);
+        const [row] = await sql<{ kB: number; tuples: number }[]>`
+          SELECT pending_pages * 8 AS "kB", pending_tuples::int AS tuples FROM pgstatginindex('clocktick.activity_words')`;
+        full = (row?.kB ?? 0) >= limit;
+        activities = row?.tuples ?? 0;
+      }
+      slower = (await search()) - idle;
+      took.push(await timed(`SELECT gin_clean_pending_list('clocktick.activity_words')`));
+    }
+    lines.push(`| ${limit} | ${activities} | ${median(took).toFixed(1)} | ${slower.toFixed(1)} |`);
+  }
+  return `${lines.join('\n')}\n`;
 }
