@@ -20,7 +20,7 @@ RETURN plainto_tsquery('simple'::regconfig, regexp_replace(reason COLLATE "C", '
 -- Which activities have a word. What is new waits in a list, which every search goes through, until whoever makes it longer than the limit
 -- (kB) puts it in its places. A short one holds no writer up for long (src/guide/figures.md).
 CREATE INDEX IF NOT EXISTS activity_words ON clocktick.activity USING gin (clocktick.words(reason))
-  WITH (fastupdate = on, gin_pending_list_limit = 256) WHERE reason IS NOT NULL;
+  WITH (fastupdate = on, gin_pending_list_limit = 64) WHERE reason IS NOT NULL;
 
 -- Up to `most` activities whose reasons have all words of a text, in no order. It has settings of its own, because the statement that asks
 -- it goes through everything else in order, and a GIN has none.

@@ -8,7 +8,8 @@ import { vacuum, withoutIndexes, withoutTriggers } from './in-bulk.js';
 
 /** What there is, by name, for those who search. */
 export const MANY = {
-  /** Made 30 in a hundred, and some of a team of nine, a few in a hundred each. */
+  /** Two programs, of which one made 30 in a hundred; and a team of nine, who made a few in a hundred each. */
+  services: 'service/',
   busy: 'service/importer',
   team: 'team-rachel/',
   /** Of thousands, some of which made one. */
@@ -58,7 +59,8 @@ export async function manyActivities(sql: postgres.Sql, activities: number, most
       SELECT m.id,
              CASE WHEN who < 0.3 THEN '${MANY.busy}'
                   WHEN who < 0.45 THEN '${MANY.team}' || (array['rachel', 'ross', 'monica', 'phoebe', 'joey', 'chandler', 'gunther', 'janice', 'mike'])[1 + floor(9 * ${chance('n', 4)} ^ 2)::int]
-                  WHEN who < 0.95 THEN '${MANY.users}' || floor(${Math.max(Math.floor(activities / 50), 200)} * ${chance('n', 5)} ^ 3)::int END,
+                  WHEN who < 0.95 THEN '${MANY.users}' || floor(${Math.max(Math.floor(activities / 50), 200)} * ${chance('n', 5)} ^ 3)::int
+                  WHEN who < 0.98 THEN '${MANY.services}backup' END,
              CASE WHEN ${chance('n', 6)} < 0.9 THEN
                CASE WHEN ${chance('n', 7)} < 0.66 THEN '${MANY.common} of the ' ELSE 'correction of the ' END
                || 'word' || floor(5000 * ${chance('n', 8)} ^ 3)::int || ', as agreed with word' || floor(5000 * ${chance('n', 9)} ^ 3)::int

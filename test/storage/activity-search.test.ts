@@ -117,6 +117,14 @@ t.test(
       ['nobody', { actor: 'nobody' }, 0, 1, 20],
       ['a team', { actorPrefix: MANY.team }, 2_000, 5, 1_800],
       ['a team in a window', { actorPrefix: MANY.team, ...week }, 400, 2, 1_800],
+      // They are looked at up to where the first of them ends that has more.
+      [
+        'one who made many and one who made few, and a property',
+        { actorPrefix: MANY.services, type: 'order', properties: [MANY.property] },
+        100,
+        3,
+        80_000,
+      ],
       ['no team', { actorPrefix: 'nobody' }, 0, 1, 20],
       ['of more actors than are gone through one by one', { actorPrefix: MANY.users }, 8_000, 14, 2_000],
       ['a common word', { reason: MANY.common }, 10_000, 15, 1_500],
