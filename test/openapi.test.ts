@@ -43,6 +43,7 @@ t.test('openapi.yaml', async (t) => {
     t.same(operations.map(({ name }) => name).toSorted(), [
       'DELETE /entities/{id}',
       'DELETE /types/{type}',
+      'GET /activities',
       'GET /activities/{id}',
       'GET /entities',
       'GET /entities/{id}',

@@ -54,11 +54,15 @@ BEGIN
     clocktick.import_lock, clocktick.import_runs,
     -- values.sql
     clocktick.value_key, clocktick.element_key, clocktick.name_key, clocktick.many_key, clocktick.items_of,
+    -- activities.sql
+    clocktick.words, clocktick.words_asked, clocktick.activities_with_words,
     -- reads.sql
     clocktick.closed_ranges, clocktick.closed_range_at, clocktick.at_of, clocktick.open_range_of, clocktick.open_range,
     clocktick.open_ranges_of, clocktick.was_set, clocktick.range_at, clocktick.ranges_in, clocktick.value_at, clocktick.closed_names,
     clocktick.closed_ranges_of, clocktick.tick_at, clocktick.tick_from, clocktick.state_at, clocktick.state_as_of, clocktick.properties_at,
-    clocktick.since_at, clocktick.provenance_at, clocktick.all_properties, clocktick.untracked_at, clocktick.untracked_names, clocktick.chosen, clocktick.changes_between, clocktick.activity_text, clocktick.instant_text, clocktick.entity_text,
+    clocktick.since_at, clocktick.provenance_at,
+    clocktick.all_properties, clocktick.untracked_at, clocktick.untracked_names, clocktick.chosen, clocktick.changes_between, clocktick.changes_at, clocktick.changed_at,
+    clocktick.activity_text, clocktick.instant_text, clocktick.entity_text,
     clocktick.range_text, clocktick.types, clocktick.newest_change, clocktick.imported_since, clocktick.passing, clocktick.search_keys,
     clocktick.holders
   TO clocktick_service;

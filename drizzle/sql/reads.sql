@@ -288,6 +288,33 @@ CREATE OR REPLACE FUNCTION clocktick.changes_between(
    ) differing
 $$;
 
+-- What a tick of an entity, which is now at `now_tick`, changed: by property the value that ended there, and the one that began. Only what
+-- changed is read, and of an entity that is large what it has now.
+CREATE OR REPLACE FUNCTION clocktick.changes_at(id uuid, now_tick integer, at_tick integer)
+RETURNS TABLE (property text, was jsonb, becomes jsonb) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT h.property, (array_agg(h.value) FILTER (WHERE h.ends))[1], (array_agg(h.value) FILTER (WHERE NOT h.ends))[1]
+    FROM (SELECT c.property, c.value, upper(c.vclock) = changes_at.at_tick AS ends
+            FROM clocktick.closed_ranges_of(changes_at.id, changes_at.now_tick, changes_at.at_tick - 1, changes_at.at_tick) c
+           WHERE upper(c.vclock) = changes_at.at_tick OR lower(c.vclock) = changes_at.at_tick
+          UNION ALL
+          SELECT o.property, o.value, false
+            FROM clocktick.open_ranges_of(changes_at.id, changes_at.at_tick) o
+           WHERE lower(o.vclock) = changes_at.at_tick) h
+   GROUP BY h.property
+$$;
+
+-- One row where a tick of an entity changed a property: one of its ranges begins there, or ends. None otherwise.
+CREATE OR REPLACE FUNCTION clocktick.changed_at(id uuid, property text, at_tick integer)
+RETURNS TABLE (changed boolean) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT true
+   WHERE EXISTS (SELECT FROM clocktick.closed_ranges(changed_at.id, changed_at.property, changed_at.at_tick, changed_at.at_tick))
+      OR EXISTS (SELECT FROM (SELECT c.vclock FROM clocktick.closed_ranges(changed_at.id, changed_at.property, 1, changed_at.at_tick - 1) c
+                               ORDER BY c.vclock DESC LIMIT 1) before
+                  WHERE upper(before.vclock) = changed_at.at_tick)
+      OR EXISTS (SELECT FROM clocktick.open_range(changed_at.id, changed_at.property, changed_at.at_tick) o
+                  WHERE lower(o.vclock) = changed_at.at_tick)
+$$;
+
 -- An activity as JSON text. What was not given is left out; a null inside the metadata is data and stays.
 CREATE OR REPLACE FUNCTION clocktick.activity_text(id uuid, actor text, reason text, metadata jsonb)
 RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$

@@ -32,6 +32,7 @@ COMMENT ON TABLE clocktick.item_history IS 'An index: over which ticks an entity
 COMMENT ON COLUMN clocktick.item_history.item IS 'The element or name by its key, a hash (values.sql); what it finds is looked at again.';
 
 COMMENT ON TABLE clocktick.activity IS 'Who and why: one activity may have made ticks of many entities.';
+COMMENT ON COLUMN clocktick.activity.recorded_at IS 'When it was recorded, before its ticks or with the first of them: what a search goes by.';
 COMMENT ON COLUMN clocktick.activity.import_id IS 'The import that recorded it, or null.';
 
 COMMENT ON TABLE clocktick.import IS 'One row a source: how far its last import is, or came. Written with each batch of it.';

@@ -16,6 +16,7 @@ const ORDER = [
   'guards.sql',
   'clock.sql',
   'holders.sql',
+  'activities.sql',
   'write.sql',
   'imports.sql',
   'reads.sql',

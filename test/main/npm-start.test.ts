@@ -14,7 +14,7 @@ t.test('npm start, then the steps of the README and of the tour give the answers
   t.match(service.output(), 'embedded PostgreSQL');
   for (const [file, heading, count] of [
     ['README.md', 'Try it', 4],
-    ['src/guide/tour.md', 'Rachel', 15],
+    ['src/guide/tour.md', 'Rachel', 17],
     ['src/guide/types.md', 'Defining a type', 1],
     ['src/guide/types.md', 'What is refused', 1],
     ['src/guide/types.md', 'Defaults', 1],

@@ -333,6 +333,12 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     // Which tick of each changed its property last, which is the end of its range, and what it was before: 14 buffers each.
     ['an undo of fifty among five thousand', 720, (db) => undoActivity(db, { ...undoing, id: some })],
     ['an undo of a change among 20,000 of its entity', 60, (db) => undoActivity(db, { ...undoing, id: past })],
+    [
+      // Of each the clock of the entity, its row, and its ranges.
+      'an activity, and what the first of its five thousand ticks changed',
+      120,
+      (db) => readActivity(db, bulk, { after: null, limit: 5, withChanges: true }),
+    ],
     // Of fifty among five thousand: of each its row; and of those that have changed the tick and the ranges, 20 buffers each.
     ['a page of a collection', 40, (db) => readPage(db, collection, pin, { ...walk, after: null })],
     ['a later page of it', 40, (db) => readPage(db, collection, pin, walk)],

@@ -2,6 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
 import { readActivity, recordActivity, requireActivity } from '../../src/storage/activities.js';
+import { type ActivitySearch, searchActivities } from '../../src/storage/activity-search.js';
 import { writeBatch } from '../../src/storage/batch.js';
 import { written } from '../../src/storage/changes.js';
 import { type Collection, readPage } from '../../src/storage/collections.js';
@@ -68,6 +69,18 @@ const first = { until: null, after: null, order: 'asc', limit: 5 } as const;
 const ticks = { id, properties: null, ...everything };
 const page = { after: null, limit: 5, fields: null, withChanges: false };
 const history = { after: null, limit: 5 };
+const activities: ActivitySearch = {
+  actor: null,
+  actorPrefix: null,
+  reason: null,
+  from: null,
+  to: null,
+  importId: null,
+  type: null,
+  entityId: null,
+  properties: null,
+};
+const newest = { after: null, limit: 5 };
 /** A definition that takes anything. */
 const ANYTHING = { check: () => [], withDefaults: (properties: JsonObject) => properties };
 const within = { from: early, to: middle };
@@ -572,6 +585,73 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'The next page of the ticks that an activity made.',
     'readActivity of activities.ts',
     (db) => readActivity(db, activityOf(3), { after: id, limit: 5 }),
+  ],
+  [
+    'activity-changes',
+    'The next page of the ticks that an activity made, with what each changed.',
+    'readChanges of activities.ts',
+    (db) => readActivity(db, activityOf(3), { after: id, limit: 5, withChanges: true }),
+  ],
+  [
+    'activities',
+    'The first page of all activities, newest first.',
+    'searchActivities of activity-search.ts',
+    (db) => searchActivities(db, activities, newest),
+  ],
+  [
+    'activities-of-actor',
+    'The next page of the activities of an actor since an instant.',
+    'searchActivities of activity-search.ts',
+    (db) =>
+      searchActivities(
+        db,
+        { ...activities, actor: 'mover 3', from: early },
+        { after: { recordedAt: end, id: activityOf(3) }, limit: 5 },
+      ),
+  ],
+  [
+    'activities-of-actors',
+    'The first page of the activities of all actors whose names begin so, recorded in a window of instants.',
+    'searchActivities of activity-search.ts',
+    (db) => searchActivities(db, { ...activities, actorPrefix: 'mover 99', from: early, to: end }, newest),
+  ],
+  [
+    'activities-with-words',
+    'The first page of the activities whose reasons have all words.',
+    'searchActivities of activity-search.ts',
+    (db) => searchActivities(db, { ...activities, reason: 'Day 7' }, newest),
+  ],
+  [
+    'activities-of-entity',
+    'The first page of the activities that ticked an entity, and changed one of two properties by that.',
+    'searchActivities of activity-search.ts',
+    (db) => searchActivities(db, { ...activities, entityId: id, properties: ['age', 'tags'] }, newest),
+  ],
+  [
+    'activities-of-type',
+    'The first page of the activities of an import that ticked an entity of a type.',
+    'searchActivities of activity-search.ts',
+    (db) => searchActivities(db, { ...activities, type: 'person', importId: activityOf(1) }, newest),
+  ],
+  [
+    'activities-by-all',
+    'The first page of the activities that all of it is asked of.',
+    'searchActivities of activity-search.ts',
+    (db) =>
+      searchActivities(
+        db,
+        {
+          ...activities,
+          actorPrefix: 'mover',
+          reason: 'day',
+          from: early,
+          to: end,
+          type: 'person',
+          entityId: id,
+          properties: ['city'],
+        },
+        newest,
+      ),
   ],
   [
     'export-types',

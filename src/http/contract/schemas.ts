@@ -218,15 +218,25 @@ export const recordedActivity = z
   .strictObject({ ...activityFields, recordedAt: instant })
   .meta({ id: 'Activity', description: 'Who made changes, and why' });
 
+export const importId = z.uuid().optional().meta({ description: 'The import that recorded it' });
+
 export const activityPage = z
   .strictObject({
     ...activityFields,
     recordedAt: instant,
-    importId: z.uuid().optional().meta({ description: 'The import that recorded it' }),
+    importId,
     ticks: z
       .array(
         z
-          .strictObject({ id: z.uuid(), type: entityType, key: entityKey.optional(), tick, at: instant, op })
+          .strictObject({
+            id: z.uuid(),
+            type: entityType,
+            key: entityKey.optional(),
+            tick,
+            at: instant,
+            op,
+            changes: changes.optional().meta({ description: 'With `include=changes`: what it changed, by property' }),
+          })
           .meta({ id: 'ActivityTick', description: 'A tick that the activity made' }),
       )
       .meta({ description: 'The ticks it made, at most one of each entity, in the order of their ids' }),

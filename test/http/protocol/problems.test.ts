@@ -356,7 +356,7 @@ t.test('what is refused is told, and leaves nothing behind', async (t) => {
       ['POST', '/entities/friend:rachel/diff', 'GET, HEAD, OPTIONS'],
       ['PUT', '/entities/friend:rachel/history', 'GET, HEAD, OPTIONS'],
       ['DELETE', '/entities/friend:rachel/history/a', 'GET, HEAD, OPTIONS'],
-      ['GET', '/activities', 'POST, OPTIONS'],
+      ['PUT', '/activities', 'POST, GET, HEAD, OPTIONS'],
       ['DELETE', `/activities/${EXAMPLE_ACTIVITY}`, 'GET, HEAD, OPTIONS'],
       ['POST', '/health/ready', 'GET, HEAD, OPTIONS'],
     ];

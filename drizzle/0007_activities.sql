@@ -1,0 +1,2 @@
+CREATE INDEX "activity_in_order" ON "clocktick"."activity" USING btree ("recorded_at","id") WHERE "clocktick"."activity"."recorded_at" > '-infinity';--> statement-breakpoint
+CREATE INDEX "activity_of_actor" ON "clocktick"."activity" USING btree ("actor","recorded_at","id") WHERE "clocktick"."activity"."actor" is not null;
