@@ -1,6 +1,6 @@
 import { update } from './change.js';
 import type { Activity, Change, Entity, Op } from './entity.js';
-import { type Json, type JsonObject, jsonEqual } from './json.js';
+import type { Json, JsonObject } from './json.js';
 
 /* What it takes to undo a tick, when others may have come since. */
 
@@ -22,7 +22,8 @@ export type Undo = { change: Change | null; conflicts: Conflict[] };
 
 /**
  * Undoes what a tick did to an entity: its properties get the values that they had before, unless a later tick changed them as well. Later
- * changes of other properties stay. What already is as it was before needs no undoing, whoever made it so.
+ * changes of other properties stay. A later tick counts even if it brought back what was before: whoever made it rests on that, and to undo the
+ * rest beside it would leave half of two changes.
  *
  * A creation, or restoration, is undone by a deletion; there any later tick stands in the way. A deletion is undone by a restoration.
  * @param isForced does it although later ticks stand in the way. Only what was deleted since is not brought back for one of its properties
@@ -45,9 +46,8 @@ export function undo(entity: Entity, done: Done, isForced: boolean, activity: Ac
 /** Undoes that an entity came to be. */
 function unmake(entity: Entity, { tick: done }: Done, isForced: boolean, activity: Activity | null): Undo {
   const { id, type, key, tick, deleted, properties } = entity;
-  if (deleted) return { change: null, conflicts: [] };
   const conflicts = tick === done ? [] : [{ property: null, tick }];
-  if (conflicts.length > 0 && !isForced) return { change: null, conflicts };
+  if (deleted || (conflicts.length > 0 && !isForced)) return { change: null, conflicts };
   const clear = Object.keys(properties);
   return { change: { id, type, key, expected: tick, op: 'deleted', set: {}, clear, activity }, conflicts };
 }
@@ -61,9 +61,8 @@ function bringBack(entity: Entity, { tick: done, changes }: Done, isForced: bool
   return { change: { id, type, key, expected: tick, op: 'restored', set, clear: [], activity }, conflicts };
 }
 
-/** What was set back is gone with the entity: what the tick took away, or changed. */
-const lostTo = ({ tick }: Entity, { changes }: Done): Conflict[] =>
-  changes.flatMap(({ property, was }) => (was === undefined ? [] : [{ property, tick }]));
+/** Whatever the tick changed is gone with the entity. */
+const lostTo = ({ tick }: Entity, { changes }: Done): Conflict[] => changes.map(({ property }) => ({ property, tick }));
 
 /** Undoes changes of properties of an entity that is there. */
 function setBack(
@@ -75,7 +74,6 @@ function setBack(
   const properties = new Map(Object.entries(entity.properties));
   const conflicts: Conflict[] = [];
   for (const { property, was, last } of changes) {
-    if (jsonEqual(properties.get(property), was)) continue;
     // Whoever restored a deleted entity said of every property what it is to be: the tick after a tombstone.
     const since = op === 'deleted' ? Math.max(last, done + 1) : last;
     if (since > done) conflicts.push({ property, tick: since });

@@ -97,14 +97,13 @@ export function verdictOfUndo(
   const was = then.ticks[done - 2]?.properties ?? {};
   const isGone = now.op === 'deleted';
   if (tick.op === 'created' || tick.op === 'restored') {
-    return isGone ? ended([], { end: 'nothing' }) : whole({ end: 'tick', op: 'deleted', properties: {} });
+    return whole(isGone ? { end: 'nothing' } : { end: 'tick', op: 'deleted', properties: {} });
   }
   if (tick.op === 'deleted' && isGone) return whole({ end: 'tick', op: 'restored', properties: was });
   const changed = Object.keys(changesBetween(was, tick.properties));
   if (isGone) {
-    const lost = changed.filter((property) => Object.hasOwn(was, property));
     return ended(
-      lost.map((property) => ({ property, tick: now.tick })),
+      changed.map((property) => ({ property, tick: now.tick })),
       { end: 'nothing' },
     );
   }
@@ -125,7 +124,6 @@ function setBack(
   const back = new Map(Object.entries(now.properties));
   for (const property of changed) {
     const before = held(was, property);
-    if (same(back.get(property), before)) continue;
     const last = lastChange(then, property);
     // Whoever made anew what was deleted said of every property what it is to be.
     const since = tick.op === 'deleted' ? Math.max(last, tick.tick + 1) : last;

@@ -69,8 +69,12 @@ t.test('an undo gives back what was, at one instant, under an activity of its ow
   t.same(rest, before);
   t.same(a2, [true, {}], 'what it created is deleted');
 
-  const again = await undo(id);
-  t.match(again, { status: 200, body: { at: null, activity: null, conflicts: [] } }, 'nothing is left to undo');
+  t.match(await undo(id), problem(409, 'undo_conflict'), 'the undo came later');
+  t.match(
+    await undo(id, { onConflict: 'skip' }),
+    { status: 200, body: { at: null, activity: null } },
+    'nothing is left',
+  );
   const redone = await undo(activityOf(undone));
   t.match(redone.body.activity, { reason: `Undo of activity ${activityOf(undone)}` });
   t.same(await properties('a'), { n: 2, more: [1], o: { p: 2 } }, 'the undo of the undo');
@@ -113,11 +117,11 @@ t.test('a later change of the same property stands in the way, one of another do
       skipped: { a: 2 },
       forced: { a: 1 },
     },
-    'the same property, which already is as it was': {
+    'the same property, which somebody has set back': {
       before: [put('x', { a: 1, b: 1 })],
       done: [patch('x', { a: 2, b: null })],
       later: [[patch('x', { a: 1 })]],
-      conflicts: [],
+      conflicts: [['a', 3]],
       skipped: { a: 1, b: 1 },
       forced: { a: 1, b: 1 },
     },
@@ -125,7 +129,10 @@ t.test('a later change of the same property stands in the way, one of another do
       before: [put('x', { a: 1 })],
       done: [patch('x', { a: 2, n: 1 })],
       later: [[patch('x', { a: null, n: null })]],
-      conflicts: [['a', 3]],
+      conflicts: [
+        ['a', 3],
+        ['n', 3],
+      ],
       skipped: {},
       forced: { a: 1 },
     },
@@ -149,7 +156,10 @@ t.test('a later change of the same property stands in the way, one of another do
       before: [put('x', { a: 1 })],
       done: [patch('x', { a: 2, n: 1 })],
       later: [[remove('x')]],
-      conflicts: [['a', 3]],
+      conflicts: [
+        ['a', 3],
+        ['n', 3],
+      ],
       skipped: 410,
       forced: 410,
     },
@@ -165,7 +175,7 @@ t.test('a later change of the same property stands in the way, one of another do
       before: [],
       done: [put('x', { a: 1 })],
       later: [[remove('x')]],
-      conflicts: [],
+      conflicts: [[null, 2]],
       skipped: 410,
       forced: 410,
     },
@@ -173,7 +183,10 @@ t.test('a later change of the same property stands in the way, one of another do
       before: [put('x', { a: 1, b: 1 })],
       done: [remove('x')],
       later: [[{ op: 'restore', id: 'thing:x' }]],
-      conflicts: [],
+      conflicts: [
+        ['a', 3],
+        ['b', 3],
+      ],
       skipped: { a: 1, b: 1 },
       forced: { a: 1, b: 1 },
     },
@@ -336,7 +349,7 @@ t.test('what an import has written with its instants is undone as anything else'
   });
   t.equal(statusCode, 200, body);
   const now = async () => (await call('GET', '/entities/imported:k1')).body;
-  t.match(await undo(activity(2)), problem(409, 'undo_conflict', { count: 3 }));
+  t.match(await undo(activity(2)), problem(409, 'undo_conflict', { count: 6 }), 'day, and what the next day removed');
   t.match(await undo(activity(3)), { status: 200, body: { conflicts: [] } });
   t.match(await now(), { tick: 4, properties: { day: 2, n: 1, p2: 2 } });
   const past = await call('GET', '/entities/imported:k1?asOf=2015-01-03T12:00:00Z');

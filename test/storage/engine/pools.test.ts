@@ -17,6 +17,7 @@ t.test('what a pool tells the planner reaches the server', async (t) => {
   };
   const inOrder = { enable_bitmapscan: 'off', enable_seqscan: 'off', enable_sort: 'off' };
   const byIndex = { enable_bitmapscan: 'off', enable_seqscan: 'off' };
+  const oneByOne = { enable_hashjoin: 'off', enable_mergejoin: 'off' };
   const roomy = { work_mem: '32768' };
   t.same(await pools.reading(settingsOf), { ...everywhere, ...byIndex, ...roomy });
   t.same(await pools.readingLarge(settingsOf), { ...everywhere, ...byIndex, ...roomy });
@@ -26,12 +27,8 @@ t.test('what a pool tells the planner reaches the server', async (t) => {
   t.same(await pools.paging(settingsOf), { ...everywhere, ...inOrder });
   t.same(await pools.searching(settingsOf), { ...everywhere, ...inOrder });
   t.same(await pools.counting(settingsOf), { ...everywhere, ...inOrder });
-  t.same(await pools.sharedReads(settingsOf), {
-    ...everywhere,
-    ...byIndex,
-    enable_hashjoin: 'off',
-    enable_mergejoin: 'off',
-  });
+  t.same(await pools.sharedReads(settingsOf), { ...everywhere, ...byIndex, ...oneByOne });
   t.same(await pools.sharedWrites(settingsOf), everywhere);
-  t.same(await pools.transaction('ROLLBACK', settingsOf), everywhere);
+  t.same(await pools.batching((ask) => ask(settingsOf)), { ...everywhere, ...byIndex, ...oneByOne, ...roomy });
+  t.same(await pools.transaction('ROLLBACK', settingsOf), { ...everywhere, ...byIndex });
 });
