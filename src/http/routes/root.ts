@@ -11,6 +11,8 @@ const PLACES: readonly [name: string, path: string, says: string][] = [
   ['docs', '/docs/', 'The API, to read and to try'],
   ['openapi', '/openapi.yaml', 'The API as an OpenAPI 3.1 document, to generate clients from'],
   ['entities', '/entities', 'The entities'],
+  ['types', '/types', 'The types that they have, and which are defined'],
+  ['activities', '/activities', 'Who changed them, when and why'],
   ['health', '/health/ready', 'Whether the service can do its work'],
   ['metrics', '/metrics', 'Figures for Prometheus'],
 ];
