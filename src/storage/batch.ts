@@ -61,7 +61,8 @@ export async function writeBatch(storage: Storage, batch: Batch): Promise<Togeth
   const [first] = written.values();
   return {
     at: first?.updatedAt ?? null,
-    activity: first && activity ? { id: activity.id, details: who } : null,
+    // That of a dry run is never recorded.
+    activity: first && activity && !dryRun ? { id: activity.id, details: who } : null,
     outcomes: operations.flatMap(({ id }) => outcomes.get(id) ?? []),
   };
 }
@@ -76,7 +77,7 @@ async function waitForPoints(
   for (const [place, { needs }] of operations.entries()) {
     if (!needs || needs === 'deleted' || 'tick' in needs) continue;
     await stableInstant.waitFor(needs.instant, signal).catch((error: unknown) => {
-      throw refusedAt(place, error);
+      throw refusedAt(place, error, operations);
     });
   }
 }
@@ -212,5 +213,5 @@ async function readPast(
 function placed(error: unknown, operations: readonly Operation[]): unknown {
   if (!(error instanceof Refusal) || error.notes.errors) return error;
   const place = operations.findLastIndex(({ id }) => id === error.notes.members?.id);
-  return place === -1 ? error : refusedAt(place, error);
+  return place === -1 ? error : refusedAt(place, error, operations);
 }

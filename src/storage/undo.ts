@@ -32,7 +32,7 @@ type Undoing = {
 };
 
 /** A later tick that stands in the way, with its instant, and who made it. */
-export type ConflictRow = Conflict & Pick<Entity, 'id' | 'type' | 'key'> & { at: string; by: ActivityText };
+export type ConflictRow = Conflict & Pick<Entity, 'id' | 'type' | 'key'> & { at: string; op: Op; by: ActivityText };
 
 /** What became of the entities, in the order of their ids; how many later ticks stood in the way, and the first of them. */
 export type UndoOutcome = TogetherOutcome & { conflicts: ConflictRow[]; count: number };
@@ -58,7 +58,7 @@ export async function undoActivity(storage: Storage, undoing: Undoing): Promise<
   const [first] = written.values();
   return {
     at: first?.updatedAt ?? null,
-    activity: first ? { id: activity.id, details: who } : null,
+    activity: first && !dryRun ? { id: activity.id, details: who } : null,
     outcomes: told.undone.map(({ row, change, before }) => ({
       id: row.id,
       row: written.get(row.id) ?? row,
@@ -230,35 +230,37 @@ function undoableIn(text: string): Undoable[] {
 async function tellConflicts(sql: Sql, conflicts: readonly (Conflict & { row: EntityRow })[]): Promise<ConflictRow[]> {
   if (conflicts.length === 0) return [];
   const asked = JSON.stringify(conflicts.map(({ row: { id }, tick }, n) => ({ n, id, tick })));
-  const rows = await sql<{ n: number; at: string; by: ActivityText }[]>`
-    SELECT asked.n, t.at, CASE WHEN a.id IS NOT NULL THEN clocktick.activity_text(a.id, a.actor, a.reason, NULL) END AS by
+  const rows = await sql<{ n: number; at: string; op: Op; by: ActivityText }[]>`
+    SELECT asked.n, t.at, t.op, CASE WHEN a.id IS NOT NULL THEN clocktick.activity_text(a.id, a.actor, a.reason, NULL) END AS by
       FROM jsonb_to_recordset(${asked}::text::jsonb) AS asked (n integer, id uuid, tick integer)
      CROSS JOIN LATERAL (SELECT t.* FROM clocktick.tick t WHERE t.entity_id = asked.id AND t.tick = asked.tick LIMIT 1) t
       LEFT JOIN LATERAL (SELECT a.* FROM clocktick.activity a WHERE a.id = t.activity_id LIMIT 1) a ON true
      ORDER BY asked.n`;
-  return rows.flatMap(({ n, at, by }) => {
+  return rows.flatMap(({ n, at, op, by }) => {
     const conflict = conflicts[n];
     if (!conflict) return [];
-    const { row, property, tick } = conflict;
-    return [{ id: row.id, type: row.type, key: row.key, property, tick, at, by }];
+    const { row, ...which } = conflict;
+    return [{ id: row.id, type: row.type, key: row.key, ...which, at, op, by }];
   });
 }
 
 const conflicting = ({ conflicts, count }: Told): Refusal =>
   new Refusal(
     'undo_conflict',
-    `${count} later changes stand in the way. With onConflict skip the rest is undone, with force all of it. Nothing was written.`,
-    { members: { count, conflicts: conflicts.map(conflictMembers) } },
+    `Later changes stand in the way, ${count} in all. With onConflict skip the rest is undone; with force these, too, but of entities that were deleted since. Nothing was written.`,
+    { members: { conflictCount: count, conflicts: conflicts.map(conflictMembers) } },
   );
 
 /** A later tick that stands in the way as an answer shows it. */
-export const conflictMembers = ({ id, type, key, property, tick, at, by }: ConflictRow) => ({
+export const conflictMembers = ({ id, type, key, property, tick, at, op, by, isForced }: ConflictRow) => ({
   id,
   type,
   ...(key === null ? {} : { key }),
   ...(property === null ? {} : { property }),
   tick,
   at,
+  op,
+  ...(isForced ? { forced: true } : {}),
   activity: by === null ? null : activityIn(by),
 });
 

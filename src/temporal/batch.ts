@@ -14,6 +14,8 @@ import { type Fault, Refusal } from './refusal.js';
 /** An operation on one entity. */
 export type Operation = {
   id: string;
+  /** What messages call the entity. */
+  label: string;
   /** The type of the entity, where the operation says it: one that is new has no other. */
   type: string | null;
   /** The tick at which the entity has to be before the batch; null: any. */
@@ -98,7 +100,7 @@ export function* foldBatch(operations: readonly Operation[], facts: BatchFacts):
       if (whole?.type.startsWith(RESERVED_PREFIX)) throw reserved(whole.type);
       if (repeated.has(id)) grow(entity, operation, work.copied - copied);
     } catch (error) {
-      throw inOperation(withoutTick(error), () => place);
+      throw inOperation(withoutTick(error), () => place, operations);
     }
     entity.last = place;
     yield;
@@ -109,7 +111,7 @@ export function* foldBatch(operations: readonly Operation[], facts: BatchFacts):
     try {
       folded.push({ id, before, change: net && facts.admit(net, before, isReturn), last });
     } catch (error) {
-      throw inOperation(error, (name) => (name === undefined ? last : (touched.get(name) ?? last)));
+      throw inOperation(error, (name) => (name === undefined ? last : (touched.get(name) ?? last)), operations);
     }
     yield;
   }
@@ -188,15 +190,21 @@ const reserved = (type: string): Refusal =>
  * An error of an operation, with the place of that. What is wrong with the activity is wrong with the batch.
  * @param placeOf the place of the operation that set a property, or of the last one
  */
-function inOperation(error: unknown, placeOf: (property: string | undefined) => number): unknown {
+function inOperation(
+  error: unknown,
+  placeOf: (property: string | undefined) => number,
+  operations: readonly Operation[],
+): unknown {
   if (!(error instanceof Refusal) || error.code === 'activity_required') return error;
   const { errors = [{ path: '', message: error.message }], ...notes } = error.notes;
   const placed = errors.map((fault): Fault => {
     const at = `/operations/${placeOf(propertyIn(fault.path))}`;
     return { ...fault, path: `${at}${fault.path === '' || fault.path.startsWith('/') ? '' : '/'}${fault.path}` };
   });
-  const place = placed[0]?.path.split('/')[2];
-  return new Refusal(error.code, `Operation ${place}: ${error.message}`, { ...notes, errors: placed });
+  const place = Number(placed[0]?.path.split('/')[2]);
+  const label = operations[place]?.label;
+  const which = label === undefined ? `Operation ${place}` : `Operation ${place}, ${label}`;
+  return new Refusal(error.code, `${which}: ${error.message}`, { ...notes, errors: placed });
 }
 
 /** A refusal of what this batch has made: that has no tick yet. */
@@ -219,5 +227,6 @@ export function neededOf({ needs }: Operation, current: Entity | undefined): Poi
   return current?.deleted ? { tick: current.tick - 1 } : null;
 }
 
-/** The refusal of an operation, found before the batch was folded. */
-export const refusedAt = (place: number, error: unknown): unknown => inOperation(error, () => place);
+/** The refusal of an operation, found before the batch was folded, or after it. @param operations none: they are still being read */
+export const refusedAt = (place: number, error: unknown, operations: readonly Operation[] = []): unknown =>
+  inOperation(error, () => place, operations);

@@ -14,8 +14,11 @@ export type Done = { tick: number; op: Op; changes: readonly Undoable[] };
 export const ON_CONFLICT = ['refuse', 'skip', 'force'] as const;
 export type OnConflict = (typeof ON_CONFLICT)[number];
 
-/** A later tick that stands in the way: it changed the property as well; null: whether the entity is there. */
-export type Conflict = { property: string | null; tick: number };
+/**
+ * A later tick that stands in the way, the newest that changed the property as well; null: whether the entity is there. `isForced`: what it
+ * did is undone with the rest.
+ */
+export type Conflict = { property: string | null; tick: number; isForced: boolean };
 
 /** What undoes a tick (null: nothing is left to undo), and what stands in the way. */
 export type Undo = { change: Change | null; conflicts: Conflict[] };
@@ -46,7 +49,7 @@ export function undo(entity: Entity, done: Done, isForced: boolean, activity: Ac
 /** Undoes that an entity came to be. */
 function unmake(entity: Entity, { tick: done }: Done, isForced: boolean, activity: Activity | null): Undo {
   const { id, type, key, tick, deleted, properties } = entity;
-  const conflicts = tick === done ? [] : [{ property: null, tick }];
+  const conflicts = tick === done ? [] : [{ property: null, tick, isForced: isForced && !deleted }];
   if (deleted || (conflicts.length > 0 && !isForced)) return { change: null, conflicts };
   const clear = Object.keys(properties);
   return { change: { id, type, key, expected: tick, op: 'deleted', set: {}, clear, activity }, conflicts };
@@ -55,14 +58,15 @@ function unmake(entity: Entity, { tick: done }: Done, isForced: boolean, activit
 /** Undoes that an entity was deleted, when it is deleted. */
 function bringBack(entity: Entity, { tick: done, changes }: Done, isForced: boolean, activity: Activity | null): Undo {
   const { id, type, key, tick } = entity;
-  const conflicts = tick === done ? [] : [{ property: null, tick }];
+  const conflicts = tick === done ? [] : [{ property: null, tick, isForced }];
   if (conflicts.length > 0 && !isForced) return { change: null, conflicts };
   const set = Object.fromEntries(changes.flatMap(({ property, was }) => (was === undefined ? [] : [[property, was]])));
   return { change: { id, type, key, expected: tick, op: 'restored', set, clear: [], activity }, conflicts };
 }
 
 /** Whatever the tick changed is gone with the entity. */
-const lostTo = ({ tick }: Entity, { changes }: Done): Conflict[] => changes.map(({ property }) => ({ property, tick }));
+const lostTo = ({ tick }: Entity, { changes }: Done): Conflict[] =>
+  changes.map(({ property }) => ({ property, tick, isForced: false }));
 
 /** Undoes changes of properties of an entity that is there. */
 function setBack(
@@ -76,7 +80,7 @@ function setBack(
   for (const { property, was, last } of changes) {
     // Whoever restored a deleted entity said of every property what it is to be: the tick after a tombstone.
     const since = op === 'deleted' ? Math.max(last, done + 1) : last;
-    if (since > done) conflicts.push({ property, tick: since });
+    if (since > done) conflicts.push({ property, tick: since, isForced });
     if (since > done && !isForced) continue;
     if (was === undefined) properties.delete(property);
     else properties.set(property, was);

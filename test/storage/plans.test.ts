@@ -129,7 +129,16 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     dryRun: true,
   } as const;
   const batched = (ids: readonly string[], needs: Operation['needs']): Operation[] =>
-    ids.map((id) => ({ id, type: null, ifMatch: null, size: () => 0, isReturn: false, needs, decide: () => null }));
+    ids.map((id) => ({
+      id,
+      type: null,
+      ifMatch: null,
+      label: 'thing',
+      size: () => 0,
+      isReturn: false,
+      needs,
+      decide: () => null,
+    }));
   const batch = (ids: readonly string[], needs: Operation['needs'] = null) => ({
     operations: batched(ids, needs),
     activity: null,

@@ -92,7 +92,7 @@ const operations = [
 ];
 
 function batched(id: string, decide: Operation['decide']): Operation {
-  return { id, type: 'person', ifMatch: null, size: () => 0, needs: null, isReturn: false, decide };
+  return { id, type: 'person', ifMatch: null, label: 'thing', size: () => 0, needs: null, isReturn: false, decide };
 }
 
 const inTheDryRun = { evenIfInvalid: false, dryRun: true };

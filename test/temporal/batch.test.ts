@@ -36,7 +36,7 @@ const entity = (properties: JsonObject, deleted = false): Entity => ({
 type Step = { kind: 'create' | 'put' | 'patch'; properties: JsonObject } | { kind: 'delete' | 'restore' };
 
 const operation = (step: Step): Operation => {
-  const plain = { id: ID, type: 'thing', ifMatch: null, needs: null, isReturn: false, size: () => 0 };
+  const plain = { id: ID, label: 'thing', type: 'thing', ifMatch: null, needs: null, isReturn: false, size: () => 0 };
   switch (step.kind) {
     case 'create': {
       const wanted: Creation = { id: ID, type: 'thing', key: null, properties: step.properties, activity: null };

@@ -16,6 +16,8 @@ import { changesOfText, isMinimal } from './outcomes.js';
 const item = z
   .strictObject({
     id: z.uuid(),
+    type: schemas.entityType.optional().meta({ description: 'Of an entity that there is' }),
+    key: schemas.entityKey.optional(),
     tick: schemas.tick.nullable().meta({ description: 'The tick that it is at now; null: there is no such entity' }),
     op: schemas.op.nullable().meta({ description: 'What its tick records; null: nothing changed, so there is none' }),
     entity: schemas.entity.meta({ id: 'WrittenState', description: 'An entity as a write leaves it' }).optional().meta({
@@ -32,7 +34,9 @@ const item = z
 export const writtenMany = {
   dryRun: z.literal(true).optional().meta({ description: 'Nothing was written' }),
   at: schemas.instant.nullable().meta({ description: 'The instant of all its ticks; null: nothing changed' }),
-  activity: schemas.activity.nullable().meta({ description: 'The activity of all its ticks, if any' }),
+  activity: schemas.activity
+    .nullable()
+    .meta({ description: 'The activity of all its ticks, if any; null of a dry run' }),
   items: z.array(item),
 };
 
@@ -76,6 +80,8 @@ function* itemsOf(
     items.push(
       objectText([
         ['id', scalarText(id)],
+        ['type', row && scalarText(row.type)],
+        ['key', row?.key === undefined || row.key === null ? undefined : scalarText(row.key)],
         ['tick', scalarText(row?.tick ?? null)],
         ['op', scalarText(change?.op ?? null)],
         ['entity', entity],

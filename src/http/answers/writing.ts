@@ -43,7 +43,29 @@ export const writeHeaders = deletionHeaders.extend({
 });
 
 /** Of calls that write many entities, whose conditions stand in the body. */
-export const manyWriteHeaders = writeHeaders.pick({ 'activity-id': true, prefer: true }).loose();
+export const manyWriteHeaders = z.looseObject({
+  'activity-id': deletionHeaders.shape['activity-id'],
+  prefer: optional(
+    '`return=minimal` leaves the entities out of the items (RFC 7240)',
+    'return=minimal',
+    'PreferWithoutEntities',
+  ),
+});
+
+/**
+ * Refuses conditions in the headers of a call that writes many entities: they name the tick of one.
+ * @param instead where the conditions of such a call stand
+ * @throws Refusal `invalid_condition`
+ */
+export function refuseConditions(headers: Record<string, unknown>, instead: string): void {
+  for (const name of ['If-Match', 'If-None-Match'])
+    if (headers[name.toLowerCase()] !== undefined)
+      throw Refusal.at(
+        'invalid_condition',
+        name,
+        `names the tick of one entity, and this call writes many: ${instead}`,
+      );
+}
 
 /** What the service demands of every write. */
 export type WriteRules = {

@@ -16,7 +16,7 @@ import {
 } from '../../temporal/change.js';
 import { UNCONDITIONAL } from '../../temporal/conditions.js';
 import { parseAddress } from '../../temporal/identity.js';
-import type { Json } from '../../temporal/json.js';
+import { isObject, type Json } from '../../temporal/json.js';
 import { LAST_TICK, parsePoint } from '../../temporal/point.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { entityKey, entityType, givenActivity, jsonPatch, properties } from './schemas.js';
@@ -29,11 +29,13 @@ export const MAX_OPERATIONS = 1_000;
 
 const id = z.string().meta({ description: 'Its UUID or type:key', example: 'friend:rachel' });
 const ifMatch = z
-  .int()
+  .int({ error: 'must be a tick: a number, as `tick` of an answer has it' })
   .min(1)
   .max(LAST_TICK)
   .optional()
   .meta({ description: 'Only if it is at this tick before the batch', example: 2 });
+
+const isWithoutOp = (given: unknown): boolean => isObject(given) && !Object.hasOwn(given, 'op');
 
 const operation = z
   .discriminatedUnion(
@@ -56,7 +58,11 @@ const operation = z
         .refine((given) => (given.properties === undefined) !== (given.patch === undefined), {
           error: 'must say either properties or patch',
         })
-        .meta({ id: 'PatchOperation', description: 'The properties to change: a merge patch, or a JSON Patch' }),
+        .meta({
+          id: 'PatchOperation',
+          description:
+            'The properties to change: a merge patch in `properties`, or a JSON Patch in `patch`, one of both',
+        }),
       z
         .strictObject({ op: z.literal('delete'), id, ifMatch })
         .meta({ id: 'DeleteOperation', description: 'A deletion' }),
@@ -67,7 +73,10 @@ const operation = z
         .strictObject({ op: z.literal('revert'), id, ...reverted, ifMatch })
         .meta({ id: 'RevertOperation', description: 'What to bring back' }),
     ],
-    { error: 'must be create, put, patch, delete, restore or revert' },
+    {
+      error: ({ input }) =>
+        isWithoutOp(input) ? 'is missing' : 'must be create, put, patch, delete, restore or revert',
+    },
   )
   .meta({ id: 'BatchOperation', description: 'What to do with one entity' });
 
@@ -98,6 +107,7 @@ export function operationOf(given: Given): Operation {
     return {
       ...PLAIN,
       id,
+      label: given.key === undefined ? type : `${type}:${given.key}`,
       type,
       ifMatch: expected,
       size: sizeOf(given.properties),
@@ -106,7 +116,7 @@ export function operationOf(given: Given): Operation {
   }
   const address = parseAddress(given.id, '/id');
   const intent = { label: address.label, conditions: UNCONDITIONAL, activity: null };
-  const of = { ...PLAIN, id: address.id, type: address.named?.type ?? null, ifMatch: expected };
+  const of = { ...PLAIN, id: address.id, label: address.label, type: address.named?.type ?? null, ifMatch: expected };
   switch (given.op) {
     case 'put': {
       const wanted = replacement(intent, address, given);

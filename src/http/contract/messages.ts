@@ -13,8 +13,10 @@ function messageFor(issue: z.core.$ZodRawIssue): string | undefined {
     case 'invalid_value':
       return `must be ${issue.values.join(' or ')}`;
     case 'too_small':
+      if (issue.origin === 'array') return `must have ${issue.minimum} item${issue.minimum === 1 ? '' : 's'} at least`;
       return issue.origin === 'string' ? 'must not be empty' : `must be at least ${issue.minimum}`;
     case 'too_big':
+      if (issue.origin === 'array') return `must have at most ${issue.maximum} items`;
       return issue.origin === 'string'
         ? `must have at most ${issue.maximum} characters`
         : `must be at most ${issue.maximum}`;

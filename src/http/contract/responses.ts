@@ -116,6 +116,11 @@ const Problem = z
       .max(LAST_TICK)
       .optional()
       .meta({ description: 'Where the refusal depends on it: the tick the entity is at, or was at' }),
+    conflicts: z
+      .array(z.looseObject({ id: z.uuid(), tick: z.int() }))
+      .optional()
+      .meta({ description: 'Of `undo_conflict`: the later ticks that stand in the way, the first 1,000' }),
+    conflictCount: z.int().optional().meta({ description: 'Of `undo_conflict`: how many there are' }),
     errors: z
       .array(
         z

@@ -4,7 +4,13 @@ import type { Storage } from '../../storage/storage.js';
 import { refusedAt } from '../../temporal/batch.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { manyHeaders, sendMany, writtenMany } from '../answers/many.js';
-import { activityOf, manyWriteHeaders, returnParameters, type WriteRules } from '../answers/writing.js';
+import {
+  activityOf,
+  manyWriteHeaders,
+  refuseConditions,
+  returnParameters,
+  type WriteRules,
+} from '../answers/writing.js';
 import type { App } from '../app-type.js';
 import { batch, MAX_OPERATIONS, operationOf } from '../contract/batch.js';
 import {
@@ -46,6 +52,7 @@ const BATCH = {
     AS_OF_PROBLEMS,
     [
       'batch_too_large',
+      'invalid_condition',
       'invalid_id',
       'invalid_property_name',
       'activity_given_twice',
@@ -68,6 +75,7 @@ const BATCH = {
 /** The call that writes many entities at once. */
 export function batchRoute(app: App, storage: Storage, { requireCondition }: WriteRules): void {
   app.post('/batch', { schema: BATCH }, async ({ body, query, headers, raw }, reply) => {
+    refuseConditions(headers, 'say ifMatch in the operations');
     const operations = body.operations.map((given, place) => {
       try {
         // A creation says that nothing is there.

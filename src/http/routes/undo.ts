@@ -5,7 +5,14 @@ import { newActivity } from '../../temporal/change.js';
 import { Refusal } from '../../temporal/refusal.js';
 import { ON_CONFLICT } from '../../temporal/undo.js';
 import { manyHeaders, sendMany, writtenMany } from '../answers/many.js';
-import { activityId, activityOf, manyWriteHeaders, returnParameters, type WriteRules } from '../answers/writing.js';
+import {
+  activityId,
+  activityOf,
+  manyWriteHeaders,
+  refuseConditions,
+  returnParameters,
+  type WriteRules,
+} from '../answers/writing.js';
 import type { App } from '../app-type.js';
 import { EXAMPLE_ACTIVITY } from '../contract/examples.js';
 import { BODY_PROBLEMS, RETURNED_PROBLEMS, responsesOf, WRITE_PROBLEMS } from '../contract/responses.js';
@@ -14,11 +21,13 @@ import { callerSignal } from '../protocol/caller.js';
 
 const toUndo = z
   .strictObject({
-    activity: schemas.givenActivity
-      .optional()
-      .meta({ description: 'Who undoes it, and why; without, an activity is recorded that says which one it undoes' }),
-    onConflict: z.enum(ON_CONFLICT).default('refuse').meta({
-      description: 'Where a later tick changed the same property: undo nothing, undo the rest, or undo it all the same',
+    activity: schemas.givenActivity.optional().meta({
+      description:
+        'Who undoes it, and why; without, an activity is recorded that says only which one it undoes. Its metadata has that as `undoes`',
+    }),
+    onConflict: z.enum(ON_CONFLICT).optional().meta({
+      description:
+        'Where a later tick changed the same property: undo nothing (unless told otherwise), undo the rest, or undo it all the same',
     }),
   })
   .meta({ id: 'Undo', description: 'Who undoes an activity, and how' });
@@ -29,8 +38,10 @@ const conflict = z
     type: schemas.entityType,
     key: schemas.entityKey.optional(),
     property: z.string().optional().meta({ description: 'Absent: it is about whether the entity is there' }),
-    tick: schemas.tick.meta({ description: 'The later tick' }),
+    tick: schemas.tick.meta({ description: 'The newest tick that changed it' }),
     at: schemas.instant,
+    op: schemas.op,
+    forced: z.literal(true).optional().meta({ description: 'With `force`: it was undone with the rest' }),
     activity: schemas.activity.nullable().meta({ description: 'Who made that tick, and why, without metadata' }),
   })
   .meta({ id: 'UndoConflict', description: 'A later tick that stands in the way of an undo' });
@@ -70,6 +81,7 @@ const UNDO = {
     [
       'activity_not_found',
       'activity_given_twice',
+      'invalid_condition',
       'precondition_required',
       'undo_conflict',
       'batch_too_large',
@@ -85,9 +97,19 @@ export function undoRoute(app: App, storage: Storage, { requireCondition }: Writ
     const { activity: given, onConflict = 'refuse' } = body ?? {};
     // Otherwise nothing is overwritten but what the activity itself wrote.
     if (requireCondition && onConflict === 'force') throw unseen();
+    refuseConditions(headers, 'what came later stands in its way by itself');
     const activity = activityOf(headers, given) ?? newActivity({ reason: `Undo of activity ${id}` });
+    const { details } = activity;
+    const said = details && { ...details, metadata: { undoes: id, ...details.metadata } };
     const { dryRun, evenIfInvalid } = query;
-    const undoing = { id, activity, onConflict, evenIfInvalid, dryRun, signal: callerSignal(raw) };
+    const undoing = {
+      id,
+      activity: { id: activity.id, details: said },
+      onConflict,
+      evenIfInvalid,
+      dryRun,
+      signal: callerSignal(raw),
+    };
     const undone = await undoActivity(storage, undoing);
     return sendMany(reply, undone, {
       prefer: headers.prefer,
@@ -101,4 +123,8 @@ export function undoRoute(app: App, storage: Storage, { requireCondition }: Writ
 }
 
 const unseen = (): Refusal =>
-  Refusal.at('precondition_required', '/onConflict', 'overwrites later changes that nobody says to have seen');
+  Refusal.at(
+    'precondition_required',
+    '/onConflict',
+    'is force, which overwrites later changes that nobody has seen: say refuse or skip',
+  );

@@ -231,7 +231,7 @@ t.test('a refusal of what the batch itself has made names no tick: it has none',
   t.match(twice, problem(409, 'entity_exists', { errors: [{ path: '/operations/1' }] }));
   const gone = await batch([create('twice', {}), on('delete', 'twice'), on('patch', 'twice', { properties: {} })]);
   t.match(gone, problem(410, 'entity_deleted', { errors: [{ path: '/operations/2' }] }));
-  t.match(text(gone.body.detail), /^Operation 2: An operation before it deletes the entity\.$/);
+  t.match(text(gone.body.detail), /^Operation 2, thing:twice: An operation before it deletes the entity\.$/);
   for (const { body } of [twice, gone]) t.notOk('tick' in body, JSON.stringify(body));
   t.same(await traces(sql), before);
 });
@@ -259,7 +259,7 @@ t.test('a dry run says what it would do, and does nothing; return=minimal leaves
   const before = await traces(sql);
   const operations = [on('patch', 'dry', { properties: { a: 2, b: null } }), create('dry2', { n: 1 })];
   const dry = await batch(operations, '?dryRun=true', { activity: WHO });
-  t.match(dry.body, { dryRun: true, at: INSTANT, activity: WHO });
+  t.match(dry.body, { dryRun: true, at: INSTANT, activity: null }, 'whose activity will never be');
   t.match(itemsOf(dry), [
     { tick: 2, op: 'updated', entity: { properties: { a: 2 } }, changes: { a: { from: 1, to: 2 }, b: { from: 1 } } },
     { tick: 1, op: 'created', changes: { n: { to: 1 } } },
@@ -354,6 +354,33 @@ t.test('a service that takes no change without a condition takes none in a batch
   t.match(await call('POST', '/batch', { operations: [create('cond', {})] }), { status: 200 });
   t.match(await call('POST', '/batch', { operations: [on('delete', 'cond', { ifMatch: 1 })] }), { status: 200 });
 });
+
+t.test(
+  'conditions of one entity are refused where many are written, and messages say of which entity they are',
+  async (t) => {
+    const { body } = await batch([create('header', { n: 1 })], '', { activity: WHO });
+    const id = text(object(body.activity).id);
+    for (const headers of [{ 'if-match': '"1"' }, { 'if-none-match': '*' }])
+      for (const [url, sent] of Object.entries<JsonObject>({
+        '/batch': { operations: [on('delete', 'header')] },
+        [`/activities/${id}/revert`]: {},
+      }))
+        t.match(
+          await call('POST', url, sent, headers),
+          problem(400, 'invalid_condition'),
+          `${url} ${Object.keys(headers)}`,
+        );
+    t.match((await readNow('header')).body, { tick: 1 });
+    const told: [operation: Json, detail: RegExp][] = [
+      [on('delete', 'header', { ifMatch: 7 }), /^Operation 0, thing:header: /],
+      [create('header', {}), /^Operation 0, thing:header: /],
+      [{ id: 'thing:header' }, /^\/operations\/0\/op: is missing\.$/],
+      [on('delete', 'header', { ifMatch: '"1"' }), /a number, as `tick` of an answer/],
+    ];
+    for (const [operation, detail] of told) t.match((await batch([operation])).body, { detail });
+    t.match((await batch(Array(1_001).fill(on('delete', 'header')))).body, { detail: /must have at most 1000 items/ });
+  },
+);
 
 t.test('names are data: __proto__, constructor, slashes', async (t) => {
   const odd =

@@ -75,6 +75,8 @@ t.test('an undo gives back what was, at one instant, under an activity of its ow
     { status: 200, body: { at: null, activity: null } },
     'nothing is left',
   );
+  const kept = await call('GET', `/activities/${activityOf(undone)}`);
+  t.match(kept.body, { actor: 'Rachel', metadata: { undoes: id } }, 'and it says which one it undid');
   const redone = await undo(activityOf(undone));
   t.match(redone.body.activity, { reason: `Undo of activity ${activityOf(undone)}` });
   t.same(await properties('a'), { n: 2, more: [1], o: { p: 2 } }, 'the undo of the undo');
@@ -230,9 +232,17 @@ t.test('a later change of the same property stands in the way, one of another do
         return [property, tick];
       });
       t.same(told, conflicts, `${what}, ${onConflict}: what stands in the way`);
+      const areForced = list(answer.body.conflicts ?? []).map((one) => object(one).forced === true);
+      const isForced =
+        onConflict === 'force' && !(forced === 410 && later.flat().some((one) => object(one).op === 'delete'));
+      t.same(
+        areForced,
+        conflicts.map(() => isForced),
+        'and whether that is undone as well',
+      );
       const isRefused = onConflict === 'refuse' && conflicts.length > 0;
       if (isRefused) {
-        t.match(answer, problem(409, 'undo_conflict', { count: conflicts.length }), what);
+        t.match(answer, problem(409, 'undo_conflict', { conflictCount: conflicts.length }), what);
         t.same(await traces(sql), counts, 'and nothing is left');
         t.same([await properties(key), await properties(`${key}b`)], [left, { a: 2 }], 'nor changed');
         continue;
@@ -323,7 +333,7 @@ t.test('what was not kept nobody undoes: it stays, and what came later counts as
   await define(['a']);
   const last = await change({ a: 6 });
   await change({ a: 7 });
-  t.match(await undo(last), problem(409, 'undo_conflict', { count: 1, conflicts: [{ property: 'a' }] }));
+  t.match(await undo(last), problem(409, 'undo_conflict', { conflictCount: 1, conflicts: [{ property: 'a' }] }));
   t.match(await undo(last, { onConflict: 'skip' }), { status: 200, body: { at: null } });
   t.same(await now(), { a: 7, b: 1 });
   t.match(await undo(last, { onConflict: 'force' }), { status: 200 });
@@ -349,7 +359,11 @@ t.test('what an import has written with its instants is undone as anything else'
   });
   t.equal(statusCode, 200, body);
   const now = async () => (await call('GET', '/entities/imported:k1')).body;
-  t.match(await undo(activity(2)), problem(409, 'undo_conflict', { count: 6 }), 'day, and what the next day removed');
+  t.match(
+    await undo(activity(2)),
+    problem(409, 'undo_conflict', { conflictCount: 6 }),
+    'day, and what the next day removed',
+  );
   t.match(await undo(activity(3)), { status: 200, body: { conflicts: [] } });
   t.match(await now(), { tick: 4, properties: { day: 2, n: 1, p2: 2 } });
   const past = await call('GET', '/entities/imported:k1?asOf=2015-01-03T12:00:00Z');
