@@ -64,8 +64,8 @@ export async function readComparison(
   }, signal);
 }
 
-/** Which page of a comparison: after which entity, and how many. */
-type PageOf = { after: Place | null; limit: number };
+/** Which page of a comparison: after which entity, how many, and whether each gets patches, of which one a moment may be as long as itself. */
+type PageOf = { after: Place | null; limit: number; isPatched?: boolean };
 
 /** A page: its items as JSON texts, and after which entity the next begins. */
 type ComparedPage = { newest: Newest; items: string[]; next: Place | null };
@@ -82,11 +82,12 @@ export async function readComparedPage(
   collection: Collection & { type: string },
   { at, ...compared }: Compared & { at: readonly (string | null)[] },
   pin: Pin,
-  { after, limit }: PageOf,
+  { after, limit, isPatched = false }: PageOf,
   signal?: AbortSignal,
 ): Promise<ComparedPage> {
   const { paging, searching, unlessTooMuch } = storage[engine];
   const pins = at.map((instant) => pinOf(instant ?? pin.asOf, pin.recordedAsOf));
+  const most = isPatched ? Math.floor(ANSWER_BYTES / pins.length) : ANSWER_BYTES;
   const entitiesAtOnce = Math.max(1, Math.floor(STATES_AT_ONCE / pins.length));
   const read = (sql: Sql) => {
     const first = entitiesInOrder(sql, collection, pins.at(-1) ?? pin, { after, limit: limit + 1 });
@@ -121,7 +122,7 @@ export async function readComparedPage(
                OFFSET 0) item
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${entitiesAtOnce}::int, ${limit}::int)
           ) next
-         WHERE next.bytes > 0 AND chunk.bytes <= ${ANSWER_BYTES}
+         WHERE next.bytes > 0 AND chunk.bytes <= ${most}
       ), shown AS MATERIALIZED (
         SELECT page.n, page.place, page.id, fitting.text
           FROM (SELECT chunk.until - ${entitiesAtOnce}::int + u.place AS n, u.text,
@@ -129,7 +130,7 @@ export async function readComparedPage(
                          + sum(octet_length(u.text)) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
                   FROM chunk CROSS JOIN LATERAL unnest(chunk.texts) WITH ORDINALITY AS u (text, place)) fitting
           JOIN page ON page.n = fitting.n
-         WHERE fitting.n = 1 OR fitting.bytes <= ${ANSWER_BYTES}
+         WHERE fitting.n = 1 OR fitting.bytes <= ${most}
       ), last AS MATERIALIZED (
         (SELECT e.place, e.id FROM shown e WHERE (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) ORDER BY e.n DESC LIMIT 1)
         UNION ALL
@@ -141,7 +142,9 @@ export async function readComparedPage(
   };
   const rows = passesAll(collection)
     ? await paging(read, signal)
-    : await unlessTooMuch(['compared', collection, at, compared, after, limit], () => searching(read, signal));
+    : await unlessTooMuch(['compared', collection, at, compared, after, limit, isPatched], () =>
+        searching(read, signal),
+      );
   const [top] = rows;
   const { asOf = null, nextKey = '', nextId = null } = top ?? {};
   return {
