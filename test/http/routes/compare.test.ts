@@ -493,3 +493,29 @@ t.test('with patches a page ends sooner the more moments it has: each moment may
   }
   t.same(shown, ['a 9', 'b 9', 'c 9', 'd 9']);
 });
+
+t.test('a page ends before too much is read for it, however little of that it shows', async (t) => {
+  const { call } = await testService(t);
+  const large = (value: number): JsonObject => ({
+    value,
+    large: Array.from({ length: 500_000 }, (_, n) => (n * 7_919 + value) % 10_007),
+  });
+  let at = '';
+  for (const value of [1, 2])
+    for (const key of ['a', 'b', 'c', 'd'])
+      at = (await call('PUT', `/entities/thing:${key}`, state(large(value)))).headers['tick-at'] ?? '';
+  for (const [moments, most] of [
+    [`${at},now`, 3],
+    [[...Array(9).fill('2001-01-01T00:00:00Z'), 'now'].join(), 3],
+  ] as const) {
+    const { body } = await call('GET', `/types/thing/compare?at=${moments}&fields=value`);
+    const items = list(body.items);
+    t.ok(items.length > 0 && items.length <= most, `${items.length} of four`);
+    t.match(items[0], { key: 'a', properties: { value: [] } });
+    t.type(body.next, 'string');
+  }
+  await call('DELETE', '/entities/thing:a');
+  const { body } = await call('GET', `/types/thing/compare?at=${at}&fields=never`);
+  t.match(list(body.items)[0], { key: 'a', moments: [{ tick: 2 }], properties: {} });
+  t.ok(list(body.items).length < 4);
+});
