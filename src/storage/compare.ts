@@ -64,8 +64,8 @@ export async function readComparison(
   }, signal);
 }
 
-/** Which page of a comparison: after which entity, and how many. */
-type PageOf = { after: Place | null; limit: number };
+/** Which page of a comparison: after which entity, how many, and whether each gets patches, of which one a moment may be as long as itself. */
+type PageOf = { after: Place | null; limit: number; isPatched?: boolean };
 
 /** A page: its items as JSON texts, and after which entity the next begins. */
 type ComparedPage = { newest: Newest; items: string[]; next: Place | null };
@@ -75,18 +75,20 @@ const STATES_AT_ONCE = 10;
 
 /**
  * A page of the entities of a collection as of the last of some instants (null: that of the pin), in the order of collections: of each its
- * states at all of these instants. The pin is as of none before any of them.
+ * states at all of these instants. The pin is as of none before any of them. It ends before it has ANSWER_BYTES, as text or as what was read
+ * for it: of large states little may be shown.
  */
 export async function readComparedPage(
   storage: Storage,
   collection: Collection & { type: string },
   { at, ...compared }: Compared & { at: readonly (string | null)[] },
   pin: Pin,
-  { after, limit }: PageOf,
+  { after, limit, isPatched = false }: PageOf,
   signal?: AbortSignal,
 ): Promise<ComparedPage> {
   const { paging, searching, unlessTooMuch } = storage[engine];
   const pins = at.map((instant) => pinOf(instant ?? pin.asOf, pin.recordedAsOf));
+  const most = isPatched ? Math.floor(ANSWER_BYTES / pins.length) : ANSWER_BYTES;
   const entitiesAtOnce = Math.max(1, Math.floor(STATES_AT_ONCE / pins.length));
   const read = (sql: Sql) => {
     const first = entitiesInOrder(sql, collection, pins.at(-1) ?? pin, { after, limit: limit + 1 });
@@ -96,12 +98,12 @@ export async function readComparedPage(
         SELECT row_number() OVER (ORDER BY e.place, e.id) AS n, e.* FROM (${first.entities}) e
       ), asked AS MATERIALIZED (
         SELECT u.n, u.at FROM unnest(${arrayText(pins.map(({ asOf }) => asOf))}::text::timestamptz[]) WITH ORDINALITY AS u (at, n)
-      ), chunk (until, bytes, texts) AS (
-        SELECT 0, 0::bigint, NULL::text[] COLLATE "C"
+      ), chunk (until, bytes, texts, sizes) AS (
+        SELECT 0, 0::bigint, NULL::text[] COLLATE "C", NULL::bigint[]
         UNION ALL
-        SELECT chunk.until + ${entitiesAtOnce}::int, chunk.bytes + next.bytes, next.texts
+        SELECT chunk.until + ${entitiesAtOnce}::int, chunk.bytes + next.bytes, next.texts, next.sizes
           FROM chunk CROSS JOIN LATERAL (
-            SELECT sum(octet_length(item.text)) AS bytes, array_agg(item.text ORDER BY e.n) AS texts
+            SELECT sum(item.bytes)::bigint AS bytes, array_agg(item.text ORDER BY e.n) AS texts, array_agg(item.bytes ORDER BY e.n) AS sizes
               FROM page e
              CROSS JOIN LATERAL (
                WITH moment AS MATERIALIZED (
@@ -112,24 +114,26 @@ export async function readComparedPage(
                SELECT '{"id": "' || e.id::text || '", "type": "' || e.type || CASE WHEN e.key IS NULL THEN '"' ELSE '", "key": ' || to_json(e.key)::text END
                       || ', "moments": [' || (SELECT string_agg(${momentText(sql)}, ', ' ORDER BY m.n) FROM moment m)
                       || '], "properties": {' || coalesce(whole.properties, '')
-                      || coalesce('}, "truncated": [' || whole.truncated || ']}', '}}') AS text
+                      || coalesce('}, "truncated": [' || whole.truncated || ']}', '}}') AS text,
+                      (SELECT sum(read.size)::bigint FROM (SELECT DISTINCT held.tick, held.size FROM held) read) AS read
                  FROM (SELECT string_agg(to_json(c.property)::text || ': ' || ${valuesText(sql)}, ', '
                                          ORDER BY octet_length(c.property), c.property) AS properties,
                               string_agg(CASE WHEN ${valuesText(sql)} IS NULL THEN to_json(c.property)::text END, ', '
                                          ORDER BY octet_length(c.property), c.property) AS truncated
                          FROM compared c) whole
-               OFFSET 0) item
+               OFFSET 0) made
+             CROSS JOIN LATERAL (SELECT made.text, greatest(octet_length(made.text), made.read) AS bytes) item
              WHERE e.n > chunk.until AND e.n <= least(chunk.until + ${entitiesAtOnce}::int, ${limit}::int)
           ) next
-         WHERE next.bytes > 0 AND chunk.bytes <= ${ANSWER_BYTES}
+         WHERE next.bytes > 0 AND chunk.bytes <= ${most}
       ), shown AS MATERIALIZED (
         SELECT page.n, page.place, page.id, fitting.text
           FROM (SELECT chunk.until - ${entitiesAtOnce}::int + u.place AS n, u.text,
-                       chunk.bytes - sum(octet_length(u.text)) OVER (PARTITION BY chunk.until)
-                         + sum(octet_length(u.text)) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
-                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts) WITH ORDINALITY AS u (text, place)) fitting
+                       chunk.bytes - sum(u.size) OVER (PARTITION BY chunk.until)
+                         + sum(u.size) OVER (PARTITION BY chunk.until ORDER BY u.place) AS bytes
+                  FROM chunk CROSS JOIN LATERAL unnest(chunk.texts, chunk.sizes) WITH ORDINALITY AS u (text, size, place)) fitting
           JOIN page ON page.n = fitting.n
-         WHERE fitting.n = 1 OR fitting.bytes <= ${ANSWER_BYTES}
+         WHERE fitting.n = 1 OR fitting.bytes <= ${most}
       ), last AS MATERIALIZED (
         (SELECT e.place, e.id FROM shown e WHERE (SELECT count(*) FROM page) > (SELECT count(*) FROM shown) ORDER BY e.n DESC LIMIT 1)
         UNION ALL
@@ -141,7 +145,9 @@ export async function readComparedPage(
   };
   const rows = passesAll(collection)
     ? await paging(read, signal)
-    : await unlessTooMuch(['compared', collection, at, compared, after, limit], () => searching(read, signal));
+    : await unlessTooMuch(['compared', collection, at, compared, after, limit, isPatched], () =>
+        searching(read, signal),
+      );
   const [top] = rows;
   const { asOf = null, nextKey = '', nextId = null } = top ?? {};
   return {
@@ -152,20 +158,22 @@ export async function readComparedPage(
 }
 
 /**
- * The parts that compare the states of `e` at each `moment`: `held` (tick, property, value), each state once however often it is asked
- * for; and `compared`, whose `bytes` say how many those of it and of all smaller ones take.
+ * The parts that compare the states of `e` at each `moment`: `held` (tick, size, property, value), each state once however often it is asked
+ * for, with how large the whole of it is, without a property where none is shown; and `compared`, whose `bytes` say how many those of it and
+ * of all smaller ones take.
  * @param entity what joins `e`, where it is no row of an outer query
  */
 const comparing = (sql: Sql, { fields, isDiffering }: Compared, entity: Fragment): Fragment => sql`
   state AS MATERIALIZED (SELECT DISTINCT moment.tick FROM moment
   ), held AS MATERIALIZED (
-    SELECT state.tick, p.key COLLATE "C" AS property, p.value
+    SELECT state.tick, measured.size, p.key COLLATE "C" AS property, p.value
       FROM ${entity} state
      CROSS JOIN LATERAL clocktick.properties_at(e.id, e.tick, e.properties, e.since, state.tick, NULL) whole
+     CROSS JOIN LATERAL (SELECT pg_column_size(whole.properties || '{}') AS size OFFSET 0) measured
      CROSS JOIN LATERAL clocktick.chosen(whole.properties, ${fields && JSON.stringify(fields)}::text::jsonb) shown
-     CROSS JOIN LATERAL jsonb_each(shown.properties) p
+      LEFT JOIN LATERAL jsonb_each(shown.properties) p ON true
   ), named AS MATERIALIZED (
-    SELECT held.property FROM held GROUP BY held.property
+    SELECT held.property FROM held WHERE held.property IS NOT NULL GROUP BY held.property
     ${isDiffering ? sql`HAVING count(*) < (SELECT count(*) FROM state) OR count(DISTINCT held.value) > 1` : sql``}
   ), compared AS MATERIALIZED (
     SELECT measured.*, sum(octet_length(measured.texts)) OVER (ORDER BY octet_length(measured.texts), measured.property) AS bytes

@@ -15,8 +15,11 @@ import { MAX_SHIFTED } from './json-patch.js';
 /** An operation that changes one state into the other. Its path begins with `/properties/`, as `operationsOf` takes it. */
 type PatchOperation = { op: 'add' | 'replace'; path: string; value: Json } | { op: 'remove'; path: string };
 
-/** How much work may still go into the patches of one answer: what they compare, in elements and, at CHARACTER each, characters. */
-type Work = { left: number };
+/**
+ * What may still go into the patches of one answer. `left`: what they compare, in elements and, at CHARACTER each, characters. `short`: how long
+ * those together may be, in UTF-16 code units, that are kept unmeasured, because they are SHORT.
+ */
+type Work = { left: number; short: number };
 
 /** A second of work at most: an answer holds ANSWER_BYTES, but arrays can be compared in many more ways than they have elements. */
 const MAX_WORK = 2 ** 27;
@@ -28,8 +31,11 @@ const MAX_EDITS = 1_000;
 /** A patch inside a property may be so long, in UTF-16 code units, although the property itself would be shorter. */
 const SHORT = 4_096;
 
+/** How long all of these of one answer may be. A name that each operation repeats can make a patch a hundred times as long as what it changes. */
+const MAX_SHORT = 2 ** 22;
+
 /** The allowance of one answer. */
-export const newWork = (): Work => ({ left: MAX_WORK });
+export const newWork = (): Work => ({ left: MAX_WORK, short: MAX_SHORT });
 
 /**
  * The operations that make one state of an entity's properties into another, in order: members of objects one by one, elements of arrays
@@ -89,7 +95,11 @@ export function patchBetween(from: JsonObject, to: JsonObject, work = newWork())
     const before = patch.length;
     value(path, was, becomes);
     const length = patch.slice(before).reduce((sum, operation) => sum + JSON.stringify(operation).length, 0);
-    if (length <= SHORT || length <= JSON.stringify(becomes).length) return;
+    if (length <= SHORT && length <= work.short) {
+      work.short -= length;
+      return;
+    }
+    if (length <= JSON.stringify(becomes).length) return;
     patch.length = before;
     replace(path, becomes);
   });

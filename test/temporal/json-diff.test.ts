@@ -155,7 +155,18 @@ t.test('the work is bounded, and so is the length, and what applying it shifts',
     t.ok(jsonEqual(applied({ l: before }, patch), { l: others }), `${patch.length} operations can be applied`);
   }
 
-  const none = { left: 0 };
+  // A name that every operation repeats makes the patch of a property longer than the property.
+  const name = '~'.repeat(256);
+  const [zeros, ones] = [0, 1].map((value) => ({ [name]: numbers(7, () => value) }));
+  const work = newWork();
+  const lengths = numbers(5_000, () => JSON.stringify(patchBetween(zeros ?? {}, ones ?? {}, work)).length).map(Number);
+  t.ok(
+    (lengths[0] ?? 0) > 3_000 && (lengths.at(-1) ?? 0) < 700,
+    'the patches of one answer share what they may be longer',
+  );
+  t.ok(work.left > 0, 'for lack of room, not of work');
+
+  const none = { ...newWork(), left: 0 };
   const lists = { a: [1, 2, 3], b: [1], c: { d: 1 } };
   t.same(
     brief(patchBetween(lists, { a: [1, 2], b: [1], c: { d: 2 } }, none)),

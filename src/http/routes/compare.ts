@@ -175,7 +175,7 @@ export function compareRoutes(app: App, storage: Storage): void {
         isConditional(headers) ? (newest) => isNotModified(snapshotTag(newest), headers) : null,
         (pin) => {
           const [key = '', id = ''] = place ?? [];
-          const part = { after: place && { type, key, id }, limit: query.limit };
+          const part = { after: place && { type, key, id }, limit: query.limit, isPatched: query.depth !== undefined };
           return readComparedPage(storage, collection, compared, pin, part, signal);
         },
         signal,

@@ -470,3 +470,52 @@ t.test('several states of each of the entities of a type', async (t) => {
     t.same((await call('GET', `${path}&depth=full&type=nobody`.replace('type=person&', ''))).body.items, []);
   });
 });
+
+t.test('with patches a page ends sooner the more moments it has: each moment may take as much again', async (t) => {
+  const { call } = await testService(t);
+  const large = 'x'.repeat(100_000);
+  const ats: string[] = [];
+  for (const value of [1, 2]) {
+    for (const key of ['a', 'b', 'c', 'd']) {
+      const { headers } = await call('PUT', `/entities/thing:${key}`, state({ large: large + value }));
+      ats.push(headers['tick-at'] ?? '');
+    }
+  }
+  const url = `/types/thing/compare?at=${Array.from({ length: 10 }, (_, n) => ats[n % 2 ? 3 : 7])}`;
+  t.equal(list((await call('GET', url)).body.items).length, 4);
+  const shown: Json[] = [];
+  for (let cursor: Json | undefined = ''; typeof cursor === 'string'; ) {
+    const { body } = await call('GET', `${url}&depth=full${cursor && `&cursor=${cursor}`}`);
+    const items = list(body.items).map(object);
+    t.equal(items.length, 1, 'ten moments of 100 kB');
+    shown.push(...items.map(({ key, patches }) => `${key} ${list(patches).length}`));
+    cursor = body.next;
+  }
+  t.same(shown, ['a 9', 'b 9', 'c 9', 'd 9']);
+});
+
+t.test('a page ends before too much is read for it, however little of that it shows', async (t) => {
+  const { call } = await testService(t);
+  const large = (value: number): JsonObject => ({
+    value,
+    large: Array.from({ length: 500_000 }, (_, n) => (n * 7_919 + value) % 10_007),
+  });
+  let at = '';
+  for (const value of [1, 2])
+    for (const key of ['a', 'b', 'c', 'd'])
+      at = (await call('PUT', `/entities/thing:${key}`, state(large(value)))).headers['tick-at'] ?? '';
+  for (const [moments, most] of [
+    [`${at},now`, 3],
+    [[...Array(9).fill('2001-01-01T00:00:00Z'), 'now'].join(), 3],
+  ] as const) {
+    const { body } = await call('GET', `/types/thing/compare?at=${moments}&fields=value`);
+    const items = list(body.items);
+    t.ok(items.length > 0 && items.length <= most, `${items.length} of four`);
+    t.match(items[0], { key: 'a', properties: { value: [] } });
+    t.type(body.next, 'string');
+  }
+  await call('DELETE', '/entities/thing:a');
+  const { body } = await call('GET', `/types/thing/compare?at=${at}&fields=never`);
+  t.match(list(body.items)[0], { key: 'a', moments: [{ tick: 2 }], properties: {} });
+  t.ok(list(body.items).length < 4);
+});
