@@ -177,3 +177,12 @@ t.test(
     }
   },
 );
+
+t.test('a reason and what is asked are separated into words alike, whatever stands between', async (t) => {
+  const { sql } = await testDatabase(t);
+  const differing = await sql`
+    SELECT n FROM generate_series(1, 65535) n
+     WHERE NOT n BETWEEN 55296 AND 57343
+       AND NOT clocktick.words('a' || chr(n) || 'b') @@ clocktick.words_asked('a' || chr(n) || 'b')`;
+  t.same([...differing], []);
+});

@@ -46,7 +46,19 @@ export function momentsOf<Moment>(
   const items = itemsOf(parameter).flatMap((item) => item.split(','));
   if (items.length > MAX_MOMENTS)
     throw Refusal.at('invalid_parameter', 'at', `names ${items.length}, more than ${MAX_MOMENTS}`);
-  return items.map((item) => (item === 'now' ? null : parse(item, 'at')));
+  return items.map((item) => (item === 'now' ? null : momentOf(item, parse)));
+}
+
+/** @throws Refusal as `parse`, of which of the moments */
+function momentOf<Moment>(item: string, parse: (text: string, parameter: string) => Moment): Moment {
+  try {
+    return parse(item, 'at');
+  } catch (error) {
+    const [fault] = error instanceof Refusal ? (error.notes.errors ?? []) : [];
+    if (!(error instanceof Refusal) || !fault) throw error;
+    const or = fault.message.startsWith('is not') ? ', or now' : '';
+    throw Refusal.at(error.code, 'at', `names ${JSON.stringify(item.slice(0, 64))}, which ${fault.message}${or}`);
+  }
 }
 
 export const only = z

@@ -165,6 +165,8 @@ t.test('several states of an entity, side by side', async (t) => {
     ];
     for (const [path, status, code] of cases) t.match(await call('GET', path), problem(status, code), path);
     t.match(await call('GET', `${url}/compare?at=${'1,'.repeat(9)}1`), { status: 200 });
+    const { body } = await call('GET', `${url}/compare?at=1,NOW`);
+    t.match(body.detail, /^at names "NOW", which is not a tick .* or now\.$/, 'it says which of them');
   });
 
   await t.test('depth=full: patches from each state to the next, and back, which PATCH takes', async (t) => {
