@@ -107,7 +107,8 @@ for (const [broken, [prepare, words]] of Object.entries(BREAKS)) {
     const { services } = await twoInstances(t, prepare);
     const plan = { services, type: 'history', seed: SEED, clients: 8, seconds: 0.5, least: REQUESTS / 2 };
     const { violations } = await runAndCheck(plan);
-    t.match(tellViolations(violations, 3).join('\n'), words, `HISTORY_SEED=${SEED}`);
+    // All of them: by chance many others come first.
+    t.match(tellViolations(violations, 1_000).join('\n'), words, `HISTORY_SEED=${SEED}`);
   });
 }
 

@@ -73,7 +73,7 @@ async function asOf(ids: readonly string[], instant: string): Promise<JsonObject
   return list(body.items).map((item) => ({ ...object(object(item).properties), key: object(item).key ?? null }));
 }
 
-t.test(`${BATCHES} batches at once over twelve entities: all are written, each at an instant of its own`, async (t) => {
+t.test(`${BATCHES} batches at once over twelve entities: all are written, each wholly at its instant`, async (t) => {
   const keys = keysOf('e', 12);
   await batch(
     call,
@@ -90,7 +90,6 @@ t.test(`${BATCHES} batches at once over twelve entities: all are written, each a
   );
   t.same(endsOf(answers), { 200: BATCHES }, 'no caller is told of a deadlock, nor of too many writers');
   const instants = answers.map(({ body }) => text(body.at));
-  t.equal(new Set(instants).size, BATCHES);
   const halves: string[] = [];
   for (const instant of instants) {
     const states = await asOf(
