@@ -3,6 +3,7 @@ import type { Checker } from '../definitions/checker.js';
 import { faultsOfState } from '../definitions/past.js';
 import { objectIn } from '../temporal/json.js';
 import { type Fault, Refusal } from '../temporal/refusal.js';
+import { nobodyWaits } from './engine/failures.js';
 import type { Fragment, Sql } from './engine/pools.js';
 import { engine, type Storage } from './storage.js';
 
@@ -108,8 +109,6 @@ export async function impactSince(
   }
   return changed.length;
 }
-
-const nobodyWaits = () => new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
 
 /** A place in the order of a collection of one type. */
 type Place = { key: string; id: string };

@@ -3,7 +3,7 @@ import { inMiB } from '../temporal/limits.js';
 import { Refusal } from '../temporal/refusal.js';
 import { applyTogether, compared, lockEntities, type WrittenChange, written } from './changes.js';
 import type { Definitions } from './definitions.js';
-import { lostRace, readFailure, refusedRow, writeFailure } from './engine/failures.js';
+import { lostRace, nobodyWaits, readFailure, refusedRow, writeFailure } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import type { EntityRow } from './rows.js';
 import { inSlices } from './slices.js';
@@ -65,7 +65,7 @@ export async function writeTogether<Told>(
     decided.unshift(now);
     if (now.changes.length === 0) return [];
     const texts = await inSlices(textsOf(now));
-    if (signal?.aborted) throw abandoned();
+    if (signal?.aborted) throw nobodyWaits();
     const apply = (latest: string) => {
       const write = (sql: Sql) => applyTogether(sql, texts, latest);
       // What a dry run would be refused for, it is refused for by the same constraints and guards.
@@ -110,8 +110,6 @@ export async function writeTogether<Told>(
 
 /** Asks over a connection, as `batching` lets work ask. */
 type Asking = <T>(question: (sql: Sql) => Promise<T>) => Promise<T>;
-
-const abandoned = () => new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
 
 type Texts = { changes: WrittenChange[]; unchanged: WrittenChange[] };
 

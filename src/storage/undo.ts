@@ -6,6 +6,7 @@ import { Refusal } from '../temporal/refusal.js';
 import { type Conflict, type OnConflict, type Undoable, undo } from '../temporal/undo.js';
 import { requireActivity } from './activities.js';
 import { definitionsOf } from './definitions.js';
+import { nobodyWaits } from './engine/failures.js';
 import type { Sql } from './engine/pools.js';
 import { type ActivityText, type EntityRow, entityOf } from './rows.js';
 import { inSlices } from './slices.js';
@@ -142,7 +143,7 @@ async function readUndoable(sql: Sql, activity: string, signal: AbortSignal | un
   let bytes = 0;
   let last: string | undefined = BEFORE_ALL;
   for (let most = READ_AT_ONCE.first; last; most = Math.min(2 * most, READ_AT_ONCE.most)) {
-    if (signal?.aborted) throw new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
+    if (signal?.aborted) throw nobodyWaits();
     const rows: UndoablePart[] = await readSome(sql, { activity, after: last, most, bytes: MOST_BYTES - bytes });
     for (const { properties, ...row } of rows) {
       if (properties === null) throw tooLarge('as they are, and what is to be undone of them');

@@ -151,6 +151,8 @@ async function searches(sql: postgres.Sql): Promise<string> {
     const [sent] = await watched.sentBy((db) => searchActivities(db, search, { after: null, limit: 100 }));
     if (!sent) throw new Error(`${name} sent nothing`);
     const plan = await explain(sql, sent, 'force_generic_plan', sent.settings);
+    const others = plan.scans.filter((scan) => !scan.startsWith('Index'));
+    if (others.length > 0) throw new Error(`${name} is not found by index alone: ${others.join(', ')}`);
     lines.push(
       `| ${name} | ${median(took).toFixed(1)} | ${Math.max(...took).toFixed(1)} | ${page.activities.length} | ${page.next ? 'yes' : 'no'} | ${plan.buffers} |`,
     );

@@ -193,6 +193,10 @@ export const unavailable = (cause: unknown) =>
 const forbidden = (cause: unknown) =>
   new Refusal('database_unavailable', 'The database does not let the service do this. Nothing was written.', { cause });
 
+/** The refusal of work for a caller who has gone. */
+export const nobodyWaits = () =>
+  new Refusal('overloaded', 'Nobody waits for the answer any more. Nothing was written.');
+
 /** Whether a write was refused because of a clock that is later than this process believes. */
 export const hasJumpedAhead = (error: unknown): boolean =>
   codeOf(error) === CLOCK_JUMPED_AHEAD || (error instanceof Refusal && error.code === 'clock_jumped_ahead');
