@@ -5,17 +5,20 @@ import { PROBLEMS } from '../src/http/protocol/problems.js';
 import { parseQuery } from '../src/http/protocol/query.js';
 import { documentText } from '../src/http/routes/documents.js';
 import { isObject, type Json, type JsonObject } from '../src/temporal/json.js';
-import { testService } from './helper/service.js';
+import { serve, testService } from './helper/service.js';
 
 const FILE = new URL('../openapi.yaml', import.meta.url);
 
 t.test('openapi.yaml', async (t) => {
-  const { app, call } = await testService(t);
+  const { app, call, storage } = await testService(t);
   await app.ready();
   const written = await readFile(FILE, 'utf8');
 
   await t.test('is what the routes say, and what the service serves', async (t) => {
     t.ok(documentText(app) === written, 'up to date; otherwise: npm run openapi');
+    const { app: second } = await serve(t, storage);
+    await second.ready();
+    t.ok(documentText(second) === written, 'so is that of another app of the process');
     const served = await app.inject('/openapi.yaml');
     t.equal(served.statusCode, 200);
     t.match(served.headers['content-type'], /^application\/yaml/);

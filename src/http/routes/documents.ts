@@ -30,6 +30,11 @@ The [guides](/docs/guide/) show how to use it: a tour with its answers, conditio
  * @param publicUrl where callers reach the service; empty: where they have the document from
  */
 export async function describeRoutes(app: App, publicUrl: string): Promise<void> {
+  // fastify-zod-openapi 5.7 writes on a route's schema to whose document it belongs, and the contracts are constants: without copies of its
+  // own, a second app of the process would have a document with half of the components.
+  app.addHook('onRoute', (route) => {
+    route.schema &&= { ...route.schema };
+  });
   await app.register(fastifyZodOpenApiPlugin);
   await app.register(fastifySwagger, {
     openapi: {
