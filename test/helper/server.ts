@@ -18,6 +18,7 @@ const SETTINGS = {
   full_page_writes: 'off',
   max_connections: '300',
   max_prepared_transactions: '10',
+  scram_iterations: '1',
 };
 
 export const TEMPLATE = 'clocktick_template';

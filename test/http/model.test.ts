@@ -60,13 +60,13 @@ import { findingsOf } from '../helper/verified.js';
 
 const SEED = process.env.MODEL_SEED;
 const PATH = process.env.MODEL_PATH;
-const QUICK_RUNS = 75;
+const QUICK_RUNS = 45;
 const RUNS = Number(process.env.MODEL_RUNS ?? QUICK_RUNS);
 const MOST_STEPS = 100;
 /** How long a failing run is made shorter. */
 const SHRINKING_MS = 20_000;
 
-/** What the quick form must have seen; each comes in it some fifteen times or more. */
+/** What the quick form must have seen; each comes in it some nine times or more. */
 const ENDS = Object.entries({
   post: ['created', 'entity_exists'],
   put: ['created', 'updated', 'restored', 'nothing', 'precondition_failed'],
