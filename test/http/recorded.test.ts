@@ -86,12 +86,7 @@ function questions(): Question[] {
     'history/job?',
     'history/child?',
     'history/never?',
-  ].flatMap((path, nth) =>
-    // Every second window of each, and of its neighbour the others.
-    windows
-      .filter((_, n) => (n + nth) % 2 === 0)
-      .map((window): Question => ({ path: `${rachel}/${path}${query(window)}` })),
-  );
+  ].flatMap((path) => windows.map((window): Question => ({ path: `${rachel}/${path}${query(window)}` })));
   const orders: Question[] = ['', 'property=job', 'property=location,child', 'property=never'].map((property) => ({
     path: `${rachel}/history?order=desc&${property}`,
   }));

@@ -249,7 +249,7 @@ t.test('a search finds what going through all activities finds', async (t) => {
   await t.test('filters together', async (t) => {
     const instants = all.map(({ recordedAt }) => recordedAt).toSorted();
     let found = 0;
-    for (let n = 0; n < 90; n++) {
+    for (let n = 0; n < 150; n++) {
       const query: Query = {};
       const actor = one(ACTORS);
       const who = random();

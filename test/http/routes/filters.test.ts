@@ -264,7 +264,7 @@ t.test('where, everHad and changedBetween find what the whole states say', async
             return canonical(keys) === canonical(expected(world, question));
           },
         ),
-        { numRuns: 150 },
+        { numRuns: 300 },
       );
     },
   );

@@ -152,12 +152,9 @@ t.test('who had which value from when to when', async (t) => {
   await t.test('in every window', async (t) => {
     for (const from of instants) {
       for (const to of instants) {
-        for (const [asOf, limit] of [
-          [last, '4'],
-          [instants[9] ?? '', '100'],
-        ] as const) {
+        for (const asOf of [last, instants[9] ?? '']) {
           const wanted = rangesOf(world, 'location', asOf, { from, to });
-          const pages = await walk(call, 'location', { asOf, from, to, limit });
+          const pages = await walk(call, 'location', { asOf, from, to, limit: '4' });
           t.same(itemsOf(pages).map(shown), wanted, `[${from}, ${to}) as of ${asOf}`);
         }
       }
