@@ -9,11 +9,13 @@ import { writeChanges } from '../helper/write.js';
 
 const TABLES = ['entity', 'tick', 'property_history', 'open_value', 'item_history', 'activity', 'promise'];
 
+type Ids = { one: string; two: string; activity: string };
+
 /**
  * Records one entity at tick 3 (a: 1, 2, 3; b: "x" until tick 2; list: ["e", "f"], then ["e"]), which an activity created, and one that was
  * deleted and restored. Gives their ids.
  */
-async function record(sql: postgres.Sql) {
+async function record(sql: postgres.Sql): Promise<Ids> {
   const ids = { one: newId(), two: newId(), activity: newId() };
   const one = { id: ids.one, type: 'thing' };
   const two = { id: ids.two, type: 'thing' };
@@ -232,10 +234,15 @@ const OF_THE_SCHEMA: [check: string, says: RegExp, forgery: string][] = [
 
 t.test('each forgery of rows is found of its entity, by the check that is for it', async (t) => {
   const { url, sql } = await testDatabase(t);
-  const forged = [];
+  const forged: { check: string; says: RegExp; ids: Ids; forgery: string }[] = [];
   for (const [check, says, forgery] of OF_ROWS) {
     const ids = await record(sql);
-    forged.push({ check, says, ids, forgery: forgery.replaceAll(/:(one|two|activity)\b/g, (_, of) => ids[of]) });
+    forged.push({
+      check,
+      says,
+      ids,
+      forgery: forgery.replaceAll(/:(one|two|activity)\b/g, (_, of: keyof Ids) => ids[of]),
+    });
   }
   t.same(await findingsOf(url), []);
   await withoutTriggers(sql, TABLES, async () => {
