@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statfsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
 import { startEmbedded } from '../../src/embedded/start.js';
@@ -17,15 +17,17 @@ const URL_FILE = `${FOLDER}url`;
  * again that was given back a moment ago, looks at all of these for each new file: making and dropping databases is what a run does most.
  */
 const MEMORY = '/dev/shm';
-const MOST_BYTES = 2 * 2 ** 30;
+const IN_MEMORY = `${MEMORY}/clocktick-test-${createHash('sha256').update(FOLDER).digest('hex').slice(0, 12)}`;
+/** More than they have ever taken. */
+const ROOM_BYTES = 2 * 2 ** 30;
 const hasRoom = (folder: string): boolean => {
   if (!existsSync(folder)) return false;
   const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize >= MOST_BYTES;
+  return bavail * bsize >= ROOM_BYTES;
 };
-const DATA = hasRoom(MEMORY)
-  ? `${MEMORY}/clocktick-test-${createHash('sha256').update(FOLDER).digest('hex').slice(0, 12)}`
-  : FOLDER;
+// Once they are there they stay there, however much room they leave.
+const DATA = existsSync(IN_MEMORY) || hasRoom(MEMORY) ? IN_MEMORY : FOLDER;
+
 const SETTINGS = {
   // More than that only costs: each backend maps each page anew, and there are thousands of backends.
   shared_buffers: '128MB',
@@ -42,6 +44,8 @@ export const TEMPLATE = 'clocktick_template';
 
 /** Starts the server, or takes over one that an interrupted run has left. The server goes on when this process ends. */
 export async function startServer(): Promise<string> {
+  // Packages that were installed anew may be of another PostgreSQL.
+  if (!existsSync(URL_FILE)) await rm(IN_MEMORY, { recursive: true, force: true });
   for (const folder of [FOLDER, DATA]) await mkdir(folder, { recursive: true });
   const url = process.env.TEST_DATABASE_URL ?? (await startEmbedded({ dataDir: DATA, settings: SETTINGS })).url;
   await writeFile(URL_FILE, url);
