@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { BadSetting } from '../config.js';
-import { isDefinable } from '../definitions/admission.js';
-import { type FaultKind, type PastCheck, pastCheckOf, type RefusedState, type Report } from '../definitions/past.js';
+import type { FaultKind, PastCheck, RefusedState, Report } from '../definitions/past.js';
 import { Unfit } from '../unfit.js';
 import { answerOf, refusalIn, requestTo } from './calls.js';
 import { openOutput } from './output.js';
@@ -32,6 +31,11 @@ The newest state of each living entity is kept in memory meanwhile, as text.
 Exit codes: 0 no state would be refused, 1 some would, 2 it failed.
 `,
   run: async (base: URL, given: Given, args: readonly string[]): Promise<boolean> => {
+    // What checks takes longer to load than all the rest, and no other command needs it.
+    const [{ isDefinable }, { pastCheckOf }] = await Promise.all([
+      import('../definitions/admission.js'),
+      import('../definitions/past.js'),
+    ]);
     const [type, file, ...more] = args;
     if (type === undefined) throw new BadSetting('name the type to check, and a file with a definition.');
     if (more.length > 0) throw new BadSetting(`check takes a type and a file, and no argument ${more[0]}.`);

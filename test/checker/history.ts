@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import postgres from 'postgres';
@@ -74,7 +75,8 @@ function numberOf(name: string, text: string, least: number, most: number): numb
   throw complaint(`--${name} ${text} is no whole number from ${least} to ${most}.`);
 }
 
-async function run(args: string[]): Promise<number> {
+/** The command: gives its exit code. @throws a complaint about what is asked wrongly */
+export async function run(args: string[]): Promise<number> {
   const { help, services, storm, ...options } = optionsOf(args);
   if (help) {
     say(HELP);
@@ -138,4 +140,4 @@ async function report(seed: number, { recording, violations }: { recording: Reco
 
 const say = (text: string) => process.stdout.write(text);
 
-await runAsCommand(run);
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsCommand(run);

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Scope } from '../helper/program.js';
 import { complaint, runAsCommand } from '../replay/complaint.js';
@@ -15,6 +16,7 @@ npm run check:faults -- [options]
 
   --only NAME     only this fault; several times for several
   --seconds N     for how long each stays (by itself each has a time of its own)
+  --counted N     for how many seconds what is served is counted, before a fault and after it (4)
   --instances N   how many services over the one database (3)
   --clients N     how many clients, each with one request in flight (12)
   --seed N        what they send; the same seed sends the same again (any)
@@ -31,6 +33,7 @@ Exit code: 0 nothing is wrong, 1 something is (it is told), 2 the check could no
 const OPTIONS = {
   only: { type: 'string', multiple: true },
   seconds: { type: 'string' },
+  counted: { type: 'string', default: '4' },
   instances: { type: 'string', default: '3' },
   clients: { type: 'string', default: '12' },
   seed: { type: 'string' },
@@ -39,18 +42,17 @@ const OPTIONS = {
 
 /** Three instances may open half of them. */
 const MAX_CONNECTIONS = 300;
-/** For how many seconds what is served is counted, before a fault and after it. */
-const COUNTED = 4;
 const MOST_SEED = 2 ** 31 - 1;
 const INTERRUPTED = 130;
 
 function optionsOf(args: string[]) {
   try {
     const { values } = parseArgs({ args, options: OPTIONS });
-    const { only, seconds, instances, clients, seed, help } = values;
+    const { only, seconds, counted, instances, clients, seed, help } = values;
     return {
       faults: only ? only.map(faultOf) : FAULTS,
       seconds: seconds === undefined ? null : numberOf('seconds', seconds, 1, 3_600),
+      counted: numberOf('counted', counted, 1, 3_600),
       instances: numberOf('instances', instances, 1, 5),
       clients: numberOf('clients', clients, 1, 1_000),
       seed: seed === undefined ? randomInt(MOST_SEED) : numberOf('seed', seed, 0, MOST_SEED),
@@ -74,7 +76,8 @@ function numberOf(name: string, text: string, least: number, most: number): numb
   throw complaint(`--${name} ${text} is no whole number from ${least} to ${most}.`);
 }
 
-async function run(args: string[]): Promise<number> {
+/** The command: gives its exit code. @throws a complaint about what is asked wrongly */
+export async function run(args: string[]): Promise<number> {
   const { faults, instances, help, ...plan } = optionsOf(args);
   if (help) {
     say(HELP);
@@ -102,14 +105,14 @@ async function run(args: string[]): Promise<number> {
 async function check(
   world: World,
   fault: Fault,
-  { seconds, ...plan }: { seconds: number | null; seed: number; clients: number },
+  { seconds, ...plan }: { seconds: number | null; counted: number; seed: number; clients: number },
 ): Promise<boolean> {
   const missing = fault.missing?.(world);
   if (missing) {
     say(`${fault.name}: left out, because ${missing}.\n`);
     return true;
   }
-  const found = await runFault(world, fault, { ...plan, seconds: seconds ?? fault.long, counted: COUNTED });
+  const found = await runFault(world, fault, { ...plan, seconds: seconds ?? fault.long });
   const { counts, readyAfter, fullSpeedAfter, longest, wrong } = found;
   const speed =
     fullSpeedAfter === null ? 'not yet at full speed' : `at full speed after ${fullSpeedAfter.toFixed(1)} s`;
@@ -128,4 +131,4 @@ async function check(
 
 const say = (text: string) => process.stdout.write(text);
 
-await runAsCommand(run);
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsCommand(run);

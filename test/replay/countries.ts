@@ -47,7 +47,8 @@ function argumentsOf(args: string[]) {
   }
 }
 
-async function run(args: string[]): Promise<number> {
+/** The command: gives its exit code. @throws a complaint about what is asked wrongly */
+export async function run(args: string[]): Promise<number> {
   const { url, type, file, help } = argumentsOf(args);
   if (help) {
     say(HELP);
@@ -137,4 +138,4 @@ const perSecond = (requests: number, ms: number) => Math.round((requests / Math.
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
-await runAsCommand(run);
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsCommand(run);

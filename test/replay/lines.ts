@@ -26,7 +26,8 @@ export function* linesOf(history: readonly Commit[], type: string): Generator<st
   }
 }
 
-async function run(args: string[]): Promise<number> {
+/** The command: gives its exit code. @throws a complaint about what is asked wrongly */
+export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,

@@ -38,14 +38,17 @@ async function contents(sql: postgres.Sql): Promise<object> {
   return rows ?? {};
 }
 
+/** A migrated database, which is only read; and what PostgreSQL says of all of it, with which others are compared. */
+const { sql: migrated } = await testDatabase(t);
+const fresh = await dumpCatalogue(migrated);
+
 t.test(
   'each object of the database is defined once, by its file or its table, and does what stands there',
   async (t) => {
-    const { sql } = await testDatabase(t);
     const { definitions } = await readSchema();
     const fromFiles = definitions.flatMap(({ text }) => definedIn(text));
     const defined = [...fromFiles, ...TABLES.flatMap(definedBy)];
-    const held = await objectsOf(sql);
+    const held = await objectsOf(migrated);
     t.ok(held.length > 60, `${held.length} objects`);
     t.same(held.map(({ object }) => object).toSorted(), defined.map(({ object }) => object).toSorted());
     const sources = new Map(held.map(({ object, source }) => [object, source]));
@@ -54,8 +57,7 @@ t.test(
 );
 
 t.test('what PostgreSQL says of each object is written down, the same for every version of it', async (t) => {
-  const { sql } = await testDatabase(t);
-  const held = await catalogueOf(sql);
+  const held = await catalogueOf(migrated);
   // UPDATE_CATALOGUE=1 npx tap test/storage/schema.test.ts
   if (process.env.UPDATE_CATALOGUE) {
     const objects = Object.fromEntries(held.map(({ object, text }) => [object, text]));
@@ -65,8 +67,7 @@ t.test('what PostgreSQL says of each object is written down, the same for every 
 });
 
 t.test('each trigger fires always, whatever session_replication_role says', async (t) => {
-  const { sql } = await testDatabase(t);
-  const triggers = await sql<{ name: string; enabled: string }[]>`
+  const triggers = await migrated<{ name: string; enabled: string }[]>`
     SELECT g.tgname AS name, g.tgenabled AS enabled FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
      WHERE c.relnamespace = 'clocktick'::regnamespace AND NOT g.tgisinternal`;
   t.ok(triggers.length > 20);
@@ -77,8 +78,7 @@ t.test('each trigger fires always, whatever session_replication_role says', asyn
 });
 
 t.test('no function of ours looks for a name where a session says', async (t) => {
-  const { sql } = await testDatabase(t);
-  const functions = await sql<{ name: string; kind: string }[]>`
+  const functions = await migrated<{ name: string; kind: string }[]>`
     SELECT p.proname AS name,
            CASE WHEN p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'] THEN 'has its own'
                 WHEN p.prosqlbody IS NOT NULL THEN 'looked once' ELSE 'is inlined' END AS kind
@@ -97,19 +97,17 @@ t.test('no function of ours looks for a name where a session says', async (t) =>
 
 t.test('each file can be run by hand, as often as one likes', async (t) => {
   const { sql } = await testDatabase(t);
-  const before = await dumpCatalogue(sql);
   for (const { text } of (await readSchema()).definitions) await sql.unsafe(text);
-  t.equal(await dumpCatalogue(sql), before);
+  t.equal(await dumpCatalogue(sql), fresh);
 });
 
 t.test('a value is found by index, whether the query calls the function or says what it does', async (t) => {
-  const { sql } = await testDatabase(t);
   const key = {
     called: `clocktick.value_key(h.type, h.property, coalesce(h.short_value, h.long_value))`,
     said: 'hashtextextended(h.property, hashtextextended(h.type, jsonb_hash_extended(coalesce(h.short_value, h.long_value), 0)))',
   };
   for (const [how, formula] of Object.entries(key)) {
-    const plan = await sql.unsafe(`
+    const plan = await migrated.unsafe(`
       EXPLAIN SELECT FROM clocktick.property_history h
        WHERE h.effective @> now() AND ${formula} = clocktick.value_key('friend', 'location', '"Oakland"')`);
     t.match(plan.map((row) => row['QUERY PLAN']).join('\n'), 'property_history_values ', how);
@@ -117,13 +115,12 @@ t.test('a value is found by index, whether the query calls the function or says 
 });
 
 t.test('the tables of Drizzle are the tables of the database', async (t) => {
-  const { sql } = await testDatabase(t);
-  const names = await sql<{ name: string }[]>`
+  const names = await migrated<{ name: string }[]>`
     SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = 'clocktick'::regnamespace AND c.relkind IN ('r', 'p')`;
   const tables = TABLES.map((table) => getTableConfig(table));
   t.same(names.map(({ name }) => name).toSorted(), [...tables.map(({ name }) => name), 'migration'].toSorted());
   for (const { name, columns } of tables) {
-    const rows = await sql<{ name: string; type: string; required: boolean }[]>`
+    const rows = await migrated<{ name: string; type: string; required: boolean }[]>`
       SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS required
         FROM pg_attribute a WHERE a.attrelid = ${`clocktick.${name}`}::regclass AND a.attnum > 0 ORDER BY a.attnum`;
     t.same(
@@ -155,13 +152,10 @@ t.test('no migration is missing for the tables of Drizzle, and the version is th
   t.match(await runCommand('drizzle/version.ts', '--check'), { code: 0, errors: '' });
 });
 
-/** A migrated database: what others are compared with. */
-const fresh = async (t: Test) => dumpCatalogue((await testDatabase(t)).sql);
-
 t.test('many instances migrate one empty database at once', async (t) => {
   const { url, sql } = await testDatabase(t, 'template0');
   await Promise.all(Array.from({ length: 6 }, () => migrateDatabase(url)));
-  t.equal(await dumpCatalogue(sql), await fresh(t));
+  t.equal(await dumpCatalogue(sql), fresh);
   await migrateDatabase(url);
   const { migrations, definitions, version } = await readSchema();
   const [applied] = await sql`
@@ -174,7 +168,7 @@ t.test('a schema that an administrator has made is taken', async (t) => {
   const { url, sql } = await testDatabase(t, 'template0');
   await sql`CREATE SCHEMA clocktick`;
   await migrateDatabase(url);
-  t.equal(await dumpCatalogue(sql), await fresh(t));
+  t.equal(await dumpCatalogue(sql), fresh);
 });
 
 t.test('a start that finds everything up to date waits for nobody’s lock', async (t) => {
@@ -221,7 +215,7 @@ t.test(
       await tx`LOCK TABLE clocktick.entity IN ROW EXCLUSIVE MODE`;
     });
     await upgrade;
-    t.equal(await dumpCatalogue(sql), await fresh(t));
+    t.equal(await dumpCatalogue(sql), fresh);
   },
 );
 
@@ -250,7 +244,7 @@ t.test('a database of each release is brought up to date, with all that is recor
       await addLongValues(sql);
       const recorded = await contents(sql);
       await migrateDatabase(url);
-      t.equal(await dumpCatalogue(sql), await fresh(t));
+      t.equal(await dumpCatalogue(sql), fresh);
       t.same(await contents(sql), recorded);
       const since = await sql`
         SELECT e.key, e.since::text FROM clocktick.entity e WHERE e.type <> 'long' ORDER BY e.key COLLATE "C"`;
@@ -319,50 +313,51 @@ t.test('an extension that somebody put into our schema stays', async (t) => {
 });
 
 t.test('whatever older files have left is mended or dropped', async (t) => {
-  const cases: [name: string, older: string][] = [
+  const cases: [name: string, older: string[]][] = [
     [
-      'another body',
-      `CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
-    ],
-    ['a function that no file defines', `CREATE FUNCTION clocktick.gone(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`],
-    [
-      'a trigger that no file defines, and its function',
-      `CREATE FUNCTION clocktick.gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-       CREATE TRIGGER gone AFTER INSERT ON clocktick.tick FOR EACH ROW EXECUTE FUNCTION clocktick.gone()`,
-    ],
-    ['a view that no file defines', 'CREATE VIEW clocktick.gone AS SELECT * FROM clocktick.property_range'],
-    [
-      'a trigger that fires elsewhere',
-      'CREATE OR REPLACE TRIGGER tick_is_kept AFTER DELETE ON clocktick.tick EXECUTE FUNCTION clocktick.refuse()',
-    ],
-    ['a trigger that is switched off', 'ALTER TABLE clocktick.tick DISABLE TRIGGER tick_is_kept'],
-    ['a trigger that fires only as the origin', 'ALTER TABLE clocktick.tick ENABLE TRIGGER tick_is_kept'],
-    [
-      'a function with other arguments',
-      `CREATE FUNCTION clocktick.write_changes(ids uuid[]) RETURNS void LANGUAGE sql AS 'SELECT'`,
+      'what can be defined anew, each by itself, and what no file defines',
+      [
+        // Another body.
+        `CREATE OR REPLACE FUNCTION clocktick.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`,
+        `CREATE FUNCTION clocktick.gone(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+        // A trigger, and its function.
+        `CREATE FUNCTION clocktick.gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER gone AFTER INSERT ON clocktick.tick FOR EACH ROW EXECUTE FUNCTION clocktick.gone()`,
+        'CREATE VIEW clocktick.gone AS SELECT * FROM clocktick.property_range',
+        // Triggers: one that fires elsewhere, one that is switched off, one that fires only as the origin.
+        'CREATE OR REPLACE TRIGGER tick_is_kept AFTER DELETE ON clocktick.tick EXECUTE FUNCTION clocktick.refuse()',
+        'ALTER TABLE clocktick.activity DISABLE TRIGGER activity_is_kept',
+        'ALTER TABLE clocktick.entity ENABLE TRIGGER entity_is_kept',
+        // Other arguments.
+        `CREATE FUNCTION clocktick.write_changes(ids uuid[]) RETURNS void LANGUAGE sql AS 'SELECT'`,
+        `INSERT INTO clocktick.definition VALUES ('gone.sql', 'gone', 0)`,
+      ],
     ],
     [
       'a function with other names of arguments, and another answer',
-      `DROP FUNCTION clocktick.write_changes;
-       CREATE FUNCTION clocktick.write_changes(list jsonb, wait boolean) RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
+      [
+        `DROP FUNCTION clocktick.write_changes;
+         CREATE FUNCTION clocktick.write_changes(list jsonb, wait boolean, a timestamptz, b timestamptz, c boolean)
+         RETURNS integer LANGUAGE sql AS 'SELECT 1'`,
+      ],
     ],
     [
       'a view with other columns',
-      `DROP VIEW clocktick.property_range CASCADE;
-       CREATE VIEW clocktick.property_range AS SELECT entity_id, vclock, short_value FROM clocktick.property_history;
-       CREATE FUNCTION clocktick.open_range(uuid, text, integer) RETURNS SETOF clocktick.property_range LANGUAGE sql
-       AS 'SELECT * FROM clocktick.property_range'`,
+      [
+        `DROP VIEW clocktick.property_range CASCADE;
+         CREATE VIEW clocktick.property_range AS SELECT entity_id, vclock, short_value FROM clocktick.property_history;
+         CREATE FUNCTION clocktick.open_range(uuid, text, integer) RETURNS SETOF clocktick.property_range LANGUAGE sql
+         AS 'SELECT * FROM clocktick.property_range'`,
+      ],
     ],
-    ['a file that is no more', `INSERT INTO clocktick.definition VALUES ('gone.sql', 'gone', 0)`],
   ];
-  const expected = await fresh(t);
   for (const [name, older] of cases) {
     await t.test(name, async (t) => {
       const { url, sql } = await testDatabase(t);
-      await sql.unsafe(older);
+      for (const text of older) await sql.unsafe(text);
       await outdate(sql);
       await migrateDatabase(url);
-      t.equal(await dumpCatalogue(sql), expected);
+      t.equal(await dumpCatalogue(sql), fresh);
     });
   }
 });
