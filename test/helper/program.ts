@@ -5,7 +5,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { temporary } from './prepared.js';
+import { putData, temporary } from './prepared.js';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The service as it is built. */
@@ -93,6 +93,13 @@ export const folder = async (t: Scope): Promise<string> => {
     await rm(made, { recursive: true, force: true });
   });
   return made;
+};
+
+/** A folder with data for a service, as an earlier start has made it. */
+export const dataFolder = async (t: Scope): Promise<string> => {
+  const dataDir = join(await folder(t), 'data');
+  await putData(dataDir);
+  return dataDir;
 };
 
 /**
