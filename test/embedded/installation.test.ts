@@ -2,7 +2,8 @@ import { chmod, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { startEmbedded } from '../../src/embedded/start.js';
-import { end, fast, folder, isRoot, makeApp, query, servers } from '../helper/embedded.js';
+import { makeApp } from '../helper/app.js';
+import { end, fast, folder, isRoot, query, servers } from '../helper/embedded.js';
 
 t.test('what is missing from the installation is said, or made up for', async (t) => {
   const dataDir = await folder(t);

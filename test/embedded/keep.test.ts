@@ -8,7 +8,8 @@ import { hasCode } from '../../src/embedded/files.js';
 import { keepRunning } from '../../src/embedded/keep.js';
 import { openServerLog } from '../../src/embedded/log.js';
 import { type EmbeddedDatabase, startEmbedded } from '../../src/embedded/start.js';
-import { end, fast, folder, kill, makeApp, query, servers, until } from '../helper/embedded.js';
+import { makeApp } from '../helper/app.js';
+import { dataFolder, end, fast, folder, kill, query, servers, until } from '../helper/embedded.js';
 
 const killServer = async (dataDir: string) => {
   const found = await servers(dataDir);
@@ -33,7 +34,7 @@ const QUICK = { shortest: 20, longest: 100 };
 
 t.test('a server that was killed is back at its port, with its lock, whoever launched it', async (t) => {
   const app = await makeApp(t);
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const crashed = app.spawn({ dataDir, settings: fast });
   const { url } = await crashed.answer;
   await kill(crashed);
@@ -78,7 +79,7 @@ async function ownerOf(db: { url: string }): Promise<number> {
 }
 
 t.test('a server that restarts itself after a backend crashed is left to, and owned again', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const said: string[] = [];
   const db = await startEmbedded({ dataDir, settings: fast, say: (line) => said.push(line) });
   t.teardown(() => db.stop());
@@ -93,7 +94,7 @@ t.test('a server that restarts itself after a backend crashed is left to, and ow
 });
 
 t.test('a death is noticed although the session that holds the lock hangs', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const said: string[] = [];
   const db = await startEmbedded({ dataDir, settings: fast, say: (line) => said.push(line) });
   t.teardown(() => db.stop());
@@ -167,7 +168,7 @@ t.test('a server that ends its sessions again and again is given up, and stopped
 });
 
 t.test('a stop in the middle of a restart ends it, and no restart begins after a stop', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   for (const milliseconds of [0, 200, 500, 1_000]) {
     const said: string[] = [];
     const db = await startEmbedded({ dataDir, settings: fast, say: (line) => said.push(line) });
@@ -188,7 +189,7 @@ t.test('a stop in the middle of a restart ends it, and no restart begins after a
 
 t.test('a server that cannot be had again is given up, with the reason', async (t) => {
   await t.test('somebody else has its port', async (t) => {
-    const dataDir = await folder(t);
+    const dataDir = await dataFolder(t);
     const said: string[] = [];
     const db = await startEmbedded({ dataDir, settings: fast, pauses: QUICK, say: (line) => said.push(line) });
     await killServer(dataDir);
@@ -210,7 +211,7 @@ t.test('a server that cannot be had again is given up, with the reason', async (
   });
 
   await t.test('its data is gone', async (t) => {
-    const dataDir = await folder(t);
+    const dataDir = await dataFolder(t);
     const db = await startEmbedded({ dataDir, settings: fast, pauses: QUICK });
     const data = join(dataDir, 'postgres/data');
     await rename(data, `${data}-away`);
@@ -220,7 +221,7 @@ t.test('a server that cannot be had again is given up, with the reason', async (
   });
 
   await t.test('it dies again and again', async (t) => {
-    const dataDir = await folder(t);
+    const dataDir = await dataFolder(t);
     const db = await startEmbedded({ dataDir, settings: fast, pauses: QUICK });
     const killing = setInterval(() => void killServer(dataDir), 50);
     t.match(await lostOf(db), { message: /it died or did not start 10 times within \d min/ });
@@ -230,7 +231,7 @@ t.test('a server that cannot be had again is given up, with the reason', async (
 
   await t.test('another clocktick has taken the folder over, and keeps its server', async (t) => {
     const app = await makeApp(t);
-    const dataDir = await folder(t);
+    const dataDir = await dataFolder(t);
     const first = app.spawn({ dataDir, settings: fast });
     await first.answer;
     first.child.kill('SIGSTOP');

@@ -5,12 +5,13 @@ import postgres from 'postgres';
 import t from 'tap';
 import { readPidFile } from '../../src/embedded/server.js';
 import { startEmbedded } from '../../src/embedded/start.js';
-import { fast, folder, isRoot, kill, makeApp, query, serverIds, servers, until } from '../helper/embedded.js';
+import { makeApp } from '../helper/app.js';
+import { dataFolder, fast, isRoot, kill, query, serverIds, servers, until } from '../helper/embedded.js';
 
 t.test('a stale pid file never stands in the way', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const app = await makeApp(t);
-  const otherDir = await folder(t);
+  const otherDir = await dataFolder(t);
   const other = await startEmbedded({ dataDir: otherDir, settings: fast });
   t.teardown(() => other.stop());
   const [otherServer = 0] = await servers(otherDir);
@@ -54,7 +55,7 @@ t.test('a stale pid file never stands in the way', async (t) => {
 });
 
 t.test('backends that outlive a killed server are waited for', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const app = await makeApp(t);
   const owner = app.spawn({ dataDir, settings: fast });
   const { url = '' } = await owner.answer;

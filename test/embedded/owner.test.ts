@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import t from 'tap';
 import { startEmbedded } from '../../src/embedded/start.js';
-import { end, fast, folder, kill, makeApp, query, servers, until } from '../helper/embedded.js';
+import { makeApp } from '../helper/app.js';
+import { dataFolder, end, fast, folder, kill, query, servers, until } from '../helper/embedded.js';
 
 t.test('our process may end while the server runs, and a terminal does not reach the server', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const app = await makeApp(t);
   const leaving = app.spawn({ dataDir, settings: fast, leave: true });
   const { url } = await leaving.answer;
@@ -27,7 +28,7 @@ t.test('our process may end while the server runs, and a terminal does not reach
 });
 
 t.test('after a crash of the service the next one takes over; while it lives it is refused', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const app = await makeApp(t);
   const owner = app.spawn({ dataDir, settings: fast });
   const { url = '' } = await owner.answer;
@@ -61,7 +62,7 @@ t.test('after a crash of the service the next one takes over; while it lives it 
 });
 
 t.test('an owner whose session is lost says so and takes the lock again', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const lines: string[] = [];
   const db = await startEmbedded({ dataDir, settings: fast, say: (line) => lines.push(line) });
   t.teardown(() => db.stop());

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import t from 'tap';
 import { startEmbedded } from '../../src/embedded/start.js';
-import { answers, fast, folder, kill, makeApp, processes, query, servers, until } from '../helper/embedded.js';
+import { makeApp } from '../helper/app.js';
+import { answers, dataFolder, fast, folder, kill, processes, query, servers, until } from '../helper/embedded.js';
 
 t.test('the first start makes a database that sorts in C order, and the next one finds it again', async (t) => {
   const dataDir = await folder(t);
@@ -63,7 +64,7 @@ t.test('the first start makes a database that sorts in C order, and the next one
 t.test('stop ends sessions that are busy', async (t) => {
   const lines: string[] = [];
   const db = await startEmbedded({
-    dataDir: await folder(t),
+    dataDir: await dataFolder(t),
     settings: { ...fast, log_statement: 'all' },
     log: (line) => lines.push(line),
   });
@@ -78,7 +79,7 @@ t.test('stop ends sessions that are busy', async (t) => {
 });
 
 t.test('a server that dies at its start says why', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const failing = startEmbedded({ dataDir, settings: { ...fast, shared_buffers: 'plenty' } });
   await t.rejects(failing, { message: /did not start.*invalid value for parameter "shared_buffers": "plenty"/s });
   const db = await startEmbedded({ dataDir, settings: fast });
@@ -86,7 +87,7 @@ t.test('a server that dies at its start says why', async (t) => {
 });
 
 t.test('a port lost to somebody else is replaced by another', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   const winner = net.createServer().listen(0, '127.0.0.1');
   await new Promise((settle) => winner.once('listening', settle));
   const { createServer } = net;
@@ -109,7 +110,7 @@ t.test('a port lost to somebody else is replaced by another', async (t) => {
 });
 
 t.test('the log file stays bounded', async (t) => {
-  const dataDir = await folder(t);
+  const dataDir = await dataFolder(t);
   let lines = 0;
   const db = await startEmbedded({
     dataDir,

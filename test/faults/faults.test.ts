@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import t from 'tap';
 import { operation, problem } from '../checker/by-hand.js';
 import type { Operation } from '../checker/record.js';
+import { putData } from '../helper/prepared.js';
 import { FAULTS, type Fault } from './faults.js';
 import { findings, fullSpeedOf, misanswered, runFault } from './run.js';
 import { makeWorld } from './world.js';
@@ -10,7 +11,7 @@ import { makeWorld } from './world.js';
 
 const SEED = Number(process.env.HISTORY_SEED ?? randomInt(2 ** 31 - 1));
 
-const world = await makeWorld(t, { instances: 1, maxConnections: 80 });
+const world = await makeWorld(t, { instances: 1, maxConnections: 80, begin: putData });
 // Others test at the same time: the long form does without the rest.
 const plan = { seed: SEED, clients: 6, rest: 10 };
 

@@ -37,7 +37,7 @@ const STOP_MS = 15_000;
 
 /**
  * Makes a server with a migrated database, and starts it.
- * @param dataDir where it keeps its data: an empty folder that its user may enter
+ * @param dataDir where it keeps its data: a folder that its user may enter; what is there already is migrated
  * @param library libfaketime, where it is installed
  */
 export async function ownServer(

