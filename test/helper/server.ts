@@ -46,7 +46,7 @@ export const TEMPLATE = 'clocktick_template';
 
 /** Starts the server, or takes over one that an interrupted run has left. The server goes on when this process ends. */
 export async function startServer(): Promise<string> {
-  // They are of another run, or of another PostgreSQL, where the packages were installed anew.
+  // Packages that were installed anew may be of another PostgreSQL.
   if (!existsSync(URL_FILE)) await rm(IN_MEMORY, { recursive: true, force: true });
   for (const folder of [FOLDER, DATA]) await mkdir(folder, { recursive: true });
   const url = process.env.TEST_DATABASE_URL ?? (await startEmbedded({ dataDir: DATA, settings: SETTINGS })).url;
