@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, statfsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import postgres from 'postgres';
 import { startEmbedded } from '../../src/embedded/start.js';
+import { memory } from './memory.js';
 
 /*
  * One PostgreSQL server for a whole test run: that of TEST_DATABASE_URL, or the embedded one.
@@ -12,21 +13,9 @@ import { startEmbedded } from '../../src/embedded/start.js';
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/clocktick-test/', import.meta.url));
 const URL_FILE = `${FOLDER}url`;
 
-/**
- * Where its data lie: in memory, where Linux has room for it. A database is some 350 files, and ext4, which does not give an inode away
- * again that was given back a moment ago, looks at all of these for each new file: making and dropping databases is what a run does most.
- */
-const MEMORY = '/dev/shm';
-const IN_MEMORY = `${MEMORY}/clocktick-test-${createHash('sha256').update(FOLDER).digest('hex').slice(0, 12)}`;
-/** More than they have ever taken. */
-const ROOM_BYTES = 2 * 2 ** 30;
-const hasRoom = (folder: string): boolean => {
-  if (!existsSync(folder)) return false;
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize >= ROOM_BYTES;
-};
+const IN_MEMORY = `/dev/shm/clocktick-test-${createHash('sha256').update(FOLDER).digest('hex').slice(0, 12)}`;
 // Every process of a run must find them, however much room they leave.
-const DATA = existsSync(IN_MEMORY) || hasRoom(MEMORY) ? IN_MEMORY : FOLDER;
+const DATA = existsSync(IN_MEMORY) || memory !== undefined ? IN_MEMORY : FOLDER;
 
 const SETTINGS = {
   // More than that only costs: each backend maps each page anew, and there are thousands of backends.
