@@ -28,41 +28,17 @@ t.test('DATABASE_URL', async (t) => {
     t.equal((await sql`SELECT 1 AS one`).length, 1, 'a database that is not ours goes on');
   });
 
+  // One service for what follows: each start takes a second of a processor.
+  await sql`ALTER DATABASE ${sql(new URL(url).pathname.slice(1))} SET synchronous_commit = off`;
+  const proxy = await proxyBefore(t, url);
+  const service = await start(t, { DATABASE_URL: proxy.url, DRAIN_SECONDS: '2' });
+
   await t.test('a start names the settings of the server that are worth changing, and goes on', async (t) => {
-    await sql`ALTER DATABASE ${sql(new URL(url).pathname.slice(1))} SET synchronous_commit = off`;
-    const service = await start(t, { DATABASE_URL: url, LOG_LEVEL: 'silent' });
     t.match(service.output(), /^clocktick: the database server's synchronous_commit is off: .*\.$/m);
     t.match(service.output(), /^clocktick: ready: /m);
   });
 
-  await t.test(
-    'told to stop, it says that it is not ready, and serves what comes until DRAIN_SECONDS are over',
-    async (t) => {
-      const service = await start(t, { DATABASE_URL: url, DRAIN_SECONDS: '2' });
-      t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
-      const soon = new Date(Date.now() + 900).toISOString();
-      const { answer } = await inFlight(`${service.url}/entities/friend:rachel?asOf=${soon}`);
-      service.process.kill('SIGTERM');
-      await service.says(/SIGTERM: finishing/);
-      const ready = await fetch(`${service.url}/health/ready`);
-      t.match(
-        { status: ready.status, body: await ready.json() },
-        {
-          status: 503,
-          body: { code: 'not_ready', errors: [{ path: 'draining', message: 'the service is stopping' }] },
-        },
-      );
-      t.equal((await fetch(`${service.url}/health/live`)).status, 200);
-      t.equal((await fetch(`${service.url}/entities/friend:rachel`)).status, 200, 'what still comes is served');
-      t.equal((await answer).status, 200, 'and so is what was in flight');
-      t.equal(await service.ended, 0);
-      await t.rejects(fetch(`${service.url}/health/live`));
-    },
-  );
-
   await t.test('the log says when the database goes away and when it is back, a line each', async (t) => {
-    const proxy = await proxyBefore(t, url);
-    const service = await start(t, { DATABASE_URL: proxy.url });
     t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
     proxy.refuse(true);
     await proxy.breakAll('reset');
@@ -83,6 +59,30 @@ t.test('DATABASE_URL', async (t) => {
     t.equal(lines.length, 2, 'and nothing else');
     t.notMatch(service.output(), new RegExp(`${new URL(url).password}|postgres://`));
   });
+
+  await t.test(
+    'told to stop, it says that it is not ready, and serves what comes until DRAIN_SECONDS are over',
+    async (t) => {
+      t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
+      const soon = new Date(Date.now() + 900).toISOString();
+      const { answer } = await inFlight(`${service.url}/entities/friend:rachel?asOf=${soon}`);
+      service.process.kill('SIGTERM');
+      await service.says(/SIGTERM: finishing/);
+      const ready = await fetch(`${service.url}/health/ready`);
+      t.match(
+        { status: ready.status, body: await ready.json() },
+        {
+          status: 503,
+          body: { code: 'not_ready', errors: [{ path: 'draining', message: 'the service is stopping' }] },
+        },
+      );
+      t.equal((await fetch(`${service.url}/health/live`)).status, 200);
+      t.equal((await fetch(`${service.url}/entities/friend:rachel`)).status, 200, 'what still comes is served');
+      t.equal((await answer).status, 200, 'and so is what was in flight');
+      t.equal(await service.ended, 0);
+      await t.rejects(fetch(`${service.url}/health/live`));
+    },
+  );
 
   await t.test('a start that cannot succeed says why in a sentence, and leaves nothing running', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1');
