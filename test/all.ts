@@ -5,7 +5,7 @@ import t from 'tap';
 
 /*
  * The whole suite, by a bare `npx tap`. A process that loads the service and warms it up costs more than most files do, so files share
- * processes (helper/part.ts). Only those have one of their own that start others and wait for them, and they come first.
+ * processes (helper/part.ts). Only those have one of their own that start others and wait for them; what computes goes on beside them.
  * Arguments leave only the files whose names begin with one of them: `npx tap --test-arg=storage/ --test-arg=http/model`.
  */
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
@@ -25,10 +25,14 @@ const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
 // A long file takes long, roughly, and all parts are to take equally long.
 const sizeOf = (file: string) => statSync(join(ROOT, file)).size;
 const shared = files.filter((file) => !ALONE.test(file)).sort((a, b) => sizeOf(b) - sizeOf(a));
-const processes = [
-  ...files.filter((file) => ALONE.test(file)).map((file) => [file]),
-  ...Array.from({ length: Math.min(PARTS, shared.length) }, (_, part) => shared.filter((_, n) => n % PARTS === part)),
-];
+const parts = Array.from({ length: Math.min(PARTS, shared.length) }, (_, part) =>
+  shared.filter((_, n) => n % PARTS === part),
+);
+const alone = files.filter((file) => ALONE.test(file)).map((file) => [file]);
+const processes = Array.from({ length: Math.max(parts.length, alone.length) }, (_, n) => [
+  ...alone.slice(2 * n, 2 * n + 2),
+  ...parts.slice(n, n + 1),
+]).flat();
 
 t.jobs = 4;
 let ended = 0;
