@@ -5,12 +5,15 @@ import t from 'tap';
 
 /*
  * The whole suite, by a bare `npx tap`. A process that loads the service and warms it up costs more than most files do, so files share
- * processes (helper/part.ts). Only those have one of their own that start others and wait for them; what computes goes on beside them.
+ * processes (helper/part.ts).
  * Arguments leave only the files whose names begin with one of them: `npx tap --test-arg=storage/ --test-arg=http/model`.
  */
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
-const ALONE = /^(cli|clients|embedded|faults|main|replay)\/|^http\/protocol\/load\.test\.ts$/;
-/** More than run at once: the last one must not run long when all others have ended. */
+/** Those that take longest have a process of their own, and come first. */
+const ALONE = /^(faults\/faults|http\/protocol\/load|main\/(dying|importing|memory))\.test\.ts$/;
+/** Those that start processes and wait for them share one with their folder: beside them goes what computes. */
+const WAITING = ['cli/', 'embedded/', 'main/'];
+/** Of all others. More than run at once: the last one must not run long when all others have ended. */
 const PARTS = 12;
 /** For what hangs only: a slow machine must not fail. */
 const TIMEOUT_MS = 1_800_000;
@@ -22,17 +25,14 @@ const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.test.ts'))
   .filter((file) => wanted.length === 0 || wanted.some((start) => file.startsWith(start)))
   .sort();
+const alone = files.filter((file) => ALONE.test(file));
+const waiting = WAITING.map((folder) => files.filter((file) => file.startsWith(folder) && !alone.includes(file)));
+const others = files.filter((file) => ![...alone, ...waiting.flat()].includes(file));
 // A long file takes long, roughly, and all parts are to take equally long.
-const sizeOf = (file: string) => statSync(join(ROOT, file)).size;
-const shared = files.filter((file) => !ALONE.test(file)).sort((a, b) => sizeOf(b) - sizeOf(a));
-const parts = Array.from({ length: Math.min(PARTS, shared.length) }, (_, part) =>
-  shared.filter((_, n) => n % PARTS === part),
-);
-const alone = files.filter((file) => ALONE.test(file)).map((file) => [file]);
-const processes = Array.from({ length: Math.max(parts.length, alone.length) }, (_, n) => [
-  ...alone.slice(2 * n, 2 * n + 2),
-  ...parts.slice(n, n + 1),
-]).flat();
+const sizes = new Map(others.map((file) => [file, statSync(join(ROOT, file)).size]));
+others.sort((a, b) => (sizes.get(b) ?? 0) - (sizes.get(a) ?? 0));
+const parts = Array.from({ length: PARTS }, (_, part) => others.filter((_, n) => n % PARTS === part));
+const processes = [...alone.map((file) => [file]), ...waiting, ...parts].filter((own) => own.length > 0);
 
 t.jobs = 4;
 let ended = 0;
