@@ -34,7 +34,7 @@ others.sort((a, b) => (sizes.get(b) ?? 0) - (sizes.get(a) ?? 0));
 const parts = Array.from({ length: PARTS }, (_, part) => others.filter((_, n) => n % PARTS === part));
 const processes = [...alone.map((file) => [file]), ...waiting, ...parts].filter((own) => own.length > 0);
 
-t.jobs = 4;
+t.jobs = 5;
 let ended = 0;
 for (const own of processes) {
   const names = own.map((file) => relative(process.cwd(), join(ROOT, file)));
