@@ -6,8 +6,8 @@ import { testDatabase } from '../helper/database.js';
 import { MAIN, start } from '../helper/program.js';
 
 /*
- * The memory of the process has a ceiling, whatever its callers send and do not take. Without the bounds of load.ts each of these ends
- * the process within seconds.
+ * The memory of the process has a ceiling, whatever its callers send and do not take. Without the bound on answers (load.ts) it takes
+ * more, or ends.
  */
 
 /** The heap that the process is given, and how much more it may take: buffers of sockets and of answers lie beside it. */
@@ -15,7 +15,7 @@ const HEAP_MIB = 512;
 const BESIDE_MIB = 448;
 /** When what is kept has been the same for so long, no more will come; and for how long that is waited for. */
 const STILL_MS = 1_500;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 300_000;
 
 const asking = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 const send = (method: string, path: string, body: string) =>
