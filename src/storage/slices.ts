@@ -13,3 +13,13 @@ export async function inSlices<T>(steps: Generator<void, T>): Promise<T> {
     began = performance.now();
   }
 }
+
+/** What a function makes of each of many, one a step. */
+export function* each<Item, Made>(items: readonly Item[], made: (item: Item) => Made): Generator<void, Made[]> {
+  const all: Made[] = [];
+  for (const item of items) {
+    all.push(made(item));
+    yield;
+  }
+  return all;
+}

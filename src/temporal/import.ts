@@ -189,7 +189,10 @@ export function* planOf(
     }
     yield;
   }
-  for (const entity of folding.values()) close(entity);
+  for (const entity of folding.values()) {
+    close(entity);
+    yield;
+  }
   const kept = before.isRecorded ? before.activity : null;
   recordOnce(rounds, new Set([...facts.activities.keys(), ...(kept ? [kept.id] : [])]));
   const { activity } = plan.last;

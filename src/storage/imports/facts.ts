@@ -3,6 +3,7 @@ import { type Facts, type ImportWrite, tickedBy } from '../../temporal/import.js
 import { objectIn } from '../../temporal/json.js';
 import { arrayText, type Sql } from '../engine/pools.js';
 import { type EntityRow, namesIn } from '../rows.js';
+import { each, inSlices } from '../slices.js';
 
 /* What a batch of an import has to know before it is decided: what the database says of all that its lines name. */
 
@@ -35,10 +36,11 @@ async function readStates(sql: Sql, writes: readonly ImportWrite[]) {
          FROM clocktick.entity e WHERE e.id = wanted.id LIMIT 1) e`;
   const current = new Map<string, Entity>();
   const left = new Set<string>();
-  for (const { properties, untracked, ...row } of rows) {
+  const keep = ({ properties, untracked, ...row }: StateRow): void => {
     if (properties === null) left.add(row.id);
     else current.set(row.id, { ...row, properties: objectIn(properties), untracked: namesIn(untracked) });
-  }
+  };
+  await inSlices(each(rows, keep));
   const end = writes.findIndex(({ address }) => left.has(address.id));
   return { current, count: end === -1 ? writes.length : end };
 }

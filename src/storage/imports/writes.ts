@@ -8,7 +8,7 @@ import { type Definitions, definitionsOf } from '../definitions.js';
 import { lostRace, refusedRow, writeFailure } from '../engine/failures.js';
 import type { Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
-import { inSlices } from '../slices.js';
+import { each, inSlices } from '../slices.js';
 import { engine, type Storage } from '../storage.js';
 import type { Batch } from './batches.js';
 import { readFacts } from './facts.js';
@@ -179,9 +179,10 @@ export async function applyRounds(
   const seen = new Map<string, string>();
   for (const entity of states.values()) seen.set(entity.id, entity.updatedAt);
   for (const round of rounds) {
-    const text = `[${round
-      .map(({ change }) => textOf(change, { seen: seen.get(change.id), rules: definitions.get(change.type), id }))
-      .join(',')}]`;
+    const texts = each(round, ({ change }) =>
+      textOf(change, { seen: seen.get(change.id), rules: definitions.get(change.type), id }),
+    );
+    const text = `[${(await inSlices(texts)).join(',')}]`;
     const rows = await sql<{ id: string; outcome: string; updatedAt: string | null }[]>`
       SELECT w.id, w.outcome, w.updated_at AS "updatedAt"
         FROM clocktick.write_changes(${text}::text::jsonb, true, not_after => ${latest}::timestamptz) w`;
