@@ -37,7 +37,7 @@ export const TEMPLATE = 'clocktick_template';
 export async function startServer(): Promise<string> {
   // Packages that were installed anew may be of another PostgreSQL.
   if (!existsSync(URL_FILE)) await rm(IN_MEMORY, { recursive: true, force: true });
-  for (const folder of [FOLDER, DATA]) await mkdir(folder, { recursive: true });
+  await mkdir(FOLDER, { recursive: true });
   const url = process.env.TEST_DATABASE_URL ?? (await startEmbedded({ dataDir: DATA, settings: SETTINGS })).url;
   await writeFile(URL_FILE, url);
   return url;
