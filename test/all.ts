@@ -20,11 +20,13 @@ const TIMEOUT_MS = 1_800_000;
 const PART = join(ROOT, 'helper/part.ts');
 
 const wanted = process.argv.slice(2);
-const files = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
+const known = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
   .map((file) => file.replaceAll('\\', '/'))
   .filter((file) => file.endsWith('.test.ts'))
-  .filter((file) => wanted.length === 0 || wanted.some((start) => file.startsWith(start)))
   .sort();
+for (const start of wanted)
+  if (!known.some((file) => file.startsWith(start))) throw new Error(`no file of test/ begins with ${start}`);
+const files = known.filter((file) => wanted.length === 0 || wanted.some((start) => file.startsWith(start)));
 const alone = files.filter((file) => ALONE.test(file));
 const waiting = WAITING.map((folder) => files.filter((file) => file.startsWith(folder) && !alone.includes(file)));
 const others = files.filter((file) => ![...alone, ...waiting.flat()].includes(file));
