@@ -90,7 +90,8 @@ const BREAKS: Record<string, [prepare: (service: Service) => unknown, words: Reg
           END IF;
         END
         $$`),
-    /^whole: its ticks have 2 instants: /m,
+    // By chance all such batches were refused in their second half.
+    /^whole: (its ticks have 2 instants: |.*: it was to change it at .*, and did not$)/m,
   ],
   'the last operation left out': [
     ({ app }) => {
@@ -106,7 +107,7 @@ const BREAKS: Record<string, [prepare: (service: Service) => unknown, words: Reg
 for (const [broken, [prepare, words]] of Object.entries(BREAKS)) {
   t.test(`it is found when of a batch is written: ${broken}`, async (t) => {
     const { services } = await twoInstances(t, prepare);
-    const plan = { services, type: 'history', seed: SEED, clients: 8, seconds: 0.5, least: REQUESTS / 3 };
+    const plan = { services, type: 'history', seed: SEED, clients: 8, seconds: 0.5, least: REQUESTS / 2 };
     const { violations } = await runAndCheck(plan);
     // All of them: by chance many others come first.
     t.match(tellViolations(violations, 1_000).join('\n'), words, `HISTORY_SEED=${SEED}`);
