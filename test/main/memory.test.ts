@@ -12,7 +12,7 @@ import { MAIN, start } from '../helper/program.js';
 
 /** The heap that the process is given, and how much more it may take: buffers of sockets and of answers lie beside it. */
 const HEAP_MIB = 512;
-const BESIDE_MIB = 448;
+const BESIDE_MIB = 384;
 /** When what is kept has been the same for so long, no more will come; and for how long that is waited for. */
 const STILL_MS = 1_500;
 const PATIENCE_MS = 300_000;
