@@ -14,6 +14,10 @@ export type View = {
   entity?: string | undefined;
   /** The activity that is shown: a UUID. */
   activity?: string | undefined;
+  /** The search of activities, instead of types, entities or one activity. */
+  show?: 'activities' | undefined;
+  /** Words of the reasons of the activities that are searched for. */
+  reason?: string | undefined;
   /** Of a type: the property whose values over time are counted. */
   property?: string | undefined;
   /** Of a type: what keys begin with. */

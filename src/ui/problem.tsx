@@ -1,0 +1,48 @@
+import { ClocktickProblem } from '../client/client.js';
+import type { Failed } from './service.js';
+
+/** What the service said of why it refused, in its own words, with what a caller may do about it. */
+export function Failure({ error, again }: { error: Failed; again?: (() => void) | undefined }) {
+  if (!(error instanceof ClocktickProblem))
+    return (
+      <div class="failure" role="alert">
+        <p>
+          <strong>The service does not answer.</strong> This page asks again by itself.
+        </p>
+        {again && <Again again={again} />}
+      </div>
+    );
+  const { problem, status, code } = error;
+  return (
+    <div class="failure" role="alert">
+      <p>
+        <strong>{problem.title}.</strong> {problem.detail}
+      </p>
+      <p class="small">
+        <a href={`..${new URL(problem.type, 'http://localhost').pathname}`}>{code}</a> ({status})
+      </p>
+      {again && (status === 503 || status === 429) && <Again again={again} />}
+    </div>
+  );
+}
+
+const Again = ({ again }: { again: () => void }) => (
+  <button type="button" onClick={again}>
+    Ask again
+  </button>
+);
+
+/** That something is on its way; after a moment, so that a quick answer does not flicker. */
+export const Loading = ({ what, done, of }: { what: string; done?: number; of?: number }) => (
+  <p class="loading" role="status">
+    Reading {what}
+    {done !== undefined && of !== undefined ? (
+      <>
+        {' '}
+        <progress value={done} max={of} aria-label={`${done} of ${of}`} />
+      </>
+    ) : (
+      ' …'
+    )}
+  </p>
+);

@@ -1,0 +1,82 @@
+import { signal } from '@preact/signals';
+import { useEffect, useState } from 'preact/hooks';
+import { ClocktickProblem, ClocktickUnreachable, clocktick } from '../client/client.js';
+
+/** The service that this page came from. The page lies in its `ui/`, whatever path a proxy has put before that. */
+export const service = clocktick({ baseUrl: new URL('..', document.baseURI) });
+
+/** Whether the service answers. While it does not, the page asks until it does. */
+export const connection = signal<'there' | 'lost'>('there');
+
+/** How often is asked whether a service that was lost is there again, in milliseconds. */
+const ASK_AGAIN_MS = 2_000;
+
+/** How often every failed question has been asked again because the service came back: a change of it makes them ask. */
+const returned = signal(0);
+
+export type Failed = ClocktickProblem | ClocktickUnreachable;
+
+/**
+ * An answer of the service that has come, is coming, or was refused. While one is coming, `value` is the one before, so that what is shown
+ * stays until there is something else to show.
+ */
+export type Answer<Value> =
+  | { state: 'loading'; value?: Value | undefined }
+  | { state: 'done'; value: Value }
+  | { state: 'failed'; value?: Value | undefined; error: Failed; again: () => void };
+
+/**
+ * Asks the service, and again whenever what is asked about has changed; then the question before is given up.
+ * @param about what the question depends on: texts, numbers, flags
+ */
+export function useAnswer<Value>(
+  ask: (signal: AbortSignal) => Promise<Value>,
+  about: readonly (string | number | boolean | null | undefined)[],
+): Answer<Value> {
+  const [turn, setTurn] = useState(0);
+  const [answer, setAnswer] = useState<Answer<Value>>({ state: 'loading' });
+  const isLost = answer.state === 'failed' && answer.error instanceof ClocktickUnreachable;
+  const again = isLost ? returned.value : 0;
+  useEffect(() => {
+    const asking = new AbortController();
+    setAnswer(({ value }) => ({ state: 'loading', value }));
+    ask(asking.signal).then(
+      (value) => {
+        if (!asking.signal.aborted) setAnswer({ state: 'done', value });
+      },
+      (reason: unknown) => {
+        if (asking.signal.aborted) return;
+        const error = failureOf(reason);
+        if (error instanceof ClocktickUnreachable) lose();
+        setAnswer(({ value }) => ({ state: 'failed', value, error, again: () => setTurn((n) => n + 1) }));
+      },
+    );
+    return () => asking.abort();
+  }, [...about, turn, again]);
+  return answer;
+}
+
+/** What a call threw, if it is what calls throw. @throws anything else, which is a mistake of this page */
+export function failureOf(reason: unknown): Failed {
+  if (reason instanceof ClocktickProblem || reason instanceof ClocktickUnreachable) return reason;
+  throw reason;
+}
+
+/** Notes that the service does not answer, and asks until it does. */
+export function lose(): void {
+  if (connection.value === 'lost') return;
+  connection.value = 'lost';
+  const ask = async () => {
+    try {
+      await service.health.ready();
+    } catch (error) {
+      if (!(error instanceof ClocktickProblem) || error.status === 503) {
+        setTimeout(ask, ASK_AGAIN_MS);
+        return;
+      }
+    }
+    connection.value = 'there';
+    returned.value++;
+  };
+  setTimeout(ask, ASK_AGAIN_MS);
+}
