@@ -57,3 +57,10 @@ addEventListener('popstate', () => {
   shown.value = readView(location.search);
 });
 addEventListener('pagehide', keepAddress);
+
+/** Goes where a link of this page leads, without asking the service for the page again. */
+export function follow(link: URL): void {
+  keepAddress();
+  history.pushState(null, '', link);
+  shown.value = readView(link.search);
+}

@@ -1,0 +1,65 @@
+import { useState } from 'preact/hooks';
+import { Failure, Loading } from './problem.js';
+import { service, useAnswer } from './service.js';
+import { hrefOf } from './state.js';
+
+/** How many types a page of them has: as many as the service gives. */
+const TYPES = 1_000;
+
+/** Where one begins: the types that there are. */
+export function FindPage() {
+  const [prefix, setPrefix] = useState('');
+  const answer = useAnswer((signal) => service.types.list({ limit: TYPES }, { signal }).page(), []);
+  const types = answer.value?.items ?? [];
+  const shown = types.filter(({ type }) => type.startsWith(prefix));
+  return (
+    <>
+      <h1>What does this service remember?</h1>
+      <p class="muted">Choose a type, or open an entity by its <code>type:key</code> above.</p>
+      {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
+      {answer.state === 'loading' && !answer.value && <Loading what="the types" />}
+      {types.length > 20 && (
+        <label class="field">
+          Types that begin with
+          <input value={prefix} onInput={({ currentTarget }) => setPrefix(currentTarget.value)} />
+        </label>
+      )}
+      {answer.value && types.length === 0 && (
+        <p>
+          Nothing yet. <a href="../docs/guide/tour">The tour</a> shows how to keep something here.
+        </p>
+      )}
+      {shown.length > 0 && (
+        <table class="types">
+          <caption class="unseen">Types</caption>
+          <thead>
+            <tr>
+              <th scope="col">type</th>
+              <th scope="col" class="number">
+                entities it has had
+              </th>
+              <th scope="col">definition</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map(({ type, entities, estimated, definition }) => (
+              <tr key={type}>
+                <th scope="row">
+                  <a href={hrefOf({ type })}>{type}</a>
+                </th>
+                <td class="number">
+                  {estimated && 'about '}
+                  {entities.toLocaleString('en')}
+                </td>
+                <td>
+                  {definition ? <a href={hrefOf({ entity: `clocktick-type:${type}` })}>tick {definition.tick}</a> : 'open'}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {answer.value?.next && <p>There are more than {TYPES.toLocaleString('en')} types: these are the first.</p>}
+    </>
+  );
+}
