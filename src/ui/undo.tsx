@@ -1,0 +1,315 @@
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import type { Entity, Tick, UndoConflict, WrittenEntity, WrittenUndo } from '../client/types.js';
+import { Dialog } from './dialog.js';
+import { Difference } from './difference-view.js';
+import { Instant } from './instant.js';
+import { Failure, Loading } from './problem.js';
+import { sentenceOf } from './sentences.js';
+import { type Failed, failureOf, service, useAnswer } from './service.js';
+import { go, hrefOf } from './state.js';
+
+/*
+ * Undo, in two steps: what it would do, by a dry run, and then who does it and why. Nothing is taken back: an undo is a new tick, or a new
+ * activity, after which the past stands as before.
+ */
+
+/** Who undoes, remembered until the tab is closed. */
+const ACTOR = 'clocktick.actor';
+
+/**
+ * Undoes an entity, or some of its properties: brings back what they were at a tick.
+ * @param entity a UUID, or `type:key`
+ * @param properties null: all of it
+ */
+export function UndoEntity({
+  entity,
+  to,
+  properties,
+  close,
+}: {
+  entity: string;
+  to: number | string;
+  properties: readonly string[] | null;
+  close: () => void;
+}) {
+  const [overtaken, setOvertaken] = useState<number | null>(null);
+  const reversion = { to, ...(properties ? { properties: [...properties] } : {}) };
+  const asked = JSON.stringify(reversion);
+  const dry = useAnswer(
+    async (signal) => {
+      const preview = await service.entities.revert(entity, reversion, { dryRun: true, signal });
+      return { preview, tick: preview.tick };
+    },
+    [entity, asked, overtaken],
+  );
+  const { preview, tick } = dry.value ?? {};
+  const changes = Object.entries(preview?.preview?.changes ?? {});
+  const perform = async (activity: { actor?: string; reason: string }) => {
+    if (tick === undefined) return;
+    const outcome = await service.entities.revert(entity, { ...reversion, activity }, { ifMatch: tick });
+    if (!outcome.done) return setOvertaken(outcome.tick);
+    close();
+    go({ at: undefined, beside: 'before' });
+  };
+  return (
+    <Dialog title={properties ? `Undo ${properties.join(', ')}` : 'Undo the entity'} close={close}>
+      <p>
+        Brings back what {properties ? 'it was' : 'the whole entity was'} at{' '}
+        {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
+      </p>
+      {overtaken !== null && <Overtaken entity={entity} tick={overtaken} />}
+      {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
+      {dry.state === 'loading' && <Loading what="what would change" />}
+      {dry.state === 'done' && changes.length === 0 && <p class="nothing">Nothing would change: it is like that now.</p>}
+      {changes.length > 0 && (
+        <table class="changes">
+          <caption>What would change</caption>
+          <thead>
+            <tr>
+              <th scope="col">property</th>
+              <th scope="col">now, and then</th>
+            </tr>
+          </thead>
+          <tbody>
+            {changes.map(([property, { from, to: becomes }]) => (
+              <tr key={property}>
+                <th scope="row">{property}</th>
+                <td>
+                  <Difference from={from} to={becomes} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <Why disabled={dry.state !== 'done' || changes.length === 0} perform={perform} close={close} />
+    </Dialog>
+  );
+}
+
+/** Says who came first, and what they did. */
+function Overtaken({ entity, tick }: { entity: string; tick: number }) {
+  const answer = useAnswer(
+    async (signal) => {
+      const page = await service.entities.history(entity, { order: 'desc', limit: 1 }, { signal }).page();
+      return page.items[0];
+    },
+    [entity, tick],
+  );
+  return (
+    <div class="failure overtaken" role="alert">
+      <p>
+        <strong>Somebody was first, and nothing was written.</strong> The entity is at tick {tick} now. Below is what an
+        undo would change today.
+      </p>
+      {answer.value && (
+        <p>
+          <Said tick={answer.value} />
+        </p>
+      )}
+      {answer.state === 'failed' && <Failure error={answer.error} />}
+    </div>
+  );
+}
+
+function Said({ tick }: { tick: Tick }) {
+  const { who, what, why } = sentenceOf(tick);
+  return (
+    <>
+      Tick {tick.tick}, <Instant at={tick.at} />: <strong>{who ?? 'somebody'}</strong> {what}
+      {why !== null && <q>{why}</q>}
+    </>
+  );
+}
+
+const ON_CONFLICT = [
+  ['refuse', 'Undo nothing'],
+  ['skip', 'Undo the rest'],
+  ['force', 'Undo it all the same'],
+] as const;
+
+type OnConflict = (typeof ON_CONFLICT)[number][0];
+
+/** Undoes all that an activity did, by a new activity. */
+export function UndoActivity({ id, close }: { id: string; close: () => void }) {
+  const [onConflict, setOnConflict] = useState<OnConflict>('refuse');
+  const dry = useAnswer(
+    (signal) => service.activities.revert(id, { onConflict }, { dryRun: true, signal }),
+    [id, onConflict],
+  );
+  const undo = dry.state === 'done' ? dry.value : undefined;
+  const changed = undo?.items.filter(({ op }) => op !== null) ?? [];
+  const perform = async (activity: { actor?: string; reason: string }) => {
+    const written = await service.activities.revert(id, { activity, onConflict });
+    close();
+    if (written.activity) go({ activity: written.activity.id });
+  };
+  return (
+    <Dialog title="Undo the activity" close={close}>
+      <p>
+        Gives every property that this activity changed the value it had before; what it created is deleted, and what it
+        deleted is restored. That is a new activity; the past stays as it is.
+      </p>
+      <fieldset>
+        <legend>Where somebody has changed the same since</legend>
+        {ON_CONFLICT.map(([value, says]) => (
+          <label key={value} class="choice">
+            <input
+              type="radio"
+              name="on-conflict"
+              checked={onConflict === value}
+              onChange={() => setOnConflict(value)}
+            />
+            {says}
+          </label>
+        ))}
+      </fieldset>
+      {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
+      {dry.state === 'loading' && <Loading what="what would change" />}
+      {undo && undo.conflicts.length > 0 && <Conflicts undo={undo} />}
+      {undo && changed.length === 0 && <p class="nothing">Nothing would change: all of it is like that now.</p>}
+      {changed.length > 0 && <Changed items={changed} />}
+      <Why disabled={changed.length === 0} perform={perform} close={close} />
+    </Dialog>
+  );
+}
+
+/** How many entities of an undo are shown with what would change of each. */
+const MOST_SHOWN = 50;
+
+function Changed({ items }: { items: WrittenUndo['items'] }) {
+  const shown = items.slice(0, MOST_SHOWN);
+  const ids = shown.map(({ id }) => id);
+  const now = useAnswer((signal) => service.entities.many(ids, { signal }), ids);
+  const before = new Map(now.value?.map((entity) => [entity.id, entity]));
+  return (
+    <>
+      <h3>
+        {items.length} {items.length === 1 ? 'entity' : 'entities'} would change
+      </h3>
+      {now.state === 'failed' && <Failure error={now.error} />}
+      <ul class="undone">
+        {shown.map(({ id, op, entity }) => (
+          <li key={id}>
+            <a href={hrefOf({ entity: id })}>{labelOf(entity ?? before.get(id)) ?? id}</a>: {op}
+            {entity && <Properties from={before.get(id)?.properties ?? {}} to={entity.properties} />}
+          </li>
+        ))}
+      </ul>
+      {items.length > shown.length && <p class="muted">… and {items.length - shown.length} more.</p>}
+    </>
+  );
+}
+
+const labelOf = (entity: Entity | WrittenEntity | undefined): string | null =>
+  entity?.key === undefined ? null : `${entity.type}:${entity.key}`;
+
+/** What differs between two states, property by property. */
+function Properties({ from, to }: { from: Record<string, unknown>; to: Record<string, unknown> }) {
+  const names = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter(
+    (name) => JSON.stringify(own(from, name)) !== JSON.stringify(own(to, name)),
+  );
+  return (
+    <dl>
+      {names.map((name) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <Difference from={own(from, name)} to={own(to, name)} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** A property by a name that is data: `constructor` is none unless somebody set it. */
+const own = (properties: Record<string, unknown>, name: string): unknown =>
+  Object.hasOwn(properties, name) ? properties[name] : undefined;
+
+const Conflicts = ({ undo: { conflicts, conflictCount } }: { undo: WrittenUndo }) => (
+  <>
+    <h3>
+      {conflictCount} later {conflictCount === 1 ? 'change stands' : 'changes stand'} in the way
+    </h3>
+    <ul>
+      {conflicts.slice(0, MOST_SHOWN).map((conflict) => (
+        <Conflict key={`${conflict.id} ${conflict.property}`} conflict={conflict} />
+      ))}
+    </ul>
+  </>
+);
+
+const Conflict = ({
+  conflict: { id, type, key, property, tick, at, activity, forced },
+}: {
+  conflict: UndoConflict;
+}) => (
+  <li>
+    <a href={hrefOf({ entity: id, at: `${tick}` })}>{key === undefined ? id : `${type}:${key}`}</a>
+    {property === undefined ? ' (whether it is there)' : ` ${property}`}: tick {tick}, <Instant at={at} />,{' '}
+    {activity?.actor ?? 'somebody'}
+    {forced && ' (undone with the rest)'}
+  </li>
+);
+
+/** Who undoes, and why, and the button that does it. A reason has to be given: it is what the next reader of the history asks for. */
+function Why({
+  disabled,
+  perform,
+  close,
+}: {
+  disabled: boolean;
+  perform: (activity: { actor?: string; reason: string }) => Promise<void>;
+  close: () => void;
+}) {
+  const [actor, setActor] = useState(sessionStorage.getItem(ACTOR) ?? '');
+  const [reason, setReason] = useState('');
+  const [isUnderWay, setUnderWay] = useState(false);
+  const [error, setError] = useState<Failed | null>(null);
+  const send = async () => {
+    setUnderWay(true);
+    setError(null);
+    sessionStorage.setItem(ACTOR, actor);
+    try {
+      await perform({ ...(actor.trim() === '' ? {} : { actor: actor.trim() }), reason: reason.trim() });
+    } catch (thrown) {
+      setError(failureOf(thrown));
+    } finally {
+      setUnderWay(false);
+    }
+  };
+  return (
+    <form
+      class="why"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <Field label="Who undoes it">
+        <input value={actor} onInput={({ currentTarget }) => setActor(currentTarget.value)} autocomplete="username" />
+      </Field>
+      <Field label="Why">
+        <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
+      </Field>
+      {error && <Failure error={error} />}
+      <p class="buttons">
+        <button type="submit" class="primary" disabled={disabled || isUnderWay || reason.trim() === ''}>
+          {isUnderWay ? 'Undoing …' : 'Undo'}
+        </button>{' '}
+        <button type="button" onClick={close}>
+          Leave it
+        </button>
+      </p>
+    </form>
+  );
+}
+
+const Field = ({ label, children }: { label: string; children: ComponentChildren }) => (
+  <label class="field">
+    <span>{label}</span>
+    {children}
+  </label>
+);
