@@ -36,15 +36,15 @@ export function ActivitiesPage() {
       service.activities
         .search(
           {
-            ...(actor === undefined ? {} : { actor }),
-            ...(prefix === undefined ? {} : { actorPrefix: prefix }),
-            ...(reason === undefined ? {} : { reason }),
-            ...(since === undefined ? {} : { from: since }),
-            ...(until === undefined ? {} : { to: until }),
-            ...(type === undefined ? {} : { type }),
-            ...(entity === undefined ? {} : { entity }),
-            ...(changed === undefined ? {} : { property: [changed] }),
-            ...(cursor === undefined ? {} : { cursor }),
+            actor,
+            actorPrefix: prefix,
+            reason,
+            from: since,
+            to: until,
+            type,
+            entity,
+            property: changed === undefined ? undefined : [changed],
+            cursor,
           },
           { signal },
         )

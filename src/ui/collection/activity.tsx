@@ -6,8 +6,9 @@ import { Failure, Loading } from '../problem.js';
 import { service } from '../service.js';
 import { hrefOf } from '../state.js';
 import { UndoActivity } from '../undo.js';
+import { nameText } from '../value-text.js';
 import { More, useWalk } from './pages.js';
-import { entityName } from './value.js';
+import { entityName } from './names.js';
 
 /** How many ticks a page has, and how many properties of one are drawn until somebody asks for all. */
 const TICKS = 50;
@@ -26,11 +27,7 @@ export function ActivityPage({ id }: { id: string }) {
   const [isUndoing, setUndoing] = useState(false);
   const walk = useWalk(
     async (cursor, signal) => {
-      const page = await service.activities.get(
-        id,
-        { include: 'changes', limit: TICKS, ...(cursor === undefined ? {} : { cursor }) },
-        { signal },
-      );
+      const page = await service.activities.ticks(id, { include: 'changes', limit: TICKS, cursor }, { signal }).page();
       return { ...page, items: page.ticks };
     },
     [id],
@@ -120,7 +117,7 @@ function Done({ tick }: { tick: ActivityTick }) {
         <dl class="changes">
           {shown.map(([property, { from, to }]) => (
             <div key={property}>
-              <dt>{property}</dt>
+              <dt>{nameText(property)}</dt>
               <dd>
                 <Difference from={from} to={to} />
               </dd>

@@ -1,10 +1,11 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { isInstant } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
 import { go, hrefOf, view } from '../state.js';
+import { nameText, valueText } from '../value-text.js';
 import { areaPath, type CountsAt, type Layer, roundNumbers, type Stacked, stacked, thickest } from './areas.js';
 import { shareOf } from './changes.js';
-import { shortText } from './value.js';
 
 /** The drawing, in pixels: its height, and the room around the areas. */
 const HEIGHT = 320;
@@ -15,7 +16,8 @@ const NAME_HEIGHT = 18;
 const INSTANT_WIDTH = 110;
 
 /** A layer's name, as the legend and the table have it. */
-const nameOf = ({ value, others }: Layer): string => (others ? 'all other values' : shortText(value, 40));
+const OTHERS = 'all other values';
+const nameOf = ({ value, others }: Layer): string => (others ? OTHERS : valueText(value));
 
 /** What tells areas apart beside their colours: lines of each direction, dots, none. */
 const HATCHES = ['', 'M0 8L8 0', 'M2 2h1.5v1.5h-1.5zM6 6h1.5v1.5h-1.5z', 'M0 4H8', 'M0 0L8 8', 'M4 0V8M0 4H8'];
@@ -60,12 +62,12 @@ export function Areas({
   return (
     <figure class="areas" ref={figure} aria-busy={isComing}>
       <figcaption>
-        How many entities had which <strong>{property}</strong>, from <Instant at={first} /> to <Instant at={last} />
+        How many entities had which <strong>{nameText(property)}</strong>, from <Instant at={first} /> to <Instant at={last} />
       </figcaption>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: by keys, the table below has a link for each moment */}
       <svg
         role="img"
-        aria-label={`Areas: how many entities had which ${property} over time. The table below has the numbers.`}
+        aria-label={`Areas: how many entities had which ${nameText(property)} over time. The table below has the numbers.`}
         width={width}
         height={HEIGHT}
         viewBox={`0 0 ${width} ${HEIGHT}`}
@@ -105,12 +107,12 @@ export function Areas({
             {dayOf(counts[n]?.at ?? '', first, last)}
           </text>
         ))}
-        {at !== undefined && first !== '' && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
+        {at !== undefined && isInstant(at) && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
         {pointed !== null && <path class="pointed" d={`M${x(pointed)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
       </svg>
       {read && (
         <p class="small read">
-          {formatInstant(read.at, zone, now)}: {read.entities.toLocaleString('en')} with {property}
+          {formatInstant(read.at, zone, now)}: {read.entities.toLocaleString('en')} with {nameText(property)}
           {pointed !== null && '. A click goes there'}
         </p>
       )}
@@ -168,7 +170,7 @@ function Name({
   const anchor = at < width / 3 ? 'start' : at > (2 * width) / 3 ? 'end' : 'middle';
   return (
     <text class="name" x={at + (anchor === 'start' ? 8 : anchor === 'end' ? -8 : 0)} y={(below + above) / 2 + 4} text-anchor={anchor}>
-      {shortText(area.layer.others ? 'all other values' : area.layer.value, 24)}
+      {area.layer.others ? OTHERS : valueText(area.layer.value, 24)}
     </text>
   );
 }
@@ -205,7 +207,7 @@ function Numbers({
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: who has no mouse scrolls a table that is wider than the page by its keys */}
       <section class="scroll" tabIndex={0} aria-label="Numbers">
         <table>
-          <caption class="unseen">How many entities had which {property}</caption>
+          <caption class="unseen">How many entities had which {nameText(property)}</caption>
           <thead>
             <tr>
               <th scope="col">at</th>

@@ -4,7 +4,7 @@ import { Compared } from './compared.js';
 import { Moment, spanOf } from './moment.js';
 import { OverTime } from './over-time.js';
 import { EntityTable } from './table.js';
-import { namesIn } from './value.js';
+import { namesIn } from './names.js';
 
 /** Of how many entities the properties are read that are offered to choose from. */
 const SEEN = 20;
@@ -66,7 +66,7 @@ const Way = ({
 function useProperties(type: string): string[] {
   const { at } = view.value;
   const answer = useAnswer(
-    (signal) => service.entities.list({ type, limit: SEEN, ...(at === undefined ? {} : { asOf: at }) }, { signal }).page(),
+    (signal) => service.entities.list({ type, limit: SEEN, asOf: at }, { signal }).page(),
     [type, at],
   );
   return namesIn(answer.value?.items ?? []);

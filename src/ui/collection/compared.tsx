@@ -1,10 +1,12 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ComparedEntity } from '../../client/types.js';
+import { isInstant } from '../../temporal/point.js';
 import { Difference } from '../difference-view.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
+import { nameText } from '../value-text.js';
 import { changeBefore } from './changes.js';
 import { FailureElsewhere } from './faults.js';
 import { Filters } from './filters.js';
@@ -12,7 +14,7 @@ import { InstantField } from './instant-field.js';
 import type { Span } from './moment.js';
 import { newestChange } from './newest.js';
 import { useWalk } from './pages.js';
-import { entityName } from './value.js';
+import { entityName } from './names.js';
 
 /** How many entities a page looks at: of those that do not differ it says little. */
 const LOOKED_AT = 500;
@@ -113,8 +115,8 @@ function Differences({
             only: 'differing',
             deleted: 'include',
             limit: LOOKED_AT,
-            ...(where === undefined ? {} : { where }),
-            ...(cursor === undefined ? {} : { cursor }),
+            where,
+            cursor,
           },
           { signal },
         )
@@ -144,7 +146,7 @@ function Differences({
       {first.state === 'loading' && !first.value && <Loading what="what differs" />}
       {first.value && (
         <p role="status">
-          From {from === 'now' ? 'now' : <Instant at={from} />} to {to === 'now' ? 'now' : <Instant at={to} />}:{' '}
+          From <Told moment={from} /> to <Told moment={to} />:{' '}
           <Sign fate="added" /> {counted('added')}, <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" />{' '}
           {counted('changed')} of the {isWhole ? '' : 'first '}
           {items.length.toLocaleString('en')} entities.
@@ -187,6 +189,9 @@ function Differences({
     </>
   );
 }
+
+/** A moment: an instant, or `now`, or what somebody has written into the URL. */
+const Told = ({ moment }: { moment: string }) => (isInstant(moment) ? <Instant at={moment} /> : <>{moment}</>);
 
 /** What became of an entity between the two moments; null: it does not differ. */
 function fateOf({ moments: [before, after], properties, truncated }: ComparedEntity): Fate | null {
@@ -234,7 +239,7 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
             <th scope="row" class="property">
               <span class={`sign ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
               <span class="unseen">{propertyFate(before, after)} </span>
-              {property}
+              {nameText(property)}
             </th>
             <td>
               <Difference from={was} to={becomes} />
@@ -246,7 +251,7 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
         <tr key={property}>
           {rows.length + n === 0 && name}
           <th scope="row" class="property">
-            {property}
+            {nameText(property)}
           </th>
           <td class="muted">too large to be shown here: the entity has it</td>
         </tr>

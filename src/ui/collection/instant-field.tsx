@@ -3,12 +3,12 @@ import { parseMoment } from '../instants.js';
 import { view } from '../state.js';
 import { Fault } from './faults.js';
 
-/** What a person writes as an instant; or what is wrong with it. */
+/** The instant that a person writes; or what is wrong with it. */
 export function readInstant(text: string): { instant: string } | { fault: string } {
   const moment = parseMoment(text, view.value.zone ?? 'utc');
   if (moment === null) return { fault: 'That is no instant: write one such as 2016-01-08 12:00.' };
   if (/^\d+$/.test(moment)) return { fault: 'A tick is one of an entity: write an instant such as 2016-01-08 12:00.' };
-  return { instant: moment };
+  return { instant: moment === 'now' ? new Date().toISOString() : moment };
 }
 
 /**
@@ -41,7 +41,7 @@ export function InstantField({
   }, [value]);
   const said = wrong ?? fault;
   const commit = () => {
-    const asked = text.trim();
+    const asked = text.trim().toLowerCase() === 'now' ? 'now' : text.trim();
     if (asked === (value ?? '')) return setWrong(undefined);
     if (asked === '' || asked === placeholder) return take(undefined);
     if (words.includes(asked)) return take(asked);

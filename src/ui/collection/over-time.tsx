@@ -1,7 +1,9 @@
+import { isInstant } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
+import { nameText } from '../value-text.js';
 import { Areas } from './areas-view.js';
 import { layersOf } from './areas.js';
 import { evenly } from './changes.js';
@@ -10,7 +12,7 @@ import { Filters } from './filters.js';
 import { InstantField } from './instant-field.js';
 import { MOMENT_FIELDS, type Span } from './moment.js';
 import { More, useWalk } from './pages.js';
-import { shortText, Value } from './value.js';
+import { Value } from './value.js';
 
 /** At how many instants is counted, how many values are drawn apart, and how many of each instant are asked for. */
 const INSTANTS = 60;
@@ -34,12 +36,14 @@ export function OverTime({
 }) {
   const { from, to } = view.value;
   const [first, last] = [from ?? span?.first, to ?? span?.last];
+  const wrong = (instant: string | undefined) =>
+    instant === undefined || isInstant(instant) ? undefined : 'That is no instant.';
   return (
     <>
       <nav class="properties" aria-label="Properties">
         {[...new Set([property, ...properties])].slice(0, OFFERED).map((name) => (
           <a key={name} href={hrefOf({ property: name })} aria-current={name === property ? 'true' : undefined}>
-            {shortText(name)}
+            {nameText(name)}
           </a>
         ))}
         <form
@@ -58,12 +62,19 @@ export function OverTime({
           label="From"
           value={from}
           placeholder="the first change"
+          fault={wrong(from)}
           take={(instant) => go({ from: instant })}
         />{' '}
-        <InstantField label="to" value={to} placeholder="the newest change" take={(instant) => go({ to: instant })} />
+        <InstantField
+          label="to"
+          value={to}
+          placeholder="the newest change"
+          fault={wrong(to)}
+          take={(instant) => go({ to: instant })}
+        />
       </p>
       {span === null && <p class="nothing">No entities.</p>}
-      {first !== undefined && last !== undefined && (
+      {first !== undefined && last !== undefined && !wrong(from) && !wrong(to) && (
         <Counted type={type} property={property} first={first} last={last} />
       )}
       <Ranges type={type} property={property} properties={properties} />
@@ -100,11 +111,11 @@ function Ranges({ type, property, properties }: { type: string; property: string
           type,
           property,
           {
-            ...(at === undefined ? {} : { asOf: at }),
-            ...(from === undefined ? {} : { from }),
-            ...(to === undefined ? {} : { to }),
-            ...(where === undefined ? {} : { where }),
-            ...(cursor === undefined ? {} : { cursor }),
+            asOf: at,
+            from,
+            to,
+            where,
+            cursor,
           },
           { signal },
         )
@@ -122,7 +133,7 @@ function Ranges({ type, property, properties }: { type: string; property: string
         // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no mouse scrolls a table that is wider than the page by its keys
         <section class="scroll" tabIndex={0} aria-label="Ranges" aria-busy={first.state === 'loading'}>
           <table class="ranges">
-            <caption class="unseen">Ranges of {property}</caption>
+            <caption class="unseen">Ranges of {nameText(property)}</caption>
             <thead>
               <tr>
                 <th scope="col">entity</th>

@@ -3,11 +3,13 @@ import { Instant } from '../instant.js';
 import { Loading } from '../problem.js';
 import { service } from '../service.js';
 import { hrefOf, view } from '../state.js';
+import { nameText } from '../value-text.js';
 import { FailureElsewhere } from './faults.js';
 import { FILTER_FIELDS, Filters } from './filters.js';
 import { MOMENT_FIELDS } from './moment.js';
 import { More, useWalk } from './pages.js';
-import { entityName, namesIn, Value } from './value.js';
+import { entityName, namesIn } from './names.js';
+import { Value } from './value.js';
 
 /** How many columns of properties are drawn until somebody asks for all: of a thousand, nobody reads the rest. */
 const COLUMNS = 30;
@@ -22,11 +24,11 @@ export function EntityTable({ type, properties }: { type: string; properties: re
         .list(
           {
             type,
-            ...(at === undefined ? {} : { asOf: at }),
-            ...(prefix === undefined ? {} : { keyPrefix: prefix }),
-            ...(where === undefined ? {} : { where }),
-            ...(deleted === undefined ? {} : { deleted }),
-            ...(cursor === undefined ? {} : { cursor }),
+            asOf: at,
+            keyPrefix: prefix,
+            where,
+            deleted,
+            cursor,
           },
           { signal },
         )
@@ -56,8 +58,8 @@ export function EntityTable({ type, properties }: { type: string; properties: re
                 <th scope="col">updated</th>
                 {columns.map((name) => (
                   <th scope="col" key={name}>
-                    <a href={hrefOf({ property: name, beside: undefined })} title={`${name} over time`}>
-                      {name}
+                    <a href={hrefOf({ property: name, beside: undefined })} title={`${nameText(name)} over time`}>
+                      {nameText(name)}
                     </a>
                   </th>
                 ))}
