@@ -1,4 +1,9 @@
 import type { Op } from '../client/types.js';
+import { isKey, isUuid } from '../temporal/identity.js';
+import { MAX_ACTOR_LENGTH, OPS, TYPE_PATTERN } from '../temporal/limits.js';
+import { isBefore, LAST_TICK, type Point, parsePoint, pointText } from '../temporal/point.js';
+import { faultOfName } from '../temporal/property-name.js';
+import { Refusal } from '../temporal/refusal.js';
 
 /** How instants are shown. */
 export type Zone = 'utc' | 'local' | 'relative';
@@ -42,3 +47,110 @@ export type View = {
   zone?: Zone | undefined;
   theme?: 'light' | 'dark' | undefined;
 };
+
+/**
+ * What a URL says, of which what is not valid is left out: names that no view has, values that the API would refuse, and what contradicts
+ * the rest, such as a tick of no entity. It never throws. `where` is kept whatever it is: who sees more than was asked for would not know,
+ * while the API says what is wrong with a filter.
+ * @param search the query of a URL, with its `?` or without
+ */
+export function readView(search: string): View {
+  const said = new URLSearchParams(search);
+  return validView((name) => said.get(name));
+}
+
+/**
+ * The query of the URL that shows a view, with its `?`; '' is that of the view of nothing. What `readView` would leave out is left out
+ * here: `readView(queryOf(view))` is the valid part of a view, and the same view has the same query.
+ */
+export function queryOf(view: View): string {
+  const valid = validView((name) => (view[name] === undefined ? null : String(view[name])));
+  const members = Object.entries(valid).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${written(String(value))}`],
+  );
+  return members.length > 0 ? `?${members.join('&')}` : '';
+}
+
+/** A value as part of a query (RFC 3986, section 3.4), in which `type:key` and instants stay readable. */
+const written = (value: string): string =>
+  encodeURIComponent(value).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%2C', ',');
+
+/** The valid part of what was said by these names. Its members come in the order in which a URL has them. */
+function validView(said: (name: keyof View) => string | null): View {
+  const valid = <Value>(name: keyof View, check: (text: string) => Value | undefined) => {
+    const text = said(name);
+    return text === null || text === '' || !text.isWellFormed() ? undefined : check(text);
+  };
+  /** Two instants, of which the first has to lie before the second. */
+  const stretch = (from: keyof View, to: keyof View) => {
+    const [first, last] = [valid(from, instantIn), valid(to, instantIn)];
+    return first !== undefined && last !== undefined && !isBefore(first, last) ? [] : [first, last];
+  };
+  const entity = valid('entity', addressIn);
+  const point = entity === undefined ? instantIn : pointIn;
+  const [from, to] = stretch('from', 'to');
+  const [since, until] = stretch('since', 'until');
+  return {
+    type: valid('type', (text) => (TYPE_PATTERN.test(text) ? text : undefined)),
+    entity,
+    activity: valid('activity', (text) => (isUuid(text) ? text : undefined)),
+    show: valid('show', oneOf(['activities'])),
+    reason: valid('reason', anyText),
+    property: valid('property', nameIn),
+    prefix: valid('prefix', (text) => (isKey(text) ? text : undefined)),
+    where: valid('where', anyText),
+    at: valid('at', point),
+    beside: valid('beside', (text) => (isBeside(text, entity) ? text : point(text))),
+    from,
+    to,
+    only: valid('only', (text) => (text === 'true' ? true : undefined)),
+    actor: valid('actor', (text) => (text.length <= MAX_ACTOR_LENGTH ? text : undefined)),
+    changed: valid('changed', nameIn),
+    op: valid('op', oneOf(OPS)),
+    since,
+    until,
+    zone: valid('zone', oneOf(['utc', 'local', 'relative'])),
+    theme: valid('theme', oneOf(['light', 'dark'])),
+  };
+}
+
+const oneOf =
+  <Word extends string>(words: readonly Word[]) =>
+  (text: string): Word | undefined =>
+    words.find((word) => word === text);
+
+const anyText = (text: string): string => text;
+
+const nameIn = (text: string): string | undefined => (faultOfName(text) === null ? text : undefined);
+
+/** An address as `parseAddress` takes it, of which no id is made here. */
+function addressIn(text: string): string | undefined {
+  const colon = text.indexOf(':');
+  const isNamed = colon > 0 && TYPE_PATTERN.test(text.slice(0, colon)) && isKey(text.slice(colon + 1));
+  return isNamed || isUuid(text) ? text : undefined;
+}
+
+/** Whether it says in words what to compare with: now, or of an entity the tick before. */
+const isBeside = (text: string, entity: string | undefined): boolean =>
+  text === 'now' || (text === 'before' && entity !== undefined);
+
+function pointIn(text: string): string | undefined {
+  const point = pointOf(text);
+  return point && pointText(point);
+}
+
+function instantIn(text: string): string | undefined {
+  const point = pointOf(text);
+  return point && 'instant' in point ? point.instant : undefined;
+}
+
+/** A tick that an entity may have, or an instant. */
+function pointOf(text: string): Point | undefined {
+  try {
+    const point = parsePoint(text, '');
+    return 'tick' in point && point.tick === LAST_TICK ? undefined : point;
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
+}
