@@ -1,5 +1,4 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { isInstant } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
 import { go, hrefOf, view } from '../state.js';
@@ -107,7 +106,7 @@ export function Areas({
             {dayOf(counts[n]?.at ?? '', first, last)}
           </text>
         ))}
-        {at !== undefined && isInstant(at) && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
+        {at !== undefined && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
         {pointed !== null && <path class="pointed" d={`M${x(pointed)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
       </svg>
       {read && (

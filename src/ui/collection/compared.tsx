@@ -1,6 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ComparedEntity } from '../../client/types.js';
-import { isInstant } from '../../temporal/point.js';
 import { Difference } from '../difference-view.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
@@ -190,8 +189,8 @@ function Differences({
   );
 }
 
-/** A moment: an instant, or `now`, or what somebody has written into the URL. */
-const Told = ({ moment }: { moment: string }) => (isInstant(moment) ? <Instant at={moment} /> : <>{moment}</>);
+/** A moment: an instant, or `now`. */
+const Told = ({ moment }: { moment: string }) => (moment === 'now' ? <>now</> : <Instant at={moment} />);
 
 /** What became of an entity between the two moments; null: it does not differ. */
 function fateOf({ moments: [before, after], properties, truncated }: ComparedEntity): Fate | null {

@@ -2,11 +2,15 @@ import { ClocktickProblem } from '../../client/client.js';
 import { Failure } from '../problem.js';
 import type { Answer, Failed } from '../service.js';
 
+/** What is said of an instant that is asked for, without its name. */
+const OF_MOMENTS = ['as_of_in_future', 'as_of_not_stable_yet', 'at_in_future'];
+
 /** What the service said of a parameter, if it refused a call because of it. */
 export function faultOf(error: Failed | undefined, parameters: readonly string[]): string | undefined {
   if (!(error instanceof ClocktickProblem)) return undefined;
-  const { errors, detail } = error.problem;
-  return errors?.some(({ path }) => parameters.includes(path)) ? detail : undefined;
+  const { errors = [], detail } = error.problem;
+  const isOfMoment = OF_MOMENTS.includes(error.code) && parameters.includes('asOf');
+  return isOfMoment || errors.some(({ path }) => parameters.includes(path)) ? detail : undefined;
 }
 
 /** Shows why there is no answer, unless a field says it already. @param fields the parameters that have fields of their own */

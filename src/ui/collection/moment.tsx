@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { isBefore, isInstant } from '../../temporal/point.js';
+import { isBefore } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
 import { Failure } from '../problem.js';
@@ -41,8 +41,6 @@ const REST_MS = 60;
  */
 export function Moment({ type, span }: { type: string; span: Span | undefined }) {
   const { at, zone = 'utc' } = view.value;
-  // What somebody has written into the URL may be no instant; the service says so.
-  const there = at !== undefined && isInstant(at) ? at : undefined;
   const shown = useAnswer((signal) => newestChange(type, at, signal), [type, at]);
   const fault = shown.state === 'failed' ? faultOf(shown.error, MOMENT_FIELDS) : undefined;
   const [dragged, setDragged] = useState<number | null>(null);
@@ -59,9 +57,9 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
       if (span) go({ at: steps >= STEPS ? undefined : roundedAt(steps / STEPS, span) }, 'replace');
     }, REST_MS);
   };
-  const share = !span || there === undefined ? 1 : shareOf(there, span.first, span.last);
+  const share = !span || at === undefined ? 1 : shareOf(at, span.first, span.last);
   const position = dragged ?? Math.round(share * STEPS);
-  const pointed = dragged === null || !span ? there : dragged >= STEPS ? undefined : roundedAt(dragged / STEPS, span);
+  const pointed = dragged === null || !span ? at : dragged >= STEPS ? undefined : roundedAt(dragged / STEPS, span);
   const said = pointed === undefined ? 'now' : formatInstant(pointed, zone, new Date());
   return (
     <section class="moment" aria-label="As of">
@@ -105,9 +103,9 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
         </div>
       )}
       <p class="small muted" role="status">
-        {there !== undefined && shown.value && (
+        {at !== undefined && shown.value && (
           <>
-            The past, as of <Instant at={there} />: it can be read, and not changed. The newest change by then:{' '}
+            The past, as of <Instant at={at} />: it can be read, and not changed. The newest change by then:{' '}
             <Instant at={shown.value} />.
           </>
         )}
@@ -147,7 +145,7 @@ function useSteps(type: string, span: Span | undefined) {
     const { at } = view.value;
     if (step === 'first') return first;
     if (step === 'before') return changeBefore(newest, at ?? last);
-    return at === undefined || !isInstant(at) || step === 'now' ? undefined : ((await changeAfter(newest, at, last)) ?? undefined);
+    return at === undefined || step === 'now' ? undefined : ((await changeAfter(newest, at, last)) ?? undefined);
   };
   const step = async (which: Step) => {
     if (!span || asking.current) return;

@@ -1,4 +1,3 @@
-import { isInstant } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
@@ -36,8 +35,6 @@ export function OverTime({
 }) {
   const { from, to } = view.value;
   const [first, last] = [from ?? span?.first, to ?? span?.last];
-  const wrong = (instant: string | undefined) =>
-    instant === undefined || isInstant(instant) ? undefined : 'That is no instant.';
   return (
     <>
       <nav class="properties" aria-label="Properties">
@@ -62,19 +59,17 @@ export function OverTime({
           label="From"
           value={from}
           placeholder="the first change"
-          fault={wrong(from)}
           take={(instant) => go({ from: instant })}
         />{' '}
         <InstantField
           label="to"
           value={to}
           placeholder="the newest change"
-          fault={wrong(to)}
           take={(instant) => go({ to: instant })}
         />
       </p>
       {span === null && <p class="nothing">No entities.</p>}
-      {first !== undefined && last !== undefined && !wrong(from) && !wrong(to) && (
+      {first !== undefined && last !== undefined && (
         <Counted type={type} property={property} first={first} last={last} />
       )}
       <Ranges type={type} property={property} properties={properties} />
