@@ -56,7 +56,10 @@ export function ActivitiesPage() {
   return (
     <div class="activities">
       <h1>Who changed what, and why</h1>
-      <Search key={asked} fault={(parameter) => faultOf(first.state === 'failed' ? first.error : undefined, [parameter])} />
+      <Search
+        key={asked}
+        fault={(parameter) => faultOf(first.state === 'failed' ? first.error : undefined, [parameter])}
+      />
       <FailureElsewhere answer={first} fields={FIELDS.map(({ parameter }) => parameter)} />
       {first.state === 'loading' && !first.value && <Loading what="the activities" />}
       {first.value && items.length === 0 && !walk.more && <p class="nothing">No activities.</p>}

@@ -7,8 +7,8 @@ import { service } from '../service.js';
 import { hrefOf } from '../state.js';
 import { UndoActivity } from '../undo.js';
 import { nameText } from '../value-text.js';
-import { More, useWalk } from './pages.js';
 import { entityName } from './names.js';
+import { More, useWalk } from './pages.js';
 
 /** How many ticks a page has, and how many properties of one are drawn until somebody asks for all. */
 const TICKS = 50;

@@ -61,7 +61,8 @@ export function Areas({
   return (
     <figure class="areas" ref={figure} aria-busy={isComing}>
       <figcaption>
-        How many entities had which <strong>{nameText(property)}</strong>, from <Instant at={first} /> to <Instant at={last} />
+        How many entities had which <strong>{nameText(property)}</strong>, from <Instant at={first} /> to{' '}
+        <Instant at={last} />
       </figcaption>
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: by keys, the table below has a link for each moment */}
       <svg
@@ -144,7 +145,7 @@ const Fills = ({ layers }: { layers: readonly Layer[] }) => (
         patternUnits="userSpaceOnUse"
       >
         <rect width="8" height="8" />
-        <path d={layer.others ? 'M4 0V8' : (HATCHES[n % HATCHES.length] ?? '')} />
+        <path class="hatch" d={layer.others ? 'M4 0V8' : (HATCHES[n % HATCHES.length] ?? '')} />
       </pattern>
     ))}
   </defs>
@@ -168,7 +169,12 @@ function Name({
   const at = x(n);
   const anchor = at < width / 3 ? 'start' : at > (2 * width) / 3 ? 'end' : 'middle';
   return (
-    <text class="name" x={at + (anchor === 'start' ? 8 : anchor === 'end' ? -8 : 0)} y={(below + above) / 2 + 4} text-anchor={anchor}>
+    <text
+      class="name"
+      x={at + (anchor === 'start' ? 8 : anchor === 'end' ? -8 : 0)}
+      y={(below + above) / 2 + 4}
+      text-anchor={anchor}
+    >
       {area.layer.others ? OTHERS : valueText(area.layer.value, 24)}
     </text>
   );

@@ -30,7 +30,8 @@ export function layersOf(counts: readonly CountsAt[], most: number): Layer[] {
   const others = counts.map(({ entities }, n) =>
     layers.reduce((rest, layer) => rest - (layer.entities[n] ?? 0), entities),
   );
-  if (others.some((entities) => entities > 0)) layers.push({ id: 'others', value: undefined, others: true, entities: others });
+  if (others.some((entities) => entities > 0))
+    layers.push({ id: 'others', value: undefined, others: true, entities: others });
   return layers;
 }
 

@@ -2,9 +2,9 @@ import { service, useAnswer } from '../service.js';
 import { hrefOf, view } from '../state.js';
 import { Compared } from './compared.js';
 import { Moment, spanOf } from './moment.js';
+import { namesIn } from './names.js';
 import { OverTime } from './over-time.js';
 import { EntityTable } from './table.js';
-import { namesIn } from './names.js';
 
 /** Of how many entities the properties are read that are offered to choose from. */
 const SEEN = 20;
@@ -71,4 +71,3 @@ function useProperties(type: string): string[] {
   );
   return namesIn(answer.value?.items ?? []);
 }
-

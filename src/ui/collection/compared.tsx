@@ -11,9 +11,9 @@ import { FailureElsewhere } from './faults.js';
 import { Filters } from './filters.js';
 import { InstantField } from './instant-field.js';
 import type { Span } from './moment.js';
+import { entityName } from './names.js';
 import { newestChange } from './newest.js';
 import { useWalk } from './pages.js';
-import { entityName } from './names.js';
 
 /** How many entities a page looks at: of those that do not differ it says little. */
 const LOOKED_AT = 500;
@@ -145,9 +145,9 @@ function Differences({
       {first.state === 'loading' && !first.value && <Loading what="what differs" />}
       {first.value && (
         <p role="status">
-          From <Told moment={from} /> to <Told moment={to} />:{' '}
-          <Sign fate="added" /> {counted('added')}, <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" />{' '}
-          {counted('changed')} of the {isWhole ? '' : 'first '}
+          From <Told moment={from} /> to <Told moment={to} />: <Sign fate="added" /> {counted('added')},{' '}
+          <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" /> {counted('changed')} of the{' '}
+          {isWhole ? '' : 'first '}
           {items.length.toLocaleString('en')} entities.
         </p>
       )}

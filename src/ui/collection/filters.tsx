@@ -32,17 +32,17 @@ export function Filters({
     <section class="filters" aria-label="Filters">
       {parts.includes('prefix') && (
         <>
-      <label class="field">
-        Keys begin with
-        <input
-          class="prefix"
-          value={prefix ?? ''}
-          aria-invalid={wrongPrefix !== undefined}
-          aria-describedby={wrongPrefix === undefined ? undefined : 'prefix-fault'}
-          onInput={({ currentTarget }) => go({ prefix: currentTarget.value || undefined }, 'replace')}
-        />
-      </label>
-      <Fault id="prefix-fault" fault={wrongPrefix} />
+          <label class="field">
+            Keys begin with
+            <input
+              class="prefix"
+              value={prefix ?? ''}
+              aria-invalid={wrongPrefix !== undefined}
+              aria-describedby={wrongPrefix === undefined ? undefined : 'prefix-fault'}
+              onInput={({ currentTarget }) => go({ prefix: currentTarget.value || undefined }, 'replace')}
+            />
+          </label>
+          <Fault id="prefix-fault" fault={wrongPrefix} />
         </>
       )}
       {parts.includes('deleted') && (

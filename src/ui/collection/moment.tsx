@@ -44,7 +44,7 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
   const shown = useAnswer((signal) => newestChange(type, at, signal), [type, at]);
   const fault = shown.state === 'failed' ? faultOf(shown.error, MOMENT_FIELDS) : undefined;
   const [dragged, setDragged] = useState<number | null>(null);
-  const rest = useRef<ReturnType<typeof setTimeout> | undefined>();
+  const rest = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const step = useSteps(type, span);
   useEffect(() => () => clearTimeout(rest.current), []);
   useKeys(step.go);

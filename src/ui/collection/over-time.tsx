@@ -3,8 +3,8 @@ import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
 import { nameText } from '../value-text.js';
-import { Areas } from './areas-view.js';
 import { layersOf } from './areas.js';
+import { Areas } from './areas-view.js';
 import { evenly } from './changes.js';
 import { FailureElsewhere } from './faults.js';
 import { Filters } from './filters.js';
@@ -61,12 +61,7 @@ export function OverTime({
           placeholder="the first change"
           take={(instant) => go({ from: instant })}
         />{' '}
-        <InstantField
-          label="to"
-          value={to}
-          placeholder="the newest change"
-          take={(instant) => go({ to: instant })}
-        />
+        <InstantField label="to" value={to} placeholder="the newest change" take={(instant) => go({ to: instant })} />
       </p>
       {span === null && <p class="nothing">No entities.</p>}
       {first !== undefined && last !== undefined && (
@@ -90,7 +85,12 @@ function Counted({ type, property, first, last }: { type: string; property: stri
       {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
       {answer.state === 'loading' && !answer.value && <Loading what="how many had which value" />}
       {counts.length > 0 && (
-        <Areas property={property} counts={counts} layers={layersOf(counts, VALUES)} isComing={answer.state === 'loading'} />
+        <Areas
+          property={property}
+          counts={counts}
+          layers={layersOf(counts, VALUES)}
+          isComing={answer.state === 'loading'}
+        />
       )}
     </>
   );

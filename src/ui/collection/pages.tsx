@@ -3,13 +3,13 @@ import { Failure } from '../problem.js';
 import { type Answer, type Failed, failureOf, useAnswer } from '../service.js';
 
 /** A page of a walk: what a call of one answers, at least. */
-type Page<Item> = { items: readonly Item[]; next: string | null };
+type Page = { items: readonly unknown[]; next: string | null };
 
-export type Walk<Item, P extends Page<Item>> = {
+type Walk<P extends Page> = {
   /** The first page: how it stands with it, and what the others have of it. */
   first: Answer<P>;
   /** All items that have come. */
-  items: readonly Item[];
+  items: readonly P['items'][number][];
   /** Reads the next page; undefined: there is none. */
   more: (() => void) | undefined;
   isReading: boolean;
@@ -21,10 +21,10 @@ export type Walk<Item, P extends Page<Item>> = {
  * @param ask asks for a page: the first, or the one of a cursor
  * @param about what the walk depends on: when that changes, it begins anew
  */
-export function useWalk<Item, P extends Page<Item>>(
+export function useWalk<P extends Page>(
   ask: (cursor: string | undefined, signal: AbortSignal) => Promise<P>,
   about: readonly (string | number | boolean | null | undefined)[],
-): Walk<Item, P> {
+): Walk<P> {
   const first = useAnswer((signal) => ask(undefined, signal), about);
   const begun = first.state === 'done' ? first.value : undefined;
   const [further, setFurther] = useState<{ of: P; pages: P[] } | null>(null);
@@ -75,7 +75,7 @@ export function More({
   walk,
   what,
 }: {
-  walk: Pick<Walk<unknown, Page<unknown>>, 'items' | 'more' | 'isReading' | 'failed'>;
+  walk: Pick<Walk<Page>, 'items' | 'more' | 'isReading' | 'failed'>;
   what: string;
 }) {
   return (

@@ -7,8 +7,8 @@ import { nameText } from '../value-text.js';
 import { FailureElsewhere } from './faults.js';
 import { FILTER_FIELDS, Filters } from './filters.js';
 import { MOMENT_FIELDS } from './moment.js';
-import { More, useWalk } from './pages.js';
 import { entityName, namesIn } from './names.js';
+import { More, useWalk } from './pages.js';
 import { Value } from './value.js';
 
 /** How many columns of properties are drawn until somebody asks for all: of a thousand, nobody reads the rest. */

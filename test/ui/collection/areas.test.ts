@@ -23,19 +23,26 @@ const COUNTS = [
   },
 ];
 
-t.test('Each value has its numbers at each instant, the most frequent first, and all others together the rest', async (t) => {
-  const layers = layersOf(COUNTS, 2);
-  t.same(
-    layers.map(({ value, others, entities }) => ({ value, others, entities })),
-    [
-      { value: { b: 1 }, others: false, entities: [3, 6] },
-      { value: 'a', others: false, entities: [5, 1] },
-      { value: undefined, others: true, entities: [2, 2] },
-    ],
-  );
-  for (const [n, { entities }] of COUNTS.entries())
-    t.equal(layers.reduce((sum, layer) => sum + (layer.entities[n] ?? 0), 0), entities, 'none is lost');
-});
+t.test(
+  'Each value has its numbers at each instant, the most frequent first, and all others together the rest',
+  async (t) => {
+    const layers = layersOf(COUNTS, 2);
+    t.same(
+      layers.map(({ value, others, entities }) => ({ value, others, entities })),
+      [
+        { value: { b: 1 }, others: false, entities: [3, 6] },
+        { value: 'a', others: false, entities: [5, 1] },
+        { value: undefined, others: true, entities: [2, 2] },
+      ],
+    );
+    for (const [n, { entities }] of COUNTS.entries())
+      t.equal(
+        layers.reduce((sum, layer) => sum + (layer.entities[n] ?? 0), 0),
+        entities,
+        'none is lost',
+      );
+  },
+);
 
 t.test('Where no value is left over, there are no others; values of other types are other values', async (t) => {
   const [first] = layersOf(

@@ -25,7 +25,7 @@ function serviceOf(changes: readonly string[]): { newest: Newest; asked: () => n
 
 /** Changes as real ones lie: some a microsecond apart, some in the same second, some years apart. */
 const GAPS = [1, 1, 2, 999, 1_000_000, 3_600_000_000, 1, 86_400_000_000, 5_000, 31_536_000_000_000, 1, 7];
-const CHANGES = GAPS.reduce<number[]>((sums, gap) => [...sums, (sums.at(-1) ?? 0) + gap], [0]).map(at);
+const CHANGES = [0, ...GAPS].map((_, n) => at(GAPS.slice(0, n).reduce((sum, gap) => sum + gap, 0)));
 const [FIRST = '', SECOND = ''] = CHANGES;
 const LAST = CHANGES.at(-1) ?? '';
 
@@ -37,15 +37,18 @@ t.test('From each change one comes to the one before it and to the one after it,
   }
 });
 
-t.test('From between two changes one comes to the change before the one that is shown, and to the one after', async (t) => {
-  const { newest } = serviceOf([at(0), at(10), at(20)]);
-  t.equal(await changeBefore(newest, at(15)), at(0));
-  t.equal(await changeAfter(newest, at(15), at(20)), at(20));
-  t.equal(await changeBefore(newest, at(25)), at(10), 'after the last one');
-  t.equal(await changeAfter(newest, at(25), at(20)), null, 'after the last one there is none');
-  t.equal(await changeBefore(newest, at(-5)), null, 'before the first one there is none');
-  t.equal(await changeAfter(newest, at(-5), at(20)), at(0), 'before the first one');
-});
+t.test(
+  'From between two changes one comes to the change before the one that is shown, and to the one after',
+  async (t) => {
+    const { newest } = serviceOf([at(0), at(10), at(20)]);
+    t.equal(await changeBefore(newest, at(15)), at(0));
+    t.equal(await changeAfter(newest, at(15), at(20)), at(20));
+    t.equal(await changeBefore(newest, at(25)), at(10), 'after the last one');
+    t.equal(await changeAfter(newest, at(25), at(20)), null, 'after the last one there is none');
+    t.equal(await changeBefore(newest, at(-5)), null, 'before the first one there is none');
+    t.equal(await changeAfter(newest, at(-5), at(20)), at(0), 'before the first one');
+  },
+);
 
 t.test('An instant written with an offset is the same instant', async (t) => {
   const { newest } = serviceOf(CHANGES);

@@ -36,5 +36,6 @@ t.test('A condition is added to a filter as the API takes it', async (t) => {
 });
 
 t.test('To what is no filter nothing is added', async (t) => {
-  for (const where of ['{"a"', '[1]', '4', 'null', 'Europe']) t.equal(withCondition(where, 'a', 'eq', '1'), null, where);
+  for (const where of ['{"a"', '[1]', '4', 'null', 'Europe'])
+    t.equal(withCondition(where, 'a', 'eq', '1'), null, where);
 });
