@@ -54,9 +54,10 @@ function Main() {
 }
 
 function placeOf({ activity, entity, show, type }: View) {
+  // A search names the type or the entity that it is about.
+  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (activity !== undefined) return { title: 'Activity', page: <ActivityPage key={activity} id={activity} /> };
   if (entity !== undefined) return { title: entity, page: <EntityPage key={entity} entity={entity} /> };
-  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (type !== undefined) return { title: type, page: <CollectionPage key={type} type={type} /> };
   return { title: 'Find', page: <FindPage /> };
 }
