@@ -89,7 +89,10 @@ function Header() {
       </form>
       <label>
         <span class="unseen">Instants in</span>
-        <select value={zone ?? 'utc'} onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}>
+        <select
+          value={zone ?? 'utc'}
+          onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}
+        >
           <option value="utc">UTC</option>
           <option value="local">local time</option>
           <option value="relative">relative</option>
@@ -97,7 +100,10 @@ function Header() {
       </label>
       <label>
         <span class="unseen">Colours</span>
-        <select value={theme ?? ''} onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}>
+        <select
+          value={theme ?? ''}
+          onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}
+        >
           <option value="">as the system</option>
           <option value="light">light</option>
           <option value="dark">dark</option>
