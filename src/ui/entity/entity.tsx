@@ -183,7 +183,7 @@ function useKeys(page: {
   only: boolean;
   mark: () => void;
   undo: () => void;
-  moves: RefObject<Moves>;
+  moves: RefObject<Moves | null>;
 }): void {
   const latest = useRef(page);
   latest.current = page;

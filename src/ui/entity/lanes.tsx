@@ -221,7 +221,9 @@ function LaneRow({
   read: Read;
 }) {
   const ranges = lane ? inWindow(lane.ranges, scale) : [];
-  const bars = mergeForPixels(ranges, { xOf: scale.xOf, width: read.end }, LEAST);
+  const { from, to, xOf } = scale;
+  // What holds on holds as far as is known.
+  const bars = mergeForPixels(ranges, { from, to, xOf, width: read.end }, LEAST);
   return (
     <div class="lane" style={{ transform: `translateY(${top}px)` }} data-property={property}>
       <span class="name" title={property}>
@@ -254,8 +256,8 @@ function inWindow(ranges: readonly LaneRange[], { from, to }: Window): LaneRange
   return found;
 }
 
-function BarOf({ bar: { x, width, range, count, first, last } }: { bar: Bar }) {
-  const { text, colour } = range ? lookOf(range) : { text: `${count} values`, colour: 'several' };
+function BarOf({ bar: { x, width, count, first, last } }: { bar: Bar }) {
+  const { text, colour } = count === 1 ? lookOf(first) : { text: `${count} values`, colour: 'several' };
   const room = Math.floor((width - 8) / CHARACTER);
   return (
     <g class={`bar ${colour}`} data-from={first.from ?? ''} data-to={last.to ?? ''} data-count={count}>

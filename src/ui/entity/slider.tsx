@@ -61,10 +61,9 @@ const NEAR = 4;
 
 /** `at` of the tick that a place means: the nearest one, if it is near, or the last one before. */
 export function pointAt(x: number, scale: Scale, { heads }: Clock): string | undefined {
-  const { start, end } = scale.ticksIn(x - NEAR, x + NEAR);
-  const distance = (n: number) => Math.abs(scale.xOf(heads[n]?.micros ?? 0n) - x);
-  let index = scale.ticksIn(0, x).end - 1;
-  for (let n = start; n < end; n++) if (index < start || distance(n) < distance(index)) index = n;
+  const near = scale.nearest(x);
+  const isNear = near >= 0 && Math.abs(scale.xOf(heads[near]?.micros ?? 0n) - x) <= NEAR;
+  const index = isNear ? near : scale.ticksIn(0, x).end - 1;
   const tick = heads[Math.max(0, index)]?.tick ?? 1;
   return pointOf(tick, heads.at(-1)?.tick ?? 1);
 }

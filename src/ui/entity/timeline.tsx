@@ -45,7 +45,7 @@ export function Timeline({
   other: Moment | null;
   /** Properties that are known to be there. */
   names: readonly string[];
-  moves: RefObject<Moves>;
+  moves: RefObject<Moves | null>;
 }) {
   const { heads } = clock;
   const [filter, setFilter] = useState('');
@@ -185,7 +185,7 @@ function Reading({ clock: { heads, isReading, isWhole, failed, readOlder } }: { 
 }
 
 /** How wide the frame is, but for the room of a scroll bar, and how much of it names take. */
-function useWidths(frame: RefObject<HTMLDivElement>): [whole: number, names: number] {
+function useWidths(frame: RefObject<HTMLDivElement | null>): [whole: number, names: number] {
   const [width, setWidth] = useState(0);
   useLayoutEffect(() => {
     const element = frame.current;
@@ -295,7 +295,7 @@ const WHEEL = 0.002;
 const LINE = 16;
 
 /** With Ctrl a wheel zooms around the pointer; sideways, or with Shift, it moves the timeline. Otherwise it scrolls, as everywhere. */
-function useWheel(frame: RefObject<HTMLDivElement>, left: number, scale: Scale, show: (window: Window) => void): void {
+function useWheel(frame: RefObject<HTMLDivElement | null>, left: number, scale: Scale, show: (window: Window) => void): void {
   const latest = useRef({ left, scale, show });
   latest.current = { left, scale, show };
   useEffect(() => {
