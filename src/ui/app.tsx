@@ -54,9 +54,10 @@ function Main() {
 }
 
 function placeOf({ activity, entity, show, type }: View) {
+  // A search names the type or the entity that it is about.
+  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (activity !== undefined) return { title: 'Activity', page: <ActivityPage key={activity} id={activity} /> };
   if (entity !== undefined) return { title: entity, page: <EntityPage key={entity} entity={entity} /> };
-  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (type !== undefined) return { title: type, page: <CollectionPage key={type} type={type} /> };
   return { title: 'Find', page: <FindPage /> };
 }
@@ -88,7 +89,10 @@ function Header() {
       </form>
       <label>
         <span class="unseen">Instants in</span>
-        <select value={zone ?? 'utc'} onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}>
+        <select
+          value={zone ?? 'utc'}
+          onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}
+        >
           <option value="utc">UTC</option>
           <option value="local">local time</option>
           <option value="relative">relative</option>
@@ -96,7 +100,10 @@ function Header() {
       </label>
       <label>
         <span class="unseen">Colours</span>
-        <select value={theme ?? ''} onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}>
+        <select
+          value={theme ?? ''}
+          onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}
+        >
           <option value="">as the system</option>
           <option value="light">light</option>
           <option value="dark">dark</option>
