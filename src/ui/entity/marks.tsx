@@ -6,7 +6,8 @@ import type { Scale } from '../scale.js';
 import { view } from '../state.js';
 import { cut } from '../value-text.js';
 import type { Zone } from '../view.js';
-import type { Clock, Head } from './data.js';
+import type { Clock } from './data.js';
+import type { Head } from './heads.js';
 import type { Moment } from './moment.js';
 
 const HEIGHT = 58;

@@ -2,7 +2,8 @@ import { useRef } from 'preact/hooks';
 import { formatInstant } from '../instants.js';
 import type { Scale } from '../scale.js';
 import { go, view } from '../state.js';
-import { type Clock, headAt } from './data.js';
+import type { Clock } from './data.js';
+import { headAt } from './heads.js';
 import { type Moment, pointOf, stepFrom } from './moment.js';
 
 /** How many ticks a page key moves. */
