@@ -1,17 +1,15 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ClocktickProblem } from '../../client/client.js';
-import type { ActivityRef, Entity, Op, Tick } from '../../client/types.js';
+import type { Entity, Tick } from '../../client/types.js';
 import { instantToMicros } from '../instants.js';
 import { type Answer, type Failed, service, useAnswer } from '../service.js';
+import type { Head } from './heads.js';
 import type { Moment } from './moment.js';
 
 /*
  * What the page of an entity reads: its clock (every tick without what it changed), its state as of a moment, and what its properties were
  * over a stretch of ticks.
  */
-
-/** A tick without what it changed: when, what it did to the entity, and who did it. */
-export type Head = { tick: number; at: string; micros: bigint; op: Op; activity: ActivityRef | null };
 
 /** How many ticks are read before somebody asks for older ones, and as many more each time somebody does. */
 const MOST_TICKS = 50_000;
@@ -65,7 +63,7 @@ export function useHeads(entity: string, property: string | null): Clock {
   );
   useEffect(() => {
     const page = older.state === 'done' ? older.value : null;
-    if (page) 
+    if (page)
       setKnown((before) => ({
         ...before,
         heads: [...page.items.map(headOf).reverse(), ...before.heads],
@@ -118,21 +116,6 @@ export function useHeads(entity: string, property: string | null): Clock {
 }
 
 const headOf = ({ tick, at, op, activity }: Tick): Head => ({ tick, at, micros: instantToMicros(at), op, activity });
-
-/** The head of a tick; undefined where it is not known. */
-export const headAt = (heads: readonly Head[], tick: number): Head | undefined => heads[tick - (heads[0]?.tick ?? 0)];
-
-/** Where in a clock the first tick after an instant is: how many of those known came at it or before. */
-export function countUntil(heads: readonly Head[], micros: bigint): number {
-  let low = 0;
-  let high = heads.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((heads[middle]?.micros ?? 0n) <= micros) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
 
 /** How many ticks between two that are asked for are read along with them, instead of asking once more. */
 const GAP = 8;

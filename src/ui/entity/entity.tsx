@@ -5,7 +5,8 @@ import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
 import { UndoEntity } from '../undo.js';
-import { byName, type Clock, headAt, type State, useEntityAt, useHeads } from './data.js';
+import { byName, type Clock, type State, useEntityAt, useHeads } from './data.js';
+import { headAt } from './heads.js';
 import { type Moment, momentAt, momentBeside, momentText, pointOf, stepFrom } from './moment.js';
 import { Comparing, StatePanel, Who } from './state.js';
 import { TicksList } from './ticks.js';
@@ -183,7 +184,7 @@ function useKeys(page: {
   only: boolean;
   mark: () => void;
   undo: () => void;
-  moves: RefObject<Moves>;
+  moves: RefObject<Moves | null>;
 }): void {
   const latest = useRef(page);
   latest.current = page;

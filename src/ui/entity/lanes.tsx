@@ -8,8 +8,9 @@ import type { Scale, Window } from '../scale.js';
 import { view } from '../state.js';
 import { cut, valueText } from '../value-text.js';
 import type { Zone } from '../view.js';
-import { byName, type Clock, headAt, type Stretch, useEntityAt, useStretch, WHOLE_TICKS, type Wanted } from './data.js';
-import type { Drag, Line } from './timeline.js';
+import { byName, type Clock, type Stretch, useEntityAt, useStretch, type Wanted, WHOLE_TICKS } from './data.js';
+import { headAt } from './heads.js';
+import type { Drag } from './pointer.js';
 
 /** How high a lane is, and all that are in view together, in pixels. */
 const ROW = 28;
@@ -21,6 +22,9 @@ const BLOCK = 12;
 /** How wide a bar is at least, and a character of its text, in pixels. */
 const LEAST = 4;
 const CHARACTER = 6.8;
+
+/** Where a moment cuts through the lanes. */
+export type Line = { x: number; is: 'shown' | 'beside' };
 
 /** A lane for each property: what it was, and when. Only those in view are drawn, and of them only the time in view. */
 export function Lanes({
@@ -88,12 +92,11 @@ export function Lanes({
   return (
     <>
       <div class="lanes-frame">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys */}
-        <div
+        <section
           class="lanes"
           style={{ height: `${height}px` }}
-          role="group"
           aria-label="Properties over time"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
           tabIndex={0}
           aria-busy={answer.state === 'loading'}
           onScroll={({ currentTarget }) => setTop(currentTarget.scrollTop)}
@@ -111,7 +114,7 @@ export function Lanes({
           >
             {drawn}
           </div>
-        </div>
+        </section>
         <svg class="lines" width={scale.width} height={height} aria-hidden="true">
           {lines.map(
             (line) => line && <path key={line.is} class={line.is} d={`M${Math.round(line.x) + 0.5} 0V${height}`} />,
@@ -140,7 +143,10 @@ function endOf({ heads }: Clock): { asOf: string; tick: number } | null {
 
 const namesOf = (stretch: Stretch | null): string[] =>
   stretch
-    ? [...Object.keys(stretch.start?.properties ?? {}), ...stretch.ticks.flatMap(({ changes = {} }) => Object.keys(changes))]
+    ? [
+        ...Object.keys(stretch.start?.properties ?? {}),
+        ...stretch.ticks.flatMap(({ changes = {} }) => Object.keys(changes)),
+      ]
     : [];
 
 /** How many ticks around those in view are read along with them at least, so that a small step asks for nothing. */
@@ -221,7 +227,9 @@ function LaneRow({
   read: Read;
 }) {
   const ranges = lane ? inWindow(lane.ranges, scale) : [];
-  const bars = mergeForPixels(ranges, { xOf: scale.xOf, width: read.end }, LEAST);
+  const { from, to, xOf } = scale;
+  // What holds on holds as far as is known.
+  const bars = mergeForPixels(ranges, { from, to, xOf, width: read.end }, LEAST);
   return (
     <div class="lane" style={{ transform: `translateY(${top}px)` }} data-property={property}>
       <span class="name" title={property}>
@@ -254,8 +262,8 @@ function inWindow(ranges: readonly LaneRange[], { from, to }: Window): LaneRange
   return found;
 }
 
-function BarOf({ bar: { x, width, range, count, first, last } }: { bar: Bar }) {
-  const { text, colour } = range ? lookOf(range) : { text: `${count} values`, colour: 'several' };
+function BarOf({ bar: { x, width, count, first, last } }: { bar: Bar }) {
+  const { text, colour } = count === 1 ? lookOf(first) : { text: `${count} values`, colour: 'several' };
   const room = Math.floor((width - 8) / CHARACTER);
   return (
     <g class={`bar ${colour}`} data-from={first.from ?? ''} data-to={last.to ?? ''} data-count={count}>

@@ -1,6 +1,6 @@
 import { formatInstant, instantToMicros } from '../instants.js';
 import type { Zone } from '../view.js';
-import { countUntil, type Head } from './data.js';
+import { countUntil, type Head } from './heads.js';
 
 /*
  * Moments of an entity: what is looked at, and what that is compared with.

@@ -2,7 +2,8 @@ import { useRef } from 'preact/hooks';
 import { formatInstant } from '../instants.js';
 import type { Scale } from '../scale.js';
 import { go, view } from '../state.js';
-import { type Clock, headAt } from './data.js';
+import type { Clock } from './data.js';
+import { headAt } from './heads.js';
 import { type Moment, pointOf, stepFrom } from './moment.js';
 
 /** How many ticks a page key moves. */
@@ -61,10 +62,9 @@ const NEAR = 4;
 
 /** `at` of the tick that a place means: the nearest one, if it is near, or the last one before. */
 export function pointAt(x: number, scale: Scale, { heads }: Clock): string | undefined {
-  const { start, end } = scale.ticksIn(x - NEAR, x + NEAR);
-  const distance = (n: number) => Math.abs(scale.xOf(heads[n]?.micros ?? 0n) - x);
-  let index = scale.ticksIn(0, x).end - 1;
-  for (let n = start; n < end; n++) if (index < start || distance(n) < distance(index)) index = n;
+  const near = scale.nearest(x);
+  const isNear = near >= 0 && Math.abs(scale.xOf(heads[near]?.micros ?? 0n) - x) <= NEAR;
+  const index = isNear ? near : scale.ticksIn(0, x).end - 1;
   const tick = heads[Math.max(0, index)]?.tick ?? 1;
   return pointOf(tick, heads.at(-1)?.tick ?? 1);
 }

@@ -59,7 +59,8 @@ export function StatePanel({
       {listed.length > 0 && (
         <table>
           <caption class="unseen">
-            Properties {momentText(now, zone)}, and what differs between {momentText(older, zone)} and {momentText(newer, zone)}
+            Properties {momentText(now, zone)}, and what differs between {momentText(older, zone)} and{' '}
+            {momentText(newer, zone)}
           </caption>
           <thead>
             <tr>
@@ -129,7 +130,8 @@ function rowsOf(shown: State, other: State | null, isLater: boolean): Row[] {
 const signOf = (from: Json | undefined, to: Json | undefined): Sign =>
   from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
 
-const propertiesOf = (state: State | null): Entity['properties'] => (state?.is === 'there' ? state.entity.properties : {});
+const propertiesOf = (state: State | null): Entity['properties'] =>
+  state?.is === 'there' ? state.entity.properties : {};
 
 /** A member by a name that is data: `constructor` is none unless somebody set it. */
 const own = <Value,>(members: { [name: string]: Value }, name: string): Value | undefined =>
@@ -155,7 +157,12 @@ const Row = ({
     <th scope="row">
       {name}
       {undo && (
-        <button type="button" class="quiet small" onClick={() => undo(name)} aria-label={`Bring back ${name} as it is here`}>
+        <button
+          type="button"
+          class="quiet small"
+          onClick={() => undo(name)}
+          aria-label={`Bring back ${name} as it is here`}
+        >
           ↶
         </button>
       )}
@@ -226,9 +233,7 @@ export function Comparing({ beside, only, mark }: { beside: string; only: boolea
         >
           <option value="before">the tick before</option>
           <option value="now">now</option>
-          {!isWord && (
-            <option value="marker">the marker at {/^\d+$/.test(beside) ? `tick ${beside}` : beside}</option>
-          )}
+          {!isWord && <option value="marker">the marker at {/^\d+$/.test(beside) ? `tick ${beside}` : beside}</option>}
         </select>
       </label>
       <button type="button" onClick={mark}>

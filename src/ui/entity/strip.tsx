@@ -73,7 +73,10 @@ function pathOf(scale: Scale): string {
   const unit = (HEIGHT - 6) / Math.log2(1 + Math.max(1, most));
   for (let column = 0; column < counts.length; column++) {
     const count = counts[column] ?? 0;
-    if (count > 0) parts.push(`M${column * COLUMN} ${HEIGHT}h${COLUMN}v${-(2 + unit * Math.log2(1 + count)).toFixed(1)}h${-COLUMN}z`);
+    if (count > 0)
+      parts.push(
+        `M${column * COLUMN} ${HEIGHT}h${COLUMN}v${-(2 + unit * Math.log2(1 + count)).toFixed(1)}h${-COLUMN}z`,
+      );
   }
   return parts.join('');
 }

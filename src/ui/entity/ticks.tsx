@@ -6,7 +6,8 @@ import { Failure, Loading } from '../problem.js';
 import { sentenceOf } from '../sentences.js';
 import { go, hrefOf, view } from '../state.js';
 import type { View } from '../view.js';
-import { type Clock, type Head, useHeads, useTold } from './data.js';
+import { type Clock, useHeads, useTold } from './data.js';
+import type { Head } from './heads.js';
 import type { Moment } from './moment.js';
 
 /** How many ticks are listed, and as many more each time somebody asks. */

@@ -4,11 +4,13 @@ import { instantToMicros, microsToInstant } from '../instants.js';
 import { Failure } from '../problem.js';
 import { axisOf, type Scale, scaleOf, type Window } from '../scale.js';
 import { go, view } from '../state.js';
-import { type Clock, headAt } from './data.js';
-import { Lanes } from './lanes.js';
+import type { Clock } from './data.js';
+import { headAt } from './heads.js';
+import { Lanes, type Line } from './lanes.js';
 import { Marks } from './marks.js';
 import type { Moment } from './moment.js';
-import { pointAt, Slider } from './slider.js';
+import { useDrag, useWheel } from './pointer.js';
+import { Slider } from './slider.js';
 import { Strip } from './strip.js';
 
 /** Where one types which properties have a lane. */
@@ -45,14 +47,21 @@ export function Timeline({
   other: Moment | null;
   /** Properties that are known to be there. */
   names: readonly string[];
-  moves: RefObject<Moves>;
+  moves: RefObject<Moves | null>;
 }) {
   const { heads } = clock;
   const [filter, setFilter] = useState('');
   const frame = useRef<HTMLDivElement>(null);
   const [whole, namesWidth] = useWidths(frame);
   const width = Math.max(80, whole - namesWidth);
-  const axis = useMemo(() => axisOf(heads.map(({ micros }) => micros), BigInt(Date.now()) * 1_000n), [heads]);
+  const axis = useMemo(
+    () =>
+      axisOf(
+        heads.map(({ micros }) => micros),
+        BigInt(Date.now()) * 1_000n,
+      ),
+    [heads],
+  );
   const [window, show] = useWindow();
   const scale = useMemo(() => scaleOf(axis, { ...window, width }), [axis, window.from, window.to, width]);
 
@@ -70,7 +79,8 @@ export function Timeline({
       <div class="tools">
         <h2 id="timeline-title">Timeline</h2>
         <Steps clock={clock} shown={shown} />
-        <div class="group" role="group" aria-label="What the timeline shows">
+        <fieldset class="group">
+          <legend class="unseen">What the timeline shows</legend>
           <button type="button" onClick={() => moves.current?.pan(-PAN)} aria-label="Earlier">
             ⟨
           </button>
@@ -86,7 +96,7 @@ export function Timeline({
           <button type="button" onClick={() => show({ from: axis.from, to: axis.to })}>
             all
           </button>
-        </div>
+        </fieldset>
         <label class="field">
           <span class="unseen">Lanes of properties whose name has</span>
           <input
@@ -125,9 +135,6 @@ export function Timeline({
   );
 }
 
-/** Where a moment cuts through the lanes; null: nowhere in view. */
-export type Line = { x: number; is: 'shown' | 'beside' };
-
 function lineOf({ asOf, tick }: Moment, clock: Clock, scale: Scale, is: Line['is']): Line | null {
   const micros = asOf === undefined ? scale.axis.to : tick === null ? undefined : headAt(clock.heads, tick)?.micros;
   if (micros === undefined || micros < scale.from || micros > scale.to) return null;
@@ -146,7 +153,8 @@ function Steps({ clock, shown }: { clock: Clock; shown: Moment }) {
   const tick = shown.tick ?? last;
   const to = (at: number) => () => go({ at: at >= last ? undefined : String(Math.max(1, at)) }, 'replace');
   return (
-    <div class="group" role="group" aria-label="As of">
+    <fieldset class="group">
+      <legend class="unseen">As of</legend>
       <button type="button" disabled={tick <= 1} onClick={to(1)}>
         first
       </button>
@@ -159,7 +167,7 @@ function Steps({ clock, shown }: { clock: Clock; shown: Moment }) {
       <button type="button" disabled={shown.asOf === undefined} onClick={to(last)}>
         now
       </button>
-    </div>
+    </fieldset>
   );
 }
 
@@ -185,7 +193,7 @@ function Reading({ clock: { heads, isReading, isWhole, failed, readOlder } }: { 
 }
 
 /** How wide the frame is, but for the room of a scroll bar, and how much of it names take. */
-function useWidths(frame: RefObject<HTMLDivElement>): [whole: number, names: number] {
+function useWidths(frame: RefObject<HTMLDivElement | null>): [whole: number, names: number] {
   const [width, setWidth] = useState(0);
   useLayoutEffect(() => {
     const element = frame.current;
@@ -212,7 +220,10 @@ function useWindow(): [shown: Shown, show: (window: Window) => void] {
   const { from, to } = view.value;
   const [moving, setMoving] = useState<Shown | null>(null);
   const said = useMemo(
-    (): Shown => ({ from: from === undefined ? undefined : instantToMicros(from), to: to === undefined ? undefined : instantToMicros(to) }),
+    (): Shown => ({
+      from: from === undefined ? undefined : instantToMicros(from),
+      to: to === undefined ? undefined : instantToMicros(to),
+    }),
     [from, to],
   );
   useEffect(() => {
@@ -238,7 +249,12 @@ function useFollowing(shown: Moment, clock: Clock, scale: Scale, show: (window: 
   useEffect(() => {
     if (before.current === shown.tick) return;
     before.current = shown.tick;
-    const micros = shown.asOf === undefined ? scale.axis.to : shown.tick === null ? undefined : headAt(clock.heads, shown.tick)?.micros;
+    const micros =
+      shown.asOf === undefined
+        ? scale.axis.to
+        : shown.tick === null
+          ? undefined
+          : headAt(clock.heads, shown.tick)?.micros;
     if (micros === undefined) return;
     let window: Window = scale;
     for (let n = 0; n < MOST_MOVES && (micros < window.from || micros > window.to); n++) {
@@ -251,72 +267,4 @@ function useFollowing(shown: Moment, clock: Clock, scale: Scale, show: (window: 
     }
     if (window !== scale) show(window);
   }, [shown.tick, shown.asOf]);
-}
-
-/** A pointer that moves so far, in pixels, drags; one that does not shows the moment at its place. */
-const STILL = 4;
-
-/** What a pointer does on the timeline. */
-export type Drag = ReturnType<ReturnType<typeof useDrag>>;
-
-/** Gives the handlers of an element in which the timeline begins so many pixels from its left. */
-function useDrag(scale: Scale, show: (window: Window) => void, clock: Clock) {
-  const held = useRef<{ x: number; scale: Scale; isDrag: boolean } | null>(null);
-  const placeOf = (event: PointerEvent & { currentTarget: Element }, left: number) =>
-    event.clientX - event.currentTarget.getBoundingClientRect().left - left;
-  return (left: number) => ({
-    onPointerDown: (event: PointerEvent & { currentTarget: Element }) => {
-      if (event.button !== 0 || placeOf(event, left) < 0) return;
-      held.current = { x: event.clientX, scale, isDrag: false };
-      event.currentTarget.setPointerCapture(event.pointerId);
-    },
-    onPointerMove: (event: PointerEvent) => {
-      const start = held.current;
-      if (!start) return;
-      const by = start.x - event.clientX;
-      if (Math.abs(by) >= STILL) start.isDrag = true;
-      if (start.isDrag) show(start.scale.pan(by));
-    },
-    onPointerUp: (event: PointerEvent & { currentTarget: Element }) => {
-      const start = held.current;
-      held.current = null;
-      if (!start || start.isDrag) return;
-      const x = placeOf(event, left);
-      if (x >= 0 && x <= scale.width) go({ at: pointAt(x, scale, clock) }, 'replace');
-    },
-    onPointerCancel: () => {
-      held.current = null;
-    },
-  });
-}
-
-/** How much a step of a wheel zooms. */
-const WHEEL = 0.002;
-const LINE = 16;
-
-/** With Ctrl a wheel zooms around the pointer; sideways, or with Shift, it moves the timeline. Otherwise it scrolls, as everywhere. */
-function useWheel(frame: RefObject<HTMLDivElement>, left: number, scale: Scale, show: (window: Window) => void): void {
-  const latest = useRef({ left, scale, show });
-  latest.current = { left, scale, show };
-  useEffect(() => {
-    const element = frame.current;
-    if (!element) return;
-    const onWheel = (event: WheelEvent) => {
-      const { left, scale, show } = latest.current;
-      const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;
-      if (event.ctrlKey || event.metaKey) {
-        const x = event.clientX - element.getBoundingClientRect().left - left;
-        event.preventDefault();
-        show(scale.zoom(scale.microsAt(x), Math.exp(-event.deltaY * unit * WHEEL)));
-        return;
-      }
-      const sideways = event.shiftKey && event.deltaX === 0 ? event.deltaY : event.deltaX;
-      if (sideways === 0 || (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY))) return;
-      event.preventDefault();
-      show(scale.pan(sideways * unit));
-    };
-    // A listener that Preact adds is passive, and could not keep the page from being zoomed.
-    element.addEventListener('wheel', onWheel, { passive: false });
-    return () => element.removeEventListener('wheel', onWheel);
-  }, []);
 }
