@@ -204,7 +204,7 @@ const isThere = (moment: ComparedEntity['moments'][number] | undefined): boolean
 
 /** A sign with the word that it stands for. */
 const Sign = ({ fate }: { fate: Fate }) => (
-  <span class={`sign ${fate}`}>
+  <span class={`fate ${fate}`}>
     {SIGNS[fate]} {fate}
   </span>
 );
@@ -236,7 +236,7 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
           <tr key={property}>
             {n === 0 && name}
             <th scope="row" class="property">
-              <span class={`sign ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
+              <span class={`fate ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
               <span class="unseen">{propertyFate(before, after)} </span>
               {nameText(property)}
             </th>

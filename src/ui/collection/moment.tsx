@@ -97,7 +97,7 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
           <Marks type={type} span={span} />
           <p class="ends small muted">
             <Instant at={span.first} />
-            <span class="said">{said}</span>
+            <span class="said">{pointed !== undefined && said}</span>
             <span>now</span>
           </p>
         </div>

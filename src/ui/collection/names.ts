@@ -6,3 +6,16 @@ export const entityName = ({ id, type, key }: { id: string; type: string; key?: 
 export const namesIn = (entities: readonly { properties: Record<string, unknown> }[]): string[] => [
   ...new Set(entities.flatMap(({ properties }) => Object.keys(properties))),
 ];
+
+/** Of some properties the one whose values are worth counting: with few values, but more than one. */
+export function mostTelling(
+  entities: readonly { properties: Record<string, unknown> }[],
+  names: readonly string[],
+): string | undefined {
+  const kinds = names.map((name) => {
+    const values = new Set(entities.map(({ properties }) => Object.hasOwn(properties, name) && JSON.stringify(properties[name])));
+    return { name, count: values.size > 1 ? values.size : Number.POSITIVE_INFINITY };
+  });
+  return kinds.reduce((best, kind) => (kind.count < best.count ? kind : best), kinds[0] ?? { name: undefined, count: 0 })
+    .name;
+}
