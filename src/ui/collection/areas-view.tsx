@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { isBefore } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
 import { go, hrefOf, view } from '../state.js';
@@ -107,7 +108,9 @@ export function Areas({
             {dayOf(counts[n]?.at ?? '', first, last)}
           </text>
         ))}
-        {at !== undefined && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
+        {at !== undefined && !isBefore(at, first) && !isBefore(last, at) && (
+          <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />
+        )}
         {pointed !== null && <path class="pointed" d={`M${x(pointed)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
       </svg>
       {read && (

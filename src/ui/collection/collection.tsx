@@ -26,7 +26,9 @@ export function CollectionPage({ type }: { type: string }) {
         <Way isShown={shown === 'table'} change={{ property: undefined, beside: undefined }}>
           Table
         </Way>
-        {(property ?? telling) !== undefined && (
+        {(property ?? telling) === undefined ? (
+          <span class="muted">A property over time</span>
+        ) : (
           <Way isShown={shown === 'over time'} change={{ property: property ?? telling, beside: undefined }}>
             A property over time
           </Way>

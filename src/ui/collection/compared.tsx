@@ -148,7 +148,7 @@ function Differences({
           From <Told moment={from} /> to <Told moment={to} />: <Sign fate="added" /> {counted('added')},{' '}
           <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" /> {counted('changed')} of the{' '}
           {isWhole ? '' : 'first '}
-          {items.length.toLocaleString('en')} entities.
+          {items.length.toLocaleString('en')} entities that were looked at.
         </p>
       )}
       {differing.length > 0 && (
@@ -177,7 +177,7 @@ function Differences({
           <button
             type="button"
             onClick={() => {
-              setShown(Math.max(shown, differing.length >= shown ? shown + SHOWN : shown));
+              if (differing.length >= shown) setShown(shown + SHOWN);
               if (differing.length <= shown) more?.();
             }}
           >
@@ -213,6 +213,7 @@ const Sign = ({ fate }: { fate: Fate }) => (
 function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: string }) {
   const rows = Object.entries(entity.properties);
   const truncated = entity.truncated ?? [];
+  const lost = entity.moments.flatMap(({ untracked = [] }) => untracked);
   const at = to === 'now' ? undefined : to;
   const name = (
     <th scope="rowgroup" rowSpan={Math.max(1, rows.length + truncated.length)}>
@@ -242,6 +243,7 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
             </th>
             <td>
               <Difference from={was} to={becomes} />
+              {lost.includes(property) && <span class="muted"> (was not kept at one of both moments)</span>}
             </td>
           </tr>
         );

@@ -79,6 +79,7 @@ export function EntityTable({ type, properties }: { type: string; properties: re
                   {columns.map((name) => (
                     <td key={name}>
                       {Object.hasOwn(entity.properties, name) && <Value value={entity.properties[name]} />}
+                      {entity.untracked?.includes(name) && <span class="muted">not kept</span>}
                     </td>
                   ))}
                 </tr>
