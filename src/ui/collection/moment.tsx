@@ -103,10 +103,14 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
         </div>
       )}
       <p class="small muted" role="status">
-        {at !== undefined && shown.value && (
+        {at !== undefined && fault === undefined && (
           <>
-            The past, as of <Instant at={at} />: it can be read, and not changed. The newest change by then:{' '}
-            <Instant at={shown.value} />.
+            The past, as of <Instant at={at} />: it can be read, and not changed.{' '}
+          </>
+        )}
+        {at !== undefined && shown.state === 'done' && shown.value !== null && (
+          <>
+            The newest change by then: <Instant at={shown.value} />.
           </>
         )}
         {at !== undefined && shown.state === 'done' && shown.value === null && 'Nothing was there yet.'}
@@ -139,6 +143,8 @@ function useSteps(type: string, span: Span | undefined) {
   const [failed, setFailed] = useState<Failed | undefined>();
   const [said, setSaid] = useState('');
   const asking = useRef<AbortController | null>(null);
+  // Whoever presses a key faster than the service answers goes one step further once it has.
+  const waiting = useRef<Step | null>(null);
   useEffect(() => () => asking.current?.abort(), []);
   const find = async (step: Step, { first, last }: { first: string; last: string }, signal: AbortSignal) => {
     const newest = (instant: string) => newestChange(type, instant, signal);
@@ -148,7 +154,11 @@ function useSteps(type: string, span: Span | undefined) {
     return at === undefined || step === 'now' ? undefined : ((await changeAfter(newest, at, last)) ?? undefined);
   };
   const step = async (which: Step) => {
-    if (!span || asking.current) return;
+    if (!span) return;
+    if (asking.current) {
+      waiting.current = which;
+      return;
+    }
     const controller = new AbortController();
     asking.current = controller;
     setBusy(true);
@@ -164,6 +174,9 @@ function useSteps(type: string, span: Span | undefined) {
       asking.current = null;
       setBusy(false);
     }
+    const next = waiting.current;
+    waiting.current = null;
+    if (next && !controller.signal.aborted) await step(next);
   };
   return { isBusy, failed, said, go: (which: Step) => void step(which) };
 }

@@ -152,7 +152,7 @@ function Ranges({ type, property, properties }: { type: string; property: string
                       {key ?? id}
                     </a>
                   </th>
-                  <td>
+                  <td class="what">
                     <Value value={value} most={60} />
                   </td>
                   <td>
