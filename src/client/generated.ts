@@ -1845,7 +1845,7 @@ export interface components {
              */
             at: string;
             /**
-             * @description What changed, by property
+             * @description What it changed, by property; not with `changes=none`
              * @example {
              *       "location": {
              *         "from": "New York",
@@ -1853,7 +1853,7 @@ export interface components {
              *       }
              *     }
              */
-            changes: {
+            changes?: {
                 [key: string]: components["schemas"]["Change"];
             };
             /** @constant */
@@ -2389,6 +2389,8 @@ export interface components {
         AsOfOfRange: components["schemas"]["Point"];
         /** @description Those whose tick of that entity, or of one of that type, set, changed or removed one of these properties; needs `entity` or `type`, such as `property=location` */
         ChangedProperties: string[];
+        /** @description With `none`, the ticks without what each changed */
+        ChangesOfTicks: "none";
         /** @description Where to go on: `next` of the last page */
         Cursor: string;
         /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
@@ -3488,6 +3490,8 @@ export interface operations {
     readHistory: {
         parameters: {
             query?: {
+                /** @description With `none`, the ticks without what each changed */
+                changes?: components["parameters"]["ChangesOfTicks"];
                 /** @description Where to go on: `next` of the last page */
                 cursor?: components["parameters"]["Cursor"];
                 /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */

@@ -4,7 +4,7 @@ import { type Bound, type HistoryPage, tickFrom } from './ranges.js';
 import { type ActivityText, ANSWER_BYTES, type ChangeRow } from './rows.js';
 import { engine, type Storage } from './storage.js';
 
-/** One tick of an entity; its two instants differ only in imported history. */
+/** One tick of an entity; its two instants differ only in imported history. Without changes where nobody asked for them. */
 export type TickRow = {
   tick: number;
   at: string;
@@ -14,8 +14,17 @@ export type TickRow = {
   changes: ChangeRow[];
 };
 
-/** Which ticks of an entity: those in [from, to), of them those that touched one of these properties (null: all). */
-type TickLookup = { id: string; properties: readonly string[] | null; from: Point | null; to: Point | null };
+/**
+ * Which ticks of an entity: those in [from, to), of them those that touched one of these properties (null: all); and whether to say what
+ * they changed.
+ */
+type TickLookup = {
+  id: string;
+  properties: readonly string[] | null;
+  from: Point | null;
+  to: Point | null;
+  withChanges: boolean;
+};
 
 /** A page, or what there is instead of one; `property` is the first of those asked for that was never set. */
 type Ticks =
@@ -23,15 +32,20 @@ type Ticks =
   | { found: 'no entity' }
   | { found: 'no property'; property: string };
 
-/** A page of an entity's ticks with what each of them changed: of all properties, or only of those asked for. */
+/**
+ * A page of an entity's ticks with what each of them changed: of all properties, or only of those asked for. Without changes, ranges are
+ * read only to find the ticks that touched a property.
+ */
 export async function readTicks(storage: Storage, question: TickLookup, page: HistoryPage): Promise<Ticks> {
-  const { id, properties, from, to } = question;
+  const { id, properties, from, to, withChanges } = question;
   return storage[engine].reading(async (sql) => {
     const direction = directionOf(sql, page);
     const after = page.after === null ? null : sql`least(${page.after}::int4, until)`;
     // Of what came after the last tick that may be seen, nothing is looked at.
     const start = from ? sql`least(${tickFrom(sql, id, from)}, until + 1)` : sql`1`;
     const end = to ? sql`least(until, ${tickFrom(sql, id, to)} - 1)` : sql`until`;
+    const shown = properties ? touching(sql, id, properties, page) : allTicks(sql, id, page);
+    const nearby = withChanges && !properties ? around(sql, id) : sql``;
     const rows = await sql<(Bound & { absent: string | null } & (TickLine | { tick: null }))[]>`
       WITH bound AS MATERIALIZED (
         SELECT until, now_tick,
@@ -39,16 +53,11 @@ export async function readTicks(storage: Storage, question: TickLookup, page: Hi
                ${after && page.order === 'desc' ? sql`least(${end}, ${after} - 1)` : end} AS last
           FROM (SELECT least(${page.until}::int4, e.tick) AS until, e.tick AS now_tick
                   FROM clocktick.entity e WHERE e.id = ${id}::uuid) pinned
-      ), ${properties ? touching(sql, id, properties, page) : allTicks(sql, id, page)}, who AS MATERIALIZED (
+      ), ${shown}${nearby}, who AS MATERIALIZED (
         SELECT a.id, clocktick.activity_text(a.id, a.actor, a.reason, a.metadata) AS activity
           FROM clocktick.activity a WHERE a.id = ANY (ARRAY(SELECT DISTINCT activity_id FROM page))
       ), change AS MATERIALIZED (
-        SELECT coalesce(lower(opened.vclock), upper(ended.vclock)) AS tick,
-               coalesce(opened.property, ended.property) AS property,
-               ended.value::text AS "from", opened.value::text AS "to"
-          FROM nearby opened FULL JOIN nearby ended
-            ON ended.property = opened.property AND upper(ended.vclock) = lower(opened.vclock)
-         WHERE coalesce(lower(opened.vclock), upper(ended.vclock)) IN (SELECT page.tick FROM page)
+        ${withChanges ? changes(sql) : noChanges(sql)}
       ), fitting AS MATERIALIZED (
         SELECT * FROM (
           SELECT page.*, who.activity, row_number() OVER place AS n,
@@ -82,10 +91,20 @@ const clockRow = (sql: Sql): Fragment => sql`t.tick, t.at, t.recorded_at, t.op, 
 
 const directionOf = (sql: Sql, { order }: HistoryPage): Fragment => (order === 'desc' ? sql`DESC` : sql`ASC`);
 
-/**
- * A page of all ticks, one more than it may show, and the ranges around it: those that change inside it, and the one that spans
- * it for every other property.
- */
+/** What the ticks of a page changed: where one range of a property ends and another begins, by the ranges nearby. */
+const changes = (sql: Sql): Fragment => sql`
+        SELECT coalesce(lower(opened.vclock), upper(ended.vclock)) AS tick,
+               coalesce(opened.property, ended.property) AS property,
+               ended.value::text AS "from", opened.value::text AS "to"
+          FROM nearby opened FULL JOIN nearby ended
+            ON ended.property = opened.property AND upper(ended.vclock) = lower(opened.vclock)
+         WHERE coalesce(lower(opened.vclock), upper(ended.vclock)) IN (SELECT page.tick FROM page)`;
+
+/** The same where nobody asked. */
+const noChanges = (sql: Sql): Fragment => sql`
+        SELECT NULL::int4 AS tick, NULL::text AS property, NULL::text AS "from", NULL::text AS "to" WHERE false`;
+
+/** A page of all ticks, one more than it may show. */
 const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
       page AS MATERIALIZED (
         SELECT ${clockRow(sql)}
@@ -93,7 +112,10 @@ const allTicks = (sql: Sql, id: string, page: HistoryPage): Fragment => sql`
          WHERE t.entity_id = ${id}::uuid
            AND t.tick >= (SELECT first FROM bound) AND t.tick <= (SELECT last FROM bound)
          ORDER BY t.tick ${directionOf(sql, page)} LIMIT ${page.limit + 1}
-      ), nearby AS MATERIALIZED (
+      )`;
+
+/** The ranges around a page of all ticks: those that change inside it, and the one that spans it for every other property. */
+const around = (sql: Sql, id: string): Fragment => sql`, nearby AS MATERIALIZED (
         SELECT h.property, h.vclock, h.value
           FROM (SELECT min(page.tick) AS first, max(page.tick) AS last FROM page) shown
          CROSS JOIN bound

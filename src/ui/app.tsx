@@ -54,9 +54,10 @@ function Main() {
 }
 
 function placeOf({ activity, entity, show, type }: View) {
+  // A search names the type or the entity that it is about.
+  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (activity !== undefined) return { title: 'Activity', page: <ActivityPage key={activity} id={activity} /> };
   if (entity !== undefined) return { title: entity, page: <EntityPage key={entity} entity={entity} /> };
-  if (show === 'activities') return { title: 'Activities', page: <ActivitiesPage /> };
   if (type !== undefined) return { title: type, page: <CollectionPage key={type} type={type} /> };
   return { title: 'Find', page: <FindPage /> };
 }
@@ -74,21 +75,29 @@ function Header() {
         <a href="../docs/guide/">Guides</a>
         <a href="../docs/">API</a>
       </nav>
-      <form
-        class="jump"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-          const entity = new FormData(event.currentTarget).get('entity');
-          if (typeof entity === 'string' && entity.trim() !== '') go({ entity: entity.trim() });
-        }}
-      >
-        <input name="entity" aria-label="Entity: type:key or UUID" placeholder="type:key or UUID" autocomplete="off" />
-        <button type="submit">Open</button>
-      </form>
+      <search class="jump">
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            const entity = new FormData(event.currentTarget).get('entity');
+            if (typeof entity === 'string' && entity.trim() !== '') go({ entity: entity.trim() });
+          }}
+        >
+          <input
+            name="entity"
+            aria-label="Entity: type:key or UUID"
+            placeholder="type:key or UUID"
+            autocomplete="off"
+          />
+          <button type="submit">Open</button>
+        </form>
+      </search>
       <label>
         <span class="unseen">Instants in</span>
-        <select value={zone ?? 'utc'} onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}>
+        <select
+          value={zone ?? 'utc'}
+          onChange={({ currentTarget: { value } }) => go({ zone: zoneOf(value) }, 'replace')}
+        >
           <option value="utc">UTC</option>
           <option value="local">local time</option>
           <option value="relative">relative</option>
@@ -96,7 +105,10 @@ function Header() {
       </label>
       <label>
         <span class="unseen">Colours</span>
-        <select value={theme ?? ''} onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}>
+        <select
+          value={theme ?? ''}
+          onChange={({ currentTarget: { value } }) => go({ theme: themeOf(value) }, 'replace')}
+        >
           <option value="">as the system</option>
           <option value="light">light</option>
           <option value="dark">dark</option>

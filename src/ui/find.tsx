@@ -15,7 +15,9 @@ export function FindPage() {
   return (
     <>
       <h1>What does this service remember?</h1>
-      <p class="muted">Choose a type, or open an entity by its <code>type:key</code> above.</p>
+      <p class="muted">
+        Choose a type, or open an entity by its <code>type:key</code> above.
+      </p>
       {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
       {answer.state === 'loading' && !answer.value && <Loading what="the types" />}
       {types.length > 20 && (
@@ -52,7 +54,11 @@ export function FindPage() {
                   {entities.toLocaleString('en')}
                 </td>
                 <td>
-                  {definition ? <a href={hrefOf({ entity: `clocktick-type:${type}` })}>tick {definition.tick}</a> : 'open'}
+                  {definition ? (
+                    <a href={hrefOf({ entity: `clocktick-type:${type}` })}>tick {definition.tick}</a>
+                  ) : (
+                    'open'
+                  )}
                 </td>
               </tr>
             ))}

@@ -1,6 +1,5 @@
-import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import type { Entity, Tick, UndoConflict, WrittenEntity, WrittenUndo } from '../client/types.js';
+import type { Tick, UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
 import { Instant } from './instant.js';
@@ -61,7 +60,9 @@ export function UndoEntity({
       {overtaken !== null && <Overtaken entity={entity} tick={overtaken} />}
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
-      {dry.state === 'done' && changes.length === 0 && <p class="nothing">Nothing would change: it is like that now.</p>}
+      {dry.state === 'done' && changes.length === 0 && (
+        <p class="nothing">Nothing would change: it is like that now.</p>
+      )}
       {changes.length > 0 && (
         <table class="changes">
           <caption>What would change</caption>
@@ -180,53 +181,36 @@ const MOST_SHOWN = 50;
 
 function Changed({ items }: { items: WrittenUndo['items'] }) {
   const shown = items.slice(0, MOST_SHOWN);
-  const ids = shown.map(({ id }) => id);
-  const now = useAnswer((signal) => service.entities.many(ids, { signal }), ids);
-  const before = new Map(now.value?.map((entity) => [entity.id, entity]));
   return (
     <>
       <h3>
-        {items.length} {items.length === 1 ? 'entity' : 'entities'} would change
+        {items.length.toLocaleString('en')} {items.length === 1 ? 'entity' : 'entities'} would change
       </h3>
-      {now.state === 'failed' && <Failure error={now.error} />}
       <ul class="undone">
-        {shown.map(({ id, op, entity }) => (
+        {shown.map(({ id, op, entity, changes }) => (
           <li key={id}>
-            <a href={hrefOf({ entity: id })}>{labelOf(entity ?? before.get(id)) ?? id}</a>: {op}
-            {entity && <Properties from={before.get(id)?.properties ?? {}} to={entity.properties} />}
+            <a href={hrefOf({ entity: id })}>{entity?.key === undefined ? id : `${entity.type}:${entity.key}`}</a>: {op}
+            {changes && (
+              <dl>
+                {Object.entries(changes).map(([property, { from, to }]) => (
+                  <div key={property}>
+                    <dt>{property}</dt>
+                    <dd>
+                      <Difference from={from} to={to} />
+                    </dd>
+                  </div>
+                ))}
+              </dl>
+            )}
           </li>
         ))}
       </ul>
-      {items.length > shown.length && <p class="muted">… and {items.length - shown.length} more.</p>}
+      {items.length > shown.length && (
+        <p class="muted">… and {(items.length - shown.length).toLocaleString('en')} more.</p>
+      )}
     </>
   );
 }
-
-const labelOf = (entity: Entity | WrittenEntity | undefined): string | null =>
-  entity?.key === undefined ? null : `${entity.type}:${entity.key}`;
-
-/** What differs between two states, property by property. */
-function Properties({ from, to }: { from: Record<string, unknown>; to: Record<string, unknown> }) {
-  const names = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter(
-    (name) => JSON.stringify(own(from, name)) !== JSON.stringify(own(to, name)),
-  );
-  return (
-    <dl>
-      {names.map((name) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>
-            <Difference from={own(from, name)} to={own(to, name)} />
-          </dd>
-        </div>
-      ))}
-    </dl>
-  );
-}
-
-/** A property by a name that is data: `constructor` is none unless somebody set it. */
-const own = (properties: Record<string, unknown>, name: string): unknown =>
-  Object.hasOwn(properties, name) ? properties[name] : undefined;
 
 const Conflicts = ({ undo: { conflicts, conflictCount } }: { undo: WrittenUndo }) => (
   <>
@@ -288,12 +272,14 @@ function Why({
         void send();
       }}
     >
-      <Field label="Who undoes it">
+      <label class="field">
+        <span>Who undoes it</span>
         <input value={actor} onInput={({ currentTarget }) => setActor(currentTarget.value)} autocomplete="username" />
-      </Field>
-      <Field label="Why">
+      </label>
+      <label class="field">
+        <span>Why</span>
         <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
-      </Field>
+      </label>
       {error && <Failure error={error} />}
       <p class="buttons">
         <button type="submit" class="primary" disabled={disabled || isUnderWay || reason.trim() === ''}>
@@ -306,10 +292,3 @@ function Why({
     </form>
   );
 }
-
-const Field = ({ label, children }: { label: string; children: ComponentChildren }) => (
-  <label class="field">
-    <span>{label}</span>
-    {children}
-  </label>
-);

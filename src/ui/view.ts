@@ -25,13 +25,15 @@ export type View = {
   reason?: string | undefined;
   /** Of a type: the property whose values over time are counted. */
   property?: string | undefined;
-  /** Of a type: what keys begin with. */
+  /** Of a type: what keys begin with; of a search of activities: what names of actors begin with. */
   prefix?: string | undefined;
+  /** Of a type: whether deleted entities are shown as well, or only those. */
+  deleted?: 'include' | 'only' | undefined;
   /** Of a type: the filter, as the API takes it. */
   where?: string | undefined;
   /** The moment that is looked at: an instant, or of an entity the number of a tick; undefined is now. */
   at?: string | undefined;
-  /** What it is compared with: an instant, a tick, `now`, or `before` (the tick before). */
+  /** What it is compared with: an instant, a tick, `now`, or `before` (the tick before, of a type the change before). */
   beside?: string | undefined;
   /** What of time the timeline shows: two instants. */
   from?: string | undefined;
@@ -98,9 +100,10 @@ function validView(said: (name: keyof View) => string | null): View {
     reason: valid('reason', anyText),
     property: valid('property', nameIn),
     prefix: valid('prefix', (text) => (isKey(text) ? text : undefined)),
+    deleted: valid('deleted', oneOf(['include', 'only'])),
     where: valid('where', anyText),
     at: valid('at', point),
-    beside: valid('beside', (text) => (isBeside(text, entity) ? text : point(text))),
+    beside: valid('beside', (text) => (text === 'now' || text === 'before' ? text : point(text))),
     from,
     to,
     only: valid('only', (text) => (text === 'true' ? true : undefined)),
@@ -129,10 +132,6 @@ function addressIn(text: string): string | undefined {
   const isNamed = colon > 0 && TYPE_PATTERN.test(text.slice(0, colon)) && isKey(text.slice(colon + 1));
   return isNamed || isUuid(text) ? text : undefined;
 }
-
-/** Whether it says in words what to compare with: now, or of an entity the tick before. */
-const isBeside = (text: string, entity: string | undefined): boolean =>
-  text === 'now' || (text === 'before' && entity !== undefined);
 
 function pointIn(text: string): string | undefined {
   const point = pointOf(text);

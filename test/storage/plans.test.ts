@@ -110,7 +110,8 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
 
   const page = { until: null, after: null, order: 'asc', limit: 50 } as const;
   const everything = { from: null, to: null };
-  const ticks = { id, properties: null, ...everything };
+  const ticks = { id, properties: null, ...everything, withChanges: true };
+  const bare = { ...ticks, withChanges: false };
   const of = (...properties: string[]) => ({ ...ticks, id: mixed, properties });
   const nested = (entity: string, ...names: string[]) => ({
     id: entity,
@@ -189,6 +190,16 @@ t.test('the past is found by index, in a few buffers, at depth 20,000', async (t
     // 13 to 17 buffers: the ranges around a page lie where the GiST has put them.
     ['the first page of the ticks', 20, (db) => readTicks(db, ticks, page)],
     ['a middle page of the ticks', 20, (db) => readTicks(db, ticks, { ...page, after: DEPTH / 2 })],
+    [
+      'a middle page of the ticks without their changes',
+      10,
+      (db) => readTicks(db, bare, { ...page, after: DEPTH / 2 }),
+    ],
+    [
+      'a middle page of the ticks of a property without their changes',
+      28,
+      (db) => readTicks(db, { ...of('location'), withChanges: false }, { ...page, after: DEPTH / 2 }),
+    ],
     // The same of one property: its ranges around the page, and where it begins.
     [
       'a middle page of the ticks of a property',

@@ -66,7 +66,7 @@ const people: Collection = {
 };
 const everything = { from: null, to: null };
 const first = { until: null, after: null, order: 'asc', limit: 5 } as const;
-const ticks = { id, properties: null, ...everything };
+const ticks = { id, properties: null, ...everything, withChanges: true };
 const page = { after: null, limit: 5, fields: null, withChanges: false };
 const history = { after: null, limit: 5 };
 const activities: ActivitySearch = {
@@ -298,6 +298,12 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     (db) => readTicks(db, ticks, first),
   ],
   [
+    'ticks-without-changes',
+    'The first page of the ticks of an entity, without what each changed: no range is read.',
+    'readTicks of ticks.ts',
+    (db) => readTicks(db, { ...ticks, withChanges: false }, first),
+  ],
+  [
     'ticks-newest-first',
     'The next page of the ticks of an entity, newest first.',
     'readTicks of ticks.ts',
@@ -314,6 +320,12 @@ const cases: [name: string, answers: string, by: string, call: (db: Storage) => 
     'The ticks of an entity that touched some properties, from a tick on.',
     'readTicks of ticks.ts',
     (db) => readTicks(db, { ...ticks, properties: ['age', 'tags'], from: { tick: 3 } }, first),
+  ],
+  [
+    'ticks-touching-without-changes',
+    'The ticks of an entity that touched some properties, without what each changed.',
+    'readTicks of ticks.ts',
+    (db) => readTicks(db, { ...ticks, properties: ['age', 'tags'], withChanges: false }, first),
   ],
   [
     'ticks-touching-newest-first',

@@ -207,7 +207,7 @@ export const tickItem = z
     imported: z.literal(true).optional(),
     op,
     activity: activity.nullable(),
-    changes,
+    changes: changes.optional().meta({ description: 'What it changed, by property; not with `changes=none`' }),
     patch,
   })
   .meta({ id: 'Tick', description: 'One recorded change of an entity' });

@@ -22,6 +22,7 @@ import { cacheControlHeader, etagHeader, linkHeader } from '../contract/headers.
 import { namesOf, propertyOf } from '../contract/lists.js';
 import {
   depth,
+  described,
   entityParameters,
   optionalList,
   optionalPoint,
@@ -41,19 +42,33 @@ const propertyParameters = entityParameters.extend({
   property: propertyParameter,
 });
 
-const tickQuery = z.strictObject({
-  property: optionalList(
-    'TouchedProperties',
-    'Only ticks that set, changed or removed one of these properties, and of their changes only those',
-    'property=location',
-  ),
-  from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
-  to: optionalPoint('To', 'The end of that window, itself not included'),
-  recordedAsOf,
-  depth,
-  order,
-  ...pageParameters,
-});
+const tickQuery = z
+  .strictObject({
+    property: optionalList(
+      'TouchedProperties',
+      'Only ticks that set, changed or removed one of these properties, and of their changes only those',
+      'property=location',
+    ),
+    from: optionalPoint('From', 'Only what overlaps [from, to): a tick or an instant'),
+    to: optionalPoint('To', 'The end of that window, itself not included'),
+    recordedAsOf,
+    changes: z
+      .enum(['none'], { error: 'must be none' })
+      .optional()
+      .meta(
+        described('ChangesOfTicks', 'With `none`, the ticks without what each changed', {
+          type: 'string',
+          enum: ['none'],
+        }),
+      ),
+    depth,
+    order,
+    ...pageParameters,
+  })
+  .refine(({ changes, depth }) => changes === undefined || depth === undefined, {
+    path: ['depth'],
+    error: 'does not go with changes=none: it says what differs inside the changes',
+  });
 
 const rangeQuery = z
   .strictObject({
@@ -113,11 +128,13 @@ export function historyRoutes(app: App, storage: Storage): void {
         from: pointOf(query.from, 'from'),
         to: pointOf(query.to, 'to'),
       };
+      // Not part of the walk, nor is depth: they choose no other ticks.
+      const withChanges = query.changes === undefined;
       const isWhole = question.properties === null && question.from === null && question.to === null;
       const walk = isWhole ? `history ${address.id}` : JSON.stringify(['ticks', question]);
       const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
       const page = historyPosition(query, walk, known);
-      const history = await readTicks(storage, question, page);
+      const history = await readTicks(storage, { ...question, withChanges }, page);
       if (history.found !== 'page')
         throw absence(history, 'property' in history ? history.property : '', address, null);
       const after = history.more ? history.ticks.at(-1)?.tick : undefined;
@@ -126,8 +143,10 @@ export function historyRoutes(app: App, storage: Storage): void {
       reply.header('cache-control', history.until === page.until ? IMMUTABLE : REVALIDATE);
       return sendOrNotModified(reply, etagOf(history.until), headers, () => {
         const patches = query.depth && patchesOfAnswer();
+        const itemText = (row: TickRow): string =>
+          tickText(row, withChanges ? changesText(row.changes) : undefined, patches?.ofChanges(row.changes));
         return objectText([
-          ['items', arrayText(history.ticks.map((row) => tickText(row, patches?.ofChanges(row.changes))))],
+          ['items', arrayText(history.ticks.map(itemText))],
           ['next', linkNext(request, reply, cursor)],
         ]);
       });
@@ -208,7 +227,7 @@ function absence(absent: Absence, property: string, { label }: Address, asOf: Po
   return new Refusal('property_not_found', `Entity ${label} never had a property ${property}${then}.`);
 }
 
-const tickText = (row: TickRow, patch: string | undefined): string =>
+const tickText = (row: TickRow, changes: string | undefined, patch: string | undefined): string =>
   objectText([
     ['tick', scalarText(row.tick)],
     ['at', scalarText(row.at)],
@@ -216,6 +235,6 @@ const tickText = (row: TickRow, patch: string | undefined): string =>
     ['imported', row.recordedAt === row.at ? undefined : 'true'],
     ['op', scalarText(row.op)],
     ['activity', row.activity ?? 'null'],
-    ['changes', changesText(row.changes)],
+    ['changes', changes],
     ['patch', patch],
   ]);

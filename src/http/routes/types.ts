@@ -303,7 +303,7 @@ export function definitionRoutes(app: App, storage: Storage, rules: WriteRules):
       const walk = `versions ${address.id}`;
       const known = await knownOf(storage, address, query.recordedAsOf, callerSignal(raw));
       const page = historyPosition(query, walk, known);
-      const question = { id: address.id, properties: null, from: null, to: null };
+      const question = { id: address.id, properties: null, from: null, to: null, withChanges: false };
       const history = await readTicks(storage, question, page);
       if (history.found !== 'page') throw notDefined(params.type);
       const versions = await versionsOf(storage, address, history.ticks, callerSignal(raw));

@@ -371,6 +371,28 @@ t.test('ticks by property, and in a window', async (t) => {
     t.same((await call('GET', `${url}?property=d,a&cursor=${forged}`)).body.items, []);
   });
 
+  await t.test('without changes: the same ticks, of which only those are left out', async (t) => {
+    const withoutChanges = (ticks: JsonObject[]) => ticks.map(({ changes: _, ...tick }) => tick);
+    for (const [, parameter] of questions) {
+      for (const window of ['', '&to=9', '&order=desc']) {
+        const whole = await walk(t, call, `${url}?from=2${parameter}${window}`, 1000);
+        const bare = await walk(t, call, `${url}?changes=none&from=2${parameter}${window}`, 2);
+        t.same(bare, withoutChanges(whole), `${parameter}${window}`);
+      }
+    }
+    const first = await call('GET', `${url}?changes=none&limit=2`);
+    t.match(
+      await call('GET', `${url}?changes=none&limit=2`, undefined, { 'if-none-match': first.headers.etag ?? '' }),
+      {
+        status: 304,
+        text: '',
+      },
+    );
+    // As fields and depth do, it chooses no other ticks: a walk goes on with what each changed.
+    const rest = await call('GET', `${url}?cursor=${first.body.next}`);
+    t.same(rest.body.items, list((await call('GET', url)).body.items).slice(2));
+  });
+
   await t.test('what cannot be asked for', async (t) => {
     const many = Array.from({ length: 101 }, (_, n) => `p${n}`).join();
     const cases: [query: string, status: number, code: string, more: JsonObject][] = [
@@ -384,6 +406,9 @@ t.test('ticks by property, and in a window', async (t) => {
       ['from=x', 400, 'invalid_as_of', { errors: [{ path: 'from' }] }],
       ['to=0', 400, 'invalid_as_of', { errors: [{ path: 'to' }] }],
       ['from=2020-01-01T00:00:00', 400, 'invalid_as_of', { errors: [{ path: 'from' }] }],
+      ['changes=all', 400, 'invalid_parameter', { errors: [{ path: 'changes' }] }],
+      ['changes=none&depth=full', 400, 'invalid_parameter', { errors: [{ path: 'depth' }] }],
+      ['changes=none&property=never', 404, 'property_not_found', {}],
       ['properties=a', 400, 'unknown_parameter', {}],
     ];
     for (const [query, status, code, more] of cases)

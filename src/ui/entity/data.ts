@@ -1,0 +1,278 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ClocktickProblem } from '../../client/client.js';
+import type { Entity, Tick } from '../../client/types.js';
+import { instantToMicros } from '../instants.js';
+import { type Answer, type Failed, service, useAnswer } from '../service.js';
+import type { Head } from './heads.js';
+import type { Moment } from './moment.js';
+
+/*
+ * What the page of an entity reads: its clock (every tick without what it changed), its state as of a moment, and what its properties were
+ * over a stretch of ticks.
+ */
+
+/** How many ticks are read before somebody asks for older ones, and as many more each time somebody does. */
+const MOST_TICKS = 50_000;
+const TICKS_OF_PAGE = 1_000;
+
+/**
+ * The clock of an entity, as far as it is known: its newest ticks, oldest first. It grows at its beginning while older ticks are read, and
+ * at its end when there are newer ones.
+ */
+export type Clock = {
+  heads: readonly Head[];
+  /** Whether there is no older one. */
+  isWhole: boolean;
+  isReading: boolean;
+  /** How often newer ones have come since the page was opened. */
+  grown: number;
+  failed: { error: Failed; again: () => void } | null;
+  /** Reads on, where it has stopped because there were so many. */
+  readOlder: () => void;
+  /** Looks whether there are newer ones. */
+  readNewer: () => void;
+};
+
+/**
+ * Reads the clock of an entity, newest ticks first.
+ * @param property only the ticks that touched it; null: all, and then no number is left out
+ */
+export function useHeads(entity: string, property: string | null): Clock {
+  // `next` undefined: nothing is read yet; null: there is no older one.
+  const [known, setKnown] = useState<{ heads: readonly Head[]; next: string | null | undefined; grown: number }>({
+    heads: [],
+    next: undefined,
+    grown: 0,
+  });
+  const [most, setMost] = useState(MOST_TICKS);
+  const [looks, setLooks] = useState(0);
+  const { heads, next } = known;
+  const wantsOlder = next !== null && heads.length < most;
+  const older = useAnswer(
+    async (signal) =>
+      wantsOlder
+        ? service.entities
+            .history(
+              entity,
+              { property: property ?? undefined, changes: 'none', order: 'desc', limit: TICKS_OF_PAGE, cursor: next },
+              { signal },
+            )
+            .page()
+        : null,
+    [entity, wantsOlder, wantsOlder ? next : null],
+  );
+  useEffect(() => {
+    const page = older.state === 'done' ? older.value : null;
+    if (page)
+      setKnown((before) => ({
+        ...before,
+        heads: [...page.items.map(headOf).reverse(), ...before.heads],
+        next: page.next,
+      }));
+  }, [older]);
+
+  const last = heads.at(-1)?.tick;
+  const newer = useAnswer(
+    async (signal) =>
+      looks > 0 && last !== undefined
+        ? service.entities
+            .history(
+              entity,
+              { property: property ?? undefined, changes: 'none', from: String(last + 1), limit: TICKS_OF_PAGE },
+              { signal },
+            )
+            .page()
+        : null,
+    [entity, looks],
+  );
+  useEffect(() => {
+    const page = newer.state === 'done' ? newer.value : null;
+    if (!page || page.items.length === 0) return;
+    setKnown((before) => {
+      const end = before.heads.at(-1)?.tick ?? 0;
+      const later = page.items.filter(({ tick }) => tick > end).map(headOf);
+      return { ...before, heads: [...before.heads, ...later], grown: before.grown + 1 };
+    });
+    if (page.next !== null) setLooks((n) => n + 1);
+  }, [newer]);
+
+  // Somebody else may have written while nobody looked.
+  useEffect(() => {
+    const look = () => document.visibilityState === 'visible' && setLooks((n) => n + 1);
+    document.addEventListener('visibilitychange', look);
+    return () => document.removeEventListener('visibilitychange', look);
+  }, []);
+
+  const failed = older.state === 'failed' ? older : newer.state === 'failed' ? newer : null;
+  return {
+    heads,
+    grown: known.grown,
+    isWhole: next === null,
+    isReading: wantsOlder && older.state !== 'failed',
+    failed: failed && { error: failed.error, again: failed.again },
+    readOlder: () => setMost((n) => n + MOST_TICKS),
+    readNewer: () => setLooks((n) => n + 1),
+  };
+}
+
+const headOf = ({ tick, at, op, activity }: Tick): Head => ({ tick, at, micros: instantToMicros(at), op, activity });
+
+/** How many ticks between two that are asked for are read along with them, instead of asking once more. */
+const GAP = 8;
+
+/** What the ticks that are listed changed, as far as it is known. @param ticks their numbers, newest first */
+export function useTold(entity: string, ticks: readonly number[]): Answer<ReadonlyMap<number, Tick>> {
+  const told = useRef(new Map<number, Tick>()).current;
+  return useAnswer(
+    async (signal) => {
+      for (const [first, last] of runsOf(ticks.filter((tick) => !told.has(tick)))) {
+        const query = { from: String(first), to: String(last + 1), limit: TICKS_OF_PAGE };
+        for await (const tick of service.entities.history(entity, query, { signal })) told.set(tick.tick, tick);
+      }
+      return told;
+    },
+    [entity, ticks.join()],
+  );
+}
+
+/** The stretches in which numbers lie that are given from the highest to the lowest. */
+function runsOf(numbers: readonly number[]): [first: number, last: number][] {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run && run[0] - number <= GAP) run[0] = number;
+    else runs.push([number, number]);
+  }
+  return runs;
+}
+
+/** Orders names as people do: p2 before p10. */
+export const byName = new Intl.Collator('en', { numeric: true }).compare;
+
+/** What there was at a moment: the entity, or why there was none. */
+export type State = { is: 'there'; entity: Entity } | { is: 'deleted' } | { is: 'not yet' };
+
+/**
+ * The entity as of a moment, with who last set what.
+ * @param at a tick or an instant; undefined: now
+ * @throws what a call throws, but for what says that there was none
+ */
+async function readState(
+  entity: string,
+  at: string | undefined,
+  { signal, fields }: { signal: AbortSignal; fields?: readonly string[] | undefined },
+): Promise<State> {
+  try {
+    return {
+      is: 'there',
+      entity: await service.entities.get(entity, { asOf: at, include: 'provenance', fields }, { signal }),
+    };
+  } catch (error) {
+    if (!(error instanceof ClocktickProblem)) throw error;
+    if (error.code === 'entity_deleted') return { is: 'deleted' };
+    // An instant before it was created; what never was created is refused by its clock, which the page reads, too.
+    if (error.code === 'entity_not_found' && at !== undefined) return { is: 'not yet' };
+    throw error;
+  }
+}
+
+/** The entity as of a moment; null: it is not known yet which. As of now it is asked for again when there is a newer tick. */
+export const useEntityAt = (
+  entity: string,
+  moment: Moment | null,
+  { grown }: Pick<Clock, 'grown'>,
+): Answer<State | null> =>
+  useAnswer(
+    async (signal) => {
+      if (!moment) return null;
+      return moment.asOf === null ? { is: 'not yet' } : readState(entity, moment.asOf, { signal });
+    },
+    [entity, moment === null, moment?.asOf, moment?.asOf === undefined ? grown : null],
+  );
+
+/** What the properties of an entity were over some of its ticks. */
+export type Stretch = {
+  /** Its ticks, both included; those after `until` were not read, because there were too many. */
+  first: number;
+  last: number;
+  until: number;
+  /** The properties that were asked for; null: all. */
+  properties: readonly string[] | null;
+  /** What there was just before it. */
+  start: Entity | null;
+  /** The ticks in it that touched these properties, oldest first, with what they changed. */
+  ticks: readonly Tick[];
+};
+
+/** So many ticks are read with all that they changed; of more, only what they changed of the properties in view. */
+export const WHOLE_TICKS = 1_000;
+
+/** Of the properties in view, so many pages of ticks are read, before the rest is shown as a density. */
+const MOST_PAGES = 4;
+
+/** While somebody moves, nothing is asked for: only when the view has stood still so long, in milliseconds. */
+const STILL_MS = 120;
+
+/** How many stretches are kept, for whoever goes back. */
+const KEPT = 12;
+const kept = new Map<string, Stretch>();
+
+/** Which stretch is to be read; null: none yet. */
+export type Wanted = Pick<Stretch, 'first' | 'last' | 'properties'> | null;
+
+/** The stretch that is wanted, as soon as it is there; meanwhile the one before. */
+export function useStretch(entity: string, wanted: Wanted): Answer<Stretch | null> {
+  const name = wanted && JSON.stringify([entity, wanted.first, wanted.last, wanted.properties]);
+  return useAnswer(
+    async (signal) => {
+      if (!wanted || name === null) return null;
+      const known = kept.get(name);
+      if (known) return known;
+      await pause(STILL_MS, signal);
+      const stretch = await readStretch(entity, wanted, signal);
+      kept.set(name, stretch);
+      for (const old of kept.keys()) {
+        if (kept.size <= KEPT) break;
+        kept.delete(old);
+      }
+      return stretch;
+    },
+    [name],
+  );
+}
+
+async function readStretch(
+  entity: string,
+  { first, last, properties }: NonNullable<Wanted>,
+  signal: AbortSignal,
+): Promise<Stretch> {
+  const before = first > 1 ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null;
+  const ticks: Tick[] = [];
+  const pages = service.entities
+    .history(
+      entity,
+      { from: String(first), to: String(last + 1), property: properties ?? undefined, limit: WHOLE_TICKS },
+      { signal },
+    )
+    .pages();
+  let read = 0;
+  let until = last;
+  for await (const page of pages) {
+    ticks.push(...page.items);
+    read += 1;
+    if (properties === null || read < MOST_PAGES || page.next === null) continue;
+    until = page.items.at(-1)?.tick ?? last;
+    break;
+  }
+  const state = await before;
+  return { first, last, until, properties, start: state?.is === 'there' ? state.entity : null, ticks };
+}
+
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const end = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(end);
+      reject(signal.reason);
+    });
+  });

@@ -1,0 +1,252 @@
+import { useState } from 'preact/hooks';
+import type { ActivityRef, Entity, Json, Provenance } from '../../client/types.js';
+import { jsonEqual } from '../../temporal/json.js';
+import { Difference } from '../difference-view.js';
+import { Instant } from '../instant.js';
+import { Failure, Loading } from '../problem.js';
+import type { Answer } from '../service.js';
+import { go, hrefOf, view } from '../state.js';
+import { byName, type State } from './data.js';
+import { type Moment, momentText } from './moment.js';
+
+/** How many properties are shown until somebody asks for the rest. */
+const MOST_ROWS = 200;
+
+/**
+ * The state of an entity as of a moment: each property with its value, who set it, when and why, and how it differs from what it was
+ * beside, at another moment.
+ */
+export function StatePanel({
+  now,
+  beside,
+  state,
+  other,
+  only,
+  undo,
+}: {
+  now: Moment;
+  beside: Moment;
+  state: Answer<State | null>;
+  other: Answer<State | null>;
+  only: boolean;
+  /** Brings a property back as it is shown; undefined where nothing can be brought back, because it is shown as it is now. */
+  undo: ((property: string) => void) | undefined;
+}) {
+  const [isWhole, setWhole] = useState(false);
+  const { zone = 'utc' } = view.value;
+  const shown = state.value ?? null;
+  // What differs is told in the order of time, whichever of both moments is looked at.
+  const isLater = (beside.tick ?? 0) > (now.tick ?? 0);
+  const compared = other.value ?? null;
+  const rows = shown ? rowsOf(shown, compared, isLater) : [];
+  const differing = rows.filter(({ sign }) => sign !== null);
+  const wanted = only ? differing : rows;
+  const listed = isWhole ? wanted : wanted.slice(0, MOST_ROWS);
+  const [older, newer] = isLater ? [now, beside] : [beside, now];
+  return (
+    <section class="state" aria-labelledby="state-title" aria-busy={state.state === 'loading'}>
+      <h2 id="state-title">State {momentText(now, zone)}</h2>
+      {state.state === 'failed' && <Failure error={state.error} again={state.again} />}
+      {other.state === 'failed' && <Failure error={other.error} again={other.again} />}
+      {state.state === 'loading' && !shown && <Loading what="the state" />}
+      {shown?.is === 'deleted' && <p class="absent">It was deleted then: it had no properties.</p>}
+      {shown?.is === 'not yet' && <p class="absent">It was not there yet.</p>}
+      {shown && compared && (
+        <p class="tally">
+          {tallyOf(differing)} {momentText(older, zone)} → {momentText(newer, zone)}
+        </p>
+      )}
+      {listed.length > 0 && (
+        <table>
+          <caption class="unseen">
+            Properties {momentText(now, zone)}, and what differs between {momentText(older, zone)} and{' '}
+            {momentText(newer, zone)}
+          </caption>
+          <thead>
+            <tr>
+              <th scope="col">property</th>
+              <th scope="col">value</th>
+              <th scope="col">since</th>
+              <th scope="col">who, why</th>
+              <th scope="col">
+                {momentText(older, zone)} → {momentText(newer, zone)}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {listed.map((row) => (
+              <Row key={row.name} row={row} undo={undo} />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {shown && only && wanted.length === 0 && <p class="absent">Nothing differs.</p>}
+      {shown && !only && rows.length === 0 && shown.is === 'there' && <p class="absent">It had no properties.</p>}
+      {wanted.length > listed.length && (
+        <button type="button" onClick={() => setWhole(true)}>
+          Show all {wanted.length} properties
+        </button>
+      )}
+      {shown?.is === 'there' && shown.entity.untracked && (
+        <p class="muted small">
+          Not shown, because the type does not keep what they were: {shown.entity.untracked.join(', ')}
+        </p>
+      )}
+    </section>
+  );
+}
+
+/** What happened to a property from the older of two moments to the newer. */
+type Sign = 'added' | 'removed' | 'changed';
+const SIGNS = { added: '+', removed: '−', changed: '~' } as const satisfies Record<Sign, string>;
+
+type Row = {
+  name: string;
+  value: Json | undefined;
+  provenance: Provenance | undefined;
+  sign: Sign | null;
+  from: Json | undefined;
+  to: Json | undefined;
+};
+
+function rowsOf(shown: State, other: State | null, isLater: boolean): Row[] {
+  const mine = propertiesOf(shown);
+  const theirs = propertiesOf(other);
+  const names = other ? new Set([...Object.keys(mine), ...Object.keys(theirs)]) : Object.keys(mine);
+  return [...names].sort(byName).map((name) => {
+    const value = own(mine, name);
+    const [from, to] = isLater ? [value, own(theirs, name)] : [own(theirs, name), value];
+    return {
+      name,
+      value,
+      provenance: shown.is === 'there' ? own(shown.entity.provenance ?? {}, name) : undefined,
+      sign: other === null || jsonEqual(from, to) ? null : signOf(from, to),
+      from,
+      to,
+    };
+  });
+}
+
+const signOf = (from: Json | undefined, to: Json | undefined): Sign =>
+  from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
+
+const propertiesOf = (state: State | null): Entity['properties'] =>
+  state?.is === 'there' ? state.entity.properties : {};
+
+/** A member by a name that is data: `constructor` is none unless somebody set it. */
+const own = <Value,>(members: { [name: string]: Value }, name: string): Value | undefined =>
+  Object.hasOwn(members, name) ? members[name] : undefined;
+
+function tallyOf(differing: readonly Row[]): string {
+  if (differing.length === 0) return 'Nothing differs:';
+  const count = (sign: Sign) => differing.filter((row) => row.sign === sign).length;
+  const counts = (['added', 'removed', 'changed'] as const).flatMap((sign) =>
+    count(sign) > 0 ? [`${count(sign)} ${sign}`] : [],
+  );
+  return `${counts.join(', ')}:`;
+}
+
+const Row = ({
+  row: { name, value, provenance, sign, from, to },
+  undo,
+}: {
+  row: Row;
+  undo: ((property: string) => void) | undefined;
+}) => (
+  <tr class={sign ?? undefined} data-property={name}>
+    <th scope="row">
+      {name}
+      {undo && (
+        <button
+          type="button"
+          class="quiet small"
+          onClick={() => undo(name)}
+          aria-label={`Bring back ${name} as it is here`}
+        >
+          ↶
+        </button>
+      )}
+    </th>
+    <td>{value === undefined ? <span class="muted">not set</span> : <Value value={value} />}</td>
+    <td class="since">
+      {provenance && (
+        <>
+          <a href={hrefOf({ at: String(provenance.vclock.from) })}>tick {provenance.vclock.from}</a>{' '}
+          <Instant at={provenance.effective.from} />
+        </>
+      )}
+    </td>
+    <td class="who">{provenance && <Who activity={provenance.activity} />}</td>
+    <td class="difference">
+      {sign && (
+        <>
+          <span class="sign">
+            {SIGNS[sign]} <span class="unseen">{sign}</span>
+          </span>{' '}
+          <Difference from={from} to={to} />
+        </>
+      )}
+    </td>
+  </tr>
+);
+
+/** Who made a change, and why, linked to all else that the activity did. */
+export const Who = ({ activity }: { activity: ActivityRef | null }) =>
+  activity ? (
+    <>
+      <a href={hrefOf({ activity: activity.id })}>{activity.actor ?? 'somebody'}</a>
+      {activity.reason !== undefined && <q>{activity.reason}</q>}
+    </>
+  ) : (
+    <span class="muted">nobody said</span>
+  );
+
+/** How much of a long value is shown until somebody asks for the rest, in UTF-16 code units. */
+const MOST_TEXT = 600;
+
+function Value({ value }: { value: Json }) {
+  const [isWhole, setWhole] = useState(false);
+  const text = typeof value === 'string' ? value : JSON.stringify(value, null, 1);
+  const shown = isWhole || text.length <= MOST_TEXT ? text : `${text.slice(0, MOST_TEXT)}…`;
+  return (
+    <>
+      <span class={typeof value === 'string' ? 'value text' : 'value json'}>{shown}</span>
+      {shown !== text && (
+        <button type="button" class="quiet small" onClick={() => setWhole(true)}>
+          all {text.length.toLocaleString('en')} characters
+        </button>
+      )}
+    </>
+  );
+}
+
+/** What it is compared with, and whether only that is shown. */
+export function Comparing({ beside, only, mark }: { beside: string; only: boolean; mark: () => void }) {
+  const isWord = beside === 'before' || beside === 'now';
+  return (
+    <div class="comparing">
+      <label class="field">
+        compared with
+        <select
+          value={isWord ? beside : 'marker'}
+          onChange={({ currentTarget: { value } }) => value !== 'marker' && go({ beside: value }, 'replace')}
+        >
+          <option value="before">the tick before</option>
+          <option value="now">now</option>
+          {!isWord && <option value="marker">the marker at {/^\d+$/.test(beside) ? `tick ${beside}` : beside}</option>}
+        </select>
+      </label>
+      <button type="button" onClick={mark}>
+        Put the marker here
+      </button>
+      <label class="field">
+        <input
+          type="checkbox"
+          checked={only}
+          onChange={({ currentTarget: { checked } }) => go({ only: checked || undefined }, 'replace')}
+        />
+        only what differs
+      </label>
+    </div>
+  );
+}

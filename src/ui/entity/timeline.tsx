@@ -1,0 +1,270 @@
+import type { RefObject } from 'preact';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { instantToMicros, microsToInstant } from '../instants.js';
+import { Failure } from '../problem.js';
+import { axisOf, type Scale, scaleOf, type Window } from '../scale.js';
+import { go, view } from '../state.js';
+import type { Clock } from './data.js';
+import { headAt } from './heads.js';
+import { Lanes, type Line } from './lanes.js';
+import { Marks } from './marks.js';
+import type { Moment } from './moment.js';
+import { useDrag, useWheel } from './pointer.js';
+import { Slider } from './slider.js';
+import { Strip } from './strip.js';
+
+/** Where one types which properties have a lane. */
+export const FILTER_ID = 'lanes-filter';
+
+/** What keys do with the timeline: move it by a share of its width, and draw everything so many times as wide. */
+export type Moves = { pan: (share: number) => void; zoom: (factor: number) => void };
+
+/** How much of its width buttons move the timeline, and how much they zoom. */
+const PAN = 0.25;
+const ZOOM = 1.5;
+
+/** How wide the names of the properties are, in pixels; where the page is narrow, and else. */
+const NAMES = { narrow: 92, wide: 176, from: 620 };
+
+/** A window that stands still for so long goes into the address, in milliseconds. */
+const REST_MS = 150;
+
+/**
+ * The properties of an entity over its ticks: how many there were when, a mark for each, a lane for each property; and the handle that says as
+ * of when the rest of the page shows it.
+ */
+export function Timeline({
+  entity,
+  clock,
+  shown,
+  other,
+  names,
+  moves,
+}: {
+  entity: string;
+  clock: Clock;
+  shown: Moment;
+  other: Moment | null;
+  /** Properties that are known to be there. */
+  names: readonly string[];
+  moves: RefObject<Moves | null>;
+}) {
+  const { heads } = clock;
+  const [filter, setFilter] = useState('');
+  const frame = useRef<HTMLDivElement>(null);
+  const [whole, namesWidth] = useWidths(frame);
+  const width = Math.max(80, whole - namesWidth);
+  const axis = useMemo(
+    () =>
+      axisOf(
+        heads.map(({ micros }) => micros),
+        BigInt(Date.now()) * 1_000n,
+      ),
+    [heads],
+  );
+  const [window, show] = useWindow();
+  const scale = useMemo(() => scaleOf(axis, { ...window, width }), [axis, window.from, window.to, width]);
+
+  moves.current = {
+    pan: (share) => show(scale.pan(share * width)),
+    zoom: (factor) => show(scale.zoom(anchorOf(scale, shown, clock), factor)),
+  };
+  useFollowing(shown, clock, scale, show);
+  const drag = useDrag(scale, show, clock);
+  useWheel(frame, namesWidth, scale, show);
+
+  const { start, end } = scale.ticksIn(0, width);
+  return (
+    <section class="timeline" aria-labelledby="timeline-title" style={{ '--names': `${namesWidth}px` }}>
+      <div class="tools">
+        <h2 id="timeline-title">Timeline</h2>
+        <Steps clock={clock} shown={shown} />
+        <fieldset class="group">
+          <legend class="unseen">What the timeline shows</legend>
+          <button type="button" onClick={() => moves.current?.pan(-PAN)} aria-label="Earlier">
+            ⟨
+          </button>
+          <button type="button" onClick={() => moves.current?.zoom(1 / ZOOM)} aria-label="Zoom out">
+            −
+          </button>
+          <button type="button" onClick={() => moves.current?.zoom(ZOOM)} aria-label="Zoom in">
+            +
+          </button>
+          <button type="button" onClick={() => moves.current?.pan(PAN)} aria-label="Later">
+            ⟩
+          </button>
+          <button type="button" onClick={() => show({ from: axis.from, to: axis.to })}>
+            all
+          </button>
+        </fieldset>
+        <label class="field">
+          <span class="unseen">Lanes of properties whose name has</span>
+          <input
+            id={FILTER_ID}
+            type="search"
+            placeholder="property …"
+            value={filter}
+            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+          />
+        </label>
+      </div>
+      <div class="frame" ref={frame}>
+        <div class="row">
+          <span class="name muted">all {heads.length.toLocaleString('en')} ticks</span>
+          <Strip axis={axis} shown={scale} width={width} show={show} />
+        </div>
+        <div class="row">
+          <span class="name muted">{(end - start).toLocaleString('en')} in view</span>
+          <div class="track" style={{ width: `${width}px` }} {...drag(0)}>
+            <Marks clock={clock} scale={scale} shown={shown} />
+            <Slider clock={clock} shown={shown} scale={scale} />
+          </div>
+        </div>
+        <Lanes
+          entity={entity}
+          clock={clock}
+          scale={scale}
+          names={names}
+          filter={filter}
+          drag={drag(namesWidth)}
+          lines={[lineOf(shown, clock, scale, 'shown'), other && lineOf(other, clock, scale, 'beside')]}
+        />
+      </div>
+      <Reading clock={clock} />
+    </section>
+  );
+}
+
+function lineOf({ asOf, tick }: Moment, clock: Clock, scale: Scale, is: Line['is']): Line | null {
+  const micros = asOf === undefined ? scale.axis.to : tick === null ? undefined : headAt(clock.heads, tick)?.micros;
+  if (micros === undefined || micros < scale.from || micros > scale.to) return null;
+  return { x: scale.xOf(micros), is };
+}
+
+/** What zooming leaves in its place: the moment that is shown, or the middle. */
+function anchorOf(scale: Scale, shown: Moment, clock: Clock): bigint {
+  const micros = shown.tick === null ? undefined : headAt(clock.heads, shown.tick)?.micros;
+  const isSeen = micros !== undefined && micros >= scale.from && micros <= scale.to;
+  return isSeen ? micros : scale.microsAt(scale.width / 2);
+}
+
+function Steps({ clock, shown }: { clock: Clock; shown: Moment }) {
+  const last = clock.heads.at(-1)?.tick ?? 1;
+  const tick = shown.tick ?? last;
+  const to = (at: number) => () => go({ at: at >= last ? undefined : String(Math.max(1, at)) }, 'replace');
+  return (
+    <fieldset class="group">
+      <legend class="unseen">As of</legend>
+      <button type="button" disabled={tick <= 1} onClick={to(1)}>
+        first
+      </button>
+      <button type="button" disabled={tick <= 1} onClick={to(tick - 1)} aria-label="The tick before">
+        ←
+      </button>
+      <button type="button" disabled={tick >= last} onClick={to(tick + 1)} aria-label="The tick after">
+        →
+      </button>
+      <button type="button" disabled={shown.asOf === undefined} onClick={to(last)}>
+        now
+      </button>
+    </fieldset>
+  );
+}
+
+function Reading({ clock: { heads, isReading, isWhole, failed, readOlder } }: { clock: Clock }) {
+  const last = heads.at(-1)?.tick ?? 0;
+  if (failed) return <Failure {...failed} />;
+  if (isReading)
+    return (
+      <p class="loading" role="status">
+        Older ticks are being read: {heads.length.toLocaleString('en')} of {last.toLocaleString('en')}{' '}
+        <progress value={heads.length} max={last} aria-label="Ticks that are read" />
+      </p>
+    );
+  if (isWhole) return null;
+  return (
+    <p>
+      Only the newest {heads.length.toLocaleString('en')} of {last.toLocaleString('en')} ticks are read.{' '}
+      <button type="button" onClick={readOlder}>
+        Read older ones
+      </button>
+    </p>
+  );
+}
+
+/** How wide the frame is, but for the room of a scroll bar, and how much of it names take. */
+function useWidths(frame: RefObject<HTMLDivElement | null>): [whole: number, names: number] {
+  const [width, setWidth] = useState(0);
+  useLayoutEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    const measure = () => setWidth(element.clientWidth);
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+  return [width - SCROLL_BAR, width < NAMES.from ? NAMES.narrow : NAMES.wide];
+}
+
+/** What the lanes keep free for their scroll bar, in pixels. */
+const SCROLL_BAR = 14;
+
+type Shown = { from?: bigint | undefined; to?: bigint | undefined };
+
+/**
+ * What of time is shown, as the view says, and how that is changed. While it moves it is kept here: the address has room for so many changes
+ * a second. An edge that is that of all time is not said, so that what comes later is shown, too.
+ */
+function useWindow(): [shown: Shown, show: (window: Window) => void] {
+  const { from, to } = view.value;
+  const [moving, setMoving] = useState<Shown | null>(null);
+  const said = useMemo(
+    (): Shown => ({
+      from: from === undefined ? undefined : instantToMicros(from),
+      to: to === undefined ? undefined : instantToMicros(to),
+    }),
+    [from, to],
+  );
+  useEffect(() => {
+    if (!moving) return;
+    const rest = setTimeout(() => {
+      go({ from: textOf(moving.from), to: textOf(moving.to) }, 'replace');
+      setMoving(null);
+    }, REST_MS);
+    return () => clearTimeout(rest);
+  }, [moving]);
+  return [moving ?? said, setMoving];
+}
+
+const textOf = (micros: bigint | undefined): string | undefined =>
+  micros === undefined ? undefined : microsToInstant(micros);
+
+/** So many times half of the width is moved to follow a moment; what is further away is jumped to. */
+const MOST_MOVES = 40;
+
+/** Moves the timeline so that the moment that is shown stays in view when somebody steps out of it. */
+function useFollowing(shown: Moment, clock: Clock, scale: Scale, show: (window: Window) => void): void {
+  const before = useRef(shown.tick);
+  useEffect(() => {
+    if (before.current === shown.tick) return;
+    before.current = shown.tick;
+    const micros =
+      shown.asOf === undefined
+        ? scale.axis.to
+        : shown.tick === null
+          ? undefined
+          : headAt(clock.heads, shown.tick)?.micros;
+    if (micros === undefined) return;
+    let window: Window = scale;
+    for (let n = 0; n < MOST_MOVES && (micros < window.from || micros > window.to); n++) {
+      const { pan, width } = scaleOf(scale.axis, { ...window, width: scale.width });
+      window = pan(micros < window.from ? -width / 2 : width / 2);
+    }
+    if (micros < window.from || micros > window.to) {
+      const half = (scale.to - scale.from) / 2n;
+      window = { from: micros - half, to: micros + half };
+    }
+    if (window !== scale) show(window);
+  }, [shown.tick, shown.asOf]);
+}
