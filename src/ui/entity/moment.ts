@@ -42,6 +42,9 @@ export function momentText({ asOf, tick }: Moment, zone: Zone): string {
   return `as of ${formatInstant(asOf, zone, new Date())}${tick === null ? '' : ` (tick ${tick})`}`;
 }
 
+/** The same as a name: `tick 5`. */
+export const momentName = (moment: Moment, zone: Zone): string => momentText(moment, zone).replace(/^at |^as of /, '');
+
 /** Where a step leads: `at` of the tick so many further, which is now from the newest on. */
 export function stepFrom(shown: Moment, by: number, heads: readonly Head[]): string | undefined {
   const last = heads.at(-1)?.tick ?? 1;
