@@ -75,18 +75,23 @@ function Header() {
         <a href="../docs/guide/">Guides</a>
         <a href="../docs/">API</a>
       </nav>
-      <form
-        class="jump"
-        role="search"
-        onSubmit={(event) => {
-          event.preventDefault();
-          const entity = new FormData(event.currentTarget).get('entity');
-          if (typeof entity === 'string' && entity.trim() !== '') go({ entity: entity.trim() });
-        }}
-      >
-        <input name="entity" aria-label="Entity: type:key or UUID" placeholder="type:key or UUID" autocomplete="off" />
-        <button type="submit">Open</button>
-      </form>
+      <search class="jump">
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            const entity = new FormData(event.currentTarget).get('entity');
+            if (typeof entity === 'string' && entity.trim() !== '') go({ entity: entity.trim() });
+          }}
+        >
+          <input
+            name="entity"
+            aria-label="Entity: type:key or UUID"
+            placeholder="type:key or UUID"
+            autocomplete="off"
+          />
+          <button type="submit">Open</button>
+        </form>
+      </search>
       <label>
         <span class="unseen">Instants in</span>
         <select

@@ -17,9 +17,9 @@ export type Step = string | number;
 
 /** A place where two values differ. `path` leads there; [] is the whole value. `text`: two texts that have something in common. */
 export type Part = { path: readonly Step[] } & (
-  | { is: 'added'; to: unknown }
-  | { is: 'removed'; from: unknown }
-  | { is: 'changed'; from: unknown; to: unknown }
+  | { is: 'added'; to: Json }
+  | { is: 'removed'; from: Json }
+  | { is: 'changed'; from: Json; to: Json }
   | { is: 'text'; segments: Segment[] }
 );
 
@@ -36,6 +36,8 @@ const MOST_SEGMENTS = 1_000;
  */
 type Work = { characters: number; edits: number };
 const MOST_WORK: Work = { characters: 2 ** 22, edits: 2 ** 20 };
+/** What a value takes beside its characters. */
+const ELEMENT = 16;
 
 /** How many elements, lines or words may come and go between two arrays or texts that are compared by these. */
 const MOST_EDITS = 400;
@@ -56,7 +58,7 @@ const MOST_CHANGED = 2_000;
  * What differs between two values. Members of objects are compared by name, elements of arrays by what both have, texts by their words.
  * @param from, to JSON, no deeper than MAX_DEPTH; undefined is no value, which is another than null
  */
-export function differenceOf(from: unknown, to: unknown): Difference {
+export function differenceOf(from: Json | undefined, to: Json | undefined): Difference {
   const parts: Part[] = [];
   let count = 0;
   const work = { ...MOST_WORK };
@@ -67,17 +69,18 @@ export function differenceOf(from: unknown, to: unknown): Difference {
     count++;
   };
 
-  const inside = (step: Step, was: unknown, becomes: unknown): void => {
+  const inside = (step: Step, was: Json | undefined, becomes: Json | undefined): void => {
     path.push(step);
     value(was, becomes);
     path.pop();
   };
 
-  const value = (was: unknown, becomes: unknown): void => {
+  const value = (was: Json | undefined, becomes: Json | undefined): void => {
     if (was === becomes) return;
     const isDeep = path.length > MAX_DEPTH;
-    if (was === undefined) add((path) => ({ is: 'added', path, to: becomes }));
-    else if (becomes === undefined) add((path) => ({ is: 'removed', path, from: was }));
+    if (was === undefined) {
+      if (becomes !== undefined) add((path) => ({ is: 'added', path, to: becomes }));
+    } else if (becomes === undefined) add((path) => ({ is: 'removed', path, from: was }));
     else if (Array.isArray(was) && Array.isArray(becomes) && !isDeep) elements(was, becomes);
     else if (isObject(was) && isObject(becomes) && !isDeep) members(was, becomes);
     else if (typeof was === 'string' && typeof becomes === 'string') add((path) => textPart(path, was, becomes, work));
@@ -126,6 +129,16 @@ type Run = { at: number; removed: number; to: number; added: number };
 
 /** Where two arrays differ, in order; null where that would take too much work. */
 function runsBetween(from: readonly Json[], to: readonly Json[], work: Work): Run[] | null {
+  let start = 0;
+  while (start < from.length && start < to.length && jsonEqual(from[start], to[start])) start++;
+  let end = 0;
+  const most = Math.min(from.length, to.length) - start;
+  while (end < most && jsonEqual(from[from.length - 1 - end], to[to.length - 1 - end])) end++;
+  const [removed, added] = [from.length - start - end, to.length - start - end];
+  if (removed === 0 && added === 0) return [];
+  // No element can be in both, or one took the place of the other.
+  if (removed === 0 || added === 0 || (removed === 1 && added === 1)) return [{ at: start, removed, to: start, added }];
+
   const numbers = new Map<string, number>();
   /** Numbers for elements: the same one for equal elements. */
   const numbered = (elements: readonly Json[]): number[] | null => {
@@ -139,22 +152,9 @@ function runsBetween(from: readonly Json[], to: readonly Json[], work: Work): Ru
     }
     return all;
   };
-  const was = numbered(from);
-  const becomes = was && numbered(to);
-  if (!was || !becomes) return null;
-  let start = 0;
-  while (start < was.length && start < becomes.length && was[start] === becomes[start]) start++;
-  let end = 0;
-  const most = Math.min(was.length, becomes.length) - start;
-  while (end < most && was[was.length - 1 - end] === becomes[becomes.length - 1 - end]) end++;
-  const [removed, added] = [was.length - start - end, becomes.length - start - end];
-  if (removed === 0 && added === 0) return [];
-  // No element can be in both.
-  if (removed === 0 || added === 0) return [{ at: start, removed, to: start, added }];
-
-  const changes = within(work, (maxEditLength) =>
-    diffArrays(was.slice(start, start + removed), becomes.slice(start, start + added), { maxEditLength }),
-  );
+  const was = numbered(from.slice(start, start + removed));
+  const becomes = was && numbered(to.slice(start, start + added));
+  const changes = was && becomes && within(work, (maxEditLength) => diffArrays(was, becomes, { maxEditLength }));
   if (!changes) return null;
   const runs: Run[] = [];
   let run: Run = { at: start, removed: 0, to: start, added: 0 };
@@ -193,7 +193,7 @@ function keyOf(value: Json | undefined, work: Work): string {
     return `{${names.map((name) => `${JSON.stringify(name)}:${keyOf(value[name], work)}`).join()}}`;
   }
   const text = JSON.stringify(value ?? null);
-  work.characters -= 1 + text.length;
+  work.characters -= ELEMENT + text.length;
   return text;
 }
 

@@ -1,4 +1,4 @@
-import type { ActivityRef, Entity, Tick } from '../client/types.js';
+import type { ActivityRef, Entity, Json, Tick } from '../client/types.js';
 import { instantToMicros } from './instants.js';
 import type { Scale } from './scale.js';
 
@@ -12,7 +12,7 @@ import type { Scale } from './scale.js';
  * since before the window, and the answer did not say since when.
  */
 export type LaneRange = {
-  value: unknown;
+  value: Json;
   from: number | null;
   to: number | null;
   fromAt: string | null;
@@ -70,9 +70,9 @@ export function lanesOf(start: Start | null, ticks: readonly Tick[]): Lane[] {
     };
     // A tombstone ends the range of every property, also of those whose changes were not asked for.
     if (op === 'deleted') for (const property of [...open.keys()]) end(property);
-    for (const [property, change] of Object.entries(changes)) {
+    for (const [property, change] of Object.entries(changes ?? {})) {
       end(property);
-      if (!('to' in change)) continue;
+      if (change.to === undefined) continue;
       const since = { from: tick, fromAt: at, fromMicros: micros };
       begin(property, { value: change.to, ...since, to: null, toAt: null, toMicros: null, activity });
     }

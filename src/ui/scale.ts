@@ -104,7 +104,7 @@ export function scaleOf(
   axis: Axis,
   { from, to, width }: { from?: bigint | undefined; to?: bigint | undefined; width: number },
 ): Scale {
-  const pixels = Math.max(1, width);
+  const pixels = width > 1 ? width : 1;
   const window = within(axis, from ?? axis.from, to ?? axis.to, pixels);
   const inside = axis.gaps.slice(firstAfter(axis.gaps, window.from), firstFrom(axis.gaps, window.to));
   const zoom = zoomOf(window, inside, pixels);
@@ -137,7 +137,7 @@ export function scaleOf(
     ...window,
     axis,
     width: pixels,
-    folds: pieces.filter(({ isFold }) => isFold),
+    folds: pieces.flatMap(({ isFold, ...fold }) => (isFold ? [fold] : [])),
     xOf,
     microsAt: (x) => placeAt(x, Math.round),
     ticksIn: (x0, x1) => ({ start: countBefore(x0), end: countBefore(x1) }),
@@ -153,24 +153,18 @@ export function scaleOf(
       const anchor = microsIn(window, at);
       const next = zoomed(zoom, factor);
       const [left, right] = [step(axis, anchor, -x, next), step(axis, anchor, pixels - x, next)];
-      if (right - left < shortest(axis, pixels)) return factor > 1 ? window : within(axis, left, right, pixels);
-      if (left <= axis.from) return { from: axis.from, to: step(axis, axis.from, pixels, next) };
-      if (right >= axis.to) return { from: step(axis, axis.to, -pixels, next), to: axis.to };
-      return { from: left, to: right };
+      if (factor > 1 && right - left < shortest(axis, pixels)) return window;
+      return filled(axis, left, right, pixels, next);
     },
-    pan: (by) => {
-      if (by < 0) {
-        const left = step(axis, window.from, by, zoom);
-        return left <= axis.from
-          ? { from: axis.from, to: step(axis, axis.from, pixels, zoom) }
-          : { from: left, to: step(axis, window.to, by, zoom) };
-      }
-      const right = step(axis, window.to, by, zoom);
-      return right >= axis.to
-        ? { from: step(axis, axis.to, -pixels, zoom), to: axis.to }
-        : { from: step(axis, window.from, by, zoom), to: right };
-    },
+    pan: (by) => filled(axis, step(axis, window.from, by, zoom), step(axis, window.to, by, zoom), pixels, zoom),
   };
+}
+
+/** A window that fills its width: one that ends at an end of the axis reaches as far in the other direction. */
+function filled(axis: Axis, from: bigint, to: bigint, width: number, zoom: Zoom): Window {
+  if (from <= axis.from) return within(axis, axis.from, step(axis, axis.from, width, zoom), width);
+  if (to >= axis.to) return within(axis, step(axis, axis.to, -width, zoom), axis.to, width);
+  return within(axis, from, to, width);
 }
 
 /** The shortest window. */

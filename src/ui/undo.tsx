@@ -1,4 +1,3 @@
-import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Tick, UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
@@ -273,12 +272,14 @@ function Why({
         void send();
       }}
     >
-      <Field label="Who undoes it">
+      <label class="field">
+        <span>Who undoes it</span>
         <input value={actor} onInput={({ currentTarget }) => setActor(currentTarget.value)} autocomplete="username" />
-      </Field>
-      <Field label="Why">
+      </label>
+      <label class="field">
+        <span>Why</span>
         <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
-      </Field>
+      </label>
       {error && <Failure error={error} />}
       <p class="buttons">
         <button type="submit" class="primary" disabled={disabled || isUnderWay || reason.trim() === ''}>
@@ -291,10 +292,3 @@ function Why({
     </form>
   );
 }
-
-const Field = ({ label, children }: { label: string; children: ComponentChildren }) => (
-  <label class="field">
-    <span>{label}</span>
-    {children}
-  </label>
-);

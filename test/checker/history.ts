@@ -23,6 +23,7 @@ that what was read as of an instant stays the same for ever, and more.
 npm run check:history -- [options]
 
   --seconds N   for how long the clients work (10)
+  --requests N  how many requests there are at least, however long that takes (0)
   --clients N   how many, each with one request in flight (16)
   --seed N      what they do; the same seed sends the same again (any)
   --url URL     a running service; several times for several over one database. Without it, two services are started over
@@ -40,6 +41,7 @@ const MOST_TOLD = 5;
 
 const OPTIONS = {
   seconds: { type: 'string', default: '10' },
+  requests: { type: 'string', default: '0' },
   clients: { type: 'string', default: '16' },
   seed: { type: 'string' },
   url: { type: 'string', multiple: true },
@@ -58,6 +60,7 @@ function optionsOf(args: string[]) {
       seed,
       clients: numberOf('clients', values.clients, 1, 1_000),
       seconds: numberOf('seconds', values.seconds, 1, 86_400),
+      least: numberOf('requests', values.requests, 0, 1_000_000),
       storm,
       help,
     };

@@ -161,13 +161,14 @@ export const LOCK_PATIENCE_MS = 3_000;
 const SHARED_LOCK_PATIENCE_MS = 50;
 /**
  * How long things may take, in milliseconds. A statement that takes longer the server ends; a shared one takes milliseconds, and so
- * does what `probe` asks. A search of a page that takes longer than `quick` is a slow one. A health check answers within two seconds,
+ * does what `probe` asks. A search of a page that takes longer than `quick` is a slow one: one of them runs at once, so that they leave a
+ * core to others where the server has two, for the price that each begins twice. A health check answers within two seconds,
  * whatever the database does. This process gives a statement up `margin` later than the server would: it may have to connect before.
  */
 export const DEADLINES = {
   statement: 15_000,
   shared: 8_000,
-  quick: 1_000,
+  quick: 250,
   probe: 2_000,
   check: 1_800,
   connect: 3_000,

@@ -18,8 +18,11 @@ export type Batch = { writes: ImportWrite[]; faults: LineFault[]; lines: number;
 const STALLED_MS = 1_000;
 /** How long a batch should take, in milliseconds: what it writes holds the stable instant back. */
 const TARGET_MS = 250;
-/** More lines at once would hold up other requests for as long as this process decides on them: a thousand take some 15 ms. */
-const LINES = { least: 10, most: 1_000 };
+/**
+ * How many lines a batch has. While others ask the service something, fewer: of two cores a batch takes one for as long as it is written, and
+ * the p99 of a read beside batches of 250 was 2.4 times that alone, beside a thousand 2.8 times, for 13% fewer lines a second.
+ */
+const LINES = { least: 10, besideOthers: 250, most: 1_000 };
 /** Within how many lines a watermark is looked for. */
 const REACH = 10_000;
 /** How many bytes of lines wait to be written at most, and how many of them are one batch. */
@@ -32,12 +35,17 @@ const SLICE_MS = 3;
 export type Pace = { lines: number };
 export const newPace = (): Pace => ({ lines: LINES.most });
 
-/** Learns how long so many lines took, in milliseconds. */
-export function learn(pace: Pace, lines: number, took: number): void {
+/**
+ * Learns how long so many lines took, in milliseconds.
+ * @param isAlone whether nobody else asked the service anything meanwhile
+ */
+export function learn(pace: Pace, lines: number, took: number, isAlone: boolean): void {
+  const most = isAlone ? LINES.most : LINES.besideOthers;
   // A batch that was ended before says little of a larger one.
   const wanted = lines * Math.min(Math.max(TARGET_MS / Math.max(took, 1), 0.25), 2);
   const isWhole = lines >= pace.lines || took > TARGET_MS;
-  if (isWhole) pace.lines = Math.round(Math.min(Math.max(wanted, LINES.least), LINES.most));
+  if (isWhole) pace.lines = Math.round(Math.max(wanted, LINES.least));
+  pace.lines = Math.min(pace.lines, most);
 }
 
 /**

@@ -82,8 +82,10 @@ async function* run(
       for (let rest: Batch | null = batch; rest !== null; ) {
         if (signal?.aborted) throw stopped();
         const began = performance.now();
+        const asked = questionsTo(storage);
         const done: Written = await translated(writeBatch(storage, connection, { ...wanted, batch: rest, id, last }));
-        learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began);
+        const isAlone = questionsTo(storage) === asked;
+        learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began, isAlone);
         if (dryRun && mode === 'replace-all') nameAll(named, takenOf(rest, done));
         ({ last, rest } = done);
         row = dryRun ? sumOfRows(row, done.row) : done.row;
@@ -109,6 +111,10 @@ async function* run(
   }
   yield { row, faults: [] };
 }
+
+/** How much the service has been asked of entities so far, by all but imports, which have statements of their own. */
+const questionsTo = (storage: Storage): number =>
+  Object.values(storage[engine].tallies).reduce((sum, tally) => sum + tally().questions, 0);
 
 /** The lines, with instants that go on from one to the next. */
 async function* inOrder(lines: AsyncIterable<readonly SentLine[]>): AsyncGenerator<SentLine[]> {

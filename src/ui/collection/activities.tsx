@@ -12,8 +12,8 @@ const FIELDS = [
   { name: 'actor', parameter: 'actor', label: 'Who' },
   { name: 'prefix', parameter: 'actorPrefix', label: 'Whose name begins with' },
   { name: 'reason', parameter: 'reason', label: 'Words of the reason' },
-  { name: 'since', parameter: 'from', label: 'From' },
-  { name: 'until', parameter: 'to', label: 'To' },
+  { name: 'since', parameter: 'from', label: 'Recorded from' },
+  { name: 'until', parameter: 'to', label: 'Recorded before' },
   { name: 'type', parameter: 'type', label: 'Type' },
   { name: 'entity', parameter: 'entity', label: 'Entity' },
   { name: 'changed', parameter: 'property', label: 'Property' },
@@ -84,7 +84,13 @@ export function ActivitiesPage() {
                   <td>
                     <Instant at={found.recordedAt} />
                   </td>
-                  <td>{found.actor ?? <span class="muted">nobody said</span>}</td>
+                  <td class="who">
+                    {found.actor === undefined ? (
+                      <span class="muted">nobody said</span>
+                    ) : (
+                      <a href={hrefOf({ show: 'activities', actor: found.actor })}>{found.actor}</a>
+                    )}
+                  </td>
                   <td>
                     <a href={hrefOf({ activity: found.id })}>{found.reason ?? 'no reason given'}</a>
                   </td>

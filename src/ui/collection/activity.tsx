@@ -105,7 +105,7 @@ function Done({ tick }: { tick: ActivityTick }) {
   return (
     <section class="done" aria-label={name}>
       <h3>
-        <span class={`sign ${kind}`}>
+        <span class={`fate ${kind}`}>
           {sign} {says}
         </span>{' '}
         <a href={hrefOf({ entity: name, at: `${tick.tick}`, beside: 'before' })}>{name}</a>{' '}

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { isBefore } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
 import { go, hrefOf, view } from '../state.js';
@@ -104,10 +105,12 @@ export function Areas({
             y={HEIGHT - 8}
             text-anchor={n === 0 ? 'start' : n === counts.length - 1 ? 'end' : 'middle'}
           >
-            {dayOf(counts[n]?.at ?? '', first, last)}
+            {briefly(counts[n]?.at ?? '', first, last)}
           </text>
         ))}
-        {at !== undefined && <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
+        {at !== undefined && !isBefore(at, first) && !isBefore(last, at) && (
+          <path class="here" d={`M${xOf(at)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />
+        )}
         {pointed !== null && <path class="pointed" d={`M${x(pointed)} ${ROOM.top}V${HEIGHT - ROOM.bottom}`} />}
       </svg>
       {read && (
@@ -189,11 +192,12 @@ function instantsBelow(counts: readonly unknown[], width: number): number[] {
 }
 
 const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
 
-/** An instant as short as it is told apart from the others: its day, or the time of it. */
-function dayOf(instant: string, first: string, last: string): string {
-  const isLong = Date.parse(last) - Date.parse(first) > 3 * DAY_MS;
-  return isLong ? instant.slice(0, 10) : instant.slice(11, 19);
+/** An instant as short as it is told apart from the others: its day in UTC, or the time of it, or the seconds. */
+function briefly(instant: string, first: string, last: string): string {
+  const long = Date.parse(last) - Date.parse(first);
+  return long > 3 * DAY_MS ? instant.slice(0, 10) : long > MINUTE_MS ? instant.slice(11, 19) : instant.slice(14, 23);
 }
 
 /** The same numbers as a table. */

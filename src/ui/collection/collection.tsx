@@ -2,7 +2,7 @@ import { service, useAnswer } from '../service.js';
 import { hrefOf, view } from '../state.js';
 import { Compared } from './compared.js';
 import { Moment, spanOf } from './moment.js';
-import { namesIn } from './names.js';
+import { mostTelling, namesIn } from './names.js';
 import { OverTime } from './over-time.js';
 import { EntityTable } from './table.js';
 
@@ -16,9 +16,8 @@ const SEEN = 20;
 export function CollectionPage({ type }: { type: string }) {
   const { property, beside } = view.value;
   const span = useAnswer((signal) => spanOf(type, signal), [type]);
-  const properties = useProperties(type);
+  const { properties, telling } = useProperties(type);
   const shown = beside !== undefined ? 'compared' : property !== undefined ? 'over time' : 'table';
-  const [first] = properties;
   return (
     <div class="collection">
       <h1>{type}</h1>
@@ -27,8 +26,10 @@ export function CollectionPage({ type }: { type: string }) {
         <Way isShown={shown === 'table'} change={{ property: undefined, beside: undefined }}>
           Table
         </Way>
-        {(property ?? first) !== undefined && (
-          <Way isShown={shown === 'over time'} change={{ property: property ?? first, beside: undefined }}>
+        {(property ?? telling) === undefined ? (
+          <span class="muted">A property over time</span>
+        ) : (
+          <Way isShown={shown === 'over time'} change={{ property: property ?? telling, beside: undefined }}>
             A property over time
           </Way>
         )}
@@ -62,12 +63,14 @@ const Way = ({
   </a>
 );
 
-/** Names of properties that entities of a type have at the moment. */
-function useProperties(type: string): string[] {
+/** The properties that entities of a type have at the moment, and the one that tells most when its values are counted. */
+function useProperties(type: string): { properties: string[]; telling: string | undefined } {
   const { at } = view.value;
   const answer = useAnswer(
     (signal) => service.entities.list({ type, limit: SEEN, asOf: at }, { signal }).page(),
     [type, at],
   );
-  return namesIn(answer.value?.items ?? []);
+  const entities = answer.value?.items ?? [];
+  const properties = namesIn(entities);
+  return { properties, telling: mostTelling(entities, properties) };
 }

@@ -148,7 +148,7 @@ function Differences({
           From <Told moment={from} /> to <Told moment={to} />: <Sign fate="added" /> {counted('added')},{' '}
           <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" /> {counted('changed')} of the{' '}
           {isWhole ? '' : 'first '}
-          {items.length.toLocaleString('en')} entities.
+          {items.length.toLocaleString('en')} entities that were looked at.
         </p>
       )}
       {differing.length > 0 && (
@@ -177,7 +177,7 @@ function Differences({
           <button
             type="button"
             onClick={() => {
-              setShown(Math.max(shown, differing.length >= shown ? shown + SHOWN : shown));
+              if (differing.length >= shown) setShown(shown + SHOWN);
               if (differing.length <= shown) more?.();
             }}
           >
@@ -204,7 +204,7 @@ const isThere = (moment: ComparedEntity['moments'][number] | undefined): boolean
 
 /** A sign with the word that it stands for. */
 const Sign = ({ fate }: { fate: Fate }) => (
-  <span class={`sign ${fate}`}>
+  <span class={`fate ${fate}`}>
     {SIGNS[fate]} {fate}
   </span>
 );
@@ -213,6 +213,7 @@ const Sign = ({ fate }: { fate: Fate }) => (
 function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: string }) {
   const rows = Object.entries(entity.properties);
   const truncated = entity.truncated ?? [];
+  const lost = entity.moments.flatMap(({ untracked = [] }) => untracked);
   const at = to === 'now' ? undefined : to;
   const name = (
     <th scope="rowgroup" rowSpan={Math.max(1, rows.length + truncated.length)}>
@@ -236,12 +237,13 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
           <tr key={property}>
             {n === 0 && name}
             <th scope="row" class="property">
-              <span class={`sign ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
+              <span class={`fate ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
               <span class="unseen">{propertyFate(before, after)} </span>
               {nameText(property)}
             </th>
             <td>
               <Difference from={was} to={becomes} />
+              {lost.includes(property) && <span class="muted"> (was not kept at one of both moments)</span>}
             </td>
           </tr>
         );

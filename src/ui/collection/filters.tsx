@@ -107,7 +107,10 @@ function Builder({ where, properties }: { where: string | undefined; properties:
         if (typeof property !== 'string' || property === '') return;
         const next = withCondition(where, property, operator, typeof value === 'string' ? value : 'true');
         setWrong(next === null);
-        if (next !== null) go({ where: next });
+        if (next === null) return;
+        event.currentTarget.reset();
+        setOperator('eq');
+        go({ where: next });
       }}
     >
       <label class="field">

@@ -62,7 +62,7 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
   const pointed = dragged === null || !span ? at : dragged >= STEPS ? undefined : roundedAt(dragged / STEPS, span);
   const said = pointed === undefined ? 'now' : formatInstant(pointed, zone, new Date());
   return (
-    <section class="moment" aria-label="As of">
+    <section class="moment" aria-label="The moment">
       <div class="moment-line">
         <InstantField
           label="As of"
@@ -71,12 +71,12 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
           fault={fault}
           take={(instant) => go({ at: instant })}
         />
-        <button type="button" disabled={!span || step.isBusy} onClick={() => step.go('before')}>
+        <button type="button" disabled={!span} onClick={() => step.go('before')}>
           ← change before
         </button>
         <button
           type="button"
-          disabled={!span || step.isBusy || (at === undefined && dragged === null)}
+          disabled={!span || (at === undefined && dragged === null)}
           onClick={() => step.go('after')}
         >
           change after →
@@ -97,16 +97,20 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
           <Marks type={type} span={span} />
           <p class="ends small muted">
             <Instant at={span.first} />
-            <span class="said">{said}</span>
+            <span class="said">{pointed !== undefined && said}</span>
             <span>now</span>
           </p>
         </div>
       )}
       <p class="small muted" role="status">
-        {at !== undefined && shown.value && (
+        {at !== undefined && fault === undefined && (
           <>
-            The past, as of <Instant at={at} />: it can be read, and not changed. The newest change by then:{' '}
-            <Instant at={shown.value} />.
+            The past, as of <Instant at={at} />: it can be read, and not changed.{' '}
+          </>
+        )}
+        {at !== undefined && shown.state === 'done' && shown.value !== null && (
+          <>
+            The newest change by then: <Instant at={shown.value} />.
           </>
         )}
         {at !== undefined && shown.state === 'done' && shown.value === null && 'Nothing was there yet.'}
@@ -135,11 +139,13 @@ type Step = 'before' | 'after' | 'first' | 'now';
 
 /** Goes from change to change. */
 function useSteps(type: string, span: Span | undefined) {
-  const [isBusy, setBusy] = useState(false);
   const [failed, setFailed] = useState<Failed | undefined>();
   const [said, setSaid] = useState('');
   const asking = useRef<AbortController | null>(null);
+  // Whoever presses a key faster than the service answers goes one step further once it has.
+  const waiting = useRef<Step | null>(null);
   useEffect(() => () => asking.current?.abort(), []);
+  useEffect(() => setSaid(''), [view.value.at]);
   const find = async (step: Step, { first, last }: { first: string; last: string }, signal: AbortSignal) => {
     const newest = (instant: string) => newestChange(type, instant, signal);
     const { at } = view.value;
@@ -148,24 +154,30 @@ function useSteps(type: string, span: Span | undefined) {
     return at === undefined || step === 'now' ? undefined : ((await changeAfter(newest, at, last)) ?? undefined);
   };
   const step = async (which: Step) => {
-    if (!span || asking.current) return;
+    if (!span) return;
+    if (asking.current) {
+      waiting.current = which;
+      return;
+    }
     const controller = new AbortController();
+    const from = view.value.at;
     asking.current = controller;
-    setBusy(true);
     setFailed(undefined);
     try {
       const found = await find(which, span, controller.signal);
-      if (controller.signal.aborted) return;
+      if (controller.signal.aborted || view.value.at !== from) return;
       setSaid(found === null ? ' There is no change before.' : '');
       if (found !== null) go({ at: found }, 'replace');
     } catch (thrown) {
       if (!controller.signal.aborted) setFailed(failureOf(thrown));
     } finally {
       asking.current = null;
-      setBusy(false);
     }
+    const next = waiting.current;
+    waiting.current = null;
+    if (next && !controller.signal.aborted) await step(next);
   };
-  return { isBusy, failed, said, go: (which: Step) => void step(which) };
+  return { failed, said, go: (which: Step) => void step(which) };
 }
 
 const KEYS = new Map<string, Step>([

@@ -92,6 +92,11 @@ function Counted({ type, property, first, last }: { type: string; property: stri
           isComing={answer.state === 'loading'}
         />
       )}
+      {counts.some(({ others }) => others > 0) && (
+        <p class="small muted">
+          Of each moment the {MOST_FREQUENT} most frequent values are counted one by one, and all others together.
+        </p>
+      )}
     </>
   );
 }
@@ -147,7 +152,7 @@ function Ranges({ type, property, properties }: { type: string; property: string
                       {key ?? id}
                     </a>
                   </th>
-                  <td>
+                  <td class="what">
                     <Value value={value} most={60} />
                   </td>
                   <td>

@@ -70,7 +70,7 @@ export function EntityTable({ type, properties }: { type: string; properties: re
                 <tr key={entity.id} class={entity.deleted ? 'deleted' : undefined}>
                   <th scope="row">
                     <a href={hrefOf({ entity: entityName(entity), at })}>{entity.key ?? entity.id}</a>
-                    {entity.deleted && <span class="sign removed"> − deleted</span>}
+                    {entity.deleted && <span class="fate removed"> − deleted</span>}
                   </th>
                   <td class="number">{entity.tick}</td>
                   <td>
@@ -79,6 +79,7 @@ export function EntityTable({ type, properties }: { type: string; properties: re
                   {columns.map((name) => (
                     <td key={name}>
                       {Object.hasOwn(entity.properties, name) && <Value value={entity.properties[name]} />}
+                      {entity.untracked?.includes(name) && <span class="muted">not kept</span>}
                     </td>
                   ))}
                 </tr>

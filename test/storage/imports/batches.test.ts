@@ -106,9 +106,9 @@ t.test('what has come is written where nothing more comes for a while', async (t
   t.match(await batches.next(), { done: true });
 });
 
-t.test('the pace is that of a quarter of a second', async (t) => {
+t.test('the pace is that of a quarter of a second, and shorter while others ask', async (t) => {
   const pace = newPace();
-  const cases: [lines: number, took: number, then: number][] = [
+  const cases: [lines: number, took: number, then: number, besideOthers?: true][] = [
     [1_000, 500, 500],
     [500, 10_000, 125],
     [20, 1, 125],
@@ -116,9 +116,17 @@ t.test('the pace is that of a quarter of a second', async (t) => {
     [250, 10, 500],
     [500, 1, 1_000],
     [1_000, 1, 1_000],
+    // Others are there: also a batch that says nothing of the pace leads to shorter ones.
+    [20, 1, 250, true],
+    [250, 10, 250, true],
+    [250, 1_000, 63, true],
+    [63, 1, 126, true],
+    // They have gone.
+    [126, 1, 252],
+    [252, 1, 504],
   ];
-  for (const [lines, took, then] of cases) {
-    learn(pace, lines, took);
-    t.equal(pace.lines, then, `${lines} in ${took} ms`);
+  for (const [lines, took, then, besideOthers] of cases) {
+    learn(pace, lines, took, !besideOthers);
+    t.equal(pace.lines, then, `${lines} in ${took} ms${besideOthers ? ' beside others' : ''}`);
   }
 });

@@ -598,3 +598,25 @@ t.test('property: however a history is cut into imports, every past state is as 
   );
   t.same(await findingsOf(url), []);
 });
+
+t.test('beside others an import writes shorter batches', async (t) => {
+  const { storage } = await testDatabase(t);
+  const { call } = await serve(t, storage);
+  let isOver = false;
+  const others = (async () => {
+    while (!isOver) await call('GET', '/entities/friend:nobody');
+  })();
+  const { steps } = await run(
+    storage,
+    Array.from({ length: 2_500 }, (_, n) => friend(`k${n}`, { n })),
+  );
+  isOver = true;
+  await others;
+  const written = steps.map(({ row }) => row.lines);
+  const batches = written.map((lines, n) => lines - (written[n - 1] ?? 0)).filter((lines) => lines > 0);
+  t.ok(batches.length > 5, `${batches}`);
+  t.ok(
+    batches.slice(1).every((lines) => lines <= 250),
+    'all but the first, before which nothing was known of others',
+  );
+});
