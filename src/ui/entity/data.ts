@@ -185,7 +185,12 @@ export function useEntityAt(entity: string, moment: Moment | null, { heads, grow
   const asks = known === undefined;
   return useAnswer(
     async (signal) => (asks ? readState(entity, moment?.asOf ?? undefined, { signal }) : known),
-    [entity, asks ? 'asks' : (known?.is ?? null), asks ? moment?.asOf : null, asks && moment?.asOf === undefined ? grown : null],
+    [
+      entity,
+      asks ? 'asks' : (known?.is ?? null),
+      asks ? moment?.asOf : null,
+      asks && moment?.asOf === undefined ? grown : null,
+    ],
   );
 }
 
@@ -247,10 +252,15 @@ export function useStretch(entity: string, wanted: Wanted, { heads }: Clock): An
   );
 }
 
-async function readStretch(entity: string, wanted: NonNullable<Wanted>, signal: AbortSignal): Promise<Stretch> {
+async function readStretch(
+  entity: string,
+  wanted: NonNullable<Wanted>,
+  { heads, signal }: { heads: readonly Head[]; signal: AbortSignal },
+): Promise<Stretch> {
   const { first, properties } = wanted;
+  const isThere = first > 1 && headAt(heads, first - 1)?.op !== 'deleted';
   const [before, { ticks, until }] = await Promise.all([
-    first > 1 ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null,
+    isThere ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null,
     readTicks(entity, wanted, signal),
   ]);
   return { ...wanted, until, start: before?.is === 'there' ? before.entity : null, ticks };

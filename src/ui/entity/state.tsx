@@ -50,7 +50,9 @@ export function StatePanel({
       {state.state === 'failed' && <Failure error={state.error} again={state.again} />}
       {other.state === 'failed' && <Failure error={other.error} again={other.again} />}
       {state.state !== 'failed' && !shown && <Loading what="the state" />}
-      {shown?.is === 'deleted' && <p class="absent">It {now.asOf === undefined ? 'is deleted: it has' : 'was deleted: it had'} no properties.</p>}
+      {shown?.is === 'deleted' && (
+        <p class="absent">It {now.asOf === undefined ? 'is deleted: it has' : 'was deleted: it had'} no properties.</p>
+      )}
       {shown?.is === 'not yet' && <p class="absent">It was not there yet.</p>}
       {shown && compared && (
         <p class="tally">
