@@ -22,8 +22,8 @@ export function EntityPage({ entity }: { entity: string }) {
   const clock = useHeads(entity, null);
   const { at, beside = 'before', only = false } = view.value;
   const { heads } = clock;
-  const shown = momentAt(at, heads);
-  const other = momentBeside(beside, shown, heads);
+  const shown = momentAt(at, clock);
+  const other = momentBeside(beside, shown, clock);
   const state = useEntityAt(entity, shown, clock);
   const compared = useEntityAt(entity, other, clock);
   const first = useEntityAt(entity, FIRST, clock);
@@ -33,8 +33,8 @@ export function EntityPage({ entity }: { entity: string }) {
   const last = heads.at(-1);
   const isPast = at !== undefined;
   // Of what is shown as it is now, the last tick is what there is to undo.
-  const back = isPast ? shown.tick : last && last.tick > 1 ? last.tick - 1 : null;
-  const mark = () => shown.tick !== null && go({ beside: String(shown.tick) }, 'replace');
+  const back = isPast ? shown.tick || null : last && last.tick > 1 ? last.tick - 1 : null;
+  const mark = () => shown.tick && go({ beside: String(shown.tick) }, 'replace');
   useKeys({ clock, shown, only, mark, undo: () => back !== null && setUndone(null), moves });
 
   if (heads.length === 0)
@@ -119,7 +119,13 @@ function Head({
       {last && (
         <p class="told">
           {last.op === 'deleted' ? <strong class="deleted">✕ deleted</strong> : 'living'}, at tick {last.tick} since{' '}
-          <Instant at={last.at} /> by <Who activity={last.activity} />
+          <Instant at={last.at} />
+          {last.activity && (
+            <>
+              {' '}
+              by <Who activity={last.activity} />
+            </>
+          )}
           {born && (
             <>
               ; created <Instant at={born.createdAt} />
@@ -160,7 +166,11 @@ function Banner({
   return (
     <p class={isPast ? 'banner moment past' : 'banner moment'} role="status">
       <span>
-        {isPast ? <strong>Read-only: the past, {momentText(shown, zone)}</strong> : `Now, at tick ${last}`} of {last}
+        {isPast ? (
+          <strong>Read-only: the past, {momentText(shown, zone, last)}</strong>
+        ) : (
+          `Now, at tick ${last} of ${last}`
+        )}
         {head && (
           <>
             : <Instant at={head.at} />, <Told head={head} tick={told.value?.get(head.tick)} />

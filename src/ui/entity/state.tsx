@@ -49,8 +49,10 @@ export function StatePanel({
       <h2 id="state-title">State {momentText(now, zone)}</h2>
       {state.state === 'failed' && <Failure error={state.error} again={state.again} />}
       {other.state === 'failed' && <Failure error={other.error} again={other.again} />}
-      {state.state === 'loading' && !shown && <Loading what="the state" />}
-      {shown?.is === 'deleted' && <p class="absent">It was deleted then: it had no properties.</p>}
+      {state.state !== 'failed' && !shown && <Loading what="the state" />}
+      {shown?.is === 'deleted' && (
+        <p class="absent">It {now.asOf === undefined ? 'is deleted: it has' : 'was deleted: it had'} no properties.</p>
+      )}
       {shown?.is === 'not yet' && <p class="absent">It was not there yet.</p>}
       {shown && compared && (
         <p class="tally">
