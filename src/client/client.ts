@@ -335,7 +335,7 @@ function activitiesOf(request: Requester) {
 }
 
 /** The point that reads are bound to. */
-type Bound = { asOf?: types.Point; recordedAsOf?: types.Instant | undefined };
+type Bound = { asOf?: types.Point; recordedAsOf?: types.Instant };
 
 /** The reads of entities that `asOf` goes with. */
 function readsOfEntities(request: Requester, bound: Bound) {
@@ -357,7 +357,7 @@ function readsOfEntities(request: Requester, bound: Bound) {
   ) {
     const headers = { 'if-none-match': ifNoneMatch === undefined ? undefined : `"${ifNoneMatch}"` };
     return request(
-      { method: 'GET', path: ['entities', id], query: { ...bound, ...query }, headers, effect: 'none', signal },
+      { method: 'GET', path: ['entities', id], query: { ...query, ...bound }, headers, effect: 'none', signal },
       async (answer) => (answer.status === 304 ? null : jsonOf<types.Entity>(answer)),
     );
   }
@@ -366,11 +366,16 @@ function readsOfEntities(request: Requester, bound: Bound) {
 
     /** The entities of a type, or of all types, as of one instant. */
     list: (query: types.EntitiesQuery = {}, options: CallOptions = {}): Listing<types.EntityOfPage, types.EntityPage> =>
-      listed(request, ['entities'], { ...bound, ...query }, options, ({ items }: types.EntityPage) => items),
+      listed(request, ['entities'], { ...query, ...bound }, options, ({ items }: types.EntityPage) => items),
 
     /** Up to 100 entities, and which of them are missing. */
-    many: (ids: readonly string[], query: types.ManyQuery = {}, options: CallOptions = {}): Promise<types.EntityList> =>
-      read(request, ['entities'], { ...bound, ...query, ids }, options),
+    many: async (
+      ids: readonly string[],
+      query: types.ManyQuery = {},
+      options: CallOptions = {},
+    ): Promise<types.EntityList> =>
+      // Without ids the same path is another call.
+      ids.length === 0 ? { items: [], missing: [] } : read(request, ['entities'], { ...query, ...bound, ids }, options),
   };
 }
 
@@ -379,11 +384,11 @@ function readsOfTypes(request: Requester, bound: Bound) {
   return {
     /** The definition of a type. @throws ClocktickProblem `type_not_defined` (404), … */
     get: (type: string, query: types.DefinitionQuery = {}, options: CallOptions = {}): Promise<types.TypeDefinition> =>
-      read(request, ['types', type], { ...bound, ...query }, options),
+      read(request, ['types', type], { ...query, ...bound }, options),
 
     /** An OpenAPI document of the calls on entities of a type, with its properties. */
     openapi: (type: string, query: types.DefinitionQuery = {}, options: CallOptions = {}): Promise<types.JsonObject> =>
-      read(request, ['types', type, 'openapi'], { ...bound, ...query }, options),
+      read(request, ['types', type, 'openapi'], { ...query, ...bound }, options),
 
     /** The ranges of one property of all entities of a type, as of one instant. */
     history: (
@@ -395,7 +400,7 @@ function readsOfTypes(request: Requester, bound: Bound) {
       listed(
         request,
         ['types', type, 'history', property],
-        { ...bound, ...query },
+        { ...query, ...bound },
         options,
         ({ items }: types.TypeRangePage) => items,
       ),
@@ -404,7 +409,7 @@ function readsOfTypes(request: Requester, bound: Bound) {
 
 function atOf(request: Requester) {
   const handleOf = (asOf: types.Point, recordedAsOf: types.Instant | undefined) => {
-    const bound = { asOf, recordedAsOf };
+    const bound = recordedAsOf === undefined ? { asOf } : { asOf, recordedAsOf };
     return {
       entities: {
         ...readsOfEntities(request, bound),
@@ -424,7 +429,8 @@ function atOf(request: Requester) {
           query: Pick<types.CountsQuery, 'limit'> = {},
           options: CallOptions = {},
         ): Promise<types.CountsAt | null> => {
-          const asked = { ...query, at: asOf, recordedAsOf };
+          const { asOf: at, ...recorded } = bound;
+          const asked = { ...query, at, ...recorded };
           const path = ['types', type, 'counts', property];
           const { items } = await read<types.ValueCounts>(request, path, asked, options);
           return items[0] ?? null;
@@ -441,7 +447,7 @@ function atOf(request: Requester) {
   };
 
   /**
-   * The same reads, as of a point: `at(instant).entities.list({type})`, `at(3).entities.get(id)`.
+   * The same reads, as of a point, whatever their queries say: `at(instant).entities.list({type})`, `at(3).entities.get(id)`.
    * @param recordedAsOf by what was recorded at this instant, without what imports have told of the past since
    */
   function at(asOf: types.Instant, recordedAsOf?: types.Instant): Handle;
@@ -484,9 +490,10 @@ async function write<Written>(
     'activity-id': activityId,
   };
   // A second sending is refused where it names a tick, or that there is none, or an activity that has ticked the entity.
-  const isGuarded = typeof ifMatch === 'number' || ifNoneMatch !== undefined;
-  const isNamed = activityId !== undefined && path.length > 1;
-  const effect = effectOf(options, isSafe || isGuarded || isNamed);
+  const isGuarded = typeof ifMatch === 'number' || ifNoneMatch !== undefined || activityId !== undefined;
+  // What is created without a key would be another one the second time.
+  const isOfOne = path.length > 1;
+  const effect = effectOf(options, isSafe || (isGuarded && isOfOne));
   const sent = request({ method, path, query: { dryRun, evenIfInvalid }, headers, body, effect, signal }, answerOf);
   if (ifMatch === undefined && ifNoneMatch === undefined) return sent;
   try {

@@ -284,7 +284,8 @@ function queryOf(parameters: object): string {
     if (value === undefined) return [];
     // Two instants are one parameter.
     const items = Array.isArray(value) && name !== 'changedBetween' ? value : [value];
-    return items.map((item) => `${name}=${encodeURIComponent(parameterOf(item))}`);
+    // An empty list is sent as such, so that the service says what is wrong with it.
+    return (items.length > 0 ? items : ['']).map((item) => `${name}=${encodeURIComponent(parameterOf(item))}`);
   });
   return parts.length === 0 ? '' : `?${parts.join('&')}`;
 }

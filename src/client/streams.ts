@@ -1,4 +1,5 @@
 import {
+  type Call,
   type CallOptions,
   ClocktickProblem,
   ClocktickUnreachable,
@@ -30,60 +31,84 @@ export type ImportOptions = CallOptions & {
 
 /**
  * Imports lines in batches. It is never sent again by itself: send all of it again, then what is kept changes nothing.
- * @throws ClocktickProblem what has ended the import; its `problem.import` is how far it came. ClocktickUnreachable where it broke off
+ * @throws ClocktickProblem what has ended the import, and `problem.import` how far it came; ClocktickUnreachable where it broke off; what
+ * the pieces throw
  */
 export const importing =
   (request: Requester) =>
-  async (
-    lines: ImportLines,
-    query: types.ImportQuery,
-    { signal, onProgress, encoding }: ImportOptions = {},
-  ): Promise<types.ImportSummary> => {
+  async (lines: ImportLines, query: types.ImportQuery, options: ImportOptions = {}): Promise<types.ImportSummary> => {
+    const { signal, onProgress, encoding } = options;
+    const isDry = query.dryRun === true;
+    const unread: unknown[] = [];
     const content =
-      typeof lines === 'string' ? lines : Symbol.iterator in lines ? [...lines].map(lineOf).join('') : streamOf(lines);
-    const isTold = onProgress !== undefined || typeof content !== 'string';
-    return request(
-      {
-        method: 'POST',
-        path: ['import'],
-        query,
-        stream: { content, type: NDJSON, encoding },
-        accept: isTold ? NDJSON : 'application/json',
-        effect: query.dryRun === true ? 'none' : 'once',
-        attempts: 1,
-        signal,
-      },
-      isTold ? (answer) => toldBy(answer, onProgress ?? (() => {})) : jsonOf<types.ImportSummary>,
-    );
+      typeof lines === 'string'
+        ? lines
+        : Symbol.iterator in lines
+          ? [...lines].map(lineOf).join('')
+          : streamOf(lines, (error) => unread.push(error));
+    const call: Call = {
+      method: 'POST',
+      path: ['import'],
+      query,
+      stream: { content, type: NDJSON, encoding },
+      effect: isDry ? 'none' : 'once',
+      attempts: 1,
+      signal,
+    };
+    try {
+      if (onProgress === undefined && typeof content === 'string')
+        return await request(call, jsonOf<types.ImportSummary>);
+      const answer = await request({ ...call, accept: NDJSON }, async (answer) => answer);
+      return await toldBy(answer, options, !isDry);
+    } catch (error) {
+      throw unread.length > 0 ? unread[0] : error;
+    }
   };
 
 const MOST_FAULTS = 1_000;
 
-async function toldBy(answer: Response, onProgress: (told: types.Import) => void): Promise<types.ImportSummary> {
+type Told = types.Import & { problem?: types.Json };
+
+async function toldBy(
+  answer: Response,
+  { signal, onProgress }: ImportOptions,
+  mayBeWritten: boolean,
+): Promise<types.ImportSummary> {
   const faults: types.LineFault[] = [];
-  let last: (types.Import & { problem?: types.Json }) | null = null;
-  for await (const line of linesIn(answer)) {
-    const told: (types.Import & { problem?: types.Json }) | types.LineFault = JSON.parse(line);
+  let last: Told | null = null;
+  const lines = linesIn(answer);
+  for (;;) {
+    const next = await lines.next().catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw new ClocktickUnreachable('The answer to the import broke off.', { cause, mayBeWritten });
+    });
+    if (next.done) break;
+    const told: Told | types.LineFault = JSON.parse(next.value);
     if (!('line' in told)) {
       last = told;
-      onProgress(told);
+      onProgress?.(told);
     } else if (faults.length < MOST_FAULTS) faults.push(told);
   }
   if (last?.status === 'done') return { ...last, faults };
   const { problem, ...came } = last ?? {};
   if (isProblem(problem)) throw new ClocktickProblem({ ...problem, import: came });
-  throw new Error('the import broke off');
+  throw new ClocktickUnreachable('The answer to the import ended before it did.', { mayBeWritten });
 }
 
 const lineOf = (line: types.ImportLine): string => `${textOf(line)}\n`;
 
-function streamOf(lines: AsyncIterable<types.ImportLine | string | Uint8Array> | ReadableStream<Uint8Array>) {
+type Pieces = AsyncIterable<types.ImportLine | string | Uint8Array> | ReadableStream<Uint8Array>;
+
+function streamOf(lines: Pieces, onError: (error: unknown) => unknown): ReadableStream<Uint8Array> {
   if (lines instanceof ReadableStream) return lines;
   const encoder = new TextEncoder();
   const pieces = lines[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await pieces.next();
+      const { done, value } = await pieces.next().catch((error: unknown) => {
+        onError(error);
+        throw error;
+      });
       if (done) return controller.close();
       if (value instanceof Uint8Array) controller.enqueue(value);
       else controller.enqueue(encoder.encode(typeof value === 'string' ? value : lineOf(value)));
@@ -163,15 +188,20 @@ function pinIn(answer: Response): object {
   return { asOf: parameters.get('asOf') ?? undefined, recordedAsOf: parameters.get('recordedAsOf') ?? undefined };
 }
 
+/** Lines, without blank ones. A long line comes in many pieces, and only the newest of them is looked at. */
 async function* linesIn(answer: Response): AsyncGenerator<string, void> {
   const decoder = new TextDecoder();
-  let begun = '';
+  let begun: string[] = [];
   for await (const piece of piecesOf(answer)) {
-    const lines = `${begun}${decoder.decode(piece, { stream: true })}`.split('\n');
-    begun = lines.pop() ?? '';
-    yield* lines.filter((line) => line !== '');
+    const [first = '', ...others] = decoder.decode(piece, { stream: true }).split('\n');
+    begun.push(first);
+    const last = others.pop();
+    if (last === undefined) continue;
+    yield* [begun.join(''), ...others].filter((line) => line !== '');
+    begun = [last];
   }
-  if (begun !== '') yield begun;
+  const rest = begun.join('');
+  if (rest !== '') yield rest;
 }
 
 /** The pieces of a body. (Not every browser can iterate over a stream.) Whoever stops ends the answer. */
