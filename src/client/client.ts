@@ -9,7 +9,7 @@ import {
   refuseOthers,
   requester,
 } from './request.js';
-import { exporting, importing } from './streams.js';
+import { exportedBytes, exportedLines, type ImportLines, type ImportOptions, importLines } from './streams.js';
 import type * as types from './types.js';
 
 export type { Listing } from './listing.js';
@@ -86,8 +86,13 @@ export function clocktick(options: ClientOptions) {
       get: (source: string, { signal }: CallOptions = {}): Promise<types.Import> =>
         request({ method: 'GET', path: ['imports', source], effect: 'none', signal }, jsonOf<types.Import>),
     },
-    import: importing(request),
-    ...exporting(request, {}),
+    /**
+     * Imports lines, as many as there are, in batches. It is never sent again by itself: send all of it again, then what is kept changes
+     * nothing. @throws ClocktickProblem what has ended it; `problem.import` is how far it came
+     */
+    import: (lines: ImportLines, query: types.ImportQuery, options: ImportOptions = {}): Promise<types.ImportSummary> =>
+      importLines(request, lines, query, options),
+    ...exportsOf(request, {}),
 
     health: {
       /** Whether the process answers. It is asked once. */
@@ -106,7 +111,6 @@ export function clocktick(options: ClientOptions) {
 }
 
 function entitiesOf(request: Requester) {
-  /** Creates an entity. Without a `key` it is not sent again where its outcome is unknown: that could create a second one. */
   function create(
     body: types.EntityToCreate,
     options: WriteOptions & Condition,
@@ -116,7 +120,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'POST', ['entities'], body, options, body.key !== undefined);
   }
 
-  /** Gives an entity its whole new state; creates what is absent, revives what is deleted. */
   function put(
     id: string,
     body: types.EntityToPut,
@@ -127,10 +130,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'PUT', ['entities', id], body, options, true);
   }
 
-  /**
-   * Changes some properties of an entity, by a merge patch or a JSON Patch. A JSON Patch is sent again where its outcome is unknown only
-   * with `ifMatch` or `activityId`.
-   */
   function patch(
     id: string,
     body: types.MergePatch | types.JsonPatch,
@@ -145,14 +144,12 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'PATCH', ['entities', id], body, options, !Array.isArray(body));
   }
 
-  /** Deletes an entity: a tombstone; its history stays. */
   function remove(id: string, options: WriteOptions & Condition): Promise<Outcome<Deleted>>;
   function remove(id: string, options?: WriteOptions & NoCondition): Promise<Deleted>;
   function remove(id: string, options: WriteOptions & AnyCondition = {}) {
     return write(request, 'DELETE', ['entities', id], undefined, options, true, deletedIn);
   }
 
-  /** Undoes a deletion. A living entity stays as it is. */
   function restore(
     id: string,
     body: types.Restoration | undefined,
@@ -167,7 +164,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'POST', ['entities', id, 'restore'], body, options, true);
   }
 
-  /** Brings back the state as of a tick or an instant, the whole of it or some properties, by a new tick. */
   function revert(
     id: string,
     body: types.Reversion,
@@ -184,11 +180,20 @@ function entitiesOf(request: Requester) {
 
   return {
     ...readsOfEntities(request, {}),
+    /** Creates an entity. Without a `key` it is not sent again where its outcome is unknown: that could create a second one. */
     create,
+    /** Gives an entity its whole new state; creates what is absent, revives what is deleted. */
     put,
+    /**
+     * Changes some properties of an entity, by a merge patch or a JSON Patch. A JSON Patch is sent again where its outcome is unknown only
+     * with `ifMatch` or `activityId`.
+     */
     patch,
+    /** Deletes an entity: a tombstone; its history stays. */
     delete: remove,
+    /** Undoes a deletion. A living entity stays as it is. */
     restore,
+    /** Brings back the state as of a tick or an instant, the whole of it or some properties, by a new tick. */
     revert,
 
     /** The ticks of an entity, and what each changed. */
@@ -236,7 +241,6 @@ function entitiesOf(request: Requester) {
 }
 
 function typesOf(request: Requester) {
-  /** Defines a type, or defines it anew. Who and why: `activityId`. */
   function put(
     type: string,
     definition: types.Definition,
@@ -251,7 +255,6 @@ function typesOf(request: Requester) {
     return write<types.TypeDefinition>(request, 'PUT', ['types', type], definition, options, true);
   }
 
-  /** Makes a type open again. Its entities stay, and so do the definitions that it had. */
   function remove(type: string, options: WriteOptions & Condition): Promise<Outcome<Deleted>>;
   function remove(type: string, options?: WriteOptions & NoCondition): Promise<Deleted>;
   function remove(type: string, options: WriteOptions & AnyCondition = {}) {
@@ -260,7 +263,9 @@ function typesOf(request: Requester) {
 
   return {
     ...readsOfTypes(request, {}),
+    /** Defines a type, or defines it anew. Who and why: `activityId`. */
     put,
+    /** Makes a type open again. Its entities stay, and so do the definitions that it had. */
     delete: remove,
 
     /** The types that there are, by name. */
@@ -339,7 +344,6 @@ type Bound = { asOf?: types.Point; recordedAsOf?: types.Instant };
 
 /** The reads of entities that `asOf` goes with. */
 function readsOfEntities(request: Requester, bound: Bound) {
-  /** An entity. @throws ClocktickProblem `entity_not_found` (404), `entity_deleted` (410), … */
   function get(
     id: string,
     query: types.EntityQuery | undefined,
@@ -362,6 +366,7 @@ function readsOfEntities(request: Requester, bound: Bound) {
     );
   }
   return {
+    /** An entity. @throws ClocktickProblem `entity_not_found` (404), `entity_deleted` (410), … */
     get,
 
     /** The entities of a type, or of all types, as of one instant. */
@@ -407,6 +412,19 @@ function readsOfTypes(request: Requester, bound: Bound) {
   };
 }
 
+/** The exports, which `asOf` goes with. */
+function exportsOf(request: Requester, bound: Bound) {
+  return {
+    /** Everything, or all of a type, as of one instant, line by line. Where the connection breaks, it goes on from there. */
+    export: (query: types.LinesQuery = {}, options: CallOptions = {}): AsyncIterable<types.ExportLine> =>
+      exportedLines(request, { ...query, ...bound }, options),
+
+    /** The same in any format, as the bytes of a file. */
+    exportBytes: (query: types.BytesQuery = {}, options: CallOptions = {}): AsyncIterable<Uint8Array> =>
+      exportedBytes(request, { ...query, ...bound }, options),
+  };
+}
+
 function atOf(request: Requester) {
   const handleOf = (asOf: types.Point, recordedAsOf: types.Instant | undefined) => {
     const bound = recordedAsOf === undefined ? { asOf } : { asOf, recordedAsOf };
@@ -436,7 +454,7 @@ function atOf(request: Requester) {
           return items[0] ?? null;
         },
       },
-      ...exporting(request, bound),
+      ...exportsOf(request, bound),
     };
   };
   type Handle = ReturnType<typeof handleOf>;

@@ -4,4927 +4,4838 @@
  */
 
 export interface paths {
-  '/activities': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/activities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find activities: by who, why, when, and what they changed
+         * @description Newest first, page by page; all that is asked has to hold. A page may be short, even empty, without being the last: `next` says whether there is more. What is recorded meanwhile stands in no later page.
+         */
+        get: operations["searchActivities"];
+        put?: never;
+        /**
+         * Record an activity, for writes to name by Activity-Id
+         * @description One activity may make ticks of many entities, at most one of each.
+         */
+        post: operations["recordActivity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Find activities: by who, why, when, and what they changed
-     * @description Newest first, page by page; all that is asked has to hold. A page may be short, even empty, without being the last: `next` says whether there is more. What is recorded meanwhile stands in no later page.
-     */
-    get: operations['searchActivities'];
-    put?: never;
-    /**
-     * Record an activity, for writes to name by Activity-Id
-     * @description One activity may make ticks of many entities, at most one of each.
-     */
-    post: operations['recordActivity'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/activities/{id}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/activities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An activity, and the ticks it made
+         * @description Page by page, in the order of the entities. A page with `include=changes` ends before it has more than 16 MiB of them.
+         */
+        get: operations["readActivity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * An activity, and the ticks it made
-     * @description Page by page, in the order of the entities. A page with `include=changes` ends before it has more than 16 MiB of them.
-     */
-    get: operations['readActivity'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/activities/{id}/revert': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/activities/{id}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo everything an activity did
+         * @description A new activity, at one instant, all of it or nothing: properties get the values that they had before, what it created is deleted, what it deleted is restored. Later changes of other properties stay. Where a later tick changed the same property, `onConflict` says what becomes of that; the refusal lists these ticks. `dryRun=true` shows what would change.
+         */
+        post: operations["revertActivity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Undo everything an activity did
-     * @description A new activity, at one instant, all of it or nothing: properties get the values that they had before, what it created is deleted, what it deleted is restored. Later changes of other properties stay. Where a later tick changed the same property, `onConflict` says what becomes of that; the refusal lists these ticks. `dryRun=true` shows what would change.
-     */
-    post: operations['revertActivity'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/batch': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change many entities at once, by up to 1000 operations: all of it or nothing
+         * @description One activity, one instant: whoever reads as of any instant sees the whole batch or nothing of it. Operations on one entity are done one after the other and make one tick; what they set and set back makes none. An error says in `errors` which operation it is about, as `/operations/17/properties/age`.
+         */
+        post: operations["writeBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Change many entities at once, by up to 1000 operations: all of it or nothing
-     * @description One activity, one instant: whoever reads as of any instant sees the whole batch or nothing of it. Operations on one entity are done one after the other and make one tick; what they set and set back makes none. An error says in `errors` which operation it is about, as `/operations/17/properties/age`.
-     */
-    post: operations['writeBatch'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read many entities, by their ids or page by page, as of an instant
+         * @description With `ids` those that are named, and which of them are missing. Otherwise a page of a collection: all pages of a walk show it as of one instant, whatever is written meanwhile. `asOf` of the answer is that of the newest change that it can show.
+         */
+        get: operations["readEntities"];
+        put?: never;
+        /**
+         * Create an entity
+         * @description The key of a deleted entity revives it: its ticks go on, with the new properties.
+         */
+        post: operations["createEntity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Read many entities, by their ids or page by page, as of an instant
-     * @description With `ids` those that are named, and which of them are missing. Otherwise a page of a collection: all pages of a walk show it as of one instant, whatever is written meanwhile. `asOf` of the answer is that of the newest change that it can show.
-     */
-    get: operations['readEntities'];
-    put?: never;
-    /**
-     * Create an entity
-     * @description The key of a deleted entity revives it: its ticks go on, with the new properties.
-     */
-    post: operations['createEntity'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an entity, now or as of a tick or an instant
+         * @description As it is now; with `asOf` or `Accept-Datetime` as it was then. With `recordedAsOf` by what was recorded by then, without what imports have told of the past since. What is deleted, now or then, is 410, and what was not created by then is 404.
+         */
+        get: operations["readEntity"];
+        /**
+         * Give an entity its whole new state
+         * @description Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.
+         */
+        put: operations["putEntity"];
+        post?: never;
+        /**
+         * Delete an entity; its history stays
+         * @description A tombstone: a tick at which it has no properties. Again: the same answer, and no tick.
+         */
+        delete: operations["deleteEntity"];
+        options?: never;
+        head?: never;
+        /**
+         * Change some properties of an entity
+         * @description By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/. As `application/json` the body may be either.
+         */
+        patch: operations["patchEntity"];
+        trace?: never;
     };
-    /**
-     * Read an entity, now or as of a tick or an instant
-     * @description As it is now; with `asOf` or `Accept-Datetime` as it was then. With `recordedAsOf` by what was recorded by then, without what imports have told of the past since. What is deleted, now or then, is 410, and what was not created by then is 404.
-     */
-    get: operations['readEntity'];
-    /**
-     * Give an entity its whole new state
-     * @description Creates it when it is absent (by type:key, or a UUID of version 4 or 7), revives it when it is deleted.
-     */
-    put: operations['putEntity'];
-    post?: never;
-    /**
-     * Delete an entity; its history stays
-     * @description A tombstone: a tick at which it has no properties. Again: the same answer, and no tick.
-     */
-    delete: operations['deleteEntity'];
-    options?: never;
-    head?: never;
-    /**
-     * Change some properties of an entity
-     * @description By a merge patch (RFC 7396), or by a JSON Patch (RFC 6902) whose paths begin with /properties/. As `application/json` the body may be either.
-     */
-    patch: operations['patchEntity'];
-    trace?: never;
-  };
-  '/entities/{id}/compare': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Several states of an entity, side by side
+         * @description By property its values at each moment. A moment before the entity was created has no tick; where it had not been created by any of them, the answer is 404. Each state may be a tombstone.
+         */
+        get: operations["compareEntity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Several states of an entity, side by side
-     * @description By property its values at each moment. A moment before the entity was created has no tick; where it had not been created by any of them, the answer is 404. Each state may be a tombstone.
-     */
-    get: operations['compareEntity'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/diff': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What differs between two states of an entity
+         * @description By property the values on both sides. Both states may be tombstones.
+         */
+        get: operations["diffEntity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * What differs between two states of an entity
-     * @description By property the values on both sides. Both states may be tombstones.
-     */
-    get: operations['diffEntity'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/history': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ticks of an entity, and what each changed
+         * @description Page by page, oldest first or newest first. A walk shows what its first page knew.
+         */
+        get: operations["readHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The ticks of an entity, and what each changed
-     * @description Page by page, oldest first or newest first. A walk shows what its first page knew.
-     */
-    get: operations['readHistory'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/history/{property}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/history/{property}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ranges of one property: which value held from when to when
+         * @description Page by page, oldest first or newest first. With `asOf` the one range that contains that point, as it was then.
+         */
+        get: operations["readPropertyHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The ranges of one property: which value held from when to when
-     * @description Page by page, oldest first or newest first. With `asOf` the one range that contains that point, as it was then.
-     */
-    get: operations['readPropertyHistory'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/restore': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo a deletion: the properties as they were before it
+         * @description Of an entity that is not deleted: nothing, and no tick.
+         */
+        post: operations["restoreEntity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Undo a deletion: the properties as they were before it
-     * @description Of an entity that is not deleted: nothing, and no tick.
-     */
-    post: operations['restoreEntity'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/revert': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring back the state as of a tick or an instant, whole or some properties of it
+         * @description A new tick, like any change; a deleted entity can be brought back whole.
+         */
+        post: operations["revertEntity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Bring back the state as of a tick or an instant, whole or some properties of it
-     * @description A new tick, like any change; a deleted entity can be brought back whole.
-     */
-    post: operations['revertEntity'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/entities/{id}/timemap': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/entities/{id}/timemap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The TimeMap of an entity (RFC 7089): each of its states, and when it began
+         * @description As links (RFC 6690), page by page. A tombstone is no state.
+         */
+        get: operations["readTimeMap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The TimeMap of an entity (RFC 7089): each of its states, and when it began
-     * @description As links (RFC 6690), page by page. A tombstone is no state.
-     */
-    get: operations['readTimeMap'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/export': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export everything, or all of a type, as of an instant
+         * @description A stream of any length, all of it as of one instant, whatever is written meanwhile. Its `Content-Location` has the same bytes for ever. An answer that is cut off does not end as a whole one does: its connection breaks.
+         */
+        get: operations["exportEntities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Export everything, or all of a type, as of an instant
-     * @description A stream of any length, all of it as of one instant, whatever is written meanwhile. Its `Content-Location` has the same bytes for ever. An answer that is cut off does not end as a whole one does: its connection breaks.
-     */
-    get: operations['exportEntities'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/health/live': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Can the process go on
+         * @description Restart the service where this has no answer. It says nothing of the database: a restart does not mend that.
+         */
+        get: operations["isAlive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Can the process go on
-     * @description Restart the service where this has no answer. It says nothing of the database: a restart does not mend that.
-     */
-    get: operations['isAlive'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/health/ready': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Can it serve
+         * @description Whether the service can read and write: route requests by it. It writes, and takes that back; what was found is shared for a second. `errors` names each check that fails: `database`, `schema`, `privileges`, `read_only`, `read`, `stable`, `clock`, `write`, or `draining` once the service was told to stop. It answers within two seconds.
+         */
+        get: operations["isReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Can it serve
-     * @description Whether the service can read and write: route requests by it. It writes, and takes that back; what was found is shared for a second. `errors` names each check that fails: `database`, `schema`, `privileges`, `read_only`, `read`, `stable`, `clock`, `write`, or `draining` once the service was told to stop. It answers within two seconds.
-     */
-    get: operations['isReady'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/import': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import many entities, a line each
+         * @description Lines of JSON, as many as there are. They are written in batches, each a transaction, and the answer tells meanwhile how far the import is. What was kept is kept: lines that are sent again change nothing.
+         */
+        post: operations["importLines"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Import many entities, a line each
-     * @description Lines of JSON, as many as there are. They are written in batches, each a transaction, and the answer tells meanwhile how far the import is. What was kept is kept: lines that are sent again change nothing.
-     */
-    post: operations['importLines'];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/imports/{source}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/imports/{source}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far the last import of a source is, or came
+         * @description Counted up to the last batch that was kept. It is told by every instance, whichever runs the import.
+         */
+        get: operations["readImport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * How far the last import of a source is, or came
-     * @description Counted up to the last batch that was kept. It is told by every instance, whichever runs the import.
-     */
-    get: operations['readImport'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/metrics': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Figures for Prometheus
+         * @description Requests, pools, shared statements, readiness, the process. The guide to operating has the table.
+         */
+        get: operations["readMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Figures for Prometheus
-     * @description Requests, pools, shared statements, readiness, the process. The guide to operating has the table.
-     */
-    get: operations['readMetrics'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The types that there are, with how many entities each has had
+         * @description In the order of their names: those that have entities, and those that are defined.
+         */
+        get: operations["readTypes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The types that there are, with how many entities each has had
-     * @description In the order of their names: those that have entities, and those that are defined.
-     */
-    get: operations['readTypes'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The definition of a type, now or as of a tick or an instant
+         * @description A type that nobody has defined is open: 404. One whose definition was deleted is open again: 410.
+         */
+        get: operations["readDefinition"];
+        /**
+         * Define a type, or define it anew
+         * @description Refused where entities of the type would be invalid as they are now, unless `evenIfInvalid`. What is recorded stays readable for ever. Who and why: `Activity-Id`.
+         */
+        put: operations["putDefinition"];
+        post?: never;
+        /**
+         * Make a type open again
+         * @description Its entities stay, and so do the definitions that it had. Again: the same answer, and no tick.
+         */
+        delete: operations["deleteDefinition"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The definition of a type, now or as of a tick or an instant
-     * @description A type that nobody has defined is open: 404. One whose definition was deleted is open again: 410.
-     */
-    get: operations['readDefinition'];
-    /**
-     * Define a type, or define it anew
-     * @description Refused where entities of the type would be invalid as they are now, unless `evenIfInvalid`. What is recorded stays readable for ever. Who and why: `Activity-Id`.
-     */
-    put: operations['putDefinition'];
-    post?: never;
-    /**
-     * Make a type open again
-     * @description Its entities stay, and so do the definitions that it had. Again: the same answer, and no tick.
-     */
-    delete: operations['deleteDefinition'];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}/compare': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Several states of each of the entities of a type, side by side
+         * @description The entities are those of the collection as of the last moment that is named: those that are there then, and pass the filter. Page by page, in the order of collections; all pages show the same states, whatever is written or imported meanwhile.
+         */
+        get: operations["compareEntities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Several states of each of the entities of a type, side by side
-     * @description The entities are those of the collection as of the last moment that is named: those that are there then, and pass the filter. Page by page, in the order of collections; all pages show the same states, whatever is written or imported meanwhile.
-     */
-    get: operations['compareEntities'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}/counts/{property}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}/counts/{property}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many entities of a type held each value of a property, at each of some instants
+         * @description With the most frequent values of each instant, and how many entities held others.
+         */
+        get: operations["countValues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * How many entities of a type held each value of a property, at each of some instants
-     * @description With the most frequent values of each instant, and how many entities held others.
-     */
-    get: operations['countValues'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}/history/{property}': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}/history/{property}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ranges of one property of all entities of a type: who had which value from when to when
+         * @description Page by page, in the order of the entities; all pages as of one instant.
+         */
+        get: operations["readTypeHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The ranges of one property of all entities of a type: who had which value from when to when
-     * @description Page by page, in the order of the entities; all pages as of one instant.
-     */
-    get: operations['readTypeHistory'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}/openapi': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}/openapi": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An OpenAPI document of the calls on entities of a type, with its properties
+         * @description To generate clients of: they know the properties. `info.version` is the tick of the definition. `/openapi.yaml?types=true` is the document of all calls, with the types that are defined.
+         */
+        get: operations["readTypeOpenapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * An OpenAPI document of the calls on entities of a type, with its properties
-     * @description To generate clients of: they know the properties. `info.version` is the tick of the definition. `/openapi.yaml?types=true` is the document of all calls, with the types that are defined.
-     */
-    get: operations['readTypeOpenapi'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  '/types/{type}/versions': {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/types/{type}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The definitions that a type has had, each with who made it, when and why
+         * @description Page by page, oldest first or newest first. A walk shows what its first page knew.
+         */
+        get: operations["readVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The definitions that a type has had, each with who made it, when and why
-     * @description Page by page, oldest first or newest first. A walk shows what its first page knew.
-     */
-    get: operations['readVersions'];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    /** @description A page of the activities that were searched for */
-    ActivitiesPage: {
-      /** @description Newest first, by when they were recorded */
-      items: components['schemas']['FoundActivity'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-    };
-    /** @description Who made changes, and why */
-    Activity: {
-      actor?: string;
-      /** Format: uuid */
-      id: string;
-      /** @description As it was given */
-      metadata?: {
-        [key: string]: unknown;
-      };
-      reason?: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      recordedAt: string;
-    };
-    /** @description An activity, with a page of the ticks it made */
-    ActivityPage: {
-      actor?: string;
-      /** Format: uuid */
-      id: string;
-      /**
-       * Format: uuid
-       * @description The import that recorded it
-       */
-      importId?: string;
-      /** @description As it was given */
-      metadata?: {
-        [key: string]: unknown;
-      };
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-      reason?: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      recordedAt: string;
-      /** @description The ticks it made, at most one of each entity, in the order of their ids */
-      ticks: components['schemas']['ActivityTick'][];
-    };
-    /** @description Who made a tick, and why */
-    ActivityRef: {
-      actor?: string;
-      /** Format: uuid */
-      id: string;
-      /** @description As it was given */
-      metadata?: {
-        [key: string]: unknown;
-      };
-      reason?: string;
-    };
-    /** @description A tick that the activity made */
-    ActivityTick: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /**
-       * @description With `include=changes`: what it changed, by property
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes?: {
-        [key: string]: components['schemas']['Change'];
-      };
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      op: components['schemas']['Op'];
-      /**
-       * @description The number of a change of one entity: 1, 2, 3 …
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description What to do with many entities, all of it or nothing */
-    Batch: {
-      activity?: components['schemas']['GivenActivity'];
-      /** @description In this order; those on one entity make one tick. Each is on what the ones before it left */
-      operations: components['schemas']['BatchOperation'][];
-    };
-    /** @description What to do with one entity */
-    BatchOperation:
-      | components['schemas']['CreateOperation']
-      | components['schemas']['PutOperation']
-      | components['schemas']['PatchOperation']
-      | components['schemas']['DeleteOperation']
-      | components['schemas']['RestoreOperation']
-      | components['schemas']['RevertOperation'];
-    /** @description The values before and after; a side on which the property is not set is left out */
-    Change: {
-      from?: unknown;
-      to?: unknown;
-    };
-    /** @description Several states of one of many entities, side by side */
-    ComparedEntity: {
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /** @description The states, in the order in which they were asked for */
-      moments: components['schemas']['Moment'][];
-      /** @description With `depth=full`: from each state to the next, of the properties that are shown */
-      patches?: components['schemas']['JsonPatchOperation'][][];
-      /**
-       * @description By property its values, side by side in the order of the moments
-       * @example {
-       *       "location": [
-       *         {
-       *           "value": "New York"
-       *         },
-       *         {}
-       *       ]
-       *     }
-       */
-      properties: {
-        [key: string]: components['schemas']['ValueThen'][];
-      };
-      /** @description The properties whose values the answer has no room for, the largest: ask for them by `fields`, or at fewer moments */
-      truncated?: string[];
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description A page of the entities of a type, each at several moments */
-    ComparedPage: {
-      /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
-      asOf: string | null;
-      /** @description In the order of their keys (those without first), then of their ids */
-      items: components['schemas']['ComparedEntity'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-      /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
-      recordedAsOf: string | null;
-    };
-    /** @description Several states of an entity, side by side */
-    Comparison: {
-      /** @description The states, in the order in which they were asked for */
-      moments: components['schemas']['Moment'][];
-      /** @description With `depth=full`: from each state to the next, of the properties that are shown */
-      patches?: components['schemas']['JsonPatchOperation'][][];
-      /**
-       * @description By property its values, side by side in the order of the moments
-       * @example {
-       *       "location": [
-       *         {
-       *           "value": "New York"
-       *         },
-       *         {}
-       *       ]
-       *     }
-       */
-      properties: {
-        [key: string]: components['schemas']['ValueThen'][];
-      };
-      /** @description The properties whose values the answer has no room for, the largest: ask for them by `fields`, or at fewer moments */
-      truncated?: string[];
-    };
-    /** @description How many entities held what at an instant */
-    CountsAt: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /** @description How many had the property then */
-      entities: number;
-      /** @description How many held other values */
-      others: number;
-      /** @description The most frequent values */
-      values: components['schemas']['ValueCount'][];
-    };
-    /** @description A new entity */
-    CreateOperation: {
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'create';
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /**
-     * @description What entities of a type are like
-     * @example {
-     *       "schema": {
-     *         "type": "object",
-     *         "properties": {
-     *           "name": {
-     *             "type": "string"
-     *           },
-     *           "age": {
-     *             "type": "integer"
-     *           }
-     *         },
-     *         "required": [
-     *           "name"
-     *         ]
-     *       },
-     *       "activity": [
-     *         "actor"
-     *       ]
-     *     }
-     */
-    Definition: {
-      /** @description What every write must say of who and why */
-      activity?: ('actor' | 'reason')[];
-      /** @description For people */
-      description?: string;
-      /** @description A JSON Schema (2020-12) of `properties`, as zod, pydantic or TypeBox print them */
-      schema: Record<string, never> | boolean;
-      /** @description The properties whose values are not kept: they are stored and tick, and have no ranges */
-      untracked?: string[];
-    };
-    /** @description The tick of its definition, and the instant of that */
-    DefinitionRef: {
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description A tick of a definition */
-    DefinitionVersion: {
-      activity: components['schemas']['ActivityRef'] | null;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /** @description The definition; null: it was deleted */
-      definition: components['schemas']['Definition'] | null;
-      /** @constant */
-      imported?: true;
-      op: components['schemas']['Op'];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      recordedAt?: string;
-      /**
-       * @description The number of a change of one entity: 1, 2, 3 …
-       * @example 2
-       */
-      tick: number;
-    };
-    /** @description A page of the definitions that a type has had */
-    DefinitionVersionPage: {
-      items: components['schemas']['DefinitionVersion'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-    };
-    /** @description A deletion */
-    DeleteOperation: {
-      /**
-       * @description Its UUID or type:key
-       * @example friend:rachel
-       */
-      id: string;
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'delete';
-    };
-    /** @description What differs between two states of an entity */
-    Diff: {
-      /**
-       * @description What changed, by property
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes: {
-        [key: string]: components['schemas']['Change'];
-      };
-      from: components['schemas']['DiffEnd'];
-      /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
-      patch?: components['schemas']['JsonPatchOperation'][];
-      to: components['schemas']['DiffEnd'];
-    };
-    /** @description One of the two states: its tick, and the instant of that */
-    DiffEnd: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /**
-       * @description The entity was deleted then
-       * @constant
-       */
-      deleted?: true;
-      /**
-       * @description The number of a change of one entity: 1, 2, 3 …
-       * @example 2
-       */
-      tick: number;
-    };
-    /** @description An entity, now or as it was; with `include`, also who set what */
-    Entity: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      deleted: boolean;
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
-      provenance?: {
-        [key: string]: components['schemas']['Provenance'];
-      };
-      /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
-      provenanceTruncated?: string[];
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
-      untracked?: string[];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description Entities that were named by `ids` */
-    EntityList: {
-      /** @description In the order in which they were asked for, each once */
-      items: components['schemas']['Entity'][];
-      /** @description Those that are not in `items`, and why; `answer_full`: the answer has no more room (16 MiB of properties), ask again */
-      missing: components['schemas']['MissingEntity'][];
-    };
-    /** @description A new entity */
-    EntityToCreate: {
-      activity?: components['schemas']['GivenActivity'];
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description The whole new state of an entity */
-    EntityToPut: {
-      activity?: components['schemas']['GivenActivity'];
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description A range */
-    ExportedRange: {
-      activity: components['schemas']['ActivityRef'] | null;
-      effective: components['schemas']['InstantRange'];
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      property: string;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      value: unknown;
-      vclock: components['schemas']['TickRange'];
-    };
-    /** @description A line of an export */
-    ExportLine:
-      | {
-          /** @description Who and why, as far as the tick says */
-          activity?: {
-            /** Format: uuid */
-            id: string;
-          } & {
-            [key: string]: unknown;
-          };
-          /**
-           * Format: date-time
-           * @description RFC 3339 in UTC with microseconds
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          at?: string;
-          /** Format: uuid */
-          id?: string;
-          /**
-           * @description The owner's natural key, unique within the type; never changes
-           * @example rachel
-           */
-          key?: string;
-          /**
-           * @description The properties: any JSON values by name
-           * @example {
-           *       "name": "Rachel",
-           *       "location": "New York"
-           *     }
-           */
-          properties: {
-            [key: string]: unknown;
-          };
-          /**
-           * @description What the entity is; never changes
-           * @example friend
-           */
-          type: string;
-        }
-      | {
-          /** @description Who and why, as far as the tick says */
-          activity?: {
-            /** Format: uuid */
-            id: string;
-          } & {
-            [key: string]: unknown;
-          };
-          /**
-           * Format: date-time
-           * @description RFC 3339 in UTC with microseconds
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          at?: string;
-          clear?: string[];
-          /** Format: uuid */
-          id?: string;
-          /**
-           * @description The owner's natural key, unique within the type; never changes
-           * @example rachel
-           */
-          key?: string;
-          /** @constant */
-          op: 'set';
-          /**
-           * @description The properties: any JSON values by name
-           * @example {
-           *       "name": "Rachel",
-           *       "location": "New York"
-           *     }
-           */
-          set?: {
-            [key: string]: unknown;
-          };
-          /**
-           * @description What the entity is; never changes
-           * @example friend
-           */
-          type: string;
-        }
-      | {
-          /** @description Who and why, as far as the tick says */
-          activity?: {
-            /** Format: uuid */
-            id: string;
-          } & {
-            [key: string]: unknown;
-          };
-          /**
-           * Format: date-time
-           * @description RFC 3339 in UTC with microseconds
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          at?: string;
-          /** Format: uuid */
-          id?: string;
-          /**
-           * @description The owner's natural key, unique within the type; never changes
-           * @example rachel
-           */
-          key?: string;
-          /** @constant */
-          op: 'delete';
-          /**
-           * @description What the entity is; never changes
-           * @example friend
-           */
-          type: string;
-        }
-      | components['schemas']['ExportedRange']
-      | {
-          watermark: {
-            cursor: string;
-          };
+    schemas: {
+        /** @description A page of the activities that were searched for */
+        ActivitiesPage: {
+            /** @description Newest first, by when they were recorded */
+            items: components["schemas"]["FoundActivity"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
         };
-    /** @description A place, and what is wrong there */
-    Fault: {
-      /** @description The rule, where a definition says so */
-      keyword?: string;
-      message: string;
-      path: string;
-      /** @description What stands there, where it is short */
-      value?: unknown;
-    };
-    /** @description Who made changes, and why, and how many */
-    FoundActivity: {
-      actor?: string;
-      /** Format: uuid */
-      id: string;
-      /**
-       * Format: uuid
-       * @description The import that recorded it
-       */
-      importId?: string;
-      /** @description As it was given */
-      metadata?: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description It has made more
-       * @constant
-       */
-      moreTicks?: true;
-      reason?: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      recordedAt: string;
-      /**
-       * @description How many ticks it has made; of more than 1,000 it says 1,000
-       * @example 2
-       */
-      tickCount: number;
-    };
-    /**
-     * @description Who makes the change, and why: at least one of the three
-     * @example {
-     *       "actor": "monica",
-     *       "reason": "moved"
-     *     }
-     */
-    GivenActivity: {
-      /** @description Who */
-      actor?: string;
-      /** @description Anything else worth keeping */
-      metadata?: {
-        [key: string]: unknown;
-      };
-      /** @description Why */
-      reason?: string;
-    };
-    /** @description Only of a definition with another schema: what it makes invalid */
-    Impact: {
-      /** @description How many entities of the type were checked */
-      checked: number;
-      /** @description Some of these, with what is wrong */
-      examples: ({
-        /** Format: uuid */
-        id: string;
-      } & {
-        [key: string]: unknown;
-      })[];
-      /** @description How many of them it refuses, as they are now */
-      invalid: number;
-    };
-    /** @description How far an import is, or came */
-    Import: {
-      /** @description How many lines changed something */
-      changed: number;
-      /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
-      deleted: number;
-      /**
-       * Format: uuid
-       * @description The import; each activity that it records names it
-       * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
-       */
-      id: string;
-      /** @description How many lines were kept or skipped; blank ones do not count */
-      lines: number;
-      /** @enum {string} */
-      mode: 'upsert' | 'insert' | 'replace-all';
-      /** @description How many lines were refused and left out */
-      skipped: number;
-      /**
-       * @description What is imported, by a name of your own: a file, a table, a system
-       * @example crm
-       */
-      source: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      startedAt: string;
-      /**
-       * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
-       * @enum {string}
-       */
-      status: 'running' | 'done' | 'failed' | 'interrupted';
-      /** @description How many ticks were recorded */
-      ticks: number;
-      /** @description How many lines found everything as they say */
-      unchanged: number;
-      /**
-       * Format: date-time
-       * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      unfinishedSince?: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-      /** @description The last watermark that was kept, of this import or one before it */
-      watermark?: unknown;
-    };
-    /** @description How an import ended */
-    ImportSummary: {
-      /** @description How many lines changed something */
-      changed: number;
-      /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
-      deleted: number;
-      /** @description The first thousand lines that were left out */
-      faults: components['schemas']['LineFault'][];
-      /**
-       * Format: uuid
-       * @description The import; each activity that it records names it
-       * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
-       */
-      id: string;
-      /** @description How many lines were kept or skipped; blank ones do not count */
-      lines: number;
-      /** @enum {string} */
-      mode: 'upsert' | 'insert' | 'replace-all';
-      /** @description How many lines were refused and left out */
-      skipped: number;
-      /**
-       * @description What is imported, by a name of your own: a file, a table, a system
-       * @example crm
-       */
-      source: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      startedAt: string;
-      /**
-       * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
-       * @enum {string}
-       */
-      status: 'running' | 'done' | 'failed' | 'interrupted';
-      /** @description How many ticks were recorded */
-      ticks: number;
-      /** @description How many lines found everything as they say */
-      unchanged: number;
-      /**
-       * Format: date-time
-       * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      unfinishedSince?: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-      /** @description The last watermark that was kept, of this import or one before it */
-      watermark?: unknown;
-    };
-    /** @description A line of the answer: how far the import is, or a line that was left out */
-    ImportTold:
-      | {
-          /** @description How many lines changed something */
-          changed: number;
-          /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
-          deleted: number;
-          /**
-           * Format: uuid
-           * @description The import; each activity that it records names it
-           * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
-           */
-          id: string;
-          /** @description How many lines were kept or skipped; blank ones do not count */
-          lines: number;
-          /** @enum {string} */
-          mode: 'upsert' | 'insert' | 'replace-all';
-          /** @description Why it failed */
-          problem?: {
-            code: string;
+        /** @description Who made changes, and why */
+        Activity: {
+            actor?: string;
+            /** Format: uuid */
+            id: string;
+            /** @description As it was given */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            recordedAt: string;
+        };
+        /** @description An activity, with a page of the ticks it made */
+        ActivityPage: {
+            actor?: string;
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description The import that recorded it
+             */
+            importId?: string;
+            /** @description As it was given */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            recordedAt: string;
+            /** @description The ticks it made, at most one of each entity, in the order of their ids */
+            ticks: components["schemas"]["ActivityTick"][];
+        };
+        /** @description Who made a tick, and why */
+        ActivityRef: {
+            actor?: string;
+            /** Format: uuid */
+            id: string;
+            /** @description As it was given */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            reason?: string;
+        };
+        /** @description A tick that the activity made */
+        ActivityTick: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /**
+             * @description With `include=changes`: what it changed, by property
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes?: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            op: components["schemas"]["Op"];
+            /**
+             * @description The number of a change of one entity: 1, 2, 3 …
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description What to do with many entities, all of it or nothing */
+        Batch: {
+            activity?: components["schemas"]["GivenActivity"];
+            /** @description In this order; those on one entity make one tick. Each is on what the ones before it left */
+            operations: components["schemas"]["BatchOperation"][];
+        };
+        /** @description What to do with one entity */
+        BatchOperation: components["schemas"]["CreateOperation"] | components["schemas"]["PutOperation"] | components["schemas"]["PatchOperation"] | components["schemas"]["DeleteOperation"] | components["schemas"]["RestoreOperation"] | components["schemas"]["RevertOperation"];
+        /** @description The values before and after; a side on which the property is not set is left out */
+        Change: {
+            from?: unknown;
+            to?: unknown;
+        };
+        /** @description Several states of one of many entities, side by side */
+        ComparedEntity: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /** @description The states, in the order in which they were asked for */
+            moments: components["schemas"]["Moment"][];
+            /** @description With `depth=full`: from each state to the next, of the properties that are shown */
+            patches?: components["schemas"]["JsonPatchOperation"][][];
+            /**
+             * @description By property its values, side by side in the order of the moments
+             * @example {
+             *       "location": [
+             *         {
+             *           "value": "New York"
+             *         },
+             *         {}
+             *       ]
+             *     }
+             */
+            properties: {
+                [key: string]: components["schemas"]["ValueThen"][];
+            };
+            /** @description The properties whose values the answer has no room for, the largest: ask for them by `fields`, or at fewer moments */
+            truncated?: string[];
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description A page of the entities of a type, each at several moments */
+        ComparedPage: {
+            /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
+            asOf: string | null;
+            /** @description In the order of their keys (those without first), then of their ids */
+            items: components["schemas"]["ComparedEntity"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+            /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
+            recordedAsOf: string | null;
+        };
+        /** @description Several states of an entity, side by side */
+        Comparison: {
+            /** @description The states, in the order in which they were asked for */
+            moments: components["schemas"]["Moment"][];
+            /** @description With `depth=full`: from each state to the next, of the properties that are shown */
+            patches?: components["schemas"]["JsonPatchOperation"][][];
+            /**
+             * @description By property its values, side by side in the order of the moments
+             * @example {
+             *       "location": [
+             *         {
+             *           "value": "New York"
+             *         },
+             *         {}
+             *       ]
+             *     }
+             */
+            properties: {
+                [key: string]: components["schemas"]["ValueThen"][];
+            };
+            /** @description The properties whose values the answer has no room for, the largest: ask for them by `fields`, or at fewer moments */
+            truncated?: string[];
+        };
+        /** @description How many entities held what at an instant */
+        CountsAt: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /** @description How many had the property then */
+            entities: number;
+            /** @description How many held other values */
+            others: number;
+            /** @description The most frequent values */
+            values: components["schemas"]["ValueCount"][];
+        };
+        /** @description A new entity */
+        CreateOperation: {
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "create";
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /**
+         * @description What entities of a type are like
+         * @example {
+         *       "schema": {
+         *         "type": "object",
+         *         "properties": {
+         *           "name": {
+         *             "type": "string"
+         *           },
+         *           "age": {
+         *             "type": "integer"
+         *           }
+         *         },
+         *         "required": [
+         *           "name"
+         *         ]
+         *       },
+         *       "activity": [
+         *         "actor"
+         *       ]
+         *     }
+         */
+        Definition: {
+            /** @description What every write must say of who and why */
+            activity?: ("actor" | "reason")[];
+            /** @description For people */
+            description?: string;
+            /** @description A JSON Schema (2020-12) of `properties`, as zod, pydantic or TypeBox print them */
+            schema: Record<string, never> | boolean;
+            /** @description The properties whose values are not kept: they are stored and tick, and have no ranges */
+            untracked?: string[];
+        };
+        /** @description The tick of its definition, and the instant of that */
+        DefinitionRef: {
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description A tick of a definition */
+        DefinitionVersion: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /** @description The definition; null: it was deleted */
+            definition: components["schemas"]["Definition"] | null;
+            /** @constant */
+            imported?: true;
+            op: components["schemas"]["Op"];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            recordedAt?: string;
+            /**
+             * @description The number of a change of one entity: 1, 2, 3 …
+             * @example 2
+             */
+            tick: number;
+        };
+        /** @description A page of the definitions that a type has had */
+        DefinitionVersionPage: {
+            items: components["schemas"]["DefinitionVersion"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+        };
+        /** @description A deletion */
+        DeleteOperation: {
+            /**
+             * @description Its UUID or type:key
+             * @example friend:rachel
+             */
+            id: string;
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "delete";
+        };
+        /** @description What differs between two states of an entity */
+        Diff: {
+            /**
+             * @description What changed, by property
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            from: components["schemas"]["DiffEnd"];
+            /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
+            patch?: components["schemas"]["JsonPatchOperation"][];
+            to: components["schemas"]["DiffEnd"];
+        };
+        /** @description One of the two states: its tick, and the instant of that */
+        DiffEnd: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /**
+             * @description The entity was deleted then
+             * @constant
+             */
+            deleted?: true;
+            /**
+             * @description The number of a change of one entity: 1, 2, 3 …
+             * @example 2
+             */
+            tick: number;
+        };
+        /** @description An entity, now or as it was; with `include`, also who set what */
+        Entity: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            deleted: boolean;
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
+            provenance?: {
+                [key: string]: components["schemas"]["Provenance"];
+            };
+            /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
+            provenanceTruncated?: string[];
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
+            untracked?: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description Entities that were named by `ids` */
+        EntityList: {
+            /** @description In the order in which they were asked for, each once */
+            items: components["schemas"]["Entity"][];
+            /** @description Those that are not in `items`, and why; `answer_full`: the answer has no more room (16 MiB of properties), ask again */
+            missing: components["schemas"]["MissingEntity"][];
+        };
+        /** @description A new entity */
+        EntityToCreate: {
+            activity?: components["schemas"]["GivenActivity"];
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description The whole new state of an entity */
+        EntityToPut: {
+            activity?: components["schemas"]["GivenActivity"];
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description A range */
+        ExportedRange: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            effective: components["schemas"]["InstantRange"];
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            property: string;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            value: unknown;
+            vclock: components["schemas"]["TickRange"];
+        };
+        /** @description A line of an export */
+        ExportLine: {
+            /** @description Who and why, as far as the tick says */
+            activity?: {
+                /** Format: uuid */
+                id: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at?: string;
+            /** Format: uuid */
+            id?: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        } | {
+            /** @description Who and why, as far as the tick says */
+            activity?: {
+                /** Format: uuid */
+                id: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at?: string;
+            clear?: string[];
+            /** Format: uuid */
+            id?: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /** @constant */
+            op: "set";
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            set?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        } | {
+            /** @description Who and why, as far as the tick says */
+            activity?: {
+                /** Format: uuid */
+                id: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at?: string;
+            /** Format: uuid */
+            id?: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /** @constant */
+            op: "delete";
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        } | components["schemas"]["ExportedRange"] | {
+            watermark: {
+                cursor: string;
+            };
+        };
+        /** @description A place, and what is wrong there */
+        Fault: {
+            /** @description The rule, where a definition says so */
+            keyword?: string;
+            message: string;
+            path: string;
+            /** @description What stands there, where it is short */
+            value?: unknown;
+        };
+        /** @description Who made changes, and why, and how many */
+        FoundActivity: {
+            actor?: string;
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: uuid
+             * @description The import that recorded it
+             */
+            importId?: string;
+            /** @description As it was given */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description It has made more
+             * @constant
+             */
+            moreTicks?: true;
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            recordedAt: string;
+            /**
+             * @description How many ticks it has made; of more than 1,000 it says 1,000
+             * @example 2
+             */
+            tickCount: number;
+        };
+        /**
+         * @description Who makes the change, and why: at least one of the three
+         * @example {
+         *       "actor": "monica",
+         *       "reason": "moved"
+         *     }
+         */
+        GivenActivity: {
+            /** @description Who */
+            actor?: string;
+            /** @description Anything else worth keeping */
+            metadata?: {
+                [key: string]: unknown;
+            };
+            /** @description Why */
+            reason?: string;
+        };
+        /** @description Only of a definition with another schema: what it makes invalid */
+        Impact: {
+            /** @description How many entities of the type were checked */
+            checked: number;
+            /** @description Some of these, with what is wrong */
+            examples: ({
+                /** Format: uuid */
+                id: string;
+            } & {
+                [key: string]: unknown;
+            })[];
+            /** @description How many of them it refuses, as they are now */
+            invalid: number;
+        };
+        /** @description How far an import is, or came */
+        Import: {
+            /** @description How many lines changed something */
+            changed: number;
+            /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
+            deleted: number;
+            /**
+             * Format: uuid
+             * @description The import; each activity that it records names it
+             * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
+             */
+            id: string;
+            /** @description How many lines were kept or skipped; blank ones do not count */
+            lines: number;
+            /** @enum {string} */
+            mode: "upsert" | "insert" | "replace-all";
+            /** @description How many lines were refused and left out */
+            skipped: number;
+            /**
+             * @description What is imported, by a name of your own: a file, a table, a system
+             * @example crm
+             */
+            source: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            startedAt: string;
+            /**
+             * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
+             * @enum {string}
+             */
+            status: "running" | "done" | "failed" | "interrupted";
+            /** @description How many ticks were recorded */
+            ticks: number;
+            /** @description How many lines found everything as they say */
+            unchanged: number;
+            /**
+             * Format: date-time
+             * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            unfinishedSince?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+            /** @description The last watermark that was kept, of this import or one before it */
+            watermark?: unknown;
+        };
+        /** @description How an import ended */
+        ImportSummary: {
+            /** @description How many lines changed something */
+            changed: number;
+            /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
+            deleted: number;
+            /** @description The first thousand lines that were left out */
+            faults: components["schemas"]["LineFault"][];
+            /**
+             * Format: uuid
+             * @description The import; each activity that it records names it
+             * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
+             */
+            id: string;
+            /** @description How many lines were kept or skipped; blank ones do not count */
+            lines: number;
+            /** @enum {string} */
+            mode: "upsert" | "insert" | "replace-all";
+            /** @description How many lines were refused and left out */
+            skipped: number;
+            /**
+             * @description What is imported, by a name of your own: a file, a table, a system
+             * @example crm
+             */
+            source: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            startedAt: string;
+            /**
+             * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
+             * @enum {string}
+             */
+            status: "running" | "done" | "failed" | "interrupted";
+            /** @description How many ticks were recorded */
+            ticks: number;
+            /** @description How many lines found everything as they say */
+            unchanged: number;
+            /**
+             * Format: date-time
+             * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            unfinishedSince?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+            /** @description The last watermark that was kept, of this import or one before it */
+            watermark?: unknown;
+        };
+        /** @description A line of the answer: how far the import is, or a line that was left out */
+        ImportTold: {
+            /** @description How many lines changed something */
+            changed: number;
+            /** @description How many entities were deleted because no line named them: at the end of a `replace-all` */
+            deleted: number;
+            /**
+             * Format: uuid
+             * @description The import; each activity that it records names it
+             * @example 01a1fbba-b75f-7646-92a3-d4a3c62ecb9b
+             */
+            id: string;
+            /** @description How many lines were kept or skipped; blank ones do not count */
+            lines: number;
+            /** @enum {string} */
+            mode: "upsert" | "insert" | "replace-all";
+            /** @description Why it failed */
+            problem?: {
+                code: string;
+                detail: string;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description How many lines were refused and left out */
+            skipped: number;
+            /**
+             * @description What is imported, by a name of your own: a file, a table, a system
+             * @example crm
+             */
+            source: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            startedAt: string;
+            /**
+             * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
+             * @enum {string}
+             */
+            status: "running" | "done" | "failed" | "interrupted";
+            /** @description How many ticks were recorded */
+            ticks: number;
+            /** @description How many lines found everything as they say */
+            unchanged: number;
+            /**
+             * Format: date-time
+             * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            unfinishedSince?: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+            /** @description The last watermark that was kept, of this import or one before it */
+            watermark?: unknown;
+        } | components["schemas"]["LineFault"];
+        /** @description The same range as instants */
+        InstantRange: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            from: string;
+            to: string | null;
+        };
+        /**
+         * @description A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored
+         * @example [
+         *       {
+         *         "op": "replace",
+         *         "path": "/properties/location",
+         *         "value": "Paris"
+         *       }
+         *     ]
+         */
+        JsonPatch: components["schemas"]["JsonPatchOperation"][];
+        /** @description An operation of RFC 6902; members that it does not know are ignored */
+        JsonPatchOperation: {
+            /**
+             * @description Of move and copy
+             * @example /properties/location
+             */
+            from?: string;
+            /** @enum {string} */
+            op: "add" | "remove" | "replace" | "move" | "copy" | "test";
+            /**
+             * @description A JSON Pointer (RFC 6901)
+             * @example /properties/location
+             */
+            path: string;
+            /** @description Of add, replace and test */
+            value?: unknown;
+        };
+        /** @description A line that was refused and left out, and why */
+        LineFault: {
+            line: number;
+            problem: {
+                code: string;
+                detail: string;
+            } & {
+                [key: string]: unknown;
+            };
+        };
+        /** @description The properties to change */
+        MergePatch: {
+            activity?: components["schemas"]["GivenActivity"];
+            /**
+             * @description A merge patch (RFC 7396): null removes, objects merge
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description An entity that was asked for, and why it is not there */
+        MissingEntity: {
+            /** @enum {string} */
+            code: "entity_not_found" | "entity_deleted" | "answer_full";
+            id: string;
+        };
+        /** @description A state: its tick, and the instant of that; both null where the entity had not been created by then */
+        Moment: {
+            at: string | null;
+            /**
+             * @description The entity was deleted then
+             * @constant
+             */
+            deleted?: true;
+            tick: number | null;
+            /** @description The properties whose values were not kept then, and which are left out */
+            untracked?: string[];
+        };
+        /** @description An entity, now or as it was; with `include`, also ranges of its properties, and who set what */
+        NestedEntity: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            deleted: boolean;
+            /** @description Only with `include=history`: by property its ranges, oldest first */
+            history?: {
+                [key: string]: components["schemas"]["Range"][];
+            };
+            /**
+             * @description It has had more than 1,000 properties that it has no longer: none of those is shown that was not asked for by name
+             * @constant
+             */
+            historyOmitsRemoved?: true;
+            /** @description The properties of which older ranges are left out: `/entities/{id}/history/{property}` has them */
+            historyTruncated?: string[];
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
+            provenance?: {
+                [key: string]: components["schemas"]["Provenance"];
+            };
+            /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
+            provenanceTruncated?: string[];
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
+            untracked?: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /**
+         * @description What a tick did to its entity
+         * @enum {string}
+         */
+        Op: "created" | "updated" | "deleted" | "restored";
+        /** @description A merge patch, or a JSON Patch */
+        Patch: components["schemas"]["MergePatch"] | components["schemas"]["JsonPatch"];
+        /** @description The properties to change: a merge patch in `properties`, or a JSON Patch in `patch`, one of both */
+        PatchOperation: {
+            /**
+             * @description Its UUID or type:key
+             * @example friend:rachel
+             */
+            id: string;
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "patch";
+            patch?: components["schemas"]["JsonPatch"];
+            /**
+             * @description A merge patch (RFC 7396): null removes, objects merge
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties?: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A tick, or an RFC 3339 instant with its offset */
+        Point: number | string;
+        /** @description Only of a dry run: nothing was written, and the entity is as it would be; its instants are of this moment */
+        Preview: {
+            /**
+             * @description What changed, by property
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            impact?: components["schemas"]["Impact"];
+            /** @description What the tick would record; null: nothing would change */
+            op: components["schemas"]["Op"] | null;
+        };
+        /** @description RFC 9457 problem details */
+        Problem: {
+            code: components["schemas"]["ProblemCode"];
+            /** @description Of `undo_conflict`: how many there are */
+            conflictCount?: number;
+            /** @description Of `undo_conflict`: the later ticks that stand in the way, the first 1,000 */
+            conflicts?: ({
+                /** Format: uuid */
+                id: string;
+                tick: number;
+            } & {
+                [key: string]: unknown;
+            })[];
+            /** @description What and where, in a sentence for people */
             detail: string;
-          } & {
+            /** @description Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header. Of `not_ready`: each check that fails */
+            errors?: components["schemas"]["Fault"][];
+            /** @description Of `entity_exists`: the entity that has the key */
+            id?: string;
+            status: number;
+            /** @description Where the refusal depends on it: the tick the entity is at, or was at */
+            tick?: number;
+            /** @description The same for every problem of this code */
+            title: string;
+            /**
+             * @description The URL of what the code means, and of what to do
+             * @example /docs/problems/entity_not_found
+             */
+            type: string;
+        } & {
             [key: string]: unknown;
-          };
-          /** @description How many lines were refused and left out */
-          skipped: number;
-          /**
-           * @description What is imported, by a name of your own: a file, a table, a system
-           * @example crm
-           */
-          source: string;
-          /**
-           * Format: date-time
-           * @description RFC 3339 in UTC with microseconds
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          startedAt: string;
-          /**
-           * @description `interrupted`: its service, or that one's connection to the database, died. What it says was kept is kept
-           * @enum {string}
-           */
-          status: 'running' | 'done' | 'failed' | 'interrupted';
-          /** @description How many ticks were recorded */
-          ticks: number;
-          /** @description How many lines found everything as they say */
-          unchanged: number;
-          /**
-           * Format: date-time
-           * @description Since when a `replace-all` is unfinished: the next one goes on with it. Where it is `done` all the same, it deleted nothing, because it left lines out or named no entity
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          unfinishedSince?: string;
-          /**
-           * Format: date-time
-           * @description RFC 3339 in UTC with microseconds
-           * @example 2016-01-08T00:00:00.000000Z
-           */
-          updatedAt: string;
-          /** @description The last watermark that was kept, of this import or one before it */
-          watermark?: unknown;
-        }
-      | components['schemas']['LineFault'];
-    /** @description The same range as instants */
-    InstantRange: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      from: string;
-      to: string | null;
+        };
+        /**
+         * @description Stable: to branch on
+         * @enum {string}
+         */
+        ProblemCode: "bad_request" | "invalid_url" | "malformed_encoding" | "malformed_json" | "number_not_exact" | "text_not_storable" | "duplicate_name" | "nested_too_deep" | "invalid_body" | "unknown_field" | "invalid_property_name" | "invalid_parameter" | "unknown_parameter" | "invalid_id" | "reserved_type" | "invalid_as_of" | "invalid_filter" | "invalid_cursor" | "invalid_condition" | "invalid_activity_id" | "activity_given_twice" | "unknown_activity" | "too_much_to_read" | "at_in_future" | "as_of_in_future" | "entity_not_found" | "tick_not_found" | "property_not_found" | "activity_not_found" | "type_not_defined" | "import_not_found" | "route_not_found" | "method_not_allowed" | "not_acceptable" | "request_timeout" | "entity_exists" | "import_running" | "type_mismatch" | "state_not_valid" | "entities_not_valid" | "value_not_kept" | "deleted_then" | "patch_test_failed" | "patch_not_applicable" | "activity_already_ticked" | "activity_differs" | "undo_conflict" | "at_out_of_order" | "history_conflict" | "entity_deleted" | "precondition_failed" | "body_too_large" | "entity_too_large" | "activity_too_large" | "batch_too_large" | "url_too_long" | "misdirected_request" | "unsupported_media_type" | "expectation_failed" | "activity_required" | "invalid_properties" | "invalid_definition" | "properties_too_much_work" | "patch_too_much_work" | "precondition_required" | "headers_too_large" | "internal_error" | "not_implemented" | "not_ready" | "as_of_not_stable_yet" | "clock_stepped_back" | "clock_jumped_ahead" | "too_many_writers" | "overloaded" | "outcome_unknown" | "database_unavailable";
+        /** @description Since when a property has its value, who set it, and why */
+        Provenance: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            effective: components["schemas"]["InstantRange"];
+            vclock: components["schemas"]["TickRange"];
+        };
+        /** @description The whole new state of an entity */
+        PutOperation: {
+            /**
+             * @description Its UUID or type:key
+             * @example friend:rachel
+             */
+            id: string;
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "put";
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description Which value a property had from when to when */
+        Range: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            effective: components["schemas"]["InstantRange"];
+            value: unknown;
+            vclock: components["schemas"]["TickRange"];
+        };
+        /** @description A page of the ranges of a property */
+        RangePage: {
+            items: components["schemas"]["Range"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+            /**
+             * @description The values of the property are not kept: these are its ranges from when they were
+             * @constant
+             */
+            untracked?: true;
+        };
+        /** @description Who restores it, and why */
+        Restoration: {
+            activity?: components["schemas"]["GivenActivity"];
+        };
+        /** @description Undoes a deletion */
+        RestoreOperation: {
+            /**
+             * @description Its UUID or type:key
+             * @example friend:rachel
+             */
+            id: string;
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "restore";
+        };
+        /** @description What to bring back */
+        Reversion: {
+            activity?: components["schemas"]["GivenActivity"];
+            /**
+             * @description The names of the properties to revert; without them, the whole entity
+             * @example [
+             *       "location"
+             *     ]
+             */
+            properties?: string[];
+            /**
+             * @description The point to go back to: a tick, or an RFC 3339 instant
+             * @example 1
+             */
+            to: string | number;
+        };
+        /** @description What to bring back */
+        RevertOperation: {
+            /**
+             * @description Its UUID or type:key
+             * @example friend:rachel
+             */
+            id: string;
+            /**
+             * @description Only if it is at this tick before the batch
+             * @example 2
+             */
+            ifMatch?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "revert";
+            /**
+             * @description The names of the properties to revert; without them, the whole entity
+             * @example [
+             *       "location"
+             *     ]
+             */
+            properties?: string[];
+            /**
+             * @description The point to go back to: a tick, or an RFC 3339 instant
+             * @example 1
+             */
+            to: string | number;
+        };
+        /** @description An entity as of the instant of the page */
+        SnapshotItem: {
+            /**
+             * @description With `include=changes`: what differs between both instants
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes?: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            deleted: boolean;
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
+            patch?: components["schemas"]["JsonPatchOperation"][];
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
+            provenance?: {
+                [key: string]: components["schemas"]["Provenance"];
+            };
+            /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
+            provenanceTruncated?: string[];
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
+            untracked?: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description A page of a collection as of an instant */
+        SnapshotPage: {
+            /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
+            asOf: string | null;
+            /** @description Of a type in the order of their keys (those without first), then of their ids; of all types, type by type */
+            items: components["schemas"]["SnapshotItem"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+            /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
+            recordedAsOf: string | null;
+        };
+        /** @description One recorded change of an entity */
+        Tick: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /**
+             * @description What changed, by property
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            /** @constant */
+            imported?: true;
+            op: components["schemas"]["Op"];
+            /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
+            patch?: components["schemas"]["JsonPatchOperation"][];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            recordedAt?: string;
+            /**
+             * @description The number of a change of one entity: 1, 2, 3 …
+             * @example 2
+             */
+            tick: number;
+        };
+        /** @description A page of the ticks of an entity */
+        TickPage: {
+            items: components["schemas"]["Tick"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+        };
+        /** @description The half-open range of ticks over which the value held; `to` null: still holds */
+        TickRange: {
+            /**
+             * @description The number of a change of one entity: 1, 2, 3 …
+             * @example 2
+             */
+            from: number;
+            to: number | null;
+        };
+        /** @description A type */
+        Type: {
+            definition: components["schemas"]["DefinitionRef"] | null;
+            /** @description How many entities it has had, deleted ones included */
+            entities: number;
+            /**
+             * @description There are more than 100,000: the number is from statistics
+             * @constant
+             */
+            estimated?: true;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description The definition of a type, and the tick of it */
+        TypeDefinition: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            definition: components["schemas"]["Definition"];
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            preview?: components["schemas"]["Preview"];
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description The type that it defines
+             * @example friend
+             */
+            type: string;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description A page of types */
+        TypePage: {
+            items: components["schemas"]["Type"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+        };
+        /** @description Which value a property of an entity had from when to when */
+        TypeRange: {
+            activity: components["schemas"]["ActivityRef"] | null;
+            effective: components["schemas"]["InstantRange"];
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            value: unknown;
+            vclock: components["schemas"]["TickRange"];
+        };
+        /** @description A page of the ranges of one property of all entities of a type */
+        TypeRangePage: {
+            /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
+            asOf: string | null;
+            /** @description In the order of the entities, as in collections; those of one oldest first */
+            items: components["schemas"]["TypeRange"][];
+            /** @description The cursor of the next page; null on the last */
+            next: string | null;
+            /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
+            recordedAsOf: string | null;
+        };
+        /** @description Who undoes an activity, and how */
+        Undo: {
+            /** @description Who undoes it, and why; without, an activity is recorded that says only which one it undoes. Its metadata has that as `undoes` */
+            activity?: components["schemas"]["GivenActivity"];
+            /**
+             * @description Where a later tick changed the same property: undo nothing (unless told otherwise), undo the rest, or undo it all the same
+             * @enum {string}
+             */
+            onConflict?: "refuse" | "skip" | "force";
+        };
+        /** @description A later tick that stands in the way of an undo */
+        UndoConflict: {
+            /** @description Who made that tick, and why, without metadata */
+            activity: components["schemas"]["ActivityRef"] | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            at: string;
+            /**
+             * @description With `force`: it was undone with the rest
+             * @constant
+             */
+            forced?: true;
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            op: components["schemas"]["Op"];
+            /** @description Absent: it is about whether the entity is there */
+            property?: string;
+            /**
+             * @description The newest tick that changed it
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+        };
+        /** @description How many entities held a value */
+        ValueCount: {
+            entities: number;
+            value: unknown;
+        };
+        /** @description How many entities of a type held each value of a property, at instants */
+        ValueCounts: {
+            items: components["schemas"]["CountsAt"][];
+        };
+        /** @description The value of a property at a moment; without one, it was not set */
+        ValueThen: {
+            value?: unknown;
+        };
+        /** @description What a batch has written */
+        WrittenBatch: {
+            /** @description The activity of all its ticks, if any; null of a dry run */
+            activity: components["schemas"]["ActivityRef"] | null;
+            /** @description The instant of all its ticks; null: nothing changed */
+            at: string | null;
+            /**
+             * @description Nothing was written
+             * @constant
+             */
+            dryRun?: true;
+            items: components["schemas"]["WrittenItem"][];
+        };
+        /** @description An entity as a write leaves it, or as a dry run says that it would */
+        WrittenEntity: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            deleted: boolean;
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            preview?: components["schemas"]["Preview"];
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
+            untracked?: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description What became of an entity */
+        WrittenItem: {
+            /**
+             * @description Of a dry run: what would change, as long as the answer has room
+             * @example {
+             *       "location": {
+             *         "from": "New York",
+             *         "to": "San Francisco"
+             *       }
+             *     }
+             */
+            changes?: {
+                [key: string]: components["schemas"]["Change"];
+            };
+            /** @description As it now stands, as long as the answer has room. Not with `Prefer: return=minimal`; of several items of one entity with the last */
+            entity?: components["schemas"]["WrittenState"];
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /** @description What its tick records; null: nothing changed, so there is none */
+            op: components["schemas"]["Op"] | null;
+            /** @description The tick that it is at now; null: there is no such entity */
+            tick: number | null;
+            /**
+             * @description Of an entity that there is
+             * @example friend
+             */
+            type?: string;
+        };
+        /** @description An entity as a write leaves it */
+        WrittenState: {
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            createdAt: string;
+            deleted: boolean;
+            /**
+             * Format: uuid
+             * @example c510c931-2d93-5035-8ec9-c89afd5eba93
+             */
+            id: string;
+            /**
+             * @description The owner's natural key, unique within the type; never changes
+             * @example rachel
+             */
+            key?: string;
+            /**
+             * @description The properties: any JSON values by name
+             * @example {
+             *       "name": "Rachel",
+             *       "location": "New York"
+             *     }
+             */
+            properties: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The number of its last change
+             * @example 2
+             */
+            tick: number;
+            /**
+             * @description What the entity is; never changes
+             * @example friend
+             */
+            type: string;
+            /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
+            untracked?: string[];
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with microseconds
+             * @example 2016-01-08T00:00:00.000000Z
+             */
+            updatedAt: string;
+        };
+        /** @description What an undo has written */
+        WrittenUndo: {
+            /** @description The activity of all its ticks, if any; null of a dry run */
+            activity: components["schemas"]["ActivityRef"] | null;
+            /** @description The instant of all its ticks; null: nothing changed */
+            at: string | null;
+            /** @description How many there were */
+            conflictCount: number;
+            /** @description Later ticks that stood in the way, the first 1,000 */
+            conflicts: components["schemas"]["UndoConflict"][];
+            /**
+             * @description Nothing was written
+             * @constant
+             */
+            dryRun?: true;
+            items: components["schemas"]["WrittenItem"][];
+        };
     };
-    /**
-     * @description A JSON Patch (RFC 6902); its paths begin with /properties/. Members that an operation does not know are ignored
-     * @example [
-     *       {
-     *         "op": "replace",
-     *         "path": "/properties/location",
-     *         "value": "Paris"
-     *       }
-     *     ]
-     */
-    JsonPatch: components['schemas']['JsonPatchOperation'][];
-    /** @description An operation of RFC 6902; members that it does not know are ignored */
-    JsonPatchOperation: {
-      /**
-       * @description Of move and copy
-       * @example /properties/location
-       */
-      from?: string;
-      /** @enum {string} */
-      op: 'add' | 'remove' | 'replace' | 'move' | 'copy' | 'test';
-      /**
-       * @description A JSON Pointer (RFC 6901)
-       * @example /properties/location
-       */
-      path: string;
-      /** @description Of add, replace and test */
-      value?: unknown;
+    responses: {
+        /** @description `bad_request`: The request is not valid HTTP. `invalid_url`: The URL is not well-formed. `malformed_encoding`: The body is not compressed as it says. `malformed_json`: The body is not JSON. `number_not_exact`: A number would not be kept exactly. `text_not_storable`: A text cannot be kept. `duplicate_name`: A name stands twice in one object. `nested_too_deep`: The body is nested too deeply. `invalid_body`: The body is not what this call takes. `unknown_field`: The body has a field that this call does not know. `invalid_property_name`: A property cannot have this name. `invalid_parameter`: A parameter is not valid. `unknown_parameter`: This call does not know the parameter. `invalid_id`: This addresses no entity. `reserved_type`: The type is reserved for the service. `invalid_as_of`: This is no point in time. `invalid_filter`: This is no filter of properties. `invalid_cursor`: The cursor is not one of this walk. `invalid_condition`: If-Match or If-None-Match is not valid. `invalid_activity_id`: An activity is named by its UUID. `activity_given_twice`: Both the body and Activity-Id give an activity. `unknown_activity`: There is no such activity to name. `too_much_to_read`: This asks for more than can be read in time. `at_in_future`: The instant has not come yet. `as_of_in_future`: The instant has not come yet */
+        BadRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `entity_exists`: The entity exists already. `import_running`: An import of this source is running. `type_mismatch`: The entity has another type. `state_not_valid`: The definition of the type refuses this state today. `entities_not_valid`: The definition would make entities invalid. `value_not_kept`: The value of the property at that point was not kept. `deleted_then`: The entity was deleted at that point. `patch_test_failed`: A test of the JSON Patch does not hold. `patch_not_applicable`: The JSON Patch does not fit the entity. `activity_already_ticked`: The activity has already ticked the entity. `activity_differs`: The activity is recorded with other words. `undo_conflict`: Later changes stand in the way of the undo. `at_out_of_order`: The entity has a later tick already. `history_conflict`: The write contradicts the recorded history */
+        Conflict: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `body_too_large`: The body is too large. `entity_too_large`: The entity is too large. `activity_too_large`: The activity is too large. `batch_too_large`: The entities are too large to be written together */
+        ContentTooLarge: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `expectation_failed`: The service does not do what Expect asks for */
+        ExpectationFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `entity_deleted`: The entity is deleted */
+        Gone: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `internal_error`: Something went wrong here */
+        InternalServerError: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The entity tag is one of If-None-Match */
+        MementoNotModified: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                "Content-Location": components["headers"]["ContentLocation"];
+                /** @description That of the answer */
+                ETag?: string;
+                "Memento-Datetime": components["headers"]["MementoDatetime"];
+                Vary: components["headers"]["Vary"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description `misdirected_request`: The service does not go by this name */
+        MisdirectedRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not_acceptable`: The answer has none of the accepted media types */
+        NotAcceptable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `entity_not_found`: There is no such entity. `tick_not_found`: The entity has no such tick. `property_not_found`: The entity never had such a property. `activity_not_found`: There is no such activity. `type_not_defined`: Nobody has defined the type. `import_not_found`: There was no such import */
+        NotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not_implemented`: The service does not know this way of sending a request */
+        NotImplemented: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The entity tag is one of If-None-Match */
+        NotModified: {
+            headers: {
+                "Cache-Control": components["headers"]["CacheControl"];
+                /** @description That of the answer */
+                ETag?: string;
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description `precondition_failed`: The condition of the request does not hold */
+        PreconditionFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `precondition_required`: This service takes no unconditional change */
+        PreconditionRequired: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `headers_too_large`: The request line or a header is too large */
+        RequestHeaderFieldsTooLarge: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `request_timeout`: The request took too long to arrive */
+        RequestTimeout: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not_ready`: The service cannot read and write right now. `as_of_not_stable_yet`: What was written by that instant is not settled yet. `clock_stepped_back`: The database's clock is behind what was promised. `clock_jumped_ahead`: The database's clock has jumped ahead. `too_many_writers`: Too many writers of one entity. `overloaded`: The service has no room for more. `outcome_unknown`: Nobody knows whether the write is kept. `database_unavailable`: The database is not available */
+        ServiceUnavailable: {
+            headers: {
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `activity_required`: The type wants to know who makes a change, or why. `invalid_properties`: The definition of the type refuses these properties. `invalid_definition`: The definition of a type is not valid. `properties_too_much_work`: To check the properties would take too much work. `patch_too_much_work`: The JSON Patch asks for more work than one may */
+        UnprocessableContent: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `unsupported_media_type`: This call does not take this media type */
+        UnsupportedMediaType: {
+            headers: {
+                Accept: components["headers"]["Accept"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `url_too_long`: The URL is too long */
+        URITooLong: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
     };
-    /** @description A line that was refused and left out, and why */
-    LineFault: {
-      line: number;
-      problem: {
-        code: string;
-        detail: string;
-      } & {
-        [key: string]: unknown;
-      };
+    parameters: {
+        /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
+        AcceptDatetime: string;
+        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+        ActivityId: string;
+        /** @description As it was at a tick, or at an RFC 3339 instant */
+        AsOf: components["schemas"]["Point"];
+        /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
+        AsOfInstant: string;
+        /** @description The one range that contains this tick or instant, as it was then */
+        AsOfOfRange: components["schemas"]["Point"];
+        /** @description Those whose tick of that entity, or of one of that type, set, changed or removed one of these properties; needs `entity` or `type`, such as `property=location` */
+        ChangedProperties: string[];
+        /** @description Where to go on: `next` of the last page */
+        Cursor: string;
+        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+        Depth: "full";
+        /** @description The one state: a tick, or an RFC 3339 instant */
+        DiffFrom: components["schemas"]["Point"];
+        /** @description The other; without it, now */
+        DiffTo: components["schemas"]["Point"];
+        /** @description Answers what would be written, and writes nothing */
+        DryRun: boolean;
+        /** @description Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written */
+        DryRunOfImport: boolean;
+        /** @description The UUID, or type:key */
+        EntityId: string;
+        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+        EvenIfInvalid: boolean;
+        /** @description Takes states that the definitions of their types refuse, too: as history, they were so */
+        EvenIfInvalidOfImport: boolean;
+        /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
+        EverHad: string;
+        /** @description Where to go on: that of a watermark, with the parameters it came with */
+        ExportCursor: string;
+        /** @description `ndjson`: lines as an import takes them. `csv`, `parquet`: a table of states. `ranges`, `ranges-csv`, `ranges-parquet`: which property had which value from when to when, as lines of JSON or as a table */
+        ExportFormat: "ndjson" | "csv" | "parquet" | "ranges" | "ranges-csv" | "ranges-parquet";
+        /** @description Only these properties, such as `fields=name&fields=location` */
+        Fields: string[];
+        /** @description Only what overlaps [from, to): a tick or an instant */
+        From: components["schemas"]["Point"];
+        /** @description Only ranges that overlap [from, to): an RFC 3339 instant */
+        FromInstant: string;
+        /** @description These entities: up to 100 UUIDs or type:key, such as `ids=friend:rachel&ids=friend:will` */
+        Ids: string[];
+        /** @description `upsert` changes what is there; `insert` refuses a line that would; `replace-all` deletes, at its end, what no line named of the types that lines did */
+        ImportMode: "upsert" | "insert" | "replace-all";
+        /** @description With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name); since when it has each value, who set it and why (`provenance`), such as `include=history.location&include=history.name&include=provenance` */
+        IncludeHistory: string[];
+        /** @description With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`), such as `include=provenance` */
+        IncludeInList: ("changes" | "provenance")[];
+        /** @description When: up to 100 RFC 3339 instants; without, that of the newest change, such as `at=2016-01-08T00:00:00Z&at=2017-01-08T00:00:00Z` */
+        Instants: string[];
+        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+        Limit: number;
+        /** @description How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says */
+        LimitOfValues: number;
+        /** @description When, in the order in which the answer has them: ticks, RFC 3339 instants, and `now`; up to 10, such as `at=1,2016-01-08T00:00:00Z,now` */
+        Moments: string[];
+        /** @description When, in the order in which the answer has them: RFC 3339 instants, and `now`. The entities are those of the last one; up to 10, such as `at=2016-01-08T00:00:00Z,now` */
+        MomentsOfMany: string[];
+        /** @description What a line that is refused does: refuse its batch and end the import, or be left out and told */
+        OnError: "stop" | "skip";
+        /** @description Only the properties that do not have the same value at all moments */
+        Only: "differing";
+        /** @description Oldest or newest first */
+        Order: "asc" | "desc";
+        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+        Prefer: string;
+        /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
+        PreferWithoutEntities: string;
+        /** @description The property's name, percent-encoded */
+        PropertyName: string;
+        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+        ReadIfMatch: string;
+        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+        ReadIfNoneMatch: string;
+        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+        RecordedAsOf: string;
+        /** @description Those recorded at this RFC 3339 instant or later */
+        RecordedFrom: string;
+        /** @description Those recorded before this RFC 3339 instant */
+        RecordedTo: string;
+        /** @description What a line does whose `at` is not after the entity's newest tick: it is refused; or instants move on by microseconds over the whole import */
+        Skew: "refuse" | "shift";
+        /** @description The end of that window, itself not included */
+        To: components["schemas"]["Point"];
+        /** @description The end of that window, itself not included */
+        ToInstant: string;
+        /** @description Only ticks that set, changed or removed one of these properties, and of their changes only those, such as `property=location` */
+        TouchedProperties: string[];
+        /** @description How many seconds to wait for an import of the same source to end, or for a place */
+        WaitForImport: number;
+        /** @description With lines of JSON: after each page a line `{"watermark": {"cursor": …}}`, from which another request goes on */
+        Watermarks: boolean;
+        /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
+        Where: string;
+        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+        WriteIfMatch: string;
+        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+        WriteIfNoneMatch: string;
     };
-    /** @description The properties to change */
-    MergePatch: {
-      activity?: components['schemas']['GivenActivity'];
-      /**
-       * @description A merge patch (RFC 7396): null removes, objects merge
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
+    requestBodies: never;
+    headers: {
+        /** @description The media types that the call takes */
+        Accept: string;
+        /** @description Whether the answer can ever change */
+        CacheControl: string;
+        /** @description Of an answer as of a point: the same state by its tick, for ever */
+        ContentLocation: string;
+        /** @description The entity's tick, a strong tag */
+        ETag: string;
+        /** @description Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento */
+        Link: string;
+        /** @description Where it is */
+        Location: string;
+        /** @description As of a point: when the state began, in whole seconds */
+        MementoDatetime: string;
+        /** @description Where `Prefer: return=minimal` was heeded */
+        PreferenceApplied: string;
+        /** @description Seconds until it makes sense to send the same again; not with outcome_unknown */
+        RetryAfter: string;
+        /** @description The instant of the tick that ETag names: a read as of it sees the write */
+        TickAt: string;
+        /** @description Of an answer that Accept-Datetime may choose */
+        Vary: string;
     };
-    /** @description An entity that was asked for, and why it is not there */
-    MissingEntity: {
-      /** @enum {string} */
-      code: 'entity_not_found' | 'entity_deleted' | 'answer_full';
-      id: string;
-    };
-    /** @description A state: its tick, and the instant of that; both null where the entity had not been created by then */
-    Moment: {
-      at: string | null;
-      /**
-       * @description The entity was deleted then
-       * @constant
-       */
-      deleted?: true;
-      tick: number | null;
-      /** @description The properties whose values were not kept then, and which are left out */
-      untracked?: string[];
-    };
-    /** @description An entity, now or as it was; with `include`, also ranges of its properties, and who set what */
-    NestedEntity: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      deleted: boolean;
-      /** @description Only with `include=history`: by property its ranges, oldest first */
-      history?: {
-        [key: string]: components['schemas']['Range'][];
-      };
-      /**
-       * @description It has had more than 1,000 properties that it has no longer: none of those is shown that was not asked for by name
-       * @constant
-       */
-      historyOmitsRemoved?: true;
-      /** @description The properties of which older ranges are left out: `/entities/{id}/history/{property}` has them */
-      historyTruncated?: string[];
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
-      provenance?: {
-        [key: string]: components['schemas']['Provenance'];
-      };
-      /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
-      provenanceTruncated?: string[];
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
-      untracked?: string[];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /**
-     * @description What a tick did to its entity
-     * @enum {string}
-     */
-    Op: 'created' | 'updated' | 'deleted' | 'restored';
-    /** @description A merge patch, or a JSON Patch */
-    Patch: components['schemas']['MergePatch'] | components['schemas']['JsonPatch'];
-    /** @description The properties to change: a merge patch in `properties`, or a JSON Patch in `patch`, one of both */
-    PatchOperation: {
-      /**
-       * @description Its UUID or type:key
-       * @example friend:rachel
-       */
-      id: string;
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'patch';
-      patch?: components['schemas']['JsonPatch'];
-      /**
-       * @description A merge patch (RFC 7396): null removes, objects merge
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties?: {
-        [key: string]: unknown;
-      };
-    };
-    /** @description A tick, or an RFC 3339 instant with its offset */
-    Point: number | string;
-    /** @description Only of a dry run: nothing was written, and the entity is as it would be; its instants are of this moment */
-    Preview: {
-      /**
-       * @description What changed, by property
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes: {
-        [key: string]: components['schemas']['Change'];
-      };
-      impact?: components['schemas']['Impact'];
-      /** @description What the tick would record; null: nothing would change */
-      op: components['schemas']['Op'] | null;
-    };
-    /** @description RFC 9457 problem details */
-    Problem: {
-      code: components['schemas']['ProblemCode'];
-      /** @description Of `undo_conflict`: how many there are */
-      conflictCount?: number;
-      /** @description Of `undo_conflict`: the later ticks that stand in the way, the first 1,000 */
-      conflicts?: ({
-        /** Format: uuid */
-        id: string;
-        tick: number;
-      } & {
-        [key: string]: unknown;
-      })[];
-      /** @description What and where, in a sentence for people */
-      detail: string;
-      /** @description Each place that is wrong: a JSON Pointer into the body, or the name of a parameter or header. Of `not_ready`: each check that fails */
-      errors?: components['schemas']['Fault'][];
-      /** @description Of `entity_exists`: the entity that has the key */
-      id?: string;
-      status: number;
-      /** @description Where the refusal depends on it: the tick the entity is at, or was at */
-      tick?: number;
-      /** @description The same for every problem of this code */
-      title: string;
-      /**
-       * @description The URL of what the code means, and of what to do
-       * @example /docs/problems/entity_not_found
-       */
-      type: string;
-    } & {
-      [key: string]: unknown;
-    };
-    /**
-     * @description Stable: to branch on
-     * @enum {string}
-     */
-    ProblemCode:
-      | 'bad_request'
-      | 'invalid_url'
-      | 'malformed_encoding'
-      | 'malformed_json'
-      | 'number_not_exact'
-      | 'text_not_storable'
-      | 'duplicate_name'
-      | 'nested_too_deep'
-      | 'invalid_body'
-      | 'unknown_field'
-      | 'invalid_property_name'
-      | 'invalid_parameter'
-      | 'unknown_parameter'
-      | 'invalid_id'
-      | 'reserved_type'
-      | 'invalid_as_of'
-      | 'invalid_filter'
-      | 'invalid_cursor'
-      | 'invalid_condition'
-      | 'invalid_activity_id'
-      | 'activity_given_twice'
-      | 'unknown_activity'
-      | 'too_much_to_read'
-      | 'at_in_future'
-      | 'as_of_in_future'
-      | 'entity_not_found'
-      | 'tick_not_found'
-      | 'property_not_found'
-      | 'activity_not_found'
-      | 'type_not_defined'
-      | 'import_not_found'
-      | 'route_not_found'
-      | 'method_not_allowed'
-      | 'not_acceptable'
-      | 'request_timeout'
-      | 'entity_exists'
-      | 'import_running'
-      | 'type_mismatch'
-      | 'state_not_valid'
-      | 'entities_not_valid'
-      | 'value_not_kept'
-      | 'deleted_then'
-      | 'patch_test_failed'
-      | 'patch_not_applicable'
-      | 'activity_already_ticked'
-      | 'activity_differs'
-      | 'undo_conflict'
-      | 'at_out_of_order'
-      | 'history_conflict'
-      | 'entity_deleted'
-      | 'precondition_failed'
-      | 'body_too_large'
-      | 'entity_too_large'
-      | 'activity_too_large'
-      | 'batch_too_large'
-      | 'url_too_long'
-      | 'misdirected_request'
-      | 'unsupported_media_type'
-      | 'expectation_failed'
-      | 'activity_required'
-      | 'invalid_properties'
-      | 'invalid_definition'
-      | 'properties_too_much_work'
-      | 'patch_too_much_work'
-      | 'precondition_required'
-      | 'headers_too_large'
-      | 'internal_error'
-      | 'not_implemented'
-      | 'not_ready'
-      | 'as_of_not_stable_yet'
-      | 'clock_stepped_back'
-      | 'clock_jumped_ahead'
-      | 'too_many_writers'
-      | 'overloaded'
-      | 'outcome_unknown'
-      | 'database_unavailable';
-    /** @description Since when a property has its value, who set it, and why */
-    Provenance: {
-      activity: components['schemas']['ActivityRef'] | null;
-      effective: components['schemas']['InstantRange'];
-      vclock: components['schemas']['TickRange'];
-    };
-    /** @description The whole new state of an entity */
-    PutOperation: {
-      /**
-       * @description Its UUID or type:key
-       * @example friend:rachel
-       */
-      id: string;
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'put';
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description Which value a property had from when to when */
-    Range: {
-      activity: components['schemas']['ActivityRef'] | null;
-      effective: components['schemas']['InstantRange'];
-      value: unknown;
-      vclock: components['schemas']['TickRange'];
-    };
-    /** @description A page of the ranges of a property */
-    RangePage: {
-      items: components['schemas']['Range'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-      /**
-       * @description The values of the property are not kept: these are its ranges from when they were
-       * @constant
-       */
-      untracked?: true;
-    };
-    /** @description Who restores it, and why */
-    Restoration: {
-      activity?: components['schemas']['GivenActivity'];
-    };
-    /** @description Undoes a deletion */
-    RestoreOperation: {
-      /**
-       * @description Its UUID or type:key
-       * @example friend:rachel
-       */
-      id: string;
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'restore';
-    };
-    /** @description What to bring back */
-    Reversion: {
-      activity?: components['schemas']['GivenActivity'];
-      /**
-       * @description The names of the properties to revert; without them, the whole entity
-       * @example [
-       *       "location"
-       *     ]
-       */
-      properties?: string[];
-      /**
-       * @description The point to go back to: a tick, or an RFC 3339 instant
-       * @example 1
-       */
-      to: string | number;
-    };
-    /** @description What to bring back */
-    RevertOperation: {
-      /**
-       * @description Its UUID or type:key
-       * @example friend:rachel
-       */
-      id: string;
-      /**
-       * @description Only if it is at this tick before the batch
-       * @example 2
-       */
-      ifMatch?: number;
-      /**
-       * @description discriminator enum property added by openapi-typescript
-       * @enum {string}
-       */
-      op: 'revert';
-      /**
-       * @description The names of the properties to revert; without them, the whole entity
-       * @example [
-       *       "location"
-       *     ]
-       */
-      properties?: string[];
-      /**
-       * @description The point to go back to: a tick, or an RFC 3339 instant
-       * @example 1
-       */
-      to: string | number;
-    };
-    /** @description An entity as of the instant of the page */
-    SnapshotItem: {
-      /**
-       * @description With `include=changes`: what differs between both instants
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes?: {
-        [key: string]: components['schemas']['Change'];
-      };
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      deleted: boolean;
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
-      patch?: components['schemas']['JsonPatchOperation'][];
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /** @description Only with `include=provenance`: by property the range of the value that is shown. A property that keeps no ranges is not there */
-      provenance?: {
-        [key: string]: components['schemas']['Provenance'];
-      };
-      /** @description The properties that `provenance` has no room for: `/entities/{id}/history/{property}` has their ranges */
-      provenanceTruncated?: string[];
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
-      untracked?: string[];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description A page of a collection as of an instant */
-    SnapshotPage: {
-      /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
-      asOf: string | null;
-      /** @description Of a type in the order of their keys (those without first), then of their ids; of all types, type by type */
-      items: components['schemas']['SnapshotItem'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-      /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
-      recordedAsOf: string | null;
-    };
-    /** @description One recorded change of an entity */
-    Tick: {
-      activity: components['schemas']['ActivityRef'] | null;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /**
-       * @description What changed, by property
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes: {
-        [key: string]: components['schemas']['Change'];
-      };
-      /** @constant */
-      imported?: true;
-      op: components['schemas']['Op'];
-      /** @description With `depth=full`: the same as a JSON Patch, which PATCH takes */
-      patch?: components['schemas']['JsonPatchOperation'][];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      recordedAt?: string;
-      /**
-       * @description The number of a change of one entity: 1, 2, 3 …
-       * @example 2
-       */
-      tick: number;
-    };
-    /** @description A page of the ticks of an entity */
-    TickPage: {
-      items: components['schemas']['Tick'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-    };
-    /** @description The half-open range of ticks over which the value held; `to` null: still holds */
-    TickRange: {
-      /**
-       * @description The number of a change of one entity: 1, 2, 3 …
-       * @example 2
-       */
-      from: number;
-      to: number | null;
-    };
-    /** @description A type */
-    Type: {
-      definition: components['schemas']['DefinitionRef'] | null;
-      /** @description How many entities it has had, deleted ones included */
-      entities: number;
-      /**
-       * @description There are more than 100,000: the number is from statistics
-       * @constant
-       */
-      estimated?: true;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description The definition of a type, and the tick of it */
-    TypeDefinition: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      definition: components['schemas']['Definition'];
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      preview?: components['schemas']['Preview'];
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description The type that it defines
-       * @example friend
-       */
-      type: string;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description A page of types */
-    TypePage: {
-      items: components['schemas']['Type'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-    };
-    /** @description Which value a property of an entity had from when to when */
-    TypeRange: {
-      activity: components['schemas']['ActivityRef'] | null;
-      effective: components['schemas']['InstantRange'];
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      value: unknown;
-      vclock: components['schemas']['TickRange'];
-    };
-    /** @description A page of the ranges of one property of all entities of a type */
-    TypeRangePage: {
-      /** @description The instant of the newest change that this and all pages of the walk can show; null: nothing was there yet */
-      asOf: string | null;
-      /** @description In the order of the entities, as in collections; those of one oldest first */
-      items: components['schemas']['TypeRange'][];
-      /** @description The cursor of the next page; null on the last */
-      next: string | null;
-      /** @description When the newest of them was recorded: later than `asOf` only where history was imported */
-      recordedAsOf: string | null;
-    };
-    /** @description Who undoes an activity, and how */
-    Undo: {
-      /** @description Who undoes it, and why; without, an activity is recorded that says only which one it undoes. Its metadata has that as `undoes` */
-      activity?: components['schemas']['GivenActivity'];
-      /**
-       * @description Where a later tick changed the same property: undo nothing (unless told otherwise), undo the rest, or undo it all the same
-       * @enum {string}
-       */
-      onConflict?: 'refuse' | 'skip' | 'force';
-    };
-    /** @description A later tick that stands in the way of an undo */
-    UndoConflict: {
-      /** @description Who made that tick, and why, without metadata */
-      activity: components['schemas']['ActivityRef'] | null;
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      at: string;
-      /**
-       * @description With `force`: it was undone with the rest
-       * @constant
-       */
-      forced?: true;
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      op: components['schemas']['Op'];
-      /** @description Absent: it is about whether the entity is there */
-      property?: string;
-      /**
-       * @description The newest tick that changed it
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-    };
-    /** @description How many entities held a value */
-    ValueCount: {
-      entities: number;
-      value: unknown;
-    };
-    /** @description How many entities of a type held each value of a property, at instants */
-    ValueCounts: {
-      items: components['schemas']['CountsAt'][];
-    };
-    /** @description The value of a property at a moment; without one, it was not set */
-    ValueThen: {
-      value?: unknown;
-    };
-    /** @description What a batch has written */
-    WrittenBatch: {
-      /** @description The activity of all its ticks, if any; null of a dry run */
-      activity: components['schemas']['ActivityRef'] | null;
-      /** @description The instant of all its ticks; null: nothing changed */
-      at: string | null;
-      /**
-       * @description Nothing was written
-       * @constant
-       */
-      dryRun?: true;
-      items: components['schemas']['WrittenItem'][];
-    };
-    /** @description An entity as a write leaves it, or as a dry run says that it would */
-    WrittenEntity: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      deleted: boolean;
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      preview?: components['schemas']['Preview'];
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
-      untracked?: string[];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description What became of an entity */
-    WrittenItem: {
-      /**
-       * @description Of a dry run: what would change, as long as the answer has room
-       * @example {
-       *       "location": {
-       *         "from": "New York",
-       *         "to": "San Francisco"
-       *       }
-       *     }
-       */
-      changes?: {
-        [key: string]: components['schemas']['Change'];
-      };
-      /** @description As it now stands, as long as the answer has room. Not with `Prefer: return=minimal`; of several items of one entity with the last */
-      entity?: components['schemas']['WrittenState'];
-      /** Format: uuid */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /** @description What its tick records; null: nothing changed, so there is none */
-      op: components['schemas']['Op'] | null;
-      /** @description The tick that it is at now; null: there is no such entity */
-      tick: number | null;
-      /**
-       * @description Of an entity that there is
-       * @example friend
-       */
-      type?: string;
-    };
-    /** @description An entity as a write leaves it */
-    WrittenState: {
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      createdAt: string;
-      deleted: boolean;
-      /**
-       * Format: uuid
-       * @example c510c931-2d93-5035-8ec9-c89afd5eba93
-       */
-      id: string;
-      /**
-       * @description The owner's natural key, unique within the type; never changes
-       * @example rachel
-       */
-      key?: string;
-      /**
-       * @description The properties: any JSON values by name
-       * @example {
-       *       "name": "Rachel",
-       *       "location": "New York"
-       *     }
-       */
-      properties: {
-        [key: string]: unknown;
-      };
-      /**
-       * @description The number of its last change
-       * @example 2
-       */
-      tick: number;
-      /**
-       * @description What the entity is; never changes
-       * @example friend
-       */
-      type: string;
-      /** @description Only as of a point, and only where there are some: the properties that are left out, because the definition of the type said that their values are not kept */
-      untracked?: string[];
-      /**
-       * Format: date-time
-       * @description RFC 3339 in UTC with microseconds
-       * @example 2016-01-08T00:00:00.000000Z
-       */
-      updatedAt: string;
-    };
-    /** @description What an undo has written */
-    WrittenUndo: {
-      /** @description The activity of all its ticks, if any; null of a dry run */
-      activity: components['schemas']['ActivityRef'] | null;
-      /** @description The instant of all its ticks; null: nothing changed */
-      at: string | null;
-      /** @description How many there were */
-      conflictCount: number;
-      /** @description Later ticks that stood in the way, the first 1,000 */
-      conflicts: components['schemas']['UndoConflict'][];
-      /**
-       * @description Nothing was written
-       * @constant
-       */
-      dryRun?: true;
-      items: components['schemas']['WrittenItem'][];
-    };
-  };
-  responses: {
-    /** @description `bad_request`: The request is not valid HTTP. `invalid_url`: The URL is not well-formed. `malformed_encoding`: The body is not compressed as it says. `malformed_json`: The body is not JSON. `number_not_exact`: A number would not be kept exactly. `text_not_storable`: A text cannot be kept. `duplicate_name`: A name stands twice in one object. `nested_too_deep`: The body is nested too deeply. `invalid_body`: The body is not what this call takes. `unknown_field`: The body has a field that this call does not know. `invalid_property_name`: A property cannot have this name. `invalid_parameter`: A parameter is not valid. `unknown_parameter`: This call does not know the parameter. `invalid_id`: This addresses no entity. `reserved_type`: The type is reserved for the service. `invalid_as_of`: This is no point in time. `invalid_filter`: This is no filter of properties. `invalid_cursor`: The cursor is not one of this walk. `invalid_condition`: If-Match or If-None-Match is not valid. `invalid_activity_id`: An activity is named by its UUID. `activity_given_twice`: Both the body and Activity-Id give an activity. `unknown_activity`: There is no such activity to name. `too_much_to_read`: This asks for more than can be read in time. `at_in_future`: The instant has not come yet. `as_of_in_future`: The instant has not come yet */
-    BadRequest: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `entity_exists`: The entity exists already. `import_running`: An import of this source is running. `type_mismatch`: The entity has another type. `state_not_valid`: The definition of the type refuses this state today. `entities_not_valid`: The definition would make entities invalid. `value_not_kept`: The value of the property at that point was not kept. `deleted_then`: The entity was deleted at that point. `patch_test_failed`: A test of the JSON Patch does not hold. `patch_not_applicable`: The JSON Patch does not fit the entity. `activity_already_ticked`: The activity has already ticked the entity. `activity_differs`: The activity is recorded with other words. `undo_conflict`: Later changes stand in the way of the undo. `at_out_of_order`: The entity has a later tick already. `history_conflict`: The write contradicts the recorded history */
-    Conflict: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `body_too_large`: The body is too large. `entity_too_large`: The entity is too large. `activity_too_large`: The activity is too large. `batch_too_large`: The entities are too large to be written together */
-    ContentTooLarge: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `expectation_failed`: The service does not do what Expect asks for */
-    ExpectationFailed: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `entity_deleted`: The entity is deleted */
-    Gone: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `internal_error`: Something went wrong here */
-    InternalServerError: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description The entity tag is one of If-None-Match */
-    MementoNotModified: {
-      headers: {
-        'Cache-Control': components['headers']['CacheControl'];
-        'Content-Location': components['headers']['ContentLocation'];
-        /** @description That of the answer */
-        ETag?: string;
-        'Memento-Datetime': components['headers']['MementoDatetime'];
-        Vary: components['headers']['Vary'];
-        [name: string]: unknown;
-      };
-      content?: never;
-    };
-    /** @description `misdirected_request`: The service does not go by this name */
-    MisdirectedRequest: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `not_acceptable`: The answer has none of the accepted media types */
-    NotAcceptable: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `entity_not_found`: There is no such entity. `tick_not_found`: The entity has no such tick. `property_not_found`: The entity never had such a property. `activity_not_found`: There is no such activity. `type_not_defined`: Nobody has defined the type. `import_not_found`: There was no such import */
-    NotFound: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `not_implemented`: The service does not know this way of sending a request */
-    NotImplemented: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description The entity tag is one of If-None-Match */
-    NotModified: {
-      headers: {
-        'Cache-Control': components['headers']['CacheControl'];
-        /** @description That of the answer */
-        ETag?: string;
-        [name: string]: unknown;
-      };
-      content?: never;
-    };
-    /** @description `precondition_failed`: The condition of the request does not hold */
-    PreconditionFailed: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `precondition_required`: This service takes no unconditional change */
-    PreconditionRequired: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `headers_too_large`: The request line or a header is too large */
-    RequestHeaderFieldsTooLarge: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `request_timeout`: The request took too long to arrive */
-    RequestTimeout: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `not_ready`: The service cannot read and write right now. `as_of_not_stable_yet`: What was written by that instant is not settled yet. `clock_stepped_back`: The database's clock is behind what was promised. `clock_jumped_ahead`: The database's clock has jumped ahead. `too_many_writers`: Too many writers of one entity. `overloaded`: The service has no room for more. `outcome_unknown`: Nobody knows whether the write is kept. `database_unavailable`: The database is not available */
-    ServiceUnavailable: {
-      headers: {
-        'Retry-After': components['headers']['RetryAfter'];
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `activity_required`: The type wants to know who makes a change, or why. `invalid_properties`: The definition of the type refuses these properties. `invalid_definition`: The definition of a type is not valid. `properties_too_much_work`: To check the properties would take too much work. `patch_too_much_work`: The JSON Patch asks for more work than one may */
-    UnprocessableContent: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `unsupported_media_type`: This call does not take this media type */
-    UnsupportedMediaType: {
-      headers: {
-        Accept: components['headers']['Accept'];
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-    /** @description `url_too_long`: The URL is too long */
-    URITooLong: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        'application/problem+json': components['schemas']['Problem'];
-      };
-    };
-  };
-  parameters: {
-    /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
-    AcceptDatetime: string;
-    /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-    ActivityId: string;
-    /** @description As it was at a tick, or at an RFC 3339 instant */
-    AsOf: components['schemas']['Point'];
-    /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
-    AsOfInstant: string;
-    /** @description The one range that contains this tick or instant, as it was then */
-    AsOfOfRange: components['schemas']['Point'];
-    /** @description Those whose tick of that entity, or of one of that type, set, changed or removed one of these properties; needs `entity` or `type`, such as `property=location` */
-    ChangedProperties: string[];
-    /** @description Where to go on: `next` of the last page */
-    Cursor: string;
-    /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-    Depth: 'full';
-    /** @description The one state: a tick, or an RFC 3339 instant */
-    DiffFrom: components['schemas']['Point'];
-    /** @description The other; without it, now */
-    DiffTo: components['schemas']['Point'];
-    /** @description Answers what would be written, and writes nothing */
-    DryRun: boolean;
-    /** @description Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written */
-    DryRunOfImport: boolean;
-    /** @description The UUID, or type:key */
-    EntityId: string;
-    /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-    EvenIfInvalid: boolean;
-    /** @description Takes states that the definitions of their types refuse, too: as history, they were so */
-    EvenIfInvalidOfImport: boolean;
-    /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
-    EverHad: string;
-    /** @description Where to go on: that of a watermark, with the parameters it came with */
-    ExportCursor: string;
-    /** @description `ndjson`: lines as an import takes them. `csv`, `parquet`: a table of states. `ranges`, `ranges-csv`, `ranges-parquet`: which property had which value from when to when, as lines of JSON or as a table */
-    ExportFormat: 'ndjson' | 'csv' | 'parquet' | 'ranges' | 'ranges-csv' | 'ranges-parquet';
-    /** @description Only these properties, such as `fields=name&fields=location` */
-    Fields: string[];
-    /** @description Only what overlaps [from, to): a tick or an instant */
-    From: components['schemas']['Point'];
-    /** @description Only ranges that overlap [from, to): an RFC 3339 instant */
-    FromInstant: string;
-    /** @description These entities: up to 100 UUIDs or type:key, such as `ids=friend:rachel&ids=friend:will` */
-    Ids: string[];
-    /** @description `upsert` changes what is there; `insert` refuses a line that would; `replace-all` deletes, at its end, what no line named of the types that lines did */
-    ImportMode: 'upsert' | 'insert' | 'replace-all';
-    /** @description With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name); since when it has each value, who set it and why (`provenance`), such as `include=history.location&include=history.name&include=provenance` */
-    IncludeHistory: string[];
-    /** @description With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`), such as `include=provenance` */
-    IncludeInList: ('changes' | 'provenance')[];
-    /** @description When: up to 100 RFC 3339 instants; without, that of the newest change, such as `at=2016-01-08T00:00:00Z&at=2017-01-08T00:00:00Z` */
-    Instants: string[];
-    /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-    Limit: number;
-    /** @description How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says */
-    LimitOfValues: number;
-    /** @description When, in the order in which the answer has them: ticks, RFC 3339 instants, and `now`; up to 10, such as `at=1,2016-01-08T00:00:00Z,now` */
-    Moments: string[];
-    /** @description When, in the order in which the answer has them: RFC 3339 instants, and `now`. The entities are those of the last one; up to 10, such as `at=2016-01-08T00:00:00Z,now` */
-    MomentsOfMany: string[];
-    /** @description What a line that is refused does: refuse its batch and end the import, or be left out and told */
-    OnError: 'stop' | 'skip';
-    /** @description Only the properties that do not have the same value at all moments */
-    Only: 'differing';
-    /** @description Oldest or newest first */
-    Order: 'asc' | 'desc';
-    /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-    Prefer: string;
-    /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
-    PreferWithoutEntities: string;
-    /** @description The property's name, percent-encoded */
-    PropertyName: string;
-    /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-    ReadIfMatch: string;
-    /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-    ReadIfNoneMatch: string;
-    /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-    RecordedAsOf: string;
-    /** @description Those recorded at this RFC 3339 instant or later */
-    RecordedFrom: string;
-    /** @description Those recorded before this RFC 3339 instant */
-    RecordedTo: string;
-    /** @description What a line does whose `at` is not after the entity's newest tick: it is refused; or instants move on by microseconds over the whole import */
-    Skew: 'refuse' | 'shift';
-    /** @description The end of that window, itself not included */
-    To: components['schemas']['Point'];
-    /** @description The end of that window, itself not included */
-    ToInstant: string;
-    /** @description Only ticks that set, changed or removed one of these properties, and of their changes only those, such as `property=location` */
-    TouchedProperties: string[];
-    /** @description How many seconds to wait for an import of the same source to end, or for a place */
-    WaitForImport: number;
-    /** @description With lines of JSON: after each page a line `{"watermark": {"cursor": …}}`, from which another request goes on */
-    Watermarks: boolean;
-    /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
-    Where: string;
-    /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-    WriteIfMatch: string;
-    /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-    WriteIfNoneMatch: string;
-  };
-  requestBodies: never;
-  headers: {
-    /** @description The media types that the call takes */
-    Accept: string;
-    /** @description Whether the answer can ever change */
-    CacheControl: string;
-    /** @description Of an answer as of a point: the same state by its tick, for ever */
-    ContentLocation: string;
-    /** @description The entity's tick, a strong tag */
-    ETag: string;
-    /** @description Its `original`, `timegate` and `timemap`; where Accept-Datetime was sent also the `first`, `last`, `prev` and `next` memento */
-    Link: string;
-    /** @description Where it is */
-    Location: string;
-    /** @description As of a point: when the state began, in whole seconds */
-    MementoDatetime: string;
-    /** @description Where `Prefer: return=minimal` was heeded */
-    PreferenceApplied: string;
-    /** @description Seconds until it makes sense to send the same again; not with outcome_unknown */
-    RetryAfter: string;
-    /** @description The instant of the tick that ETag names: a read as of it sees the write */
-    TickAt: string;
-    /** @description Of an answer that Accept-Datetime may choose */
-    Vary: string;
-  };
-  pathItems: never;
+    pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-  searchActivities: {
-    parameters: {
-      query?: {
-        /** @description Those of this actor */
-        actor?: string;
-        /** @description Those of the actors whose names begin so, such as `rachel-team/` */
-        actorPrefix?: string;
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Those that made a tick of this entity: its UUID, or type:key, such as `friend:rachel` */
-        entity?: string;
-        /** @description Those recorded at this RFC 3339 instant or later */
-        from?: components['parameters']['RecordedFrom'];
-        /** @description Those that this import recorded, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        importId?: string;
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description Those whose tick of that entity, or of one of that type, set, changed or removed one of these properties; needs `entity` or `type`, such as `property=location` */
-        property?: components['parameters']['ChangedProperties'];
-        /** @description Those whose reasons have all these words, whole, in any order, in capitals or not. Punctuation only separates words */
-        reason?: string;
-        /** @description Those recorded before this RFC 3339 instant */
-        to?: components['parameters']['RecordedTo'];
-        /** @description Those that made a tick of an entity of this type */
-        type?: string;
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of activities */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Over what the page shows */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['ActivitiesPage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_id`, `invalid_as_of`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  recordActivity: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    /** @description Who makes the change, and why: at least one of the three */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['GivenActivity'];
-      };
-    };
-    responses: {
-      /** @description Recorded */
-      201: {
-        headers: {
-          /** @description Where it is */
-          Location?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['Activity'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `body_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readActivity: {
-    parameters: {
-      query?: {
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Also what each tick changed */
-        include?: 'changes';
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The activity's UUID */
-        id: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The activity */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Over what the page shows */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['ActivityPage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_activity_id`, `invalid_parameter`, `invalid_cursor` */
-      400: components['responses']['BadRequest'];
-      /** @description `activity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  revertActivity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-        evenIfInvalid?: components['parameters']['EvenIfInvalid'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['PreferWithoutEntities'];
-      };
-      path: {
-        /** @description The activity's UUID */
-        id: string;
-      };
-      cookie?: never;
-    };
-    /** @description Who undoes an activity, and how */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['Undo'];
-      };
-    };
-    responses: {
-      /** @description What became of each entity that the activity ticked, in the order of their ids; of a dry run, what would */
-      200: {
-        headers: {
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenUndo'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice`, `invalid_condition`, `reserved_type` */
-      400: components['responses']['BadRequest'];
-      /** @description `activity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid`, `undo_conflict` */
-      409: components['responses']['Conflict'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large`, `batch_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  writeBatch: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-        evenIfInvalid?: components['parameters']['EvenIfInvalid'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['PreferWithoutEntities'];
-      };
-      path?: never;
-      cookie?: never;
-    };
-    /** @description What to do with many entities, all of it or nothing */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['Batch'];
-      };
-    };
-    responses: {
-      /** @description What became of each operation, in their order; of a dry run, what would */
-      200: {
-        headers: {
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenBatch'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_as_of`, `as_of_in_future`, `invalid_condition`, `invalid_id`, `invalid_property_name`, `activity_given_twice` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `state_not_valid`, `entity_exists`, `type_mismatch`, `patch_test_failed`, `patch_not_applicable`, `deleted_then`, `value_not_kept` */
-      409: components['responses']['Conflict'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large`, `batch_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition`, `patch_too_much_work` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable`, `as_of_not_stable_yet` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readEntities: {
-    parameters: {
-      query?: {
-        /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
-        asOf?: components['parameters']['AsOfInstant'];
-        /** @description Those that changed after the first of two instants, up to and with the second, as they were at that, such as `2016-01-08T00:00:00Z,2016-01-09T00:00:00Z` */
-        changedBetween?: string;
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Whether those that were deleted then are there, too, or only those. Without it: `exclude`; with `everHad` or `changedBetween`: `include` */
-        deleted?: 'exclude' | 'include' | 'only';
-        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-        depth?: components['parameters']['Depth'];
-        /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
-        everHad?: components['parameters']['EverHad'];
-        /** @description Only these properties, such as `fields=name&fields=location` */
-        fields?: components['parameters']['Fields'];
-        /** @description These entities: up to 100 UUIDs or type:key, such as `ids=friend:rachel&ids=friend:will` */
-        ids?: components['parameters']['Ids'];
-        /** @description With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`), such as `include=provenance` */
-        include?: components['parameters']['IncludeInList'];
-        /** @description Those whose keys begin so; needs `type` */
-        keyPrefix?: string;
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description Those of a type, such as `friend`; without, those of all */
-        type?: string;
-        /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
-        where?: components['parameters']['Where'];
-      };
-      header?: {
-        /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
-        'accept-datetime'?: components['parameters']['AcceptDatetime'];
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The entities that are there, and which are not; or, without `ids`, a page of a collection */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Of a first page: the same for ever */
-          'Content-Location'?: string;
-          /** @description Of a page: what it can show. Of `ids`: over every id and tick that the answer shows */
-          ETag?: string;
-          /** @description Its `original`, which is its `timegate`, and the next page */
-          Link?: string;
-          'Memento-Datetime': components['headers']['MementoDatetime'];
-          Vary: components['headers']['Vary'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['SnapshotPage'] | components['schemas']['EntityList'];
-        };
-      };
-      304: components['responses']['MementoNotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition`, `invalid_cursor`, `invalid_filter`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  createEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path?: never;
-      cookie?: never;
-    };
-    /** @description A new entity */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['EntityToCreate'];
-      };
-    };
-    responses: {
-      /** @description Of a dry run, what it would do */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The entity, created or revived */
-      201: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          Location: components['headers']['Location'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          Location: components['headers']['Location'];
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_condition`, `invalid_property_name`, `activity_given_twice` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `entity_exists` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readEntity: {
-    parameters: {
-      query?: {
-        /** @description As it was at a tick, or at an RFC 3339 instant */
-        asOf?: components['parameters']['AsOf'];
-        /** @description Only these properties, such as `fields=name&fields=location` */
-        fields?: components['parameters']['Fields'];
-        /** @description With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name); since when it has each value, who set it and why (`provenance`), such as `include=history.location&include=history.name&include=provenance` */
-        include?: components['parameters']['IncludeHistory'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
-        'accept-datetime'?: components['parameters']['AcceptDatetime'];
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The entity */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          'Content-Location': components['headers']['ContentLocation'];
-          ETag: components['headers']['ETag'];
-          Link: components['headers']['Link'];
-          'Memento-Datetime': components['headers']['MementoDatetime'];
-          Vary: components['headers']['Vary'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['NestedEntity'];
-        };
-      };
-      304: components['responses']['MementoNotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  putEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    /** @description The whole new state of an entity */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['EntityToPut'];
-      };
-    };
-    responses: {
-      /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The entity, created or revived */
-      201: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          Location: components['headers']['Location'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          Location: components['headers']['Location'];
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `activity_given_twice` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `type_mismatch` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  deleteEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Of a dry run, what it would do */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description It is deleted, now or already */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  patchEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    /** @description A merge patch, or a JSON Patch */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['Patch'];
-        'application/json-patch+json': components['schemas']['JsonPatch'];
-        'application/merge-patch+json': components['schemas']['MergePatch'];
-      };
-    };
-    responses: {
-      /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal` */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `activity_given_twice` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `patch_test_failed`, `patch_not_applicable` */
-      409: components['responses']['Conflict'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition`, `patch_too_much_work` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  compareEntity: {
-    parameters: {
-      query: {
-        /** @description When, in the order in which the answer has them: ticks, RFC 3339 instants, and `now`; up to 10, such as `at=1,2016-01-08T00:00:00Z,now` */
-        at: components['parameters']['Moments'];
-        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-        depth?: components['parameters']['Depth'];
-        /** @description Only these properties, such as `fields=name&fields=location` */
-        fields?: components['parameters']['Fields'];
-        /** @description Only the properties that do not have the same value at all moments */
-        only?: components['parameters']['Only'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The states */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Over the ticks of all moments */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['Comparison'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  diffEntity: {
-    parameters: {
-      query: {
-        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-        depth?: components['parameters']['Depth'];
-        /** @description The one state: a tick, or an RFC 3339 instant */
-        from: components['parameters']['DiffFrom'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description The other; without it, now */
-        to?: components['parameters']['DiffTo'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The difference */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Over both ticks */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['Diff'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readHistory: {
-    parameters: {
-      query?: {
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-        depth?: components['parameters']['Depth'];
-        /** @description Only what overlaps [from, to): a tick or an instant */
-        from?: components['parameters']['From'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description Oldest or newest first */
-        order?: components['parameters']['Order'];
-        /** @description Only ticks that set, changed or removed one of these properties, and of their changes only those, such as `property=location` */
-        property?: components['parameters']['TouchedProperties'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description The end of that window, itself not included */
-        to?: components['parameters']['To'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of ticks */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description The newest tick of the entity that the page may know of */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TickPage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `invalid_condition` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `property_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readPropertyHistory: {
-    parameters: {
-      query?: {
-        /** @description The one range that contains this tick or instant, as it was then */
-        asOf?: components['parameters']['AsOfOfRange'];
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Only what overlaps [from, to): a tick or an instant */
-        from?: components['parameters']['From'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description Oldest or newest first */
-        order?: components['parameters']['Order'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description The end of that window, itself not included */
-        to?: components['parameters']['To'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-        /** @description The property's name, percent-encoded */
-        property: components['parameters']['PropertyName'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of ranges */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description The newest tick of the entity that the page may know of */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['RangePage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `invalid_condition` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found`, `property_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  restoreEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-        evenIfInvalid?: components['parameters']['EvenIfInvalid'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    /** @description Who restores it, and why */
-    requestBody?: {
-      content: {
-        'application/json': components['schemas']['Restoration'];
-      };
-    };
-    responses: {
-      /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal` */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  revertEntity: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-        evenIfInvalid?: components['parameters']['EvenIfInvalid'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    /** @description What to bring back */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['Reversion'];
-      };
-    };
-    responses: {
-      /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['WrittenEntity'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal` */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Preference-Applied': components['headers']['PreferenceApplied'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice`, `invalid_property_name`, `invalid_as_of`, `as_of_in_future` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid`, `value_not_kept`, `deleted_then` */
-      409: components['responses']['Conflict'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable`, `as_of_not_stable_yet` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readTimeMap: {
-    parameters: {
-      query?: {
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The UUID, or type:key */
-        id: components['parameters']['EntityId'];
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of links */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Over what the page shows */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/link-format': string;
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_cursor` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  exportEntities: {
-    parameters: {
-      query?: {
-        /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
-        asOf?: components['parameters']['AsOfInstant'];
-        /** @description Where to go on: that of a watermark, with the parameters it came with */
-        cursor?: components['parameters']['ExportCursor'];
-        /** @description Only these properties, such as `fields=name&fields=location` */
-        fields?: components['parameters']['Fields'];
-        /** @description `ndjson`: lines as an import takes them. `csv`, `parquet`: a table of states. `ranges`, `ranges-csv`, `ranges-parquet`: which property had which value from when to when, as lines of JSON or as a table */
-        format?: components['parameters']['ExportFormat'];
-        /** @description With `ndjson`: not the states alone, but every tick until then */
-        history?: 'full';
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description Of a type, such as `friend`; without, of all types, one after the other */
-        type?: string;
-        /** @description With lines of JSON: after each page a line `{"watermark": {"cursor": …}}`, from which another request goes on */
-        watermarks?: components['parameters']['Watermarks'];
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Lines of JSON in the order of collections (of `history=full`, of time), or a table */
-      200: {
-        headers: {
-          /** @description The same export, for ever */
-          'Content-Location'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/vnd.apache.parquet': string;
-          'application/x-ndjson': components['schemas']['ExportLine'];
-          'text/csv': string;
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_cursor` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  isAlive: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Yes */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': {
-            /** @constant */
-            status: 'alive';
-          };
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-    };
-  };
-  isReady: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Yes */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': {
-            /**
-             * @example {
-             *       "database": "ok",
-             *       "schema": "ok",
-             *       "privileges": "ok",
-             *       "read_only": "ok",
-             *       "read": "ok",
-             *       "stable": "ok",
-             *       "clock": "ok",
-             *       "write": "ok"
-             *     }
-             */
-            checks: {
-              [key: string]: 'ok';
+    searchActivities: {
+        parameters: {
+            query?: {
+                /** @description Those of this actor */
+                actor?: string;
+                /** @description Those of the actors whose names begin so, such as `rachel-team/` */
+                actorPrefix?: string;
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Those that made a tick of this entity: its UUID, or type:key, such as `friend:rachel` */
+                entity?: string;
+                /** @description Those recorded at this RFC 3339 instant or later */
+                from?: components["parameters"]["RecordedFrom"];
+                /** @description Those that this import recorded, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                importId?: string;
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description Those whose tick of that entity, or of one of that type, set, changed or removed one of these properties; needs `entity` or `type`, such as `property=location` */
+                property?: components["parameters"]["ChangedProperties"];
+                /** @description Those whose reasons have all these words, whole, in any order, in capitals or not. Punctuation only separates words */
+                reason?: string;
+                /** @description Those recorded before this RFC 3339 instant */
+                to?: components["parameters"]["RecordedTo"];
+                /** @description Those that made a tick of an entity of this type */
+                type?: string;
             };
-            /** @constant */
-            status: 'ready';
-          };
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `not_ready` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  importLines: {
-    parameters: {
-      query: {
-        /** @description Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written */
-        dryRun?: components['parameters']['DryRunOfImport'];
-        /** @description Takes states that the definitions of their types refuse, too: as history, they were so */
-        evenIfInvalid?: components['parameters']['EvenIfInvalidOfImport'];
-        /** @description `upsert` changes what is there; `insert` refuses a line that would; `replace-all` deletes, at its end, what no line named of the types that lines did */
-        mode?: components['parameters']['ImportMode'];
-        /** @description What a line that is refused does: refuse its batch and end the import, or be left out and told */
-        onError?: components['parameters']['OnError'];
-        /** @description What a line does whose `at` is not after the entity's newest tick: it is refused; or instants move on by microseconds over the whole import */
-        skew?: components['parameters']['Skew'];
-        /** @description What is imported, by a name of your own: a file, a table, a system */
-        source: string;
-        /** @description How many seconds to wait for an import of the same source to end, or for a place */
-        wait?: components['parameters']['WaitForImport'];
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        'application/jsonl': string;
-        'application/ndjson': string;
-        'application/x-ndjson': string;
-      };
-    };
-    responses: {
-      /** @description How far it is, a line each time; the last one says how it ended. As `application/json` only the last one, once it is done */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['ImportSummary'];
-          'application/x-ndjson': components['schemas']['ImportTold'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_encoding`, `text_not_storable`, `malformed_json`, `number_not_exact`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `at_in_future`, `invalid_id`, `invalid_property_name` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `import_running`, `activity_differs`, `at_out_of_order`, `entity_exists`, `type_mismatch` */
-      409: components['responses']['Conflict'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readImport: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        /** @description What is imported, by a name of your own: a file, a table, a system */
-        source: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The import */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['Import'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_parameter` */
-      400: components['responses']['BadRequest'];
-      /** @description `import_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `database_unavailable`, `overloaded` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readMetrics: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description In the text format of Prometheus */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          [name: string]: unknown;
-        };
-        content: {
-          'text/plain': string;
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-    };
-  };
-  readTypes: {
-    parameters: {
-      query?: {
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of types */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypePage'];
-        };
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_parameter`, `invalid_cursor`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readDefinition: {
-    parameters: {
-      query?: {
-        /** @description As it was at a tick, or at an RFC 3339 instant */
-        asOf?: components['parameters']['AsOf'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The definition */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          ETag: components['headers']['ETag'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypeDefinition'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition`, `reserved_type` */
-      400: components['responses']['BadRequest'];
-      /** @description `type_not_defined`, `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  putDefinition: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-        /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
-        evenIfInvalid?: components['parameters']['EvenIfInvalid'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-        /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
-        prefer?: components['parameters']['Prefer'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    /** @description What entities of a type are like */
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['Definition'];
-      };
-    };
-    responses: {
-      /** @description The definition as it now stands */
-      200: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypeDefinition'];
-        };
-      };
-      /** @description The type is defined */
-      201: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypeDefinition'];
-        };
-      };
-      /** @description The same without a body, by `Prefer: return=minimal` */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `unsupported_media_type` */
-      415: components['responses']['UnsupportedMediaType'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  deleteDefinition: {
-    parameters: {
-      query?: {
-        /** @description Answers what would be written, and writes nothing */
-        dryRun?: components['parameters']['DryRun'];
-      };
-      header?: {
-        /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
-        'activity-id'?: components['parameters']['ActivityId'];
-        /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
-        'if-match'?: components['parameters']['WriteIfMatch'];
-        /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
-        'if-none-match'?: components['parameters']['WriteIfNoneMatch'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Of a dry run, what it would do */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypeDefinition'];
-        };
-      };
-      /** @description It is open, now or already */
-      204: {
-        headers: {
-          ETag: components['headers']['ETag'];
-          'Tick-At': components['headers']['TickAt'];
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type` */
-      400: components['responses']['BadRequest'];
-      /** @description `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `activity_already_ticked`, `history_conflict` */
-      409: components['responses']['Conflict'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `entity_too_large`, `activity_too_large` */
-      413: components['responses']['ContentTooLarge'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `precondition_required` */
-      428: components['responses']['PreconditionRequired'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  compareEntities: {
-    parameters: {
-      query: {
-        /** @description When, in the order in which the answer has them: RFC 3339 instants, and `now`. The entities are those of the last one; up to 10, such as `at=2016-01-08T00:00:00Z,now` */
-        at: components['parameters']['MomentsOfMany'];
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Whether those that were deleted at the last moment are there, too, or only those. Without it: `exclude`; with `everHad`: `include` */
-        deleted?: 'exclude' | 'include' | 'only';
-        /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
-        depth?: components['parameters']['Depth'];
-        /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
-        everHad?: components['parameters']['EverHad'];
-        /** @description Only these properties, such as `fields=name&fields=location` */
-        fields?: components['parameters']['Fields'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description Only the properties that do not have the same value at all moments */
-        only?: components['parameters']['Only'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
-        where?: components['parameters']['Where'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of entities, each at all moments */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description What the page can show */
-          ETag?: string;
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['ComparedPage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_filter`, `invalid_cursor`, `invalid_condition`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  countValues: {
-    parameters: {
-      query?: {
-        /** @description When: up to 100 RFC 3339 instants; without, that of the newest change, such as `at=2016-01-08T00:00:00Z&at=2017-01-08T00:00:00Z` */
-        at?: components['parameters']['Instants'];
-        /** @description How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['LimitOfValues'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The property's name, percent-encoded */
-        property: components['parameters']['PropertyName'];
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The counts, oldest instant first */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description What the instants can show */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['ValueCounts'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_condition`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readTypeHistory: {
-    parameters: {
-      query?: {
-        /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
-        asOf?: components['parameters']['AsOfInstant'];
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
-        everHad?: components['parameters']['EverHad'];
-        /** @description Only ranges that overlap [from, to): an RFC 3339 instant */
-        from?: components['parameters']['FromInstant'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-        /** @description The end of that window, itself not included */
-        to?: components['parameters']['ToInstant'];
-        /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
-        where?: components['parameters']['Where'];
-      };
-      header?: {
-        /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
-        'accept-datetime'?: components['parameters']['AcceptDatetime'];
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description The property's name, percent-encoded */
-        property: components['parameters']['PropertyName'];
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of ranges, in the order of the entities, those of one oldest first */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          /** @description Of a first page: the same for ever */
-          'Content-Location'?: string;
-          /** @description What the page can show */
-          ETag?: string;
-          /** @description Its `original`, which is its `timegate`, and the next page */
-          Link?: string;
-          'Memento-Datetime': components['headers']['MementoDatetime'];
-          Vary: components['headers']['Vary'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': components['schemas']['TypeRangePage'];
-        };
-      };
-      304: components['responses']['MementoNotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_filter`, `invalid_cursor`, `invalid_condition`, `too_much_to_read` */
-      400: components['responses']['BadRequest'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readTypeOpenapi: {
-    parameters: {
-      query?: {
-        /** @description As it was at a tick, or at an RFC 3339 instant */
-        asOf?: components['parameters']['AsOf'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The document */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          ETag: components['headers']['ETag'];
-          [name: string]: unknown;
-        };
-        content: {
-          'application/json': {
-            components: {
-              [key: string]: unknown;
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
             };
-            info: {
-              [key: string]: unknown;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of activities */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Over what the page shows */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActivitiesPage"];
+                };
             };
-            openapi: string;
-            paths: {
-              [key: string]: unknown;
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_id`, `invalid_as_of`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    recordActivity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who makes the change, and why: at least one of the three */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GivenActivity"];
             };
-          };
         };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition`, `reserved_type` */
-      400: components['responses']['BadRequest'];
-      /** @description `type_not_defined`, `entity_not_found`, `tick_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `entity_deleted` */
-      410: components['responses']['Gone'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `invalid_definition` */
-      422: components['responses']['UnprocessableContent'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
-    };
-  };
-  readVersions: {
-    parameters: {
-      query?: {
-        /** @description Where to go on: `next` of the last page */
-        cursor?: components['parameters']['Cursor'];
-        /** @description How many items at most, from 1 to 1000; 100 if nobody says */
-        limit?: components['parameters']['Limit'];
-        /** @description Oldest or newest first */
-        order?: components['parameters']['Order'];
-        /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
-        recordedAsOf?: components['parameters']['RecordedAsOf'];
-      };
-      header?: {
-        /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
-        'if-match'?: components['parameters']['ReadIfMatch'];
-        /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
-        'if-none-match'?: components['parameters']['ReadIfNoneMatch'];
-      };
-      path: {
-        /** @description What the entity is; never changes */
-        type: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of versions */
-      200: {
-        headers: {
-          'Cache-Control': components['headers']['CacheControl'];
-          ETag: components['headers']['ETag'];
-          /** @description The next page (RFC 8288), where there is one */
-          Link?: string;
-          [name: string]: unknown;
+        responses: {
+            /** @description Recorded */
+            201: {
+                headers: {
+                    /** @description Where it is */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Activity"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `body_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
         };
-        content: {
-          'application/json': components['schemas']['DefinitionVersionPage'];
-        };
-      };
-      304: components['responses']['NotModified'];
-      /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_cursor`, `invalid_condition`, `reserved_type` */
-      400: components['responses']['BadRequest'];
-      /** @description `type_not_defined`, `entity_not_found` */
-      404: components['responses']['NotFound'];
-      /** @description `not_acceptable` */
-      406: components['responses']['NotAcceptable'];
-      /** @description `request_timeout` */
-      408: components['responses']['RequestTimeout'];
-      /** @description `precondition_failed` */
-      412: components['responses']['PreconditionFailed'];
-      /** @description `url_too_long` */
-      414: components['responses']['URITooLong'];
-      /** @description `expectation_failed` */
-      417: components['responses']['ExpectationFailed'];
-      /** @description `misdirected_request` */
-      421: components['responses']['MisdirectedRequest'];
-      /** @description `headers_too_large` */
-      431: components['responses']['RequestHeaderFieldsTooLarge'];
-      /** @description `internal_error` */
-      500: components['responses']['InternalServerError'];
-      /** @description `not_implemented` */
-      501: components['responses']['NotImplemented'];
-      /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
-      503: components['responses']['ServiceUnavailable'];
     };
-  };
+    readActivity: {
+        parameters: {
+            query?: {
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Also what each tick changed */
+                include?: "changes";
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The activity's UUID */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The activity */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Over what the page shows */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActivityPage"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_activity_id`, `invalid_parameter`, `invalid_cursor` */
+            400: components["responses"]["BadRequest"];
+            /** @description `activity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revertActivity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+                /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalid"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["PreferWithoutEntities"];
+            };
+            path: {
+                /** @description The activity's UUID */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description Who undoes an activity, and how */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Undo"];
+            };
+        };
+        responses: {
+            /** @description What became of each entity that the activity ticked, in the order of their ids; of a dry run, what would */
+            200: {
+                headers: {
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenUndo"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice`, `invalid_condition`, `reserved_type` */
+            400: components["responses"]["BadRequest"];
+            /** @description `activity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid`, `undo_conflict` */
+            409: components["responses"]["Conflict"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large`, `batch_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    writeBatch: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+                /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalid"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description `return=minimal` leaves the entities out of the items (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["PreferWithoutEntities"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What to do with many entities, all of it or nothing */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description What became of each operation, in their order; of a dry run, what would */
+            200: {
+                headers: {
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenBatch"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_as_of`, `as_of_in_future`, `invalid_condition`, `invalid_id`, `invalid_property_name`, `activity_given_twice` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `state_not_valid`, `entity_exists`, `type_mismatch`, `patch_test_failed`, `patch_not_applicable`, `deleted_then`, `value_not_kept` */
+            409: components["responses"]["Conflict"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large`, `batch_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition`, `patch_too_much_work` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable`, `as_of_not_stable_yet` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readEntities: {
+        parameters: {
+            query?: {
+                /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
+                asOf?: components["parameters"]["AsOfInstant"];
+                /** @description Those that changed after the first of two instants, up to and with the second, as they were at that, such as `2016-01-08T00:00:00Z,2016-01-09T00:00:00Z` */
+                changedBetween?: string;
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Whether those that were deleted then are there, too, or only those. Without it: `exclude`; with `everHad` or `changedBetween`: `include` */
+                deleted?: "exclude" | "include" | "only";
+                /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+                depth?: components["parameters"]["Depth"];
+                /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
+                everHad?: components["parameters"]["EverHad"];
+                /** @description Only these properties, such as `fields=name&fields=location` */
+                fields?: components["parameters"]["Fields"];
+                /** @description These entities: up to 100 UUIDs or type:key, such as `ids=friend:rachel&ids=friend:will` */
+                ids?: components["parameters"]["Ids"];
+                /** @description With `changedBetween`, what differs between the two instants (`changes`); since when each has each value, who set it and why (`provenance`), such as `include=provenance` */
+                include?: components["parameters"]["IncludeInList"];
+                /** @description Those whose keys begin so; needs `type` */
+                keyPrefix?: string;
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description Those of a type, such as `friend`; without, those of all */
+                type?: string;
+                /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
+                where?: components["parameters"]["Where"];
+            };
+            header?: {
+                /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
+                "accept-datetime"?: components["parameters"]["AcceptDatetime"];
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entities that are there, and which are not; or, without `ids`, a page of a collection */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Of a first page: the same for ever */
+                    "Content-Location"?: string;
+                    /** @description Of a page: what it can show. Of `ids`: over every id and tick that the answer shows */
+                    ETag?: string;
+                    /** @description Its `original`, which is its `timegate`, and the next page */
+                    Link?: string;
+                    "Memento-Datetime": components["headers"]["MementoDatetime"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotPage"] | components["schemas"]["EntityList"];
+                };
+            };
+            304: components["responses"]["MementoNotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition`, `invalid_cursor`, `invalid_filter`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A new entity */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntityToCreate"];
+            };
+        };
+        responses: {
+            /** @description Of a dry run, what it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The entity, created or revived */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_condition`, `invalid_property_name`, `activity_given_twice` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `entity_exists` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readEntity: {
+        parameters: {
+            query?: {
+                /** @description As it was at a tick, or at an RFC 3339 instant */
+                asOf?: components["parameters"]["AsOf"];
+                /** @description Only these properties, such as `fields=name&fields=location` */
+                fields?: components["parameters"]["Fields"];
+                /** @description With it, the ranges of all properties it has had (`history`), or of some (`history.` and the name); since when it has each value, who set it and why (`provenance`), such as `include=history.location&include=history.name&include=provenance` */
+                include?: components["parameters"]["IncludeHistory"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
+                "accept-datetime"?: components["parameters"]["AcceptDatetime"];
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    "Content-Location": components["headers"]["ContentLocation"];
+                    ETag: components["headers"]["ETag"];
+                    Link: components["headers"]["Link"];
+                    "Memento-Datetime": components["headers"]["MementoDatetime"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NestedEntity"];
+                };
+            };
+            304: components["responses"]["MementoNotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    putEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        /** @description The whole new state of an entity */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntityToPut"];
+            };
+        };
+        responses: {
+            /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The entity, created or revived */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal`; `Location` where it was created or revived */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `activity_given_twice` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `type_mismatch` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Of a dry run, what it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description It is deleted, now or already */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    patchEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        /** @description A merge patch, or a JSON Patch */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Patch"];
+                "application/json-patch+json": components["schemas"]["JsonPatch"];
+                "application/merge-patch+json": components["schemas"]["MergePatch"];
+            };
+        };
+        responses: {
+            /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal` */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `activity_given_twice` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `patch_test_failed`, `patch_not_applicable` */
+            409: components["responses"]["Conflict"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition`, `patch_too_much_work` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    compareEntity: {
+        parameters: {
+            query: {
+                /** @description When, in the order in which the answer has them: ticks, RFC 3339 instants, and `now`; up to 10, such as `at=1,2016-01-08T00:00:00Z,now` */
+                at: components["parameters"]["Moments"];
+                /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+                depth?: components["parameters"]["Depth"];
+                /** @description Only these properties, such as `fields=name&fields=location` */
+                fields?: components["parameters"]["Fields"];
+                /** @description Only the properties that do not have the same value at all moments */
+                only?: components["parameters"]["Only"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The states */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Over the ticks of all moments */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_condition` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    diffEntity: {
+        parameters: {
+            query: {
+                /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+                depth?: components["parameters"]["Depth"];
+                /** @description The one state: a tick, or an RFC 3339 instant */
+                from: components["parameters"]["DiffFrom"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description The other; without it, now */
+                to?: components["parameters"]["DiffTo"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The difference */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Over both ticks */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diff"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readHistory: {
+        parameters: {
+            query?: {
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+                depth?: components["parameters"]["Depth"];
+                /** @description Only what overlaps [from, to): a tick or an instant */
+                from?: components["parameters"]["From"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description Oldest or newest first */
+                order?: components["parameters"]["Order"];
+                /** @description Only ticks that set, changed or removed one of these properties, and of their changes only those, such as `property=location` */
+                property?: components["parameters"]["TouchedProperties"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description The end of that window, itself not included */
+                to?: components["parameters"]["To"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of ticks */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description The newest tick of the entity that the page may know of */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TickPage"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `invalid_condition` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `property_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readPropertyHistory: {
+        parameters: {
+            query?: {
+                /** @description The one range that contains this tick or instant, as it was then */
+                asOf?: components["parameters"]["AsOfOfRange"];
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Only what overlaps [from, to): a tick or an instant */
+                from?: components["parameters"]["From"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description Oldest or newest first */
+                order?: components["parameters"]["Order"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description The end of that window, itself not included */
+                to?: components["parameters"]["To"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+                /** @description The property's name, percent-encoded */
+                property: components["parameters"]["PropertyName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of ranges */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description The newest tick of the entity that the page may know of */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RangePage"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_property_name`, `invalid_parameter`, `invalid_cursor`, `invalid_condition` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found`, `property_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    restoreEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+                /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalid"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        /** @description Who restores it, and why */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Restoration"];
+            };
+        };
+        responses: {
+            /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal` */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    revertEntity: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+                /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalid"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        /** @description What to bring back */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reversion"];
+            };
+        };
+        responses: {
+            /** @description The entity as it now stands, whether or not that took a tick; of a dry run, what it would do */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WrittenEntity"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal` */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Preference-Applied": components["headers"]["PreferenceApplied"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `activity_given_twice`, `invalid_property_name`, `invalid_as_of`, `as_of_in_future` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `state_not_valid`, `entities_not_valid`, `value_not_kept`, `deleted_then` */
+            409: components["responses"]["Conflict"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable`, `as_of_not_stable_yet` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readTimeMap: {
+        parameters: {
+            query?: {
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The UUID, or type:key */
+                id: components["parameters"]["EntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of links */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Over what the page shows */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/link-format": string;
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_condition`, `invalid_id`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_cursor` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    exportEntities: {
+        parameters: {
+            query?: {
+                /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
+                asOf?: components["parameters"]["AsOfInstant"];
+                /** @description Where to go on: that of a watermark, with the parameters it came with */
+                cursor?: components["parameters"]["ExportCursor"];
+                /** @description Only these properties, such as `fields=name&fields=location` */
+                fields?: components["parameters"]["Fields"];
+                /** @description `ndjson`: lines as an import takes them. `csv`, `parquet`: a table of states. `ranges`, `ranges-csv`, `ranges-parquet`: which property had which value from when to when, as lines of JSON or as a table */
+                format?: components["parameters"]["ExportFormat"];
+                /** @description With `ndjson`: not the states alone, but every tick until then */
+                history?: "full";
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description Of a type, such as `friend`; without, of all types, one after the other */
+                type?: string;
+                /** @description With lines of JSON: after each page a line `{"watermark": {"cursor": …}}`, from which another request goes on */
+                watermarks?: components["parameters"]["Watermarks"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lines of JSON in the order of collections (of `history=full`, of time), or a table */
+            200: {
+                headers: {
+                    /** @description The same export, for ever */
+                    "Content-Location"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": components["schemas"]["ExportLine"];
+                    "text/csv": string;
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_cursor` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    isAlive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Yes */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @constant */
+                        status: "alive";
+                    };
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+        };
+    };
+    isReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Yes */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * @example {
+                         *       "database": "ok",
+                         *       "schema": "ok",
+                         *       "privileges": "ok",
+                         *       "read_only": "ok",
+                         *       "read": "ok",
+                         *       "stable": "ok",
+                         *       "clock": "ok",
+                         *       "write": "ok"
+                         *     }
+                         */
+                        checks: {
+                            [key: string]: "ok";
+                        };
+                        /** @constant */
+                        status: "ready";
+                    };
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `not_ready` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    importLines: {
+        parameters: {
+            query: {
+                /** @description Tells what would be written, and writes nothing. Each batch is looked at as if those before it had not been written */
+                dryRun?: components["parameters"]["DryRunOfImport"];
+                /** @description Takes states that the definitions of their types refuse, too: as history, they were so */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalidOfImport"];
+                /** @description `upsert` changes what is there; `insert` refuses a line that would; `replace-all` deletes, at its end, what no line named of the types that lines did */
+                mode?: components["parameters"]["ImportMode"];
+                /** @description What a line that is refused does: refuse its batch and end the import, or be left out and told */
+                onError?: components["parameters"]["OnError"];
+                /** @description What a line does whose `at` is not after the entity's newest tick: it is refused; or instants move on by microseconds over the whole import */
+                skew?: components["parameters"]["Skew"];
+                /** @description What is imported, by a name of your own: a file, a table, a system */
+                source: string;
+                /** @description How many seconds to wait for an import of the same source to end, or for a place */
+                wait?: components["parameters"]["WaitForImport"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/jsonl": string;
+                "application/ndjson": string;
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            /** @description How far it is, a line each time; the last one says how it ended. As `application/json` only the last one, once it is done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportSummary"];
+                    "application/x-ndjson": components["schemas"]["ImportTold"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_encoding`, `text_not_storable`, `malformed_json`, `number_not_exact`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `at_in_future`, `invalid_id`, `invalid_property_name` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid`, `import_running`, `activity_differs`, `at_out_of_order`, `entity_exists`, `type_mismatch` */
+            409: components["responses"]["Conflict"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `activity_required`, `invalid_properties`, `properties_too_much_work`, `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description What is imported, by a name of your own: a file, a table, a system */
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The import */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_parameter` */
+            400: components["responses"]["BadRequest"];
+            /** @description `import_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `database_unavailable`, `overloaded` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description In the text format of Prometheus */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+        };
+    };
+    readTypes: {
+        parameters: {
+            query?: {
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of types */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypePage"];
+                };
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_parameter`, `invalid_cursor`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readDefinition: {
+        parameters: {
+            query?: {
+                /** @description As it was at a tick, or at an RFC 3339 instant */
+                asOf?: components["parameters"]["AsOf"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The definition */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeDefinition"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition`, `reserved_type` */
+            400: components["responses"]["BadRequest"];
+            /** @description `type_not_defined`, `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    putDefinition: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+                /** @description Writes the state even if the definition of the type refuses it; of a definition: whatever it makes invalid */
+                evenIfInvalid?: components["parameters"]["EvenIfInvalid"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+                /** @description `return=minimal` leaves the body of the answer out (RFC 7240), such as `return=minimal` */
+                prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        /** @description What entities of a type are like */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Definition"];
+            };
+        };
+        responses: {
+            /** @description The definition as it now stands */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeDefinition"];
+                };
+            };
+            /** @description The type is defined */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeDefinition"];
+                };
+            };
+            /** @description The same without a body, by `Prefer: return=minimal` */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `malformed_json`, `number_not_exact`, `text_not_storable`, `duplicate_name`, `nested_too_deep`, `unknown_field`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type`, `invalid_property_name`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict`, `entities_not_valid` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `body_too_large`, `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `unsupported_media_type` */
+            415: components["responses"]["UnsupportedMediaType"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteDefinition: {
+        parameters: {
+            query?: {
+                /** @description Answers what would be written, and writes nothing */
+                dryRun?: components["parameters"]["DryRun"];
+            };
+            header?: {
+                /** @description The activity of the write, recorded before, such as `01a1fbba-b75f-7646-92a3-d4a3c62ecb9b` */
+                "activity-id"?: components["parameters"]["ActivityId"];
+                /** @description Writes only at one of these ticks, or `*`: only if it is there, such as `"2"` */
+                "if-match"?: components["parameters"]["WriteIfMatch"];
+                /** @description Writes only at none of these ticks, or `*`: only if it is not there, such as `*` */
+                "if-none-match"?: components["parameters"]["WriteIfNoneMatch"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Of a dry run, what it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeDefinition"];
+                };
+            };
+            /** @description It is open, now or already */
+            204: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Tick-At": components["headers"]["TickAt"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_id`, `invalid_condition`, `invalid_parameter`, `invalid_activity_id`, `unknown_activity`, `reserved_type` */
+            400: components["responses"]["BadRequest"];
+            /** @description `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `activity_already_ticked`, `history_conflict` */
+            409: components["responses"]["Conflict"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `entity_too_large`, `activity_too_large` */
+            413: components["responses"]["ContentTooLarge"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `precondition_required` */
+            428: components["responses"]["PreconditionRequired"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `too_many_writers`, `clock_stepped_back`, `clock_jumped_ahead`, `overloaded`, `outcome_unknown`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    compareEntities: {
+        parameters: {
+            query: {
+                /** @description When, in the order in which the answer has them: RFC 3339 instants, and `now`. The entities are those of the last one; up to 10, such as `at=2016-01-08T00:00:00Z,now` */
+                at: components["parameters"]["MomentsOfMany"];
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Whether those that were deleted at the last moment are there, too, or only those. Without it: `exclude`; with `everHad`: `include` */
+                deleted?: "exclude" | "include" | "only";
+                /** @description With `full`, what differs inside objects and arrays, too, as a JSON Patch (RFC 6902) */
+                depth?: components["parameters"]["Depth"];
+                /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
+                everHad?: components["parameters"]["EverHad"];
+                /** @description Only these properties, such as `fields=name&fields=location` */
+                fields?: components["parameters"]["Fields"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description Only the properties that do not have the same value at all moments */
+                only?: components["parameters"]["Only"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
+                where?: components["parameters"]["Where"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of entities, each at all moments */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description What the page can show */
+                    ETag?: string;
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ComparedPage"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_filter`, `invalid_cursor`, `invalid_condition`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    countValues: {
+        parameters: {
+            query?: {
+                /** @description When: up to 100 RFC 3339 instants; without, that of the newest change, such as `at=2016-01-08T00:00:00Z&at=2017-01-08T00:00:00Z` */
+                at?: components["parameters"]["Instants"];
+                /** @description How many values of each instant at most, the most frequent ones, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["LimitOfValues"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The property's name, percent-encoded */
+                property: components["parameters"]["PropertyName"];
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counts, oldest instant first */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description What the instants can show */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValueCounts"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_condition`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readTypeHistory: {
+        parameters: {
+            query?: {
+                /** @description As they were at an RFC 3339 instant; without, at the newest that is stable */
+                asOf?: components["parameters"]["AsOfInstant"];
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Those of which all of this held at any time until then: by property a value, or an object of `eq`, `in`, `has`, `hasKey`, such as `{"location": "Tucson"}` */
+                everHad?: components["parameters"]["EverHad"];
+                /** @description Only ranges that overlap [from, to): an RFC 3339 instant */
+                from?: components["parameters"]["FromInstant"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+                /** @description The end of that window, itself not included */
+                to?: components["parameters"]["ToInstant"];
+                /** @description Those of which all of this holds then: by property a value, or an object of `eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `has` (an element of an array), `hasKey` (a name in an object), `exists`, such as `{"location": "Oakland", "age": {"gte": 30}}` */
+                where?: components["parameters"]["Where"];
+            };
+            header?: {
+                /** @description As it was at that date (RFC 7089), at the end of its second; the first state for an earlier one. What was deleted then is 410, such as `Fri, 08 Jan 2016 00:00:00 GMT` */
+                "accept-datetime"?: components["parameters"]["AcceptDatetime"];
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description The property's name, percent-encoded */
+                property: components["parameters"]["PropertyName"];
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of ranges, in the order of the entities, those of one oldest first */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    /** @description Of a first page: the same for ever */
+                    "Content-Location"?: string;
+                    /** @description What the page can show */
+                    ETag?: string;
+                    /** @description Its `original`, which is its `timegate`, and the next page */
+                    Link?: string;
+                    "Memento-Datetime": components["headers"]["MementoDatetime"];
+                    Vary: components["headers"]["Vary"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeRangePage"];
+                };
+            };
+            304: components["responses"]["MementoNotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_property_name`, `invalid_filter`, `invalid_cursor`, `invalid_condition`, `too_much_to_read` */
+            400: components["responses"]["BadRequest"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readTypeOpenapi: {
+        parameters: {
+            query?: {
+                /** @description As it was at a tick, or at an RFC 3339 instant */
+                asOf?: components["parameters"]["AsOf"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        components: {
+                            [key: string]: unknown;
+                        };
+                        info: {
+                            [key: string]: unknown;
+                        };
+                        openapi: string;
+                        paths: {
+                            [key: string]: unknown;
+                        };
+                    };
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_condition`, `reserved_type` */
+            400: components["responses"]["BadRequest"];
+            /** @description `type_not_defined`, `entity_not_found`, `tick_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `entity_deleted` */
+            410: components["responses"]["Gone"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `invalid_definition` */
+            422: components["responses"]["UnprocessableContent"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    readVersions: {
+        parameters: {
+            query?: {
+                /** @description Where to go on: `next` of the last page */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description How many items at most, from 1 to 1000; 100 if nobody says */
+                limit?: components["parameters"]["Limit"];
+                /** @description Oldest or newest first */
+                order?: components["parameters"]["Order"];
+                /** @description By what was recorded at an RFC 3339 instant; without, by all of it */
+                recordedAsOf?: components["parameters"]["RecordedAsOf"];
+            };
+            header?: {
+                /** @description Answers 412 unless the entity tag is one of these, such as `"2"` */
+                "if-match"?: components["parameters"]["ReadIfMatch"];
+                /** @description Answers 304 when the entity tag is one of these, such as `"2"` */
+                "if-none-match"?: components["parameters"]["ReadIfNoneMatch"];
+            };
+            path: {
+                /** @description What the entity is; never changes */
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of versions */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["CacheControl"];
+                    ETag: components["headers"]["ETag"];
+                    /** @description The next page (RFC 8288), where there is one */
+                    Link?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefinitionVersionPage"];
+                };
+            };
+            304: components["responses"]["NotModified"];
+            /** @description `bad_request`, `invalid_url`, `unknown_parameter`, `invalid_body`, `invalid_as_of`, `as_of_in_future`, `invalid_parameter`, `invalid_cursor`, `invalid_condition`, `reserved_type` */
+            400: components["responses"]["BadRequest"];
+            /** @description `type_not_defined`, `entity_not_found` */
+            404: components["responses"]["NotFound"];
+            /** @description `not_acceptable` */
+            406: components["responses"]["NotAcceptable"];
+            /** @description `request_timeout` */
+            408: components["responses"]["RequestTimeout"];
+            /** @description `precondition_failed` */
+            412: components["responses"]["PreconditionFailed"];
+            /** @description `url_too_long` */
+            414: components["responses"]["URITooLong"];
+            /** @description `expectation_failed` */
+            417: components["responses"]["ExpectationFailed"];
+            /** @description `misdirected_request` */
+            421: components["responses"]["MisdirectedRequest"];
+            /** @description `headers_too_large` */
+            431: components["responses"]["RequestHeaderFieldsTooLarge"];
+            /** @description `internal_error` */
+            500: components["responses"]["InternalServerError"];
+            /** @description `not_implemented` */
+            501: components["responses"]["NotImplemented"];
+            /** @description `as_of_not_stable_yet`, `overloaded`, `database_unavailable` */
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
 }

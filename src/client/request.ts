@@ -12,7 +12,7 @@ import type { Problem, ProblemCode } from './types.js';
  */
 
 /** The part of `fetch` that is used. */
-export type Fetch = (
+type Fetch = (
   url: string,
   init: {
     method: string;

@@ -30,40 +30,43 @@ export type ImportOptions = CallOptions & {
 };
 
 /**
- * Imports lines in batches. It is never sent again by itself: send all of it again, then what is kept changes nothing.
+ * Imports lines, in one sending.
  * @throws ClocktickProblem what has ended the import, and `problem.import` how far it came; ClocktickUnreachable where it broke off; what
  * the pieces throw
  */
-export const importing =
-  (request: Requester) =>
-  async (lines: ImportLines, query: types.ImportQuery, options: ImportOptions = {}): Promise<types.ImportSummary> => {
-    const { signal, onProgress, encoding } = options;
-    const isDry = query.dryRun === true;
-    const unread: unknown[] = [];
-    const content =
-      typeof lines === 'string'
-        ? lines
-        : Symbol.iterator in lines
-          ? [...lines].map(lineOf).join('')
-          : streamOf(lines, (error) => unread.push(error));
-    const call: Call = {
-      method: 'POST',
-      path: ['import'],
-      query,
-      stream: { content, type: NDJSON, encoding },
-      effect: isDry ? 'none' : 'once',
-      attempts: 1,
-      signal,
-    };
-    try {
-      if (onProgress === undefined && typeof content === 'string')
-        return await request(call, jsonOf<types.ImportSummary>);
-      const answer = await request({ ...call, accept: NDJSON }, async (answer) => answer);
-      return await toldBy(answer, options, !isDry);
-    } catch (error) {
-      throw unread.length > 0 ? unread[0] : error;
-    }
+export async function importLines(
+  request: Requester,
+  lines: ImportLines,
+  query: types.ImportQuery,
+  options: ImportOptions,
+): Promise<types.ImportSummary> {
+  const { signal, onProgress, encoding } = options;
+  const isDry = query.dryRun === true;
+  const faults: unknown[] = [];
+  const content =
+    typeof lines === 'string'
+      ? lines
+      : Symbol.iterator in lines
+        ? [...lines].map(lineOf).join('')
+        : streamOf(lines, (error) => faults.push(error));
+  const call: Call = {
+    method: 'POST',
+    path: ['import'],
+    query,
+    stream: { content, type: NDJSON, encoding },
+    effect: isDry ? 'none' : 'once',
+    attempts: 1,
+    signal,
   };
+  try {
+    if (onProgress === undefined && typeof content === 'string')
+      return await request(call, jsonOf<types.ImportSummary>);
+    const answer = await request({ ...call, accept: NDJSON }, (answer) => unread(answer, NDJSON));
+    return await toldBy(answer, options, !isDry);
+  } catch (error) {
+    throw faults.length > 0 ? faults[0] : error;
+  }
+}
 
 const MOST_FAULTS = 1_000;
 
@@ -119,66 +122,77 @@ function streamOf(lines: Pieces, onError: (error: unknown) => unknown): Readable
   });
 }
 
-/** The exports, as of a point that they are bound to. */
-export function exporting(request: Requester, bound: { asOf?: types.Point; recordedAsOf?: types.Instant | undefined }) {
-  const open = (query: object, { signal }: CallOptions, type: string) =>
-    request({ method: 'GET', path: ['export'], query, accept: '*/*', effect: 'none', signal }, async (answer) => {
-      if (type !== '') refuseOthers(answer, type);
-      return answer;
-    });
+/** A query that may be bound to a point. */
+type Bindable<Query> = Omit<Query, 'asOf'> & { asOf?: types.Point | undefined };
 
-  async function* lines(query: types.LinesQuery, options: CallOptions): AsyncGenerator<types.ExportLine, void> {
-    let pinned: object = { ...bound, ...query };
-    let { cursor } = query;
-    // How many lines behind the cursor were given: the same cursor has the same lines behind it for ever.
-    let given = 0;
-    for (;;) {
-      const answer = await open({ ...pinned, cursor, watermarks: true }, options, NDJSON);
-      pinned = { ...pinned, ...pinIn(answer) };
-      let hasNews = false;
-      let seen = 0;
-      try {
-        for await (const text of linesIn(answer)) {
-          const line: types.ExportLine = JSON.parse(text);
-          if ('watermark' in line) {
-            cursor = line.watermark.cursor;
-            given = 0;
-            seen = 0;
-            hasNews = true;
-            if (query.watermarks === true) yield line;
-          } else if (++seen > given) {
-            given = seen;
-            hasNews = true;
-            yield line;
-          }
-        }
-        return;
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        if (!hasNews) throw new ClocktickUnreachable('The export broke off.', { cause: error });
-      }
-    }
-  }
-
-  async function* bytes(query: types.BytesQuery, options: CallOptions): AsyncGenerator<Uint8Array, void> {
-    const answer = await open({ ...bound, ...query }, options, '');
+/**
+ * Exports lines. Where the connection breaks, it goes on from there, as long as each connection brings something.
+ * @throws ClocktickProblem, ClocktickUnreachable
+ */
+export async function* exportedLines(
+  request: Requester,
+  query: Bindable<types.LinesQuery>,
+  options: CallOptions,
+): AsyncGenerator<types.ExportLine, void> {
+  let pinned: object = query;
+  let { cursor } = query;
+  // How many lines behind the cursor were given: the same cursor has the same lines behind it for ever.
+  let given = 0;
+  for (;;) {
+    const answer = await exported(request, { ...pinned, cursor, watermarks: true }, options, NDJSON);
+    pinned = { ...pinned, ...pinIn(answer) };
+    let hasNews = false;
+    let seen = 0;
     try {
-      yield* piecesOf(answer);
+      for await (const text of linesIn(answer)) {
+        const line: types.ExportLine = JSON.parse(text);
+        if ('watermark' in line) {
+          cursor = line.watermark.cursor;
+          given = 0;
+          seen = 0;
+          hasNews = true;
+          if (query.watermarks === true) yield line;
+        } else if (++seen > given) {
+          given = seen;
+          hasNews = true;
+          yield line;
+        }
+      }
+      return;
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw new ClocktickUnreachable('The export broke off.', { cause: error });
+      if (!hasNews) throw brokenOff(error);
     }
   }
-
-  return {
-    /** Everything, or all of a type, as of one instant: line by line. Where the connection breaks, it goes on from there. */
-    export: (query: types.LinesQuery = {}, options: CallOptions = {}): AsyncIterable<types.ExportLine> =>
-      lines(query, options),
-    /** The same in any format, as the bytes of a file. */
-    exportBytes: (query: types.BytesQuery = {}, options: CallOptions = {}): AsyncIterable<Uint8Array> =>
-      bytes(query, options),
-  };
 }
+
+/** Exports the bytes of a file. @throws ClocktickProblem, ClocktickUnreachable */
+export async function* exportedBytes(
+  request: Requester,
+  query: Bindable<types.BytesQuery>,
+  options: CallOptions,
+): AsyncGenerator<Uint8Array, void> {
+  const answer = await exported(request, query, options);
+  try {
+    yield* piecesOf(answer);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw brokenOff(error);
+  }
+}
+
+const exported = (request: Requester, query: object, { signal }: CallOptions, type?: string): Promise<Response> =>
+  request({ method: 'GET', path: ['export'], query, accept: '*/*', effect: 'none', signal }, (answer) =>
+    unread(answer, type),
+  );
+
+/** An answer whose body is still to be read. */
+async function unread(answer: Response, type?: string): Promise<Response> {
+  if (type !== undefined) refuseOthers(answer, type);
+  return answer;
+}
+
+const brokenOff = (cause: unknown) => new ClocktickUnreachable('The export broke off.', { cause });
 
 /** The instants as of which the answer is, whatever is written meanwhile. */
 function pinIn(answer: Response): object {
