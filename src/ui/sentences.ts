@@ -20,7 +20,7 @@ export function sentenceOf({ op, activity, changes }: Told): Sentence {
   return { who: activity?.actor ?? null, what: doneBy(op, changed), why: activity?.reason ?? null };
 }
 
-type Changed = [name: string, change: Tick['changes'][string]][];
+type Changed = [name: string, change: NonNullable<Tick['changes']>[string]][];
 
 function doneBy(op: Tick['op'], changed: Changed | undefined): string {
   switch (op) {

@@ -47,6 +47,7 @@ t.test('what differs between two values, and only that', async (t) => {
     ['[1,"1",true,null]', '["1",true,null,1]', ['- [0] 1', '+ [3] 1']],
     ['["a",null,"null"]', '["a","null"]', ['- [1] null']],
     ['[{"id":7,"b":[1,2]},{"b":2}]', '[{"b":[1,2,3],"id":7},{"b":2}]', ['+ [0].b[2] 3']],
+    ['[1,{"a":1,"b":2},2]', '[3,4,{"b":2,"a":1},5]', ['~ [0] 1 3', '+ [1] 4', '~ [3] 2 5']],
     ['[[1,2],[3,4]]', '[[3,4],[1,2]]', ['- [0] [1,2]', '+ [1] [1,2]']],
     [
       '{"__proto__":{"a":1,"c":1}}',
@@ -136,6 +137,13 @@ t.test('of long texts only what is around a difference is shown', async (t) => {
     ],
   );
   t.ok(part.segments.every(({ text }) => text.length < 300));
+  let place = 0;
+  for (const { is, text, skipped = 0 } of part.segments) {
+    if (is === 'added') continue;
+    t.ok(from.startsWith(text, place), 'what is shown stands where it stood');
+    place += text.length + skipped;
+  }
+  t.equal(place, from.length);
   const [first] = part.segments;
   t.match(first, { is: 'same', text: '' });
   t.ok((first?.skipped ?? 0) > 100_000, 'how much is left out is said');
