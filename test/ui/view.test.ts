@@ -166,7 +166,7 @@ const anyView: fc.Arbitrary<View> = fc
     return {
       ...view,
       at: point(at),
-      beside: besides === 'before' && view.entity === undefined ? 'now' : besides,
+      beside: besides,
       from: window[1] ? window[0][0] : undefined,
       to: window[2] ? window[0][1] : undefined,
       since: dates[1] ? dates[0][0] : undefined,
