@@ -11,10 +11,10 @@ RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional --ign
 COPY src/storage/engine/driver-mends.mjs src/storage/engine/mend-postgres.mjs src/storage/engine/
 RUN node src/storage/engine/mend-postgres.mjs
 
-# tsc needs no install script, and no binaries of other tools.
+# Neither tsc nor Vite needs an install script. The binaries of Vite's bundler are optional dependencies.
 FROM base AS build
 COPY package.json package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --omit=optional --ignore-scripts
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY src src
 RUN npm run build

@@ -31,6 +31,7 @@ import { rootRoute } from './http/routes/root.js';
 import { timemapRoutes } from './http/routes/timemap.js';
 import { typeRoutes } from './http/routes/type-history.js';
 import { definitionRoutes } from './http/routes/types.js';
+import { uiRoutes } from './http/routes/ui.js';
 import { undoRoute } from './http/routes/undo.js';
 import { writeRoutes } from './http/routes/writes.js';
 import { type Health, healthOf } from './storage/health.js';
@@ -126,6 +127,7 @@ export async function buildApp({
     metricRoutes(app, { storage, health, load, version: VERSION });
     documentRoutes(app, storage);
     guideRoutes(app);
+    uiRoutes(app);
   });
   await showDocument(app);
   return app;

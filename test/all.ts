@@ -11,8 +11,8 @@ import t from 'tap';
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
 /** Those that take longest have a process of their own, and come first. */
 const ALONE = /^(faults\/faults|http\/protocol\/load|main\/(dying|importing|memory))\.test\.ts$/;
-/** Those that start processes and wait for them share one with their folder: beside them goes what computes. */
-const WAITING = ['cli/', 'embedded/', 'main/'];
+/** Those that start processes and wait for them share one with their folder, and a browser: beside them goes what computes. */
+const WAITING = ['cli/', 'embedded/', 'main/', 'ui/'];
 /** Of all others. More than run at once: the last one must not run long when all others have ended. */
 const PARTS = 12;
 /** For what hangs only: a slow machine must not fail. */

@@ -106,8 +106,8 @@ t.test('calling.md has every call of openapi.yaml in its tables', async (t) => {
   );
   t.same(
     told.filter((call = '') => !calls.includes(call)),
-    ['GET /', 'GET /docs', 'GET /openapi.yaml', 'GET /docs/guide/'],
-    'and no other, but for what shows the API',
+    ['GET /ui/', 'GET /', 'GET /docs', 'GET /openapi.yaml', 'GET /docs/guide/'],
+    'and no other, but for what shows what there is',
   );
 });
 

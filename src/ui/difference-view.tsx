@@ -1,8 +1,9 @@
+import type { Json } from '../client/types.js';
 import { differenceOf, type Part, pathText, type Segment } from './difference.js';
 import { valueText } from './value-text.js';
 
 /** What differs between two values of a property, as people read it: a sign and a word beside each colour. Undefined is "not set". */
-export function Difference({ from, to }: { from: unknown; to: unknown }) {
+export function Difference({ from, to }: { from: Json | undefined; to: Json | undefined }) {
   const { parts, more } = differenceOf(from, to);
   if (parts.length === 0) return <span class="muted">no difference</span>;
   return (

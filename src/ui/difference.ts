@@ -17,9 +17,9 @@ export type Step = string | number;
 
 /** A place where two values differ. `path` leads there; [] is the whole value. `text`: two texts that have something in common. */
 export type Part = { path: readonly Step[] } & (
-  | { is: 'added'; to: unknown }
-  | { is: 'removed'; from: unknown }
-  | { is: 'changed'; from: unknown; to: unknown }
+  | { is: 'added'; to: Json }
+  | { is: 'removed'; from: Json }
+  | { is: 'changed'; from: Json; to: Json }
   | { is: 'text'; segments: Segment[] }
 );
 
@@ -58,7 +58,7 @@ const MOST_CHANGED = 2_000;
  * What differs between two values. Members of objects are compared by name, elements of arrays by what both have, texts by their words.
  * @param from, to JSON, no deeper than MAX_DEPTH; undefined is no value, which is another than null
  */
-export function differenceOf(from: unknown, to: unknown): Difference {
+export function differenceOf(from: Json | undefined, to: Json | undefined): Difference {
   const parts: Part[] = [];
   let count = 0;
   const work = { ...MOST_WORK };
@@ -69,13 +69,13 @@ export function differenceOf(from: unknown, to: unknown): Difference {
     count++;
   };
 
-  const inside = (step: Step, was: unknown, becomes: unknown): void => {
+  const inside = (step: Step, was: Json | undefined, becomes: Json | undefined): void => {
     path.push(step);
     value(was, becomes);
     path.pop();
   };
 
-  const value = (was: unknown, becomes: unknown): void => {
+  const value = (was: Json | undefined, becomes: Json | undefined): void => {
     if (was === becomes) return;
     const isDeep = path.length > MAX_DEPTH;
     if (was === undefined) {

@@ -1,10 +1,14 @@
 import { useState } from 'preact/hooks';
+import { Instant } from './instant.js';
 import { Failure, Loading } from './problem.js';
 import { service, useAnswer } from './service.js';
 import { hrefOf } from './state.js';
 
 /** How many types a page of them has: as many as the service gives. */
 const TYPES = 1_000;
+
+/** How many of the newest activities are shown. */
+const NEWEST = 10;
 
 /** Where one begins: the types that there are. */
 export function FindPage() {
@@ -66,6 +70,36 @@ export function FindPage() {
         </table>
       )}
       {answer.value?.next && <p>There are more than {TYPES.toLocaleString('en')} types: these are the first.</p>}
+      <Newest />
     </>
+  );
+}
+
+/** What happened last, for who comes to see just that. */
+function Newest() {
+  const answer = useAnswer((signal) => service.activities.search({ limit: NEWEST }, { signal }).page(), []);
+  const items = answer.value?.items ?? [];
+  return (
+    <section class="newest">
+      {items.length > 0 && <h2>What happened last</h2>}
+      {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
+      <ul>
+        {items.map(({ id, actor, reason, recordedAt, tickCount, moreTicks }) => (
+          <li key={id}>
+            <Instant at={recordedAt} /> <strong>{actor ?? 'Somebody'}</strong> made{' '}
+            <a href={hrefOf({ activity: id })}>
+              {moreTicks && 'more than '}
+              {tickCount.toLocaleString('en')} {tickCount === 1 ? 'tick' : 'ticks'}
+            </a>
+            {reason !== undefined && <> “{reason}”</>}
+          </li>
+        ))}
+      </ul>
+      {answer.value?.next && (
+        <p>
+          <a href={hrefOf({ show: 'activities' })}>All activities</a>
+        </p>
+      )}
+    </section>
   );
 }

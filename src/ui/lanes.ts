@@ -70,7 +70,7 @@ export function lanesOf(start: Start | null, ticks: readonly Tick[]): Lane[] {
     };
     // A tombstone ends the range of every property, also of those whose changes were not asked for.
     if (op === 'deleted') for (const property of [...open.keys()]) end(property);
-    for (const [property, change] of Object.entries(changes)) {
+    for (const [property, change] of Object.entries(changes ?? {})) {
       end(property);
       if (change.to === undefined) continue;
       const since = { from: tick, fromAt: at, fromMicros: micros };

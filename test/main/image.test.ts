@@ -15,6 +15,7 @@ t.test('a container: what the Dockerfile copies is all that the service needs', 
   t.match(service.output(), /^clocktick: ready: /m);
   t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
   t.equal((await fetch(`${service.url}/docs/guide/calling`)).status, 200);
+  t.equal((await fetch(`${service.url}/ui/`)).status, 200);
   const env = { ...process.env, NODE_OPTIONS: '', PORT: new URL(service.url).port };
   const health = () =>
     promisify(execFile)(process.execPath, healthcheck.slice(1), { env }).then(

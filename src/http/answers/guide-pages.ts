@@ -142,6 +142,7 @@ function pageOf(guide: Guide, guides: readonly Guide[], style: string): string {
 <ol>
 ${guides.map(item).join('\n')}
 </ol>
+<p><a href="../../ui/">Look at entities</a></p>
 <p><a href="../">Try the API</a></p>
 </nav>
 <main>

@@ -17,13 +17,15 @@ import { flagOf } from '../contract/parameters.js';
 import { callerSignal } from '../protocol/caller.js';
 import { isNotModified, tagOfText } from '../protocol/conditions.js';
 
-const DESCRIPTION = `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
+const descriptionFor = (publicUrl: string): string =>
+  `clocktick remembers: every change of an entity is a **tick** of its clock, every property keeps the
 **range of ticks** over which each of its values held, and anyone can ask what was true at any past tick or instant.
 
 Errors are RFC 9457 \`application/problem+json\` with a stable \`code\`. Unknown parameters and fields are refused, not
 ignored. A method that a path does not have is answered 405 with \`Allow\`.
 
-The [guides](/docs/guide/) show how to use it: a tour with its answers, conditions and retries, time, filters, operation.`;
+[A page](${publicUrl}/ui/) shows entities and their history. The [guides](${publicUrl}/docs/guide/) show how to use the
+API: a tour with its answers, conditions and retries, time, filters, operation.`;
 
 /**
  * Collects the schemas of the routes for the OpenAPI document. It sees only routes that are added after it.
@@ -43,7 +45,7 @@ export async function describeRoutes(app: App, publicUrl: string): Promise<void>
         title: 'clocktick',
         version: '1',
         summary: 'Entities that remember',
-        description: DESCRIPTION,
+        description: descriptionFor(publicUrl),
       },
       servers: [{ url: publicUrl || '/', description: 'This service' }],
       security: [],

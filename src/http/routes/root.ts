@@ -7,6 +7,7 @@ import { sendJson } from '../contract/responses.js';
 
 /** Where to go from here: what, path, and for people what is there. */
 const PLACES: readonly [name: string, path: string, says: string][] = [
+  ['ui', '/ui/', 'A page to look at entities and their whole history'],
   ['guide', '/docs/guide/', 'Guides: a tour with its answers, calling, time, filters, operating'],
   ['docs', '/docs/', 'The API, to read and to try'],
   ['openapi', '/openapi.yaml', 'The API as an OpenAPI 3.1 document, to generate clients from'],

@@ -31,16 +31,19 @@ const MOST_BATCH_BYTES = 2 * 2 ** 20;
 /** For how long lines are read without a pause, in milliseconds: meanwhile this process serves nobody. */
 const SLICE_MS = 3;
 
-/** How many lines a batch has, as long as no watermark ends it: as many as took about as long as one should. */
-export type Pace = { lines: number };
-export const newPace = (): Pace => ({ lines: LINES.most });
-
 /**
- * Learns how long so many lines took, in milliseconds.
- * @param isAlone whether nobody else asked the service anything meanwhile
+ * How many lines a batch has, as long as no watermark ends it: as many as took about as long as one should. `asked`: how much others had asked
+ * the service when that was learned.
  */
-export function learn(pace: Pace, lines: number, took: number, isAlone: boolean): void {
-  const most = isAlone ? LINES.most : LINES.besideOthers;
+export type Pace = { lines: number; asked: number; questions: () => number };
+/** @param questions how much others have asked the service so far */
+export const newPace = (questions: () => number): Pace => ({ lines: LINES.most, asked: questions(), questions });
+
+/** Learns how long so many lines took, in milliseconds, and whether others asked the service something meanwhile. */
+export function learn(pace: Pace, lines: number, took: number): void {
+  const asked = pace.questions();
+  const most = asked === pace.asked ? LINES.most : LINES.besideOthers;
+  pace.asked = asked;
   // A batch that was ended before says little of a larger one.
   const wanted = lines * Math.min(Math.max(TARGET_MS / Math.max(took, 1), 0.25), 2);
   const isWhole = lines >= pace.lines || took > TARGET_MS;

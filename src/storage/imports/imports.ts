@@ -11,7 +11,7 @@ import { Refusal } from '../../temporal/refusal.js';
 import { codeOf, writeFailure } from '../engine/failures.js';
 import type { OneConnection } from '../engine/transactions.js';
 import { engine, type Storage } from '../storage.js';
-import { type Batch, batchesOf, learn, newPace, type ReadLine, type SentLine } from './batches.js';
+import { type Batch, batchesOf, learn, newPace, type Pace, type ReadLine, type SentLine } from './batches.js';
 import { beginDeleting, deleteSome, mayDelete, type Named, nameAll, type Resting } from './rest.js';
 import { beginImport, endImport, forgetSeen, type ImportRow, namedBy, sumOfRows, unwritten } from './rows.js';
 import { stopped, takeTurn } from './turns.js';
@@ -77,15 +77,13 @@ async function* run(
   let isDone = false;
   try {
     yield { row, faults: [] };
-    const pace = newPace();
+    const pace = newPace(() => questionsTo(storage));
     for await (const batch of batchesOf(skew === 'shift' ? inOrder(lines) : lines, pace)) {
       for (let rest: Batch | null = batch; rest !== null; ) {
         if (signal?.aborted) throw stopped();
         const began = performance.now();
-        const asked = questionsTo(storage);
         const done: Written = await translated(writeBatch(storage, connection, { ...wanted, batch: rest, id, last }));
-        const isAlone = questionsTo(storage) === asked;
-        learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began, isAlone);
+        learn(pace, rest.lines - (done.rest?.lines ?? 0), performance.now() - began);
         if (dryRun && mode === 'replace-all') nameAll(named, takenOf(rest, done));
         ({ last, rest } = done);
         row = dryRun ? sumOfRows(row, done.row) : done.row;
@@ -96,7 +94,7 @@ async function* run(
     if (signal?.aborted) throw stopped();
     const isWhole = mayDelete(row);
     if (isWhole) {
-      const rest = deleteRest(storage, connection, { ...wanted, id, row, named });
+      const rest = deleteRest(storage, connection, { ...wanted, id, row, named }, pace);
       for await (row of rest) yield { row, faults: [] };
     }
     const before = row;
@@ -135,9 +133,10 @@ async function* deleteRest(
   storage: Storage,
   connection: OneConnection,
   resting: Resting & Pick<Import, 'signal'>,
+  pace: Pace,
 ): AsyncGenerator<ImportRow> {
   let { row } = resting;
-  for (let deleting = beginDeleting(resting); deleting.place !== null; ) {
+  for (let deleting = beginDeleting(resting, pace); deleting.place !== null; ) {
     if (resting.signal?.aborted) throw stopped();
     ({ row, deleting } = await translated(deleteSome(storage, connection, { ...resting, row }, deleting)));
     yield row;

@@ -9,7 +9,7 @@ import { lostRace } from '../engine/failures.js';
 import type { Sql } from '../engine/pools.js';
 import { type OneConnection, transactOn } from '../engine/transactions.js';
 import { engine, type Storage } from '../storage.js';
-import { learn, newPace, type Pace } from './batches.js';
+import { learn, type Pace } from './batches.js';
 import { advanceImport, type Begun, type ImportRow, unwritten } from './rows.js';
 import { applyRounds, OPTIMISTIC_TRIES, TRIES, Undone } from './writes.js';
 
@@ -52,10 +52,10 @@ export type Deleting = { place: Place | null; activity: Activity; pace: Pace; ty
 
 const NIL = '00000000-0000-0000-0000-000000000000';
 
-export const beginDeleting = ({ source, named }: Resting): Deleting => ({
+export const beginDeleting = ({ source, named }: Resting, pace: Pace): Deleting => ({
   place: { type: '', key: '', id: NIL },
   activity: newActivity({ reason: `not in the import of ${source}` }),
-  pace: newPace(),
+  pace,
   types: [...named.types].sort().reverse(),
 });
 

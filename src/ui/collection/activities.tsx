@@ -126,9 +126,10 @@ function Search({ fault }: { fault: (parameter: string) => string | undefined })
       {FIELDS.map(({ name, parameter, label }) => {
         const said = wrong[name] ?? fault(parameter);
         return (
-          <label class="field" key={name}>
-            <span>{label}</span>
+          <div class="field" key={name}>
+            <label for={`search-${name}`}>{label}</label>
             <input
+              id={`search-${name}`}
               name={name}
               defaultValue={view.value[name] ?? ''}
               placeholder={PLACEHOLDERS[name]}
@@ -138,7 +139,7 @@ function Search({ fault }: { fault: (parameter: string) => string | undefined })
               aria-describedby={said === undefined ? undefined : `fault-${name}`}
             />
             <Fault id={`fault-${name}`} fault={said} />
-          </label>
+          </div>
         );
       })}
       <p class="buttons">

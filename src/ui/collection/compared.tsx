@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { ComparedEntity } from '../../client/types.js';
+import type { ComparedEntity, Json } from '../../client/types.js';
 import { Difference } from '../difference-view.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
@@ -144,7 +144,7 @@ function Differences({
       <FailureElsewhere answer={first} fields={['where']} />
       {first.state === 'loading' && !first.value && <Loading what="what differs" />}
       {first.value && (
-        <p role="status">
+        <p class="counted" role="status">
           From <Told moment={from} /> to <Told moment={to} />: <Sign fate="added" /> {counted('added')},{' '}
           <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" /> {counted('changed')} of the{' '}
           {isWhole ? '' : 'first '}
@@ -264,7 +264,7 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
 type Side = ComparedEntity['properties'][string][number] | undefined;
 
 /** A value on one side; undefined: the property was not set. */
-const sideOf = (side: Side): unknown => (side && 'value' in side ? side.value : undefined);
+const sideOf = (side: Side): Json | undefined => (side && 'value' in side ? side.value : undefined);
 
 const propertyFate = (before: Side, after: Side): Fate =>
   sideOf(before) === undefined ? 'added' : sideOf(after) === undefined ? 'removed' : 'changed';

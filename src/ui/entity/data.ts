@@ -3,7 +3,7 @@ import { ClocktickProblem } from '../../client/client.js';
 import type { Entity, Tick } from '../../client/types.js';
 import { instantToMicros } from '../instants.js';
 import { type Answer, type Failed, service, useAnswer } from '../service.js';
-import type { Head } from './heads.js';
+import { type Head, headAt } from './heads.js';
 import type { Moment } from './moment.js';
 
 /*
@@ -176,19 +176,30 @@ async function readState(
   }
 }
 
-/** The entity as of a moment; null: it is not known yet which. As of now it is asked for again when there is a newer tick. */
-export const useEntityAt = (
-  entity: string,
-  moment: Moment | null,
-  { grown }: Pick<Clock, 'grown'>,
-): Answer<State | null> =>
-  useAnswer(
-    async (signal) => {
-      if (!moment) return null;
-      return moment.asOf === null ? { is: 'not yet' } : readState(entity, moment.asOf, { signal });
-    },
-    [entity, moment === null, moment?.asOf, moment?.asOf === undefined ? grown : null],
+/**
+ * The entity as of a moment; null: not known yet. As of now it is asked for again when there is a newer tick. What the clock says, that it was
+ * deleted or not there yet, is not asked.
+ */
+export function useEntityAt(entity: string, moment: Moment | null, { heads, grown }: Clock): Answer<State | null> {
+  const known = moment === null || heads.length === 0 ? null : knownState(moment, heads);
+  const asks = known === undefined;
+  return useAnswer(
+    async (signal) => (asks ? readState(entity, moment?.asOf ?? undefined, { signal }) : known),
+    [
+      entity,
+      asks ? 'asks' : (known?.is ?? null),
+      asks ? moment?.asOf : null,
+      asks && moment?.asOf === undefined ? grown : null,
+    ],
   );
+}
+
+/** What the clock alone says of a moment; undefined: nothing. */
+function knownState({ asOf, tick }: Moment, heads: readonly Head[]): State | undefined {
+  if (asOf === null || tick === 0) return { is: 'not yet' };
+  const head = tick === null ? undefined : headAt(heads, tick);
+  return head?.op === 'deleted' ? { is: 'deleted' } : undefined;
+}
 
 /** What the properties of an entity were over some of its ticks. */
 export type Stretch = {
@@ -221,7 +232,7 @@ const kept = new Map<string, Stretch>();
 export type Wanted = Pick<Stretch, 'first' | 'last' | 'properties'> | null;
 
 /** The stretch that is wanted, as soon as it is there; meanwhile the one before. */
-export function useStretch(entity: string, wanted: Wanted): Answer<Stretch | null> {
+export function useStretch(entity: string, wanted: Wanted, { heads }: Clock): Answer<Stretch | null> {
   const name = wanted && JSON.stringify([entity, wanted.first, wanted.last, wanted.properties]);
   return useAnswer(
     async (signal) => {
@@ -229,7 +240,7 @@ export function useStretch(entity: string, wanted: Wanted): Answer<Stretch | nul
       const known = kept.get(name);
       if (known) return known;
       await pause(STILL_MS, signal);
-      const stretch = await readStretch(entity, wanted, signal);
+      const stretch = await readStretch(entity, wanted, { heads, signal });
       kept.set(name, stretch);
       for (const old of kept.keys()) {
         if (kept.size <= KEPT) break;
@@ -243,29 +254,34 @@ export function useStretch(entity: string, wanted: Wanted): Answer<Stretch | nul
 
 async function readStretch(
   entity: string,
+  wanted: NonNullable<Wanted>,
+  { heads, signal }: { heads: readonly Head[]; signal: AbortSignal },
+): Promise<Stretch> {
+  const { first, properties } = wanted;
+  const isThere = first > 1 && headAt(heads, first - 1)?.op !== 'deleted';
+  const [before, { ticks, until }] = await Promise.all([
+    isThere ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null,
+    readTicks(entity, wanted, signal),
+  ]);
+  return { ...wanted, until, start: before?.is === 'there' ? before.entity : null, ticks };
+}
+
+/** The ticks of a stretch, and until which of them they were read. */
+async function readTicks(
+  entity: string,
   { first, last, properties }: NonNullable<Wanted>,
   signal: AbortSignal,
-): Promise<Stretch> {
-  const before = first > 1 ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null;
+): Promise<Pick<Stretch, 'ticks' | 'until'>> {
+  const query = { from: String(first), to: String(last + 1), property: properties ?? undefined, limit: WHOLE_TICKS };
   const ticks: Tick[] = [];
-  const pages = service.entities
-    .history(
-      entity,
-      { from: String(first), to: String(last + 1), property: properties ?? undefined, limit: WHOLE_TICKS },
-      { signal },
-    )
-    .pages();
   let read = 0;
-  let until = last;
-  for await (const page of pages) {
+  for await (const page of service.entities.history(entity, query, { signal }).pages()) {
     ticks.push(...page.items);
     read += 1;
-    if (properties === null || read < MOST_PAGES || page.next === null) continue;
-    until = page.items.at(-1)?.tick ?? last;
-    break;
+    if (properties !== null && read === MOST_PAGES && page.next !== null)
+      return { ticks, until: page.items.at(-1)?.tick ?? last };
   }
-  const state = await before;
-  return { first, last, until, properties, start: state?.is === 'there' ? state.entity : null, ticks };
+  return { ticks, until: last };
 }
 
 const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>

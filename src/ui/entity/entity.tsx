@@ -5,11 +5,11 @@ import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
 import { UndoEntity } from '../undo.js';
-import { byName, type Clock, type State, useEntityAt, useHeads } from './data.js';
+import { byName, type Clock, type State, useEntityAt, useHeads, useTold } from './data.js';
 import { headAt } from './heads.js';
 import { type Moment, momentAt, momentBeside, momentText, pointOf, stepFrom } from './moment.js';
 import { Comparing, StatePanel, Who } from './state.js';
-import { TicksList } from './ticks.js';
+import { TicksList, Told } from './ticks.js';
 import { FILTER_ID, type Moves, Timeline } from './timeline.js';
 
 const FIRST: Moment = { asOf: '1', tick: 1 };
@@ -22,8 +22,8 @@ export function EntityPage({ entity }: { entity: string }) {
   const clock = useHeads(entity, null);
   const { at, beside = 'before', only = false } = view.value;
   const { heads } = clock;
-  const shown = momentAt(at, heads);
-  const other = momentBeside(beside, shown, heads);
+  const shown = momentAt(at, clock);
+  const other = momentBeside(beside, shown, clock);
   const state = useEntityAt(entity, shown, clock);
   const compared = useEntityAt(entity, other, clock);
   const first = useEntityAt(entity, FIRST, clock);
@@ -33,8 +33,8 @@ export function EntityPage({ entity }: { entity: string }) {
   const last = heads.at(-1);
   const isPast = at !== undefined;
   // Of what is shown as it is now, the last tick is what there is to undo.
-  const back = isPast ? shown.tick : last && last.tick > 1 ? last.tick - 1 : null;
-  const mark = () => shown.tick !== null && go({ beside: String(shown.tick) }, 'replace');
+  const back = isPast ? shown.tick || null : last && last.tick > 1 ? last.tick - 1 : null;
+  const mark = () => shown.tick && go({ beside: String(shown.tick) }, 'replace');
   useKeys({ clock, shown, only, mark, undo: () => back !== null && setUndone(null), moves });
 
   if (heads.length === 0)
@@ -48,7 +48,13 @@ export function EntityPage({ entity }: { entity: string }) {
   return (
     <div class="entity">
       <Head entity={entity} clock={clock} first={first} shown={shown} isPast={isPast} />
-      <Banner clock={clock} shown={shown} isPast={isPast} undo={back === null ? undefined : () => setUndone(null)} />
+      <Banner
+        entity={entity}
+        clock={clock}
+        shown={shown}
+        isPast={isPast}
+        undo={back === null ? undefined : () => setUndone(null)}
+      />
       {clock.failed && <Failure {...clock.failed} />}
       <Timeline entity={entity} clock={clock} shown={shown} other={other} names={names} moves={moves} />
       <div class="below">
@@ -111,9 +117,15 @@ function Head({
       )}
       <h1>{born?.key ?? born?.id ?? entity}</h1>
       {last && (
-        <p class="facts">
+        <p class="told">
           {last.op === 'deleted' ? <strong class="deleted">✕ deleted</strong> : 'living'}, at tick {last.tick} since{' '}
-          <Instant at={last.at} /> by <Who activity={last.activity} />
+          <Instant at={last.at} />
+          {last.activity && (
+            <>
+              {' '}
+              by <Who activity={last.activity} />
+            </>
+          )}
           {born && (
             <>
               ; created <Instant at={born.createdAt} />
@@ -133,29 +145,35 @@ function Head({
   );
 }
 
-/** Says which moment is shown: now, or the past, which nobody can change. */
+/** Says which moment is shown: now, or the past, which nobody can change; and which tick made it so. */
 function Banner({
+  entity,
   clock,
   shown,
   isPast,
   undo,
 }: {
+  entity: string;
   clock: Clock;
   shown: Moment;
   isPast: boolean;
   undo: (() => void) | undefined;
 }) {
+  const { zone = 'utc' } = view.value;
   const head = shown.tick === null ? undefined : headAt(clock.heads, shown.tick);
+  const told = useTold(entity, head ? [head.tick] : []);
   const last = clock.heads.at(-1)?.tick ?? 0;
   return (
     <p class={isPast ? 'banner moment past' : 'banner moment'} role="status">
       <span>
-        {isPast ? <strong>Read-only: the past, {momentText(shown, view.value.zone ?? 'utc')}</strong> : 'Now, at tick'}{' '}
-        {isPast ? '' : last} of {last}
+        {isPast ? (
+          <strong>Read-only: the past, {momentText(shown, zone, last)}</strong>
+        ) : (
+          `Now, at tick ${last} of ${last}`
+        )}
         {head && (
           <>
-            {', '}
-            <Instant at={head.at} />, by <Who activity={head.activity} />
+            : <Instant at={head.at} />, <Told head={head} tick={told.value?.get(head.tick)} />
           </>
         )}
       </span>

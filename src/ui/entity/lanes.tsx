@@ -56,7 +56,7 @@ export function Lanes({
 
   const had = useRef<Stretch | null>(null);
   const block = listed.slice(Math.floor(first / BLOCK) * BLOCK, Math.ceil(end / BLOCK) * BLOCK);
-  const answer = useStretch(entity, wantedOf(clock, scale, block, had.current));
+  const answer = useStretch(entity, wantedOf(clock, scale, block, had.current), clock);
   const stretch = answer.value ?? null;
   had.current = stretch;
 

@@ -1,9 +1,6 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Scale, Window } from '../scale.js';
-import { go } from '../state.js';
-import type { Clock } from './data.js';
-import { pointAt } from './slider.js';
 
 /* What pointers and wheels do on the timeline. */
 
@@ -14,7 +11,7 @@ const STILL = 4;
 export type Drag = ReturnType<ReturnType<typeof useDrag>>;
 
 /** Gives the handlers of an element in which the timeline begins so many pixels from its left. */
-export function useDrag(scale: Scale, show: (window: Window) => void, clock: Clock) {
+export function useDrag(scale: Scale, show: (window: Window) => void, point: (x: number) => void) {
   const held = useRef<{ x: number; scale: Scale; isDrag: boolean } | null>(null);
   const placeOf = (event: PointerEvent & { currentTarget: Element }, left: number) =>
     event.clientX - event.currentTarget.getBoundingClientRect().left - left;
@@ -36,7 +33,7 @@ export function useDrag(scale: Scale, show: (window: Window) => void, clock: Clo
       held.current = null;
       if (!start || start.isDrag) return;
       const x = placeOf(event, left);
-      if (x >= 0 && x <= scale.width) go({ at: pointAt(x, scale, clock) }, 'replace');
+      if (x >= 0 && x <= scale.width) point(x);
     },
     onPointerCancel: () => {
       held.current = null;

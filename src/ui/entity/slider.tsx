@@ -4,13 +4,24 @@ import type { Scale } from '../scale.js';
 import { go, view } from '../state.js';
 import type { Clock } from './data.js';
 import { headAt } from './heads.js';
-import { type Moment, pointOf, stepFrom } from './moment.js';
+import { type Moment, stepFrom } from './moment.js';
 
 /** How many ticks a page key moves. */
 const PAGE = 10;
 
 /** The handle over the timeline that says as of when the entity is shown. The arrow keys are those of the whole page. */
-export function Slider({ clock, shown, scale }: { clock: Clock; shown: Moment; scale: Scale }) {
+export function Slider({
+  clock,
+  shown,
+  scale,
+  point,
+}: {
+  clock: Clock;
+  shown: Moment;
+  scale: Scale;
+  /** Shows the moment at a place of the timeline. */
+  point: (x: number) => void;
+}) {
   const isDragged = useRef(false);
   const { heads } = clock;
   const last = heads.at(-1);
@@ -48,23 +59,10 @@ export function Slider({ clock, shown, scale }: { clock: Clock; shown: Moment; s
       onPointerMove={(event) => {
         const track = event.currentTarget.parentElement;
         if (!isDragged.current || !track) return;
-        const at = pointAt(event.clientX - track.getBoundingClientRect().left, scale, clock);
-        if (at !== view.value.at) go({ at }, 'replace');
+        point(event.clientX - track.getBoundingClientRect().left);
       }}
       onPointerUp={() => (isDragged.current = false)}
       onPointerCancel={() => (isDragged.current = false)}
     />
   );
-}
-
-/** How near to a tick a pointer means it, in pixels. */
-const NEAR = 4;
-
-/** `at` of the tick that a place means: the nearest one, if it is near, or the last one before. */
-export function pointAt(x: number, scale: Scale, { heads }: Clock): string | undefined {
-  const near = scale.nearest(x);
-  const isNear = near >= 0 && Math.abs(scale.xOf(heads[near]?.micros ?? 0n) - x) <= NEAR;
-  const index = isNear ? near : scale.ticksIn(0, x).end - 1;
-  const tick = heads[Math.max(0, index)]?.tick ?? 1;
-  return pointOf(tick, heads.at(-1)?.tick ?? 1);
 }

@@ -6,8 +6,9 @@ import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
+import { cut, valueText } from '../value-text.js';
 import { byName, type State } from './data.js';
-import { type Moment, momentText } from './moment.js';
+import { type Moment, momentName, momentText } from './moment.js';
 
 /** How many properties are shown until somebody asks for the rest. */
 const MOST_ROWS = 200;
@@ -48,12 +49,14 @@ export function StatePanel({
       <h2 id="state-title">State {momentText(now, zone)}</h2>
       {state.state === 'failed' && <Failure error={state.error} again={state.again} />}
       {other.state === 'failed' && <Failure error={other.error} again={other.again} />}
-      {state.state === 'loading' && !shown && <Loading what="the state" />}
-      {shown?.is === 'deleted' && <p class="absent">It was deleted then: it had no properties.</p>}
+      {state.state !== 'failed' && !shown && <Loading what="the state" />}
+      {shown?.is === 'deleted' && (
+        <p class="absent">It {now.asOf === undefined ? 'is deleted: it has' : 'was deleted: it had'} no properties.</p>
+      )}
       {shown?.is === 'not yet' && <p class="absent">It was not there yet.</p>}
       {shown && compared && (
         <p class="tally">
-          {tallyOf(differing)} {momentText(older, zone)} → {momentText(newer, zone)}
+          {tallyOf(differing)} from {momentName(older, zone)} to {momentName(newer, zone)}
         </p>
       )}
       {listed.length > 0 && (
@@ -62,14 +65,19 @@ export function StatePanel({
             Properties {momentText(now, zone)}, and what differs between {momentText(older, zone)} and{' '}
             {momentText(newer, zone)}
           </caption>
+          <colgroup>
+            <col class="property" />
+            <col class="value" />
+            <col class="set" />
+            <col />
+          </colgroup>
           <thead>
             <tr>
               <th scope="col">property</th>
               <th scope="col">value</th>
-              <th scope="col">since</th>
-              <th scope="col">who, why</th>
+              <th scope="col">since, by whom and why</th>
               <th scope="col">
-                {momentText(older, zone)} → {momentText(newer, zone)}
+                {momentName(older, zone)} → {momentName(newer, zone)}
               </th>
             </tr>
           </thead>
@@ -138,12 +146,12 @@ const own = <Value,>(members: { [name: string]: Value }, name: string): Value | 
   Object.hasOwn(members, name) ? members[name] : undefined;
 
 function tallyOf(differing: readonly Row[]): string {
-  if (differing.length === 0) return 'Nothing differs:';
+  if (differing.length === 0) return 'Nothing changed';
   const count = (sign: Sign) => differing.filter((row) => row.sign === sign).length;
   const counts = (['added', 'removed', 'changed'] as const).flatMap((sign) =>
     count(sign) > 0 ? [`${count(sign)} ${sign}`] : [],
   );
-  return `${counts.join(', ')}:`;
+  return counts.join(', ');
 }
 
 const Row = ({
@@ -168,21 +176,22 @@ const Row = ({
       )}
     </th>
     <td>{value === undefined ? <span class="muted">not set</span> : <Value value={value} />}</td>
-    <td class="since">
+    <td class="set">
       {provenance && (
         <>
           <a href={hrefOf({ at: String(provenance.vclock.from) })}>tick {provenance.vclock.from}</a>{' '}
           <Instant at={provenance.effective.from} />
+          <br />
+          <Who activity={provenance.activity} />
         </>
       )}
     </td>
-    <td class="who">{provenance && <Who activity={provenance.activity} />}</td>
     <td class="difference">
       {sign && (
         <>
-          <span class="sign">
-            {SIGNS[sign]} <span class="unseen">{sign}</span>
-          </span>{' '}
+          <div class="small muted">
+            <span class="sign">{SIGNS[sign]}</span> {sign}
+          </div>
           <Difference from={from} to={to} />
         </>
       )}
@@ -190,30 +199,34 @@ const Row = ({
   </tr>
 );
 
+/** How much of a reason is told where many are, in UTF-16 code units; the list of ticks tells all of it. */
+const REASON = 100;
+
 /** Who made a change, and why, linked to all else that the activity did. */
 export const Who = ({ activity }: { activity: ActivityRef | null }) =>
   activity ? (
     <>
       <a href={hrefOf({ activity: activity.id })}>{activity.actor ?? 'somebody'}</a>
-      {activity.reason !== undefined && <q>{activity.reason}</q>}
+      {activity.reason !== undefined && <q title={activity.reason}>{cut(activity.reason, REASON)}</q>}
     </>
   ) : (
     <span class="muted">nobody said</span>
   );
 
 /** How much of a long value is shown until somebody asks for the rest, in UTF-16 code units. */
-const MOST_TEXT = 600;
+const LONGEST = 240;
 
+/** A value as JSON. */
 function Value({ value }: { value: Json }) {
   const [isWhole, setWhole] = useState(false);
-  const text = typeof value === 'string' ? value : JSON.stringify(value, null, 1);
-  const shown = isWhole || text.length <= MOST_TEXT ? text : `${text.slice(0, MOST_TEXT)}…`;
+  const short = valueText(value, LONGEST);
+  const isCut = short.length === LONGEST && short.endsWith('…');
   return (
     <>
-      <span class={typeof value === 'string' ? 'value text' : 'value json'}>{shown}</span>
-      {shown !== text && (
-        <button type="button" class="quiet small" onClick={() => setWhole(true)}>
-          all {text.length.toLocaleString('en')} characters
+      <span class="value">{isWhole ? JSON.stringify(value, null, 1) : short}</span>
+      {isCut && (
+        <button type="button" class="quiet small" aria-expanded={isWhole} onClick={() => setWhole(!isWhole)}>
+          {isWhole ? 'less' : 'all of it'}
         </button>
       )}
     </>

@@ -94,15 +94,22 @@ function wantedBy({ actor, op, since, until }: Pick<View, 'actor' | 'op' | 'sinc
     (end === null || head.micros < end);
 }
 
-function Sentence({ head, tick, isShown }: { head: Head; tick: Tick | undefined; isShown: boolean }) {
+const Sentence = ({ head, tick, isShown }: { head: Head; tick: Tick | undefined; isShown: boolean }) => (
+  <li value={head.tick} class={`op-${head.op}`} aria-current={isShown ? 'true' : undefined}>
+    <a href={hrefOf({ at: String(head.tick) })}>tick {head.tick}</a> <Instant at={head.at} />{' '}
+    <Told head={head} tick={tick} />
+    {isShown && <strong class="here"> ← shown</strong>}
+  </li>
+);
+
+/** Who did what, and why; until it is known what a tick changed, that it changed something. */
+export function Told({ head, tick }: { head: Head; tick: Tick | undefined }) {
   const { who, what, why } = sentenceOf(tick ?? head);
   return (
-    <li value={head.tick} class={`op-${head.op}`} aria-current={isShown ? 'true' : undefined}>
-      <a href={hrefOf({ at: String(head.tick) })}>tick {head.tick}</a> <Instant at={head.at} />{' '}
+    <>
       {head.activity ? <a href={hrefOf({ activity: head.activity.id })}>{who ?? 'somebody'}</a> : 'somebody'} {what}
       {why !== null && <q>{why}</q>}
-      {isShown && <strong class="here"> ← shown</strong>}
-    </li>
+    </>
   );
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from './data.js';
 import { headAt } from './heads.js';
 import { Lanes, type Line } from './lanes.js';
 import { Marks } from './marks.js';
-import type { Moment } from './moment.js';
+import { type Moment, pointOf } from './moment.js';
 import { useDrag, useWheel } from './pointer.js';
 import { Slider } from './slider.js';
 import { Strip } from './strip.js';
@@ -69,8 +69,15 @@ export function Timeline({
     pan: (share) => show(scale.pan(share * width)),
     zoom: (factor) => show(scale.zoom(anchorOf(scale, shown, clock), factor)),
   };
-  useFollowing(shown, clock, scale, show);
-  const drag = useDrag(scale, show, clock);
+  const pointed = useRef<number | null>(null);
+  const point = (x: number) => {
+    const tick = tickAt(x, scale, clock);
+    const at = pointOf(tick, heads.at(-1)?.tick ?? 1);
+    pointed.current = tick;
+    if (at !== view.value.at) go({ at }, 'replace');
+  };
+  useFollowing(shown, pointed, clock, scale, show);
+  const drag = useDrag(scale, show, point);
   useWheel(frame, namesWidth, scale, show);
 
   const { start, end } = scale.ticksIn(0, width);
@@ -117,7 +124,7 @@ export function Timeline({
           <span class="name muted">{(end - start).toLocaleString('en')} in view</span>
           <div class="track" style={{ width: `${width}px` }} {...drag(0)}>
             <Marks clock={clock} scale={scale} shown={shown} />
-            <Slider clock={clock} shown={shown} scale={scale} />
+            <Slider clock={clock} shown={shown} scale={scale} point={point} />
           </div>
         </div>
         <Lanes
@@ -141,6 +148,17 @@ function lineOf({ asOf, tick }: Moment, clock: Clock, scale: Scale, is: Line['is
   return { x: scale.xOf(micros), is };
 }
 
+/** How near to a tick a pointer means it, in pixels. */
+const NEAR = 4;
+
+/** The tick that a place means: the nearest one, if it is near, or the last one before. */
+function tickAt(x: number, scale: Scale, { heads }: Clock): number {
+  const near = scale.nearest(x);
+  const isNear = near >= 0 && Math.abs(scale.xOf(heads[near]?.micros ?? 0n) - x) <= NEAR;
+  const index = isNear ? near : scale.ticksIn(0, x).end - 1;
+  return heads[Math.max(0, index)]?.tick ?? 1;
+}
+
 /** What zooming leaves in its place: the moment that is shown, or the middle. */
 function anchorOf(scale: Scale, shown: Moment, clock: Clock): bigint {
   const micros = shown.tick === null ? undefined : headAt(clock.heads, shown.tick)?.micros;
@@ -151,7 +169,7 @@ function anchorOf(scale: Scale, shown: Moment, clock: Clock): bigint {
 function Steps({ clock, shown }: { clock: Clock; shown: Moment }) {
   const last = clock.heads.at(-1)?.tick ?? 1;
   const tick = shown.tick ?? last;
-  const to = (at: number) => () => go({ at: at >= last ? undefined : String(Math.max(1, at)) }, 'replace');
+  const to = (at: number) => () => go({ at: pointOf(at, last) }, 'replace');
   return (
     <fieldset class="group">
       <legend class="unseen">As of</legend>
@@ -243,12 +261,21 @@ const textOf = (micros: bigint | undefined): string | undefined =>
 /** So many times half of the width is moved to follow a moment; what is further away is jumped to. */
 const MOST_MOVES = 40;
 
-/** Moves the timeline so that the moment that is shown stays in view when somebody steps out of it. */
-function useFollowing(shown: Moment, clock: Clock, scale: Scale, show: (window: Window) => void): void {
+/** Moves the timeline so that the moment that is shown stays in view when somebody steps out of it; not under a pointer, which has chosen a place. */
+function useFollowing(
+  shown: Moment,
+  pointed: { current: number | null },
+  clock: Clock,
+  scale: Scale,
+  show: (window: Window) => void,
+): void {
   const before = useRef(shown.tick);
   useEffect(() => {
     if (before.current === shown.tick) return;
     before.current = shown.tick;
+    const isPointed = shown.tick === pointed.current;
+    pointed.current = null;
+    if (isPointed) return;
     const micros =
       shown.asOf === undefined
         ? scale.axis.to

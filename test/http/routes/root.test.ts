@@ -21,7 +21,7 @@ t.test('the address that the start prints says where to go', async (t) => {
 
   const links = object((await call('GET', '/')).body.links);
   const page = (await call('GET', '/', undefined, { accept: html })).text;
-  for (const name of ['docs', 'guide', 'openapi', 'health', 'entities', 'types', 'activities']) {
+  for (const name of ['ui', 'docs', 'guide', 'openapi', 'health', 'entities', 'types', 'activities']) {
     const target = text(links[name]);
     t.equal((await call('GET', target)).status, 200, `${name} is there`);
     t.match(page, `<a href=".${target}">`, 'and the page links to it, wherever a proxy puts it');

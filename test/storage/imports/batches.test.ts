@@ -52,7 +52,7 @@ t.test('property: all lines come, in their order, and no batch goes on behind a 
       fc.integer({ min: 1, max: 60 }),
       async (marks, atOnce, pace) => {
         const lines = marks.map((isMark, n) => lineOf(isMark, n + 1));
-        const batches = await all(batchesOf(given(lines, atOnce), { lines: pace }));
+        const batches = await all(batchesOf(given(lines, atOnce), { ...newPace(() => 0), lines: pace }));
         t.same(
           batches.flatMap(linesIn),
           marks.map((_, n) => n + 1),
@@ -76,7 +76,12 @@ t.test('a watermark within reach ends a batch, however many lines the pace says'
     ['large lines', Array.from({ length: 5 }, (_, n) => lineOf(false, n, 2 ** 20)), [2, 2, 1]],
   ];
   for (const [what, lines, sizes] of cases) {
-    const batches = await all(batchesOf(given(lines, 100), newPace()));
+    const batches = await all(
+      batchesOf(
+        given(lines, 100),
+        newPace(() => 0),
+      ),
+    );
     t.same(
       batches.map(({ lines }) => lines),
       sizes,
@@ -98,7 +103,10 @@ t.test('what has come is written where nothing more comes for a while', async (t
     await held;
     yield [lineOf(false, 2)];
   }
-  const batches = batchesOf(slow(), newPace());
+  const batches = batchesOf(
+    slow(),
+    newPace(() => 0),
+  );
   const first = await Promise.race([batches.next(), sleep(20_000, undefined, { ref: false })]);
   t.match(first, { value: { lines: 1 } });
   end();
@@ -107,7 +115,8 @@ t.test('what has come is written where nothing more comes for a while', async (t
 });
 
 t.test('the pace is that of a quarter of a second, and shorter while others ask', async (t) => {
-  const pace = newPace();
+  let asked = 0;
+  const pace = newPace(() => asked);
   const cases: [lines: number, took: number, then: number, besideOthers?: true][] = [
     [1_000, 500, 500],
     [500, 10_000, 125],
@@ -126,7 +135,8 @@ t.test('the pace is that of a quarter of a second, and shorter while others ask'
     [252, 1, 504],
   ];
   for (const [lines, took, then, besideOthers] of cases) {
-    learn(pace, lines, took, !besideOthers);
+    if (besideOthers) asked++;
+    learn(pace, lines, took);
     t.equal(pace.lines, then, `${lines} in ${took} ms${besideOthers ? ' beside others' : ''}`);
   }
 });

@@ -1,0 +1,149 @@
+import t from 'tap';
+import { clocktick } from '../../src/client/client.js';
+import { axe, NO_BROWSER, openTab, picture } from '../helper/browser.js';
+import { testService } from '../helper/service.js';
+
+/* Undo in a real browser: what its dialogs say would change is what then changes, and whoever came first is said. */
+
+t.test('undo', { skip: NO_BROWSER }, async (t) => {
+  const { app } = await testService(t);
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  const service = clocktick({ baseUrl: url });
+  let made = 0;
+  /** A customer at tick 3, an own one each time: its path in the page, and its label. */
+  const customer = async () => {
+    const label = `customer:c${++made}`;
+    await service.entities.put(label, { type: 'customer', properties: { plan: 'free', city: 'Oslo' } });
+    await service.entities.patch(label, { properties: { plan: 'team', seats: 5 } });
+    await service.entities.patch(label, { properties: { city: 'Bergen', notes: 'moved' } });
+    return label;
+  };
+  const opened = async (t: Parameters<typeof openTab>[0], query: string, forgives?: RegExp) => {
+    const page = await openTab(t, forgives ? { forgives } : {});
+    await page.goto(`${url}/ui/?${query}`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    return page;
+  };
+
+  await t.test('an entity goes back to what it was at a tick, by who says why', async (t) => {
+    const label = await customer();
+    const page = await opened(t, `entity=${label}&at=1`);
+    await page.getByRole('button', { name: /Bring this back/ }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('table').waitFor();
+    const told = await dialog.getByRole('row').allInnerTexts();
+    t.same(
+      told.map((row) => row.replaceAll(/\s+/g, ' ').trim()).slice(1),
+      ['city −"Bergen" → +"Oslo"', 'plan −"team" → +"free"', 'notes −"moved"', 'seats −5'],
+      'what would change',
+    );
+    t.same(await axe(page), []);
+    await picture(page, 'undo');
+    t.equal((await service.entities.get(label)).tick, 3, 'nothing has changed yet');
+    const undo = dialog.getByRole('button', { name: 'Undo', exact: true });
+    t.ok(await undo.isDisabled(), 'a reason is needed');
+    await dialog.getByLabel('Who undoes it').fill('ross');
+    await dialog.getByLabel('Why').fill('a mistake');
+    await undo.click();
+    await dialog.waitFor({ state: 'detached' });
+    t.match(await service.entities.get(label), { tick: 4, properties: { plan: 'free', city: 'Oslo' } });
+    const [newest] = (await service.entities.history(label, { order: 'desc', limit: 1 }).page()).items;
+    t.match(newest, { tick: 4, op: 'updated', activity: { actor: 'ross', reason: 'a mistake' } });
+    await page.getByText(/at tick 4 since/).waitFor();
+    t.equal(new URL(page.url()).searchParams.get('at'), null, 'the page shows now');
+
+    await page.goto(`${url}/ui/?entity=${label}&at=2`);
+    await page.getByRole('button', { name: /Bring this back/ }).click();
+    t.equal(await page.getByLabel('Who undoes it').inputValue(), 'ross', 'who it was is remembered in the tab');
+  });
+
+  await t.test('one property goes back, and nothing else', async (t) => {
+    const label = await customer();
+    const page = await opened(t, `entity=${label}&at=1`);
+    await page.getByRole('button', { name: 'Bring back plan as it is here' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Undo plan' });
+    await dialog.getByRole('table').waitFor();
+    t.equal(await dialog.getByRole('row').count(), 2);
+    await dialog.getByLabel('Why').fill('too dear');
+    await page.keyboard.press('Enter');
+    await dialog.waitFor({ state: 'detached' });
+    t.match(await service.entities.get(label), {
+      tick: 4,
+      properties: { plan: 'free', seats: 5, city: 'Bergen', notes: 'moved' },
+    });
+  });
+
+  await t.test(
+    'whoever came first is said, with what they did; nothing was written, and what follows is of today',
+    async (t) => {
+      const label = await customer();
+      const page = await opened(t, `entity=${label}&at=1`, /412/);
+      await page.keyboard.press('u');
+      const dialog = page.getByRole('dialog');
+      await dialog.getByRole('table').waitFor();
+      await dialog.getByLabel('Why').fill('a mistake');
+      await service.entities.patch(label, {
+        properties: { city: 'Tromsø' },
+        activity: { actor: 'monica', reason: 'moved again' },
+      });
+      await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
+      await dialog.getByText('Somebody was first, and nothing was written.').waitFor();
+      const said = await dialog.locator('.overtaken').innerText();
+      t.match(said, /tick 4 now/);
+      await dialog.locator('.overtaken strong', { hasText: 'monica' }).waitFor();
+      t.match(
+        await dialog.locator('.overtaken').innerText(),
+        /monica set city to "Tromsø" \(was "Bergen"\)\s*“?moved again/,
+      );
+      t.equal((await service.entities.get(label)).tick, 4);
+      await dialog.locator('del', { hasText: 'Tromsø' }).waitFor();
+      t.same(await axe(page), []);
+      await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
+      await dialog.waitFor({ state: 'detached' });
+      t.match(await service.entities.get(label), { tick: 5, properties: { plan: 'free', city: 'Oslo' } });
+    },
+  );
+
+  await t.test('where nothing would change it says so, and Escape leaves everything as it is', async (t) => {
+    const label = await customer();
+    await service.entities.revert(label, { to: 1 });
+    const page = await opened(t, `entity=${label}&at=1`);
+    await page.keyboard.press('u');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Nothing would change').waitFor();
+    await dialog.getByLabel('Why').fill('why not');
+    t.ok(await dialog.getByRole('button', { name: 'Undo', exact: true }).isDisabled());
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    t.equal((await service.entities.get(label)).tick, 4);
+  });
+
+  await t.test('an activity is undone whole, or as its conflicts allow', async (t) => {
+    const { activity } = await service.batch({
+      activity: { actor: 'joey', reason: 'a sale' },
+      operations: ['a', 'b'].map((key) => ({ op: 'create', type: 'offer', key, properties: { price: 5 } })),
+    });
+    const id = activity?.id ?? '';
+    await service.entities.patch('offer:b', { properties: { price: 7 }, activity: { actor: 'phoebe' } });
+    const page = await opened(t, `activity=${id}`, /409/);
+    await page.getByRole('button', { name: /Undo all of it/ }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('alert').waitFor();
+    const refusal = await service.activities.revert(id, {}, { dryRun: true }).catch((error: unknown) => error);
+    t.match(await dialog.getByRole('alert').innerText(), refusal instanceof Error ? refusal.message : '?');
+    t.ok(await dialog.getByRole('button', { name: 'Undo', exact: true }).isDisabled());
+
+    await dialog.getByLabel('Undo the rest').check();
+    await dialog.getByText('1 entity would change').waitFor();
+    t.match((await dialog.getByRole('listitem').allInnerTexts()).join('\n'), /offer:b .*phoebe[\s\S]*offer:a: deleted/);
+    t.same(await axe(page), []);
+    await picture(page, 'undo-activity');
+    await dialog.getByLabel('Why').fill('no sale');
+    await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.getByText('no sale').first().waitFor();
+    t.not(new URL(page.url()).searchParams.get('activity'), id, 'the page shows the activity that undid it');
+    t.match(await service.entities.get('offer:b'), { tick: 2, properties: { price: 7 } });
+    await t.rejects(service.entities.get('offer:a'), { code: 'entity_deleted' });
+  });
+});
