@@ -37,7 +37,7 @@ type Gap = Window & { length: number };
 export type Axis = Window & { instants: readonly bigint[]; gaps: readonly Gap[] };
 
 /** A gap as it is drawn folded; at the edges of the window the part that is in it. */
-export type Fold = Window & { x: number; width: number };
+type Fold = Window & { x: number; width: number };
 
 /** Where an instant is drawn in a window of an axis, and the other way round. */
 export type Scale = Window & {

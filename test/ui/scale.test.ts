@@ -393,7 +393,7 @@ t.test(
 );
 
 t.test('fifty thousand ticks', async (t) => {
-  // On one core, in milliseconds of processor time: the axis 20, a scale 0.1 to 1, the density of 1,000 columns 1, 20,000 places 4.
+  // Of one core, in milliseconds: the axis 6, a scale 0.05, the density of 1,000 columns 1, 20,000 places 1; the first of each some times that.
   const gaps = Array.from({ length: 49_999 }, (_, n) => BigInt(1 + ((n * 7_919) % 1_000)) + (n % 100 === 0 ? DAY : 0n));
   const axis = axisOf(ticksAt(0n, gaps));
   let scale = scaleOf(axis, { width: 1_000 });
