@@ -68,6 +68,16 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   });
 }
 
+/** What the command line of the service asks for: only whether there is to be a sample history. @throws BadSetting */
+export function readArguments(args: readonly string[]): { demo: boolean } {
+  const other = args.find((argument) => argument !== '--demo');
+  if (other !== undefined)
+    throw new BadSetting(
+      `the service takes no argument ${other}: there is only --demo, which adds a sample history. The environment says all else.`,
+    );
+  return { demo: args.includes('--demo') };
+}
+
 /** What only this machine can reach. */
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 export const isLoopback = (host: string): boolean => host === '::1' || /^127\./.test(host) || LOOPBACK.includes(host);

@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace';
 import { buildApp } from './app.js';
-import { type Config, isLoopback, readConfig } from './config.js';
+import { type Config, isLoopback, readArguments, readConfig } from './config.js';
+import { DEMO_PATH, loadDemo } from './demo/load.js';
 import { startEmbedded } from './embedded/start.js';
 import { reasonOf } from './reason.js';
 import { checkDriver } from './storage/engine/driver.js';
@@ -23,6 +24,7 @@ type Started = { name: string; undo: () => Promise<void> }[];
 /** Runs the service: database, migrations, HTTP. On SIGTERM and SIGINT, or when the start fails, it undoes all in reverse. */
 async function run(): Promise<void> {
   const config = readConfig(process.env);
+  const { demo } = readArguments(process.argv.slice(2));
   const started: Started = [];
   let starting = Promise.resolve();
   closeWithGrace(
@@ -36,14 +38,14 @@ async function run(): Promise<void> {
       await undo(started);
     },
   );
-  starting = start(config, started);
+  starting = start(config, demo, started);
   await starting.catch(async (error: unknown) => {
     await undo(started);
     throw error;
   });
 }
 
-async function start(config: Config, started: Started): Promise<void> {
+async function start(config: Config, demo: boolean, started: Started): Promise<void> {
   await checkDriver(); // before anything connects
   const url = config.databaseUrl
     ? await fitDatabase(config.databaseUrl)
@@ -66,6 +68,7 @@ async function start(config: Config, started: Started): Promise<void> {
       await app.close().finally(() => clearTimeout(cut));
     },
   });
+  if (demo) await loadDemo((request) => app.inject(request), config.databaseUrl === undefined);
   if (!isLoopback(config.host))
     say(
       'WARNING: whoever reaches this address may read and write everything: there is no authentication yet. Set HOST to 127.0.0.1, or guard it.',
@@ -74,6 +77,7 @@ async function start(config: Config, started: Started): Promise<void> {
   say(
     `ready: ${address}\n` +
       `  data   ${config.databaseUrl ? 'PostgreSQL of DATABASE_URL' : `embedded PostgreSQL in ${config.dataDir}`}\n` +
+      `  look   ${config.publicUrl ?? address}${demo ? DEMO_PATH : '/ui/'}\n` +
       `  try    curl ${address}/health/ready`,
   );
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readConfig } from '../src/config.js';
+import { readArguments, readConfig } from '../src/config.js';
 
 t.test('a setting that makes no sense is refused by a sentence that shows no value', async (t) => {
   const cases: [env: Record<string, string>, says: RegExp][] = [
@@ -49,4 +49,14 @@ t.test('PUBLIC_URL is kept as headers can hold it, without a slash at its end', 
     ['HTTP://Example.org', 'http://example.org'],
   ];
   for (const [given, kept] of cases) t.equal(readConfig({ PUBLIC_URL: given }).publicUrl, kept, String(given));
+});
+
+t.test('the command line may ask for a sample history, and for nothing else', async (t) => {
+  t.same(readArguments([]), { demo: false });
+  t.same(readArguments(['--demo']), { demo: true });
+  for (const args of [['--dmeo'], ['demo'], ['--demo', '--port=1'], ['--demo=false'], ['']])
+    t.throws(() => readArguments(args), {
+      name: 'BadSetting',
+      message: `no argument ${args.at(-1)}: there is only --demo`,
+    });
 });

@@ -9,7 +9,7 @@ import {
   refuseOthers,
   requester,
 } from './request.js';
-import { exporting, importing } from './streams.js';
+import { exportedBytes, exportedLines, type ImportLines, type ImportOptions, importLines } from './streams.js';
 import type * as types from './types.js';
 
 export type { Listing } from './listing.js';
@@ -86,8 +86,13 @@ export function clocktick(options: ClientOptions) {
       get: (source: string, { signal }: CallOptions = {}): Promise<types.Import> =>
         request({ method: 'GET', path: ['imports', source], effect: 'none', signal }, jsonOf<types.Import>),
     },
-    import: importing(request),
-    ...exporting(request, {}),
+    /**
+     * Imports lines, as many as there are, in batches. It is never sent again by itself: send all of it again, then what is kept changes
+     * nothing. @throws ClocktickProblem what has ended it; `problem.import` is how far it came
+     */
+    import: (lines: ImportLines, query: types.ImportQuery, options: ImportOptions = {}): Promise<types.ImportSummary> =>
+      importLines(request, lines, query, options),
+    ...exportsOf(request, {}),
 
     health: {
       /** Whether the process answers. It is asked once. */
@@ -106,7 +111,6 @@ export function clocktick(options: ClientOptions) {
 }
 
 function entitiesOf(request: Requester) {
-  /** Creates an entity. Without a `key` it is not sent again where its outcome is unknown: that could create a second one. */
   function create(
     body: types.EntityToCreate,
     options: WriteOptions & Condition,
@@ -116,7 +120,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'POST', ['entities'], body, options, body.key !== undefined);
   }
 
-  /** Gives an entity its whole new state; creates what is absent, revives what is deleted. */
   function put(
     id: string,
     body: types.EntityToPut,
@@ -127,10 +130,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'PUT', ['entities', id], body, options, true);
   }
 
-  /**
-   * Changes some properties of an entity, by a merge patch or a JSON Patch. A JSON Patch is sent again where its outcome is unknown only
-   * with `ifMatch` or `activityId`.
-   */
   function patch(
     id: string,
     body: types.MergePatch | types.JsonPatch,
@@ -145,14 +144,12 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'PATCH', ['entities', id], body, options, !Array.isArray(body));
   }
 
-  /** Deletes an entity: a tombstone; its history stays. */
   function remove(id: string, options: WriteOptions & Condition): Promise<Outcome<Deleted>>;
   function remove(id: string, options?: WriteOptions & NoCondition): Promise<Deleted>;
   function remove(id: string, options: WriteOptions & AnyCondition = {}) {
     return write(request, 'DELETE', ['entities', id], undefined, options, true, deletedIn);
   }
 
-  /** Undoes a deletion. A living entity stays as it is. */
   function restore(
     id: string,
     body: types.Restoration | undefined,
@@ -167,7 +164,6 @@ function entitiesOf(request: Requester) {
     return write<types.WrittenEntity>(request, 'POST', ['entities', id, 'restore'], body, options, true);
   }
 
-  /** Brings back the state as of a tick or an instant, the whole of it or some properties, by a new tick. */
   function revert(
     id: string,
     body: types.Reversion,
@@ -184,11 +180,20 @@ function entitiesOf(request: Requester) {
 
   return {
     ...readsOfEntities(request, {}),
+    /** Creates an entity. Without a `key` it is not sent again where its outcome is unknown: that could create a second one. */
     create,
+    /** Gives an entity its whole new state; creates what is absent, revives what is deleted. */
     put,
+    /**
+     * Changes some properties of an entity, by a merge patch or a JSON Patch. A JSON Patch is sent again where its outcome is unknown only
+     * with `ifMatch` or `activityId`.
+     */
     patch,
+    /** Deletes an entity: a tombstone; its history stays. */
     delete: remove,
+    /** Undoes a deletion. A living entity stays as it is. */
     restore,
+    /** Brings back the state as of a tick or an instant, the whole of it or some properties, by a new tick. */
     revert,
 
     /** The ticks of an entity, and what each changed. */
@@ -236,7 +241,6 @@ function entitiesOf(request: Requester) {
 }
 
 function typesOf(request: Requester) {
-  /** Defines a type, or defines it anew. Who and why: `activityId`. */
   function put(
     type: string,
     definition: types.Definition,
@@ -251,7 +255,6 @@ function typesOf(request: Requester) {
     return write<types.TypeDefinition>(request, 'PUT', ['types', type], definition, options, true);
   }
 
-  /** Makes a type open again. Its entities stay, and so do the definitions that it had. */
   function remove(type: string, options: WriteOptions & Condition): Promise<Outcome<Deleted>>;
   function remove(type: string, options?: WriteOptions & NoCondition): Promise<Deleted>;
   function remove(type: string, options: WriteOptions & AnyCondition = {}) {
@@ -260,7 +263,9 @@ function typesOf(request: Requester) {
 
   return {
     ...readsOfTypes(request, {}),
+    /** Defines a type, or defines it anew. Who and why: `activityId`. */
     put,
+    /** Makes a type open again. Its entities stay, and so do the definitions that it had. */
     delete: remove,
 
     /** The types that there are, by name. */
@@ -335,11 +340,10 @@ function activitiesOf(request: Requester) {
 }
 
 /** The point that reads are bound to. */
-type Bound = { asOf?: types.Point; recordedAsOf?: types.Instant | undefined };
+type Bound = { asOf?: types.Point; recordedAsOf?: types.Instant };
 
 /** The reads of entities that `asOf` goes with. */
 function readsOfEntities(request: Requester, bound: Bound) {
-  /** An entity. @throws ClocktickProblem `entity_not_found` (404), `entity_deleted` (410), … */
   function get(
     id: string,
     query: types.EntityQuery | undefined,
@@ -357,20 +361,26 @@ function readsOfEntities(request: Requester, bound: Bound) {
   ) {
     const headers = { 'if-none-match': ifNoneMatch === undefined ? undefined : `"${ifNoneMatch}"` };
     return request(
-      { method: 'GET', path: ['entities', id], query: { ...bound, ...query }, headers, effect: 'none', signal },
+      { method: 'GET', path: ['entities', id], query: { ...query, ...bound }, headers, effect: 'none', signal },
       async (answer) => (answer.status === 304 ? null : jsonOf<types.Entity>(answer)),
     );
   }
   return {
+    /** An entity. @throws ClocktickProblem `entity_not_found` (404), `entity_deleted` (410), … */
     get,
 
     /** The entities of a type, or of all types, as of one instant. */
     list: (query: types.EntitiesQuery = {}, options: CallOptions = {}): Listing<types.EntityOfPage, types.EntityPage> =>
-      listed(request, ['entities'], { ...bound, ...query }, options, ({ items }: types.EntityPage) => items),
+      listed(request, ['entities'], { ...query, ...bound }, options, ({ items }: types.EntityPage) => items),
 
     /** Up to 100 entities, and which of them are missing. */
-    many: (ids: readonly string[], query: types.ManyQuery = {}, options: CallOptions = {}): Promise<types.EntityList> =>
-      read(request, ['entities'], { ...bound, ...query, ids }, options),
+    many: async (
+      ids: readonly string[],
+      query: types.ManyQuery = {},
+      options: CallOptions = {},
+    ): Promise<types.EntityList> =>
+      // Without ids the same path is another call.
+      ids.length === 0 ? { items: [], missing: [] } : read(request, ['entities'], { ...query, ...bound, ids }, options),
   };
 }
 
@@ -379,11 +389,11 @@ function readsOfTypes(request: Requester, bound: Bound) {
   return {
     /** The definition of a type. @throws ClocktickProblem `type_not_defined` (404), … */
     get: (type: string, query: types.DefinitionQuery = {}, options: CallOptions = {}): Promise<types.TypeDefinition> =>
-      read(request, ['types', type], { ...bound, ...query }, options),
+      read(request, ['types', type], { ...query, ...bound }, options),
 
     /** An OpenAPI document of the calls on entities of a type, with its properties. */
     openapi: (type: string, query: types.DefinitionQuery = {}, options: CallOptions = {}): Promise<types.JsonObject> =>
-      read(request, ['types', type, 'openapi'], { ...bound, ...query }, options),
+      read(request, ['types', type, 'openapi'], { ...query, ...bound }, options),
 
     /** The ranges of one property of all entities of a type, as of one instant. */
     history: (
@@ -395,16 +405,29 @@ function readsOfTypes(request: Requester, bound: Bound) {
       listed(
         request,
         ['types', type, 'history', property],
-        { ...bound, ...query },
+        { ...query, ...bound },
         options,
         ({ items }: types.TypeRangePage) => items,
       ),
   };
 }
 
+/** The exports, which `asOf` goes with. */
+function exportsOf(request: Requester, bound: Bound) {
+  return {
+    /** Everything, or all of a type, as of one instant, line by line. Where the connection breaks, it goes on from there. */
+    export: (query: types.LinesQuery = {}, options: CallOptions = {}): AsyncIterable<types.ExportLine> =>
+      exportedLines(request, { ...query, ...bound }, options),
+
+    /** The same in any format, as the bytes of a file. */
+    exportBytes: (query: types.BytesQuery = {}, options: CallOptions = {}): AsyncIterable<Uint8Array> =>
+      exportedBytes(request, { ...query, ...bound }, options),
+  };
+}
+
 function atOf(request: Requester) {
   const handleOf = (asOf: types.Point, recordedAsOf: types.Instant | undefined) => {
-    const bound = { asOf, recordedAsOf };
+    const bound = recordedAsOf === undefined ? { asOf } : { asOf, recordedAsOf };
     return {
       entities: {
         ...readsOfEntities(request, bound),
@@ -424,13 +447,14 @@ function atOf(request: Requester) {
           query: Pick<types.CountsQuery, 'limit'> = {},
           options: CallOptions = {},
         ): Promise<types.CountsAt | null> => {
-          const asked = { ...query, at: asOf, recordedAsOf };
+          const { asOf: at, ...recorded } = bound;
+          const asked = { ...query, at, ...recorded };
           const path = ['types', type, 'counts', property];
           const { items } = await read<types.ValueCounts>(request, path, asked, options);
           return items[0] ?? null;
         },
       },
-      ...exporting(request, bound),
+      ...exportsOf(request, bound),
     };
   };
   type Handle = ReturnType<typeof handleOf>;
@@ -441,7 +465,7 @@ function atOf(request: Requester) {
   };
 
   /**
-   * The same reads, as of a point: `at(instant).entities.list({type})`, `at(3).entities.get(id)`.
+   * The same reads, as of a point, whatever their queries say: `at(instant).entities.list({type})`, `at(3).entities.get(id)`.
    * @param recordedAsOf by what was recorded at this instant, without what imports have told of the past since
    */
   function at(asOf: types.Instant, recordedAsOf?: types.Instant): Handle;
@@ -484,9 +508,10 @@ async function write<Written>(
     'activity-id': activityId,
   };
   // A second sending is refused where it names a tick, or that there is none, or an activity that has ticked the entity.
-  const isGuarded = typeof ifMatch === 'number' || ifNoneMatch !== undefined;
-  const isNamed = activityId !== undefined && path.length > 1;
-  const effect = effectOf(options, isSafe || isGuarded || isNamed);
+  const isGuarded = typeof ifMatch === 'number' || ifNoneMatch !== undefined || activityId !== undefined;
+  // What is created without a key would be another one the second time.
+  const isOfOne = path.length > 1;
+  const effect = effectOf(options, isSafe || (isGuarded && isOfOne));
   const sent = request({ method, path, query: { dryRun, evenIfInvalid }, headers, body, effect, signal }, answerOf);
   if (ifMatch === undefined && ifNoneMatch === undefined) return sent;
   try {

@@ -8,11 +8,18 @@ import type { Problem, ProblemCode } from './types.js';
  * - after a broken connection, a proxy's 502 to 504, or `outcome_unknown` only if it is safe to: a second time it changes nothing, or is
  *   refused (see `Effect`). What is thrown then says by `mayBeWritten` that the first sending may have been kept: whatever refuses the
  *   second one may be that.
- * There is no Idempotency-Key: the service knows none yet. Once it does, every write can be sent again, and `once` goes.
+ * There is no Idempotency-Key: the service knows none yet. Once it does, each write can have one (here, among the headers of a sending), every
+ * write can be sent again, and `once` goes.
+ *
+ * Why this is written by hand, and only the types (generated.ts) are generated: Redocly's generate-client (2.77, experimental) was tried. Its
+ * client of the same document has 5,666 lines, and 30 kB minified where this has 12. It knows nothing of what matters here: it decides by the
+ * method, so it never sends a POST or PATCH again, not even where nothing was written; it sends a PUT or DELETE again after any 500 or 503,
+ * and then gives the caller's own 412 as somebody else's; it would read imports and exports into memory, as one value; and a tick, a 412, a cursor
+ * or `asOf` would still need all that is here around it.
  */
 
 /** The part of `fetch` that is used. */
-export type Fetch = (
+type Fetch = (
   url: string,
   init: {
     method: string;
@@ -284,7 +291,8 @@ function queryOf(parameters: object): string {
     if (value === undefined) return [];
     // Two instants are one parameter.
     const items = Array.isArray(value) && name !== 'changedBetween' ? value : [value];
-    return items.map((item) => `${name}=${encodeURIComponent(parameterOf(item))}`);
+    // An empty list is sent as such, so that the service says what is wrong with it.
+    return (items.length > 0 ? items : ['']).map((item) => `${name}=${encodeURIComponent(parameterOf(item))}`);
   });
   return parts.length === 0 ? '' : `?${parts.join('&')}`;
 }

@@ -142,7 +142,7 @@ export type ImportLine =
 
 type OneOrMany<T> = T | readonly T[];
 /** A condition on a value (the guide to filters has all). */
-export type Condition =
+export type ValueCondition =
   | null
   | boolean
   | number
@@ -161,7 +161,7 @@ export type Condition =
       exists?: boolean;
     };
 /** By property a value or a condition; or that as JSON. */
-export type Filter = { readonly [property: string]: Condition } | string;
+export type Filter = { readonly [property: string]: ValueCondition } | string;
 
 /** What a parameter takes, where that is more than the contract can say of a text. */
 type Wider = {

@@ -47,7 +47,6 @@ export function useAnswer<Value>(
       (reason: unknown) => {
         if (asking.signal.aborted) return;
         const error = failureOf(reason);
-        if (error instanceof ClocktickUnreachable) lose();
         setAnswer(({ value }) => ({ state: 'failed', value, error, again: () => setTurn((n) => n + 1) }));
       },
     );
@@ -56,14 +55,18 @@ export function useAnswer<Value>(
   return answer;
 }
 
-/** What a call threw, if it is what calls throw. @throws anything else, which is a mistake of this page */
+/**
+ * What a call threw, if it is what calls throw; a service that did not answer is asked for from then on.
+ * @throws anything else, which is a mistake of this page
+ */
 export function failureOf(reason: unknown): Failed {
-  if (reason instanceof ClocktickProblem || reason instanceof ClocktickUnreachable) return reason;
-  throw reason;
+  if (reason instanceof ClocktickUnreachable) lose();
+  else if (!(reason instanceof ClocktickProblem)) throw reason;
+  return reason;
 }
 
 /** Notes that the service does not answer, and asks until it does. */
-export function lose(): void {
+function lose(): void {
   if (connection.value === 'lost') return;
   connection.value = 'lost';
   const ask = async () => {

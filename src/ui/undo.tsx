@@ -32,22 +32,28 @@ export function UndoEntity({
   properties: readonly string[] | null;
   close: () => void;
 }) {
-  const [overtaken, setOvertaken] = useState<number | null>(null);
+  const [overtaken, setOvertaken] = useState<{ tick: number } | null>(null);
+  const [turn, setTurn] = useState(0);
   const reversion = { to, ...(properties ? { properties: [...properties] } : {}) };
   const asked = JSON.stringify(reversion);
   const dry = useAnswer(
     async (signal) => {
       const preview = await service.entities.revert(entity, reversion, { dryRun: true, signal });
-      return { preview, tick: preview.tick };
+      // A dry run tells the tick that it would make.
+      return { preview, tick: preview.preview?.op ? preview.tick - 1 : preview.tick };
     },
-    [entity, asked, overtaken],
+    [entity, asked, turn],
   );
   const { preview, tick } = dry.value ?? {};
   const changes = Object.entries(preview?.preview?.changes ?? {});
   const perform = async (activity: { actor?: string; reason: string }) => {
     if (tick === undefined) return;
     const outcome = await service.entities.revert(entity, { ...reversion, activity }, { ifMatch: tick });
-    if (!outcome.done) return setOvertaken(outcome.tick);
+    if (!outcome.done) {
+      setOvertaken(outcome);
+      setTurn((n) => n + 1);
+      return;
+    }
     close();
     go({ at: undefined, beside: 'before' });
   };
@@ -57,7 +63,7 @@ export function UndoEntity({
         Brings back what {properties ? 'it was' : 'the whole entity was'} at{' '}
         {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
       </p>
-      {overtaken !== null && <Overtaken entity={entity} tick={overtaken} />}
+      {overtaken !== null && <Overtaken entity={entity} tick={overtaken.tick} />}
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
       {dry.state === 'done' && changes.length === 0 && (

@@ -1,6 +1,6 @@
 import type { Op } from '../client/types.js';
-import { isKey, isUuid } from '../temporal/identity.js';
-import { MAX_ACTOR_LENGTH, OPS, TYPE_PATTERN } from '../temporal/limits.js';
+import { isKey } from '../temporal/identity.js';
+import { MAX_ACTOR_LENGTH, OPS } from '../temporal/limits.js';
 import { isBefore, LAST_TICK, type Point, parsePoint, pointText } from '../temporal/point.js';
 import { faultOfName } from '../temporal/property-name.js';
 import { Refusal } from '../temporal/refusal.js';
@@ -52,8 +52,8 @@ export type View = {
 
 /**
  * What a URL says, of which what is not valid is left out: names that no view has, values that the API would refuse, and what contradicts
- * the rest, such as a tick of no entity. It never throws. `where` is kept whatever it is: who sees more than was asked for would not know,
- * while the API says what is wrong with a filter.
+ * the rest, such as a tick of no entity. It never throws. What names the page and `where` are kept whatever they are: whoever sees another page,
+ * or more than was asked for, would not know, while the API says what is wrong with a name or a filter.
  * @param search the query of a URL, with its `?` or without
  */
 export function readView(search: string): View {
@@ -88,14 +88,14 @@ function validView(said: (name: keyof View) => string | null): View {
     const [first, last] = [valid(from, instantIn), valid(to, instantIn)];
     return first !== undefined && last !== undefined && !isBefore(first, last) ? [] : [first, last];
   };
-  const entity = valid('entity', addressIn);
+  const entity = valid('entity', anyText);
   const point = entity === undefined ? instantIn : pointIn;
   const [from, to] = stretch('from', 'to');
   const [since, until] = stretch('since', 'until');
   return {
-    type: valid('type', (text) => (TYPE_PATTERN.test(text) ? text : undefined)),
+    type: valid('type', anyText),
     entity,
-    activity: valid('activity', (text) => (isUuid(text) ? text : undefined)),
+    activity: valid('activity', anyText),
     show: valid('show', oneOf(['activities'])),
     reason: valid('reason', anyText),
     property: valid('property', nameIn),
@@ -125,13 +125,6 @@ const oneOf =
 const anyText = (text: string): string => text;
 
 const nameIn = (text: string): string | undefined => (faultOfName(text) === null ? text : undefined);
-
-/** An address as `parseAddress` takes it, of which no id is made here. */
-function addressIn(text: string): string | undefined {
-  const colon = text.indexOf(':');
-  const isNamed = colon > 0 && TYPE_PATTERN.test(text.slice(0, colon)) && isKey(text.slice(colon + 1));
-  return isNamed || isUuid(text) ? text : undefined;
-}
 
 function pointIn(text: string): string | undefined {
   const point = pointOf(text);

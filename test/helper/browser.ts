@@ -10,7 +10,7 @@ import t, { type Test } from 'tap';
  * share it; each page has cookies, a cache and an address bar of its own.
  */
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Why tests in a browser are left out; false where there is one. It is what `skip` of a test takes. */
 export const NO_BROWSER = existsSync(EXECUTABLE)

@@ -22,6 +22,7 @@ t.test('a URL shows what it says', async (t) => {
     ['?entity=a:b:c%2Fd%20e', { entity: 'a:b:c/d e' }],
     ['?entity=country%3AFR', { entity: 'country:FR' }],
     ['?entity=a:__proto__&changed=__proto__', { entity: 'a:__proto__', changed: '__proto__' }],
+    ['?type=a&beside=before&deleted=only', { type: 'a', beside: 'before', deleted: 'only' }],
     [`?activity=${ID}`, { activity: ID }],
     ['?show=activities&actor=Ada&reason=a+call', { show: 'activities', actor: 'Ada', reason: 'a call' }],
     [
@@ -47,17 +48,26 @@ t.test('a URL shows what it says', async (t) => {
   for (const [search, view] of cases) t.strictSame(said(readView(search)), said(view), search);
 });
 
+t.test('what names the page is kept: the API says what is wrong with it', async (t) => {
+  const cases: [name: 'type' | 'entity' | 'activity', text: string][] = [
+    ['type', 'Country'],
+    ['type', 'a b'],
+    ['type', 'a'.repeat(64)],
+    ['type', '\ufffd'],
+    ['entity', 'FR'],
+    ['entity', 'country:'],
+    ['entity', `a:${'k'.repeat(513)}`],
+    ['entity', 'a:\0'],
+    ['activity', '1'],
+  ];
+  for (const [name, text] of cases) {
+    const search = `${name}=${encodeURIComponent(text)}`;
+    t.strictSame(said(readView(search)), { [name]: text }, search.slice(0, 60));
+  }
+});
+
 t.test('what a URL says that is not valid is left out', async (t) => {
   const cases = [
-    'type=Country',
-    'type=a%20b',
-    `type=${'a'.repeat(64)}`,
-    'entity=FR',
-    'entity=Country:FR',
-    'entity=country:',
-    `entity=a:${'k'.repeat(513)}`,
-    'entity=a:%00',
-    'activity=1',
     'show=types',
     'property=',
     'property=.',
@@ -66,7 +76,6 @@ t.test('what a URL says that is not valid is left out', async (t) => {
     // A tick is one of an entity.
     'at=5',
     'beside=5',
-    'beside=before',
     'at=0&entity=',
     'at=now',
     'at=-1',
@@ -82,13 +91,13 @@ t.test('what a URL says that is not valid is left out', async (t) => {
     'only=1',
     'only=false',
     `actor=${'a'.repeat(257)}`,
+    'deleted=exclude',
     'op=create',
     'zone=CET',
     'theme=pink',
     '__proto__=1&constructor=2&toString=3',
     'Type=country',
     '%',
-    'type=%ff',
     '&&&=&=a',
   ];
   for (const search of cases) t.strictSame(said(readView(search)), {}, search.slice(0, 60));
@@ -109,7 +118,7 @@ t.test('a view has one query, in which names and instants stay readable', async 
     // Half a character is none, and cannot stand in a URL.
     [{ actor: '\ud800', reason: '\udc00', entity: 'a:\ud83d' }, ''],
     [{ at: '5' }, ''],
-    [{ type: 'No', op: 'updated' }, '?op=updated'],
+    [{ type: 'No', op: 'updated' }, '?type=No&op=updated'],
   ];
   for (const [view, query] of cases) t.equal(queryOf(view), query, JSON.stringify(view));
 });
@@ -139,6 +148,7 @@ const anyView: fc.Arbitrary<View> = fc
     reason: maybe(text(100)),
     property: maybe(name),
     prefix: maybe(text(100)),
+    deleted: maybe(fc.constantFrom('include' as const, 'only' as const)),
     where: maybe(text(100)),
     at: maybe(fc.tuple(instant, tick)),
     beside: maybe(fc.oneof(fc.constantFrom('now', 'before'), fc.tuple(instant, tick))),
@@ -155,11 +165,10 @@ const anyView: fc.Arbitrary<View> = fc
     // Only of an entity there are ticks.
     const point = (of: [string, string] | undefined) =>
       of?.[view.entity !== undefined && of[1].length % 2 === 0 ? 1 : 0];
-    const besides = typeof beside === 'string' ? beside : point(beside);
     return {
       ...view,
       at: point(at),
-      beside: besides === 'before' && view.entity === undefined ? 'now' : besides,
+      beside: typeof beside === 'string' ? beside : point(beside),
       from: window[1] ? window[0][0] : undefined,
       to: window[2] ? window[0][1] : undefined,
       since: dates[1] ? dates[0][0] : undefined,

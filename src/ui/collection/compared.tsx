@@ -144,7 +144,7 @@ function Differences({
       <FailureElsewhere answer={first} fields={['where']} />
       {first.state === 'loading' && !first.value && <Loading what="what differs" />}
       {first.value && (
-        <p role="status">
+        <p class="counted" role="status">
           From <Told moment={from} /> to <Told moment={to} />: <Sign fate="added" /> {counted('added')},{' '}
           <Sign fate="removed" /> {counted('removed')}, <Sign fate="changed" /> {counted('changed')} of the{' '}
           {isWhole ? '' : 'first '}

@@ -52,7 +52,7 @@ t.test('property: all lines come, in their order, and no batch goes on behind a 
       fc.integer({ min: 1, max: 60 }),
       async (marks, atOnce, pace) => {
         const lines = marks.map((isMark, n) => lineOf(isMark, n + 1));
-        const batches = await all(batchesOf(given(lines, atOnce), { lines: pace }));
+        const batches = await all(batchesOf(given(lines, atOnce), { ...newPace(() => 0), lines: pace }));
         t.same(
           batches.flatMap(linesIn),
           marks.map((_, n) => n + 1),
