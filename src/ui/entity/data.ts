@@ -14,6 +14,7 @@ import type { Moment } from './moment.js';
 /** How many ticks are read before somebody asks for older ones, and as many more each time somebody does. */
 const MOST_TICKS = 50_000;
 const TICKS_OF_PAGE = 1_000;
+const PAGES_AT_ONCE = 5;
 
 /**
  * The clock of an entity, as far as it is known: its newest ticks, oldest first. It grows at its beginning while older ticks are read, and
@@ -49,16 +50,18 @@ export function useHeads(entity: string, property: string | null): Clock {
   const { heads, next } = known;
   const wantsOlder = next !== null && heads.length < most;
   const older = useAnswer(
-    async (signal) =>
-      wantsOlder
-        ? service.entities
-            .history(
-              entity,
-              { property: property ?? undefined, changes: 'none', order: 'desc', limit: TICKS_OF_PAGE, cursor: next },
-              { signal },
-            )
-            .page()
-        : null,
+    async (signal) => {
+      if (!wantsOlder) return null;
+      const query = { property: property ?? undefined, changes: 'none', order: 'desc', limit: TICKS_OF_PAGE } as const;
+      const first = await service.entities.history(entity, { ...query, cursor: next }, { signal }).page();
+      // There is something to see after the first page; then some at once, as each time all of it is drawn anew.
+      const pages = [first];
+      for (let page = first; next !== undefined && page.next !== null && pages.length < PAGES_AT_ONCE; ) {
+        page = await service.entities.history(entity, { ...query, cursor: page.next }, { signal }).page();
+        pages.push(page);
+      }
+      return { items: pages.flatMap(({ items }) => items), next: pages.at(-1)?.next ?? null };
+    },
     [entity, wantsOlder, wantsOlder ? next : null],
   );
   useEffect(() => {

@@ -11,6 +11,7 @@ import type { Zone } from '../view.js';
 import { byName, type Clock, type Stretch, useEntityAt, useStretch, type Wanted, WHOLE_TICKS } from './data.js';
 import { headAt } from './heads.js';
 import type { Drag } from './pointer.js';
+import type { Drawn, Sheet } from './sheet.js';
 
 /** How high a lane is, and all that are in view together, in pixels. */
 const ROW = 28;
@@ -31,6 +32,7 @@ export function Lanes({
   entity,
   clock,
   scale,
+  sheet: { drawn, left },
   names,
   filter,
   drag,
@@ -39,6 +41,7 @@ export function Lanes({
   entity: string;
   clock: Clock;
   scale: Scale;
+  sheet: Sheet;
   /** Properties that are known to have been there. */
   names: readonly string[];
   filter: string;
@@ -55,8 +58,11 @@ export function Lanes({
   const rows = listed.slice(first, end);
 
   const had = useRef<Stretch | null>(null);
+  const asked = useRef<Wanted>(null);
   const block = listed.slice(Math.floor(first / BLOCK) * BLOCK, Math.ceil(end / BLOCK) * BLOCK);
-  const answer = useStretch(entity, wantedOf(clock, scale, block, had.current), clock);
+  // As long as all of a long past comes into view, what has been asked for has to do.
+  asked.current = wantedOf(clock, scale, block, had.current) ?? asked.current;
+  const answer = useStretch(entity, asked.current, clock);
   const stretch = answer.value ?? null;
   had.current = stretch;
 
@@ -71,10 +77,10 @@ export function Lanes({
     () => new Map(stretch ? lanesOf(stretch.start, stretch.ticks).map((lane) => [lane.property, lane]) : []),
     [stretch],
   );
-  const read = useMemo(() => readOf(stretch, clock, scale), [stretch, clock.heads, scale]);
-  const nothing = useMemo(() => readOf(null, clock, scale), [clock.heads, scale]);
-  // Each frame of a pan draws lanes anew; a step of the slider leaves them as they are.
-  const drawn = useMemo(
+  const read = useMemo(() => readOf(stretch, clock, drawn), [stretch, clock.heads, drawn]);
+  const nothing = useMemo(() => readOf(null, clock, drawn), [clock.heads, drawn]);
+  // Neither a step of the slider nor a pan draws lanes anew, as long as the sheet does.
+  const picture = useMemo(
     () =>
       rows.map((property, n) => (
         <LaneRow
@@ -82,7 +88,7 @@ export function Lanes({
           property={property}
           top={(first + n) * ROW}
           lane={lanes.get(property)}
-          scale={scale}
+          drawn={drawn}
           read={!stretch?.properties || stretch.properties.includes(property) ? read : nothing}
         />
       )),
@@ -112,7 +118,22 @@ export function Lanes({
               tip.value = null;
             }}
           >
-            {drawn}
+            {rows.map((property, n) => (
+              <span
+                key={property}
+                class="name"
+                style={{ transform: `translateY(${(first + n) * ROW}px)` }}
+                title={property}
+                aria-hidden="true"
+              >
+                {property}
+              </span>
+            ))}
+            <div class="clip" style={{ width: `${scale.width}px` }}>
+              <div class="moved" style={{ transform: `translateX(${-left}px)` }}>
+                {picture}
+              </div>
+            </div>
           </div>
         </section>
         <svg class="lines" width={scale.width} height={height} aria-hidden="true">
@@ -154,7 +175,7 @@ const LEAST_AROUND = 25;
 
 /**
  * Which stretch of ticks has to be read for what is in view: with all that they changed where they are few enough, otherwise with what they
- * changed of the properties in view.
+ * changed of the properties in view. Null: it cannot be said yet.
  * @param had what is there already; it stays wanted as long as it will do
  */
 function wantedOf(
@@ -178,8 +199,7 @@ function wantedOf(
     (had.properties === null || (!isWhole && properties.every((name) => had.properties?.includes(name))));
   const isCut = isThere && had.until < last;
   if (isThere && (!isCut || (had.first === first && had.last === last))) return had;
-  // As long as all of a long past comes into view, what has been read has to do.
-  if (!isWhole && (isReading || properties.length === 0)) return had;
+  if (!isWhole && (isReading || properties.length === 0)) return null;
   const around = isWhole ? Math.min(Math.max(count, LEAST_AROUND), (WHOLE_TICKS - count) >> 1) : isCut ? 0 : count >> 1;
   return {
     first: Math.max(oldest, first - around),
@@ -193,7 +213,7 @@ type Read = { start: number; end: number; unread: string };
 
 const COLUMN = 4;
 
-function readOf(stretch: Stretch | null, { heads }: Clock, scale: Scale): Read {
+function readOf(stretch: Stretch | null, { heads }: Clock, { scale, origin }: Drawn): Read {
   const { width, xOf } = scale;
   const before = stretch && headAt(heads, stretch.first - 1);
   const after = stretch && headAt(heads, stretch.until + 1);
@@ -208,36 +228,43 @@ function readOf(stretch: Stretch | null, { heads }: Clock, scale: Scale): Read {
     const count = counts[column] ?? 0;
     if (count === 0 || (x >= start && x < end)) continue;
     const height = Math.round(2 + unit * Math.log2(1 + count));
-    unread += `M${x} ${ROW - 3}v-${height}h${COLUMN - 1}v${height}z`;
+    unread += `M${round(origin + x)} ${ROW - 3}v-${height}h${COLUMN - 1}v${height}z`;
   }
   return { start, end, unread };
 }
+
+const round = (x: number): number => Math.round(x * 10) / 10;
 
 function LaneRow({
   property,
   top,
   lane,
-  scale,
+  drawn,
   read,
 }: {
   property: string;
   top: number;
   lane: Lane | undefined;
-  scale: Scale;
+  drawn: Drawn;
   read: Read;
 }) {
+  const { scale, origin } = drawn;
+  const { from, to, xOf, width } = scale;
   const ranges = lane ? inWindow(lane.ranges, scale) : [];
-  const { from, to, xOf } = scale;
   // What holds on holds as far as is known.
   const bars = mergeForPixels(ranges, { from, to, xOf, width: read.end }, LEAST);
   return (
     <div class="lane" style={{ transform: `translateY(${top}px)` }} data-property={property}>
-      <span class="name" title={property}>
-        {property}
-      </span>
-      <svg width={scale.width} height={ROW} role="img" aria-label={labelOf(property, ranges)}>
+      <svg
+        style={{ left: `${origin}px` }}
+        width={width}
+        height={ROW}
+        viewBox={`${origin} 0 ${width} ${ROW}`}
+        role="img"
+        aria-label={labelOf(property, ranges)}
+      >
         {read.unread !== '' && <path class="unread" d={read.unread} />}
-        {bars.map((bar) => bar.width > 0 && <BarOf key={bar.first.from ?? 0} bar={bar} />)}
+        {bars.map((bar) => bar.width > 0 && <BarOf key={bar.first.from ?? 0} bar={bar} drawn={drawn} />)}
       </svg>
     </div>
   );
@@ -262,14 +289,19 @@ function inWindow(ranges: readonly LaneRange[], { from, to }: Window): LaneRange
   return found;
 }
 
-function BarOf({ bar: { x, width, count, first, last } }: { bar: Bar }) {
+function BarOf({ bar, drawn: { origin, sticky, width: shown } }: { bar: Bar; drawn: Drawn }) {
+  const { width, count, first, last } = bar;
+  const x = origin + bar.x;
   const { text, colour } = count === 1 ? lookOf(first) : { text: `${count} values`, colour: 'several' };
-  const room = Math.floor((width - 8) / CHARACTER);
+  // The text begins and ends where the bar does in view.
+  const start = x < sticky && x + width > sticky ? sticky : x;
+  const end = start < sticky + shown ? Math.min(x + width, sticky + shown) : x + width;
+  const room = Math.floor((end - start - 8) / CHARACTER);
   return (
     <g class={`bar ${colour}`} data-from={first.from ?? ''} data-to={last.to ?? ''} data-count={count}>
-      <rect x={x} y={3} width={Math.max(1, width - 1)} height={ROW - 6} rx={Math.min(3, width / 3)} />
+      <rect x={round(x)} y={3} width={round(Math.max(1, width - 1))} height={ROW - 6} rx={width < 9 ? 1 : 3} />
       {room > 2 && (
-        <text x={x + 4} y={ROW / 2 + 4}>
+        <text x={round(start + 4)} y={ROW / 2 + 4}>
           {cut(text, room)}
         </text>
       )}
