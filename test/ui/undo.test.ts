@@ -90,7 +90,7 @@ t.test('undo', { skip: NO_BROWSER }, async (t) => {
       await dialog.getByText('Somebody was first, and nothing was written.').waitFor();
       const said = await dialog.locator('.overtaken').innerText();
       t.match(said, /tick 4 now/);
-      await dialog.locator('.overtaken strong', { hasText: 'monica' }).waitFor();
+      await dialog.locator('.overtaken a', { hasText: 'monica' }).waitFor();
       t.match(
         await dialog.locator('.overtaken').innerText(),
         /monica set city to "Tromsø" \(was "Bergen"\)\s*“?moved again/,
