@@ -32,7 +32,7 @@ type Start = Pick<Entity, 'properties' | 'provenance'>;
 /**
  * The lanes of an entity over a window, by the names of their properties.
  * @param start the state just before the window; null: there was none, or it was deleted
- * @param ticks all ticks in the window, or all that changed the properties of `start`, oldest first
+ * @param ticks all ticks in the window with their changes, or all that changed the properties of `start`, oldest first
  */
 export function lanesOf(start: Start | null, ticks: readonly Tick[]): Lane[] {
   const lanes = new Map<string, LaneRange[]>();
@@ -58,7 +58,7 @@ export function lanesOf(start: Start | null, ticks: readonly Tick[]): Lane[] {
       activity: known?.activity ?? null,
     });
   }
-  for (const { tick, at, op, activity, changes } of ticks) {
+  for (const { tick, at, op, activity, changes = {} } of ticks) {
     const micros = instantToMicros(at);
     const end = (property: string) => {
       const range = open.get(property);

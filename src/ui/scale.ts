@@ -21,6 +21,9 @@ const AROUND = 24;
 /** The shortest time that a pixel is, in microseconds: ticks that are a microsecond apart can be told from each other. */
 const LEAST_PER_PIXEL = 0.2;
 
+/** How many times as wide everything is drawn by one zoom, at most. */
+const MOST_AT_ONCE = 1e9;
+
 /** How long an axis is on which there is only one instant, or none. */
 const SECOND = 1_000_000n;
 
@@ -34,7 +37,7 @@ type Gap = Window & { length: number };
 export type Axis = Window & { instants: readonly bigint[]; gaps: readonly Gap[] };
 
 /** A gap as it is drawn folded; at the edges of the window the part that is in it. */
-export type Fold = Window & { x: number; width: number };
+type Fold = Window & { x: number; width: number };
 
 /** Where an instant is drawn in a window of an axis, and the other way round. */
 export type Scale = Window & {
@@ -89,8 +92,8 @@ function idleGaps(instants: readonly bigint[]): Gap[] {
 /** How many microseconds a pixel is, but in folds; and how wide a whole fold is, in pixels. */
 type Zoom = { perPixel: number; fold: number };
 
-/** Whether a gap is folded: drawn in proportion it would be wider than a fold may be. */
-const isFolded = ({ length }: Gap, { perPixel }: Zoom): boolean => length > FOLD * perPixel;
+/** Whether a gap is folded: drawn in proportion it would be wider than a fold. */
+const isFolded = ({ length }: Gap, { perPixel, fold }: Zoom): boolean => length > fold * perPixel;
 
 /** A piece of a window in which time goes evenly. */
 type Piece = Window & { x: number; width: number; isFold: boolean };
@@ -120,7 +123,8 @@ export function scaleOf(
     if (micros >= window.to) return pixels;
     const piece = pieces[lastWhere(pieces.length, (n) => (pieces[n]?.from ?? 0n) <= micros)];
     if (!piece) return 0;
-    return piece.x + (piece.width * Number(micros - piece.from)) / Number(piece.to - piece.from);
+    const x = piece.x + (piece.width * Number(micros - piece.from)) / Number(piece.to - piece.from);
+    return Math.min(x, pixels);
   };
   const placeAt = (x: number, rounded: (micros: number) => number): bigint => {
     if (!(x > 0)) return window.from;
@@ -151,17 +155,20 @@ export function scaleOf(
     zoom: (at, factor) => {
       const x = xOf(at);
       const anchor = microsIn(window, at);
-      const next = zoomed(zoom, factor);
+      // A wheel that spins may ask for anything.
+      const next = zoomed(zoom, factor > 0 ? Math.min(MOST_AT_ONCE, Math.max(1 / MOST_AT_ONCE, factor)) : 1);
       const [left, right] = [step(axis, anchor, -x, next), step(axis, anchor, pixels - x, next)];
       if (factor > 1 && right - left < shortest(axis, pixels)) return window;
       return filled(axis, left, right, pixels, next);
     },
-    pan: (by) => filled(axis, step(axis, window.from, by, zoom), step(axis, window.to, by, zoom), pixels, zoom),
+    pan: (by) =>
+      filled(axis, step(axis, window.from, by || 0, zoom), step(axis, window.to, by || 0, zoom), pixels, zoom),
   };
 }
 
 /** A window that fills its width: one that ends at an end of the axis reaches as far in the other direction. */
 function filled(axis: Axis, from: bigint, to: bigint, width: number, zoom: Zoom): Window {
+  if (from <= axis.from && to >= axis.to) return { from: axis.from, to: axis.to };
   if (from <= axis.from) return within(axis, axis.from, step(axis, axis.from, width, zoom), width);
   if (to >= axis.to) return within(axis, step(axis, axis.to, -width, zoom), axis.to, width);
   return within(axis, from, to, width);
@@ -190,27 +197,33 @@ const microsIn = ({ from, to }: Window, micros: bigint): bigint => (micros < fro
  * fold, and so on; each takes less of the width than of the time, so some of both is always left.
  */
 function zoomOf(window: Window, gaps: readonly Gap[], width: number): Zoom {
-  let rest = window.to - window.from;
-  let pixels = width;
-  let folded = 0;
-  let zoom: Zoom = { perPixel: Math.max(LEAST_PER_PIXEL, Number(rest) / pixels), fold: FOLD };
-  let open = gaps;
+  /** The time of a window but for gaps, and how many times a fold these are, of which only parts may be seen. */
+  const without = (folded: readonly Gap[]) => ({
+    rest: Number(folded.reduce((rest, gap) => rest - seenOf(gap, window), window.to - window.from)),
+    folds: folded.reduce((count, gap) => count + Number(seenOf(gap, window)) / gap.length, 0),
+  });
+
+  let folded: readonly Gap[] = [];
+  let zoom: Zoom = { perPixel: without([]).rest / width, fold: FOLD };
   for (;;) {
-    const fold = open.filter((gap) => isFolded(gap, zoom));
-    if (fold.length === 0) break;
-    open = open.filter((gap) => !isFolded(gap, zoom));
-    for (const gap of fold) {
-      const seen = seenOf(gap, window);
-      rest -= seen;
-      folded += Number(seen) / gap.length;
-    }
-    pixels = width - folded * FOLD;
-    zoom = { perPixel: Math.max(LEAST_PER_PIXEL, Number(rest) / pixels), fold: FOLD };
+    const atLeast = { ...zoom, perPixel: Math.max(LEAST_PER_PIXEL, zoom.perPixel) };
+    const next = gaps.filter((gap) => isFolded(gap, atLeast));
+    if (next.length <= folded.length) break;
+    folded = next;
+    const { rest, folds } = without(folded);
+    // Numbers are rounded: where folds take nearly everything, they must not take all of it.
+    zoom = { perPixel: rest / Math.max(width - folds * FOLD, 1e-6), fold: FOLD };
   }
-  // What is not folded would not fill the width, however thinly it is drawn: folds take the rest.
-  if (folded > 0 && Number(rest) < LEAST_PER_PIXEL * pixels)
-    return { perPixel: LEAST_PER_PIXEL, fold: (width - Number(rest) / LEAST_PER_PIXEL) / folded };
-  return { ...zoom, perPixel: Number(rest) / pixels };
+  if (folded.length === 0 || zoom.perPixel >= LEAST_PER_PIXEL) return zoom;
+
+  // What is not folded does not fill the width, however thinly it is drawn: folds take the rest, but none more than its time takes.
+  for (;;) {
+    const { rest, folds } = without(folded);
+    const widened = { perPixel: LEAST_PER_PIXEL, fold: (width - rest / LEAST_PER_PIXEL) / folds };
+    const next = folded.filter((gap) => isFolded(gap, widened));
+    if (next.length === 0 || next.length === folded.length) return widened;
+    folded = next;
+  }
 }
 
 /** How much of a gap lies in a window. */
@@ -265,7 +278,7 @@ function step(axis: Axis, micros: bigint, pixels: number, zoom: Zoom): bigint {
       left -= width;
       at = gap.to;
     }
-    return microsIn(axis, at + BigInt(Math.round(left * perPixel)));
+    return microsIn(axis, at + rounded(left * perPixel, axis));
   }
   for (let n = firstFrom(gaps, at) - 1; n >= 0; n--) {
     const gap = gaps[n];
@@ -279,8 +292,12 @@ function step(axis: Axis, micros: bigint, pixels: number, zoom: Zoom): bigint {
     left -= width;
     at = gap.from;
   }
-  return microsIn(axis, at - BigInt(Math.round(left * perPixel)));
+  return microsIn(axis, at - rounded(left * perPixel, axis));
 }
+
+/** So many microseconds, but no more than an axis has. */
+const rounded = (micros: number, axis: Axis): bigint =>
+  BigInt(Math.round(Math.min(micros, Number(axis.to - axis.from))));
 
 /** A share, from 0 to 1, of a length. */
 const share = (length: bigint, part: number): bigint => BigInt(Math.round(Number(length) * part));

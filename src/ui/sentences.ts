@@ -1,4 +1,4 @@
-import type { Tick } from '../client/types.js';
+import type { Change, Tick } from '../client/types.js';
 import { nameText, valueText } from './value-text.js';
 
 /** One tick in a sentence, of which each part may be missing but what was done: `Ada` `set plan to "team" (was "free")` `after a call`. */
@@ -20,7 +20,7 @@ export function sentenceOf({ op, activity, changes }: Told): Sentence {
   return { who: activity?.actor ?? null, what: doneBy(op, changed), why: activity?.reason ?? null };
 }
 
-type Changed = [name: string, change: NonNullable<Tick['changes']>[string]][];
+type Changed = [name: string, change: Change][];
 
 function doneBy(op: Tick['op'], changed: Changed | undefined): string {
   switch (op) {

@@ -166,7 +166,7 @@ t.test('a lane has at most two bars for every three pixels, and all its ranges a
           return (
             Math.abs(x - scale.xOf(first.fromMicros ?? 0n)) < 1e-9 &&
             Math.abs(x + wide - end) < 1e-9 &&
-            (next === undefined || next.x >= x + wide) &&
+            (next === undefined || next.x > x + wide - 1e-9) &&
             (count === 1 ? first === last : wide < 6)
           );
         })

@@ -22,6 +22,7 @@ t.test('a URL shows what it says', async (t) => {
     ['?entity=a:b:c%2Fd%20e', { entity: 'a:b:c/d e' }],
     ['?entity=country%3AFR', { entity: 'country:FR' }],
     ['?entity=a:__proto__&changed=__proto__', { entity: 'a:__proto__', changed: '__proto__' }],
+    ['?type=a&beside=before&deleted=only', { type: 'a', beside: 'before', deleted: 'only' }],
     [`?activity=${ID}`, { activity: ID }],
     ['?show=activities&actor=Ada&reason=a+call', { show: 'activities', actor: 'Ada', reason: 'a call' }],
     [
@@ -91,6 +92,7 @@ t.test('what a URL says that is not valid is left out', async (t) => {
     'only=1',
     'only=false',
     `actor=${'a'.repeat(257)}`,
+    'deleted=exclude',
     'op=create',
     'zone=CET',
     'theme=pink',
@@ -148,6 +150,7 @@ const anyView: fc.Arbitrary<View> = fc
     property: maybe(name),
     lanes: maybe(text(100)),
     prefix: maybe(text(100)),
+    deleted: maybe(fc.constantFrom('include' as const, 'only' as const)),
     where: maybe(text(100)),
     at: maybe(fc.tuple(instant, tick)),
     beside: maybe(fc.oneof(fc.constantFrom('now', 'before'), fc.tuple(instant, tick))),
@@ -164,11 +167,10 @@ const anyView: fc.Arbitrary<View> = fc
     // Only of an entity there are ticks.
     const point = (of: [string, string] | undefined) =>
       of?.[view.entity !== undefined && of[1].length % 2 === 0 ? 1 : 0];
-    const besides = typeof beside === 'string' ? beside : point(beside);
     return {
       ...view,
       at: point(at),
-      beside: besides,
+      beside: typeof beside === 'string' ? beside : point(beside),
       from: window[1] ? window[0][0] : undefined,
       to: window[2] ? window[0][1] : undefined,
       since: dates[1] ? dates[0][0] : undefined,

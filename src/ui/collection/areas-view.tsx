@@ -194,10 +194,12 @@ function instantsBelow(counts: readonly unknown[], width: number): number[] {
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
 
-/** An instant as short as it is told apart from the others: its day in UTC, or the time of it, or the seconds. */
+/** An instant as short as it is told apart from the others: its day in UTC, with the time, or only that, or the seconds. */
 function briefly(instant: string, first: string, last: string): string {
   const long = Date.parse(last) - Date.parse(first);
-  return long > 3 * DAY_MS ? instant.slice(0, 10) : long > MINUTE_MS ? instant.slice(11, 19) : instant.slice(14, 23);
+  if (long > 10 * DAY_MS) return instant.slice(0, 10);
+  if (long > DAY_MS) return instant.slice(5, 16).replace('T', ' ');
+  return long > MINUTE_MS ? instant.slice(11, 19) : instant.slice(14, 23);
 }
 
 /** The same numbers as a table. */

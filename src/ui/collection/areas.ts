@@ -60,11 +60,17 @@ export function areaPath({ lower, upper }: Stacked, x: (n: number) => number, y:
 
 const rounded = (coordinate: number): number => Math.round(coordinate * 100) / 100;
 
-/** Where an area is thickest: there its name is written. */
-export function thickest({ layer }: Stacked): number {
-  let best = 0;
-  for (const [n, entities] of layer.entities.entries()) if (entities > (layer.entities[best] ?? 0)) best = n;
-  return best;
+/** Where an area is thickest, in the middle of the longest stretch of it: there its name is written. */
+export function thickest({ layer: { entities } }: Stacked): number {
+  const most = Math.max(...entities);
+  let best = { from: 0, length: 0 };
+  for (let from = 0; from < entities.length; from++) {
+    let to = from;
+    while (to < entities.length && entities[to] === most) to++;
+    if (to - from > best.length) best = { from, length: to - from };
+    from = Math.max(from, to);
+  }
+  return best.from + Math.floor((best.length - 1) / 2);
 }
 
 /** Round numbers from 0 up to a largest one, for an axis: at most some. */

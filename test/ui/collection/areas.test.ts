@@ -100,6 +100,20 @@ t.test('Areas stand one upon the other, each as thick as its numbers', async (t)
   );
 });
 
+t.test('A name stands in the middle of the longest stretch in which its area is thickest', async (t) => {
+  const middleOf = (entities: number[]) =>
+    thickest({ layer: { id: '', value: '', others: false, entities }, lower: [], upper: [] });
+  for (const [entities, middle] of [
+    [[5], 0],
+    [[0, 5, 5, 5, 0], 2],
+    [[5, 5, 1, 5, 5, 5, 5], 4],
+    [[5, 5, 5, 1, 5], 1],
+    [[1, 2, 3], 2],
+    [[0, 0], 0],
+  ] as const)
+    t.equal(middleOf([...entities]), middle, entities.join(' '));
+});
+
 t.test('An axis has round numbers, whole ones, up to the largest', async (t) => {
   for (const [largest, expected] of [
     [250, [0, 50, 100, 150, 200, 250]],
