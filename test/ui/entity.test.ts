@@ -104,6 +104,16 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.same(await until(() => absent(page), ['It was not there yet.']), ['It was not there yet.']);
     await page.keyboard.press('ArrowRight');
     t.equal(await until(() => shown(page), 1), 1);
+    const late = await openTab(t, { forgives: /404/ });
+    await late.goto(`${url}?entity=thing:odd&at=7`);
+    await late.locator('.state tbody tr').first().waitFor();
+    await late.goto(`${url}?entity=thing:odd&at=8`);
+    await late.getByText('tick_not_found').first().waitFor();
+    await late.getByRole('link', { name: 'tick 6', exact: true }).click();
+    await late.locator('.state tbody tr').first().waitFor();
+    await late.goBack();
+    await late.locator('.state .failure').waitFor();
+    t.same(await rows(late), [], 'a state that there is not is not that of another moment');
     const none = await openTab(t, { forgives: /404/ });
     await none.goto(`${url}?entity=thing:none`);
     await none.getByText('There is no entity thing:none').waitFor();
@@ -168,6 +178,34 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.locator('#lanes-filter').fill('bo');
     t.equal(await asked(page, 'beside'), null, 'what is typed into a field is no key');
     t.same(await until(() => page.locator('.lanes .name').allInnerTexts(), []), []);
+  });
+
+  await t.test('lanes stand where they are listed, whatever is filtered; the address says by what', async (t) => {
+    const names = ['a', 'k'].flatMap((first) => Array.from({ length: 14 }, (_, n) => `${first}${n}`));
+    await call('PUT', '/entities/thing:many', {
+      type: 'thing',
+      properties: Object.fromEntries(names.map((name) => [name, 1])),
+    });
+    const page = await open(t, '?entity=thing:many');
+    await scrollTo(page, 14);
+    const drawn = async (expected: string[]) => {
+      const read = () =>
+        page.evaluate<string[]>(`{
+          const box = document.querySelector('.lanes')?.getBoundingClientRect();
+          [...document.querySelectorAll('.lane')].filter((lane) => {
+            const { top, bottom } = lane.getBoundingClientRect();
+            return top > box.top - 1 && bottom < box.bottom + 2;
+          }).map((lane) => lane.dataset.property)}`);
+      t.same(await until(read, expected), expected);
+    };
+    const last = names.slice(14);
+    await drawn(last);
+    await page.locator('#lanes-filter').fill('k');
+    await page.waitForURL(/lanes=k$/);
+    await drawn(last);
+    await page.reload();
+    await drawn(last);
+    t.equal(await page.locator('#lanes-filter').inputValue(), 'k');
   });
 
   await t.test('it is readable in the dark, on a telephone, and by axe', async (t) => {

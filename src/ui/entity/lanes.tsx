@@ -92,7 +92,7 @@ export function Lanes({
           read={!stretch?.properties || stretch.properties.includes(property) ? read : nothing}
         />
       )),
-    [lanes, read, nothing, rows.join('\0')],
+    [lanes, read, nothing, first, rows.join('\0')],
   );
   const tip = useSignal<Tip | null>(null);
   return (

@@ -51,7 +51,7 @@ export function Timeline({
   moves: RefObject<Moves | null>;
 }) {
   const { heads } = clock;
-  const [filter, setFilter] = useState('');
+  const { lanes: filter = '' } = view.value;
   const frame = useRef<HTMLDivElement>(null);
   const [whole, namesWidth] = useWidths(frame);
   const width = Math.max(80, whole - namesWidth);
@@ -113,7 +113,7 @@ export function Timeline({
             type="search"
             placeholder="property …"
             value={filter}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+            onInput={({ currentTarget: { value } }) => go({ lanes: value || undefined }, 'replace')}
           />
         </label>
       </div>
