@@ -202,7 +202,7 @@ function knownState({ asOf, tick }: Moment, heads: readonly Head[]): State | und
 }
 
 /** What a property was over some ticks; after tick `until` that was not read, because there was so much. */
-export type LaneRead = Lane & { until: number };
+type LaneRead = Lane & { until: number };
 
 /** What properties of an entity were over some of its ticks, `first` and `last` included. */
 export type Stretch = {
