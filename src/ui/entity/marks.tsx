@@ -18,6 +18,8 @@ const HIGHEST = 24;
 const NEAR = 4;
 /** How far apart times are written, in pixels. */
 const APART = 96;
+/** How much room one needs, in pixels. */
+const ROOM = 60;
 
 /** The ticks from `first` to `last`, which are drawn at one place. */
 type Stroke = { x: number; first: Head; last: Head; count: number };
@@ -55,14 +57,8 @@ export function Marks({
         {times.map(({ x, label, day }) => (
           <g key={round(origin + x)} class="time">
             <path d={`M${round(origin + x)} 26v${HEIGHT - 26}`} />
-            <text x={round(origin + x + 2)} y={24}>
-              {label}
-            </text>
-            {day !== null && (
-              <text x={round(origin + x + 2)} y={11}>
-                {day}
-              </text>
-            )}
+            <Time x={x} y={24} drawn={drawn} text={label} />
+            {day !== null && <Time x={x} y={11} drawn={drawn} text={day} />}
           </g>
         ))}
         {strokes.map((stroke) => (
@@ -96,6 +92,16 @@ export function Marks({
         </svg>
       </div>
     </div>
+  );
+}
+
+/** A time beside its line: on the other side of it where it would reach over the end. */
+function Time({ x, y, drawn: { scale, origin }, text }: { x: number; y: number; drawn: Drawn; text: string }) {
+  const isLast = x > scale.width - ROOM;
+  return (
+    <text x={round(origin + x + (isLast ? -2 : 2))} y={y} text-anchor={isLast ? 'end' : 'start'}>
+      {text}
+    </text>
   );
 }
 

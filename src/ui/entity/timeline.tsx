@@ -2,7 +2,7 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { instantToMicros, microsToInstant } from '../instants.js';
 import { Failure } from '../problem.js';
-import { axisOf, type Scale, scaleOf, type Window } from '../scale.js';
+import { type Axis, axisOf, type Scale, scaleOf, type Window } from '../scale.js';
 import { go, view } from '../state.js';
 import type { Clock } from './data.js';
 import { headAt } from './heads.js';
@@ -63,7 +63,7 @@ export function Timeline({
       ),
     [heads],
   );
-  const [window, isMoving, show] = useWindow();
+  const [window, isMoving, show] = useWindow(axis);
   const scale = useMemo(() => scaleOf(axis, { ...window, width }), [axis, window.from, window.to, width]);
   const sheet = useSheet(scale, isMoving);
 
@@ -237,7 +237,7 @@ type Shown = { from?: bigint | undefined; to?: bigint | undefined };
  * What of time is shown, as the view says, and how that is changed. While it moves it is kept here: the address has room for so many changes
  * a second. An edge that is that of all time is not said, so that what comes later is shown, too.
  */
-function useWindow(): [shown: Shown, isMoving: boolean, show: (window: Window) => void] {
+function useWindow(axis: Axis): [shown: Shown, isMoving: boolean, show: (window: Window) => void] {
   const { from, to } = view.value;
   const [moving, setMoving] = useState<Shown | null>(null);
   const said = useMemo(
@@ -255,7 +255,9 @@ function useWindow(): [shown: Shown, isMoving: boolean, show: (window: Window) =
     }, REST_MS);
     return () => clearTimeout(rest);
   }, [moving]);
-  return [moving ?? said, moving !== null, setMoving];
+  const show = ({ from, to }: Window) =>
+    setMoving({ from: from > axis.from ? from : undefined, to: to < axis.to ? to : undefined });
+  return [moving ?? said, moving !== null, show];
 }
 
 const textOf = (micros: bigint | undefined): string | undefined =>
