@@ -62,7 +62,7 @@ export function Timeline({
       ),
     [heads],
   );
-  const [window, show] = useWindow();
+  const [window, show] = useWindow(axis);
   const scale = useMemo(() => scaleOf(axis, { ...window, width }), [axis, window.from, window.to, width]);
 
   moves.current = {
@@ -234,7 +234,7 @@ type Shown = { from?: bigint | undefined; to?: bigint | undefined };
  * What of time is shown, as the view says, and how that is changed. While it moves it is kept here: the address has room for so many changes
  * a second. An edge that is that of all time is not said, so that what comes later is shown, too.
  */
-function useWindow(): [shown: Shown, show: (window: Window) => void] {
+function useWindow(axis: Window): [shown: Shown, show: (window: Window) => void] {
   const { from, to } = view.value;
   const [moving, setMoving] = useState<Shown | null>(null);
   const said = useMemo(
@@ -247,7 +247,7 @@ function useWindow(): [shown: Shown, show: (window: Window) => void] {
   useEffect(() => {
     if (!moving) return;
     const rest = setTimeout(() => {
-      go({ from: textOf(moving.from), to: textOf(moving.to) }, 'replace');
+      go({ from: edgeOf(moving.from, axis.from), to: edgeOf(moving.to, axis.to) }, 'replace');
       setMoving(null);
     }, REST_MS);
     return () => clearTimeout(rest);
@@ -255,8 +255,8 @@ function useWindow(): [shown: Shown, show: (window: Window) => void] {
   return [moving ?? said, setMoving];
 }
 
-const textOf = (micros: bigint | undefined): string | undefined =>
-  micros === undefined ? undefined : microsToInstant(micros);
+const edgeOf = (micros: bigint | undefined, ofAll: bigint): string | undefined =>
+  micros === undefined || micros === ofAll ? undefined : microsToInstant(micros);
 
 /** So many times half of the width is moved to follow a moment; what is further away is jumped to. */
 const MOST_MOVES = 40;
