@@ -208,6 +208,78 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.same(await until(() => page.locator('.lanes .name').allInnerTexts(), []), []);
   });
 
+  await t.test('ticks are marks, bars and marks say who and why, the strip counts ticks', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=2');
+    const titles = () => page.locator('.marks .mark title').allTextContents();
+    t.match(await until(async () => (await titles()).length, 7), 7);
+    t.match((await titles())[1], /^tick 2: updated, 2020-02-01 00:00:00 UTC, by bob: reason 2$/);
+    t.equal(await page.locator('.marks .mark.here').getAttribute('data-first'), '2');
+    t.same(
+      await page.evaluate(
+        "['op-created', 'op-deleted', 'op-restored'].map((op) => document.querySelectorAll('.mark.' + op).length)",
+      ),
+      [1, 1, 1],
+    );
+    const columns = await page.locator('.strip .density').getAttribute('d');
+    t.equal(columns?.match(/M/g)?.length, 7, 'a column for each tick');
+    await page.locator('.lane[data-property="plan"] .bar[data-from="1"]').hover();
+    t.match(
+      await page.locator('.tip').innerText(),
+      /^plan: "free"\ntick 1 until before 2 since 2020-01-01 00:00:00 UTC\nby ada: reason 1$/,
+    );
+    const essay = page.locator('.state tr[data-property="essay"]');
+    t.ok((await essay.locator('.value').innerText()).length <= 240);
+    await essay.getByRole('button', { name: 'all of it' }).click();
+    t.equal((await essay.locator('.value').innerText()).trim(), `"${'word '.repeat(60)}"`);
+  });
+
+  await t.test('keys, buttons and the strip move and zoom the timeline', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=3');
+    let before = { from: '', to: '9999' };
+    const goes = async (what: string, go: () => Promise<void>, is: (now: typeof before) => boolean) => {
+      await go();
+      const now = async () => ({ from: (await asked(page, 'from')) ?? '', to: (await asked(page, 'to')) ?? '9999' });
+      t.ok(await until(async () => is(await now()), true), what);
+      before = await now();
+    };
+    const press = (key: string) => () => page.keyboard.press(key);
+    const later = ({ from, to }: typeof before) => from > before.from && to > before.to;
+    const earlier = ({ from, to }: typeof before) => from < before.from && to < before.to;
+    await goes('+ zooms in', press('+'), ({ from, to }) => from >= before.from && to < before.to);
+    await goes('and again', press('+'), ({ from, to }) => from > before.from && to < before.to);
+    await goes('Shift and right moves it', press('Shift+ArrowRight'), later);
+    await goes('Shift and left', press('Shift+ArrowLeft'), earlier);
+    await goes('a button', () => page.getByRole('button', { name: 'Later' }).click(), later);
+    await goes('- zooms out', press('-'), ({ from, to }) => from < before.from || to > before.to);
+    await goes(
+      'all of time, of which no edge is said: what comes later belongs to it',
+      () => page.getByRole('button', { name: 'all', exact: true }).click(),
+      ({ from, to }) => from === '' && to === '9999',
+    );
+    const strip = await page.locator('.strip').boundingBox();
+    if (!strip) throw new Error('nothing is drawn');
+    const drag = (from: number, to: number) => async () => {
+      await page.mouse.move(strip.x + strip.width * from, strip.y + 10);
+      await page.mouse.down();
+      await page.mouse.move(strip.x + strip.width * to, strip.y + 10, { steps: 4 });
+      await page.mouse.up();
+    };
+    await goes('a brush on the strip', drag(0.2, 0.5), ({ from, to }) => from > '2020' && to < '2021');
+    await goes('moved', drag(0.3, 0.4), later);
+    await goes('its edge drawn', drag(0.6, 0.7), ({ from, to }) => from === before.from && to > before.to);
+    t.equal(await shown(page), 3, 'the moment stays');
+  });
+
+  await t.test('what somebody else has written is there as soon as one looks again', async (t) => {
+    await call('PUT', '/entities/thing:shared', { type: 'thing', properties: { n: 1 } });
+    const page = await open(t, '?entity=thing:shared');
+    t.same(await until(() => listed(page), [1]), [1]);
+    await call('PATCH', '/entities/thing:shared', { properties: { n: 2 } });
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+    t.same(await until(() => listed(page), [2, 1]), [2, 1]);
+    await sameState(t, page, call, 'thing:shared', null);
+  });
+
   await t.test('lanes stand where they are listed, whatever is filtered; the address says by what', async (t) => {
     const names = ['a', 'k'].flatMap((first) => Array.from({ length: 14 }, (_, n) => `${first}${n}`));
     await call('PUT', '/entities/thing:many', {
@@ -315,6 +387,7 @@ function oddLines(): string {
     constructor: null,
     '💚 long name': 1.5,
     note,
+    essay: 'word '.repeat(60),
   };
   const lines: [op: string, properties: JsonObject | null, actor: string][] = [
     ['put', JSON.parse(JSON.stringify(made)), 'ada'],
