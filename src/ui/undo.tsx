@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { ClocktickProblem } from '../client/client.js';
 import type { Tick, UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
@@ -75,7 +76,7 @@ export function UndoEntity({
           <thead>
             <tr>
               <th scope="col">property</th>
-              <th scope="col">now, and then</th>
+              <th scope="col">now → after the undo</th>
             </tr>
           </thead>
           <tbody>
@@ -142,11 +143,21 @@ type OnConflict = (typeof ON_CONFLICT)[number][0];
 export function UndoActivity({ id, close }: { id: string; close: () => void }) {
   const [onConflict, setOnConflict] = useState<OnConflict>('refuse');
   const dry = useAnswer(
-    (signal) => service.activities.revert(id, { onConflict }, { dryRun: true, signal }),
+    async (signal) => {
+      const ask = (how: OnConflict) => service.activities.revert(id, { onConflict: how }, { dryRun: true, signal });
+      try {
+        return { undo: await ask(onConflict), isRefused: false };
+      } catch (thrown) {
+        const isConflict = thrown instanceof ClocktickProblem && thrown.code === 'undo_conflict';
+        if (!isConflict || onConflict !== 'refuse') throw thrown;
+        // Whoever has to choose needs to see what stands in the way, which the undo of the rest tells.
+        return { undo: await ask('skip'), isRefused: true };
+      }
+    },
     [id, onConflict],
   );
-  const undo = dry.state === 'done' ? dry.value : undefined;
-  const changed = undo?.items.filter(({ op }) => op !== null) ?? [];
+  const { undo, isRefused = false } = dry.state === 'done' ? dry.value : {};
+  const changed = isRefused ? [] : (undo?.items.filter(({ op }) => op !== null) ?? []);
   const perform = async (activity: { actor?: string; reason: string }) => {
     const written = await service.activities.revert(id, { activity, onConflict });
     close();
@@ -174,8 +185,18 @@ export function UndoActivity({ id, close }: { id: string; close: () => void }) {
       </fieldset>
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
+      {isRefused && (
+        <div class="failure" role="alert">
+          <p>
+            <strong>Nothing would be undone,</strong> because somebody has changed the same since. Choose above what
+            happens then.
+          </p>
+        </div>
+      )}
       {undo && undo.conflicts.length > 0 && <Conflicts undo={undo} />}
-      {undo && changed.length === 0 && <p class="nothing">Nothing would change: all of it is like that now.</p>}
+      {undo && !isRefused && changed.length === 0 && (
+        <p class="nothing">Nothing would change: all of it is like that now.</p>
+      )}
       {changed.length > 0 && <Changed items={changed} />}
       <Why disabled={changed.length === 0} perform={perform} close={close} />
     </Dialog>
@@ -284,7 +305,12 @@ function Why({
       </label>
       <label class="field">
         <span>Why</span>
-        <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
+        <input
+          required
+          value={reason}
+          placeholder="needed: who reads the history will ask"
+          onInput={({ currentTarget }) => setReason(currentTarget.value)}
+        />
       </label>
       {error && <Failure error={error} />}
       <p class="buttons">
