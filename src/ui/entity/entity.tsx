@@ -1,5 +1,8 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { ClocktickProblem } from '../../client/client.js';
+import { InstantField } from '../collection/instant-field.js';
+import { Nearby } from '../find.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
@@ -42,6 +45,7 @@ export function EntityPage({ entity }: { entity: string }) {
       <>
         <h1>{entity}</h1>
         {clock.failed ? <Failure {...clock.failed} /> : <Loading what="the entity" />}
+        {clock.failed && isNowhere(clock.failed.error) && <Nearby entity={entity} />}
       </>
     );
   const names = [...new Set([...namesOf(state), ...namesOf(compared)])].sort(byName);
@@ -87,6 +91,10 @@ export function EntityPage({ entity }: { entity: string }) {
     </div>
   );
 }
+
+/** Whether an error says that what was asked for is no entity. */
+const isNowhere = (error: unknown): boolean =>
+  error instanceof ClocktickProblem && (error.code === 'entity_not_found' || error.code === 'invalid_id');
 
 const namesOf = ({ value }: Answer<State | null>): string[] =>
   value?.is === 'there' ? Object.keys(value.entity.properties) : [];
@@ -140,7 +148,16 @@ function Head({
           , <a href={`${json}/history`}>history</a>
         </p>
       )}
-      {born?.key !== undefined && <p class="muted small">{born.id}</p>}
+      <div class="line">
+        <InstantField
+          label="As of"
+          value={view.value.at}
+          placeholder="now"
+          ticks
+          take={(point) => go({ at: point }, 'replace')}
+        />
+        {born?.key !== undefined && <span class="muted small">{born.id}</span>}
+      </div>
     </header>
   );
 }
