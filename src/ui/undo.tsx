@@ -59,9 +59,9 @@ export function UndoEntity({
     go({ at: undefined, beside: 'before' });
   };
   return (
-    <Dialog title={properties ? `Undo ${properties.join(', ')}` : 'Undo the entity'} close={close}>
+    <Dialog title={titleOf(to, properties)} close={close}>
       <p>
-        Brings back what {properties ? 'it was' : 'the whole entity was'} at{' '}
+        Brings back what {properties ? (properties.length === 1 ? 'it was' : 'they were') : 'the whole entity was'} at{' '}
         {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
       </p>
       {overtaken !== null && <Overtaken entity={entity} tick={overtaken.tick} />}
@@ -94,6 +94,14 @@ export function UndoEntity({
       <Why disabled={dry.state !== 'done' || changes.length === 0} perform={perform} close={close} />
     </Dialog>
   );
+}
+
+/** How many properties a title names. */
+const MOST_NAMED = 3;
+
+function titleOf(to: number | string, properties: readonly string[] | null): string {
+  if (!properties) return typeof to === 'number' ? `Back to tick ${to}` : 'Back to what it was';
+  return `Undo ${properties.length > MOST_NAMED ? `${properties.length} properties` : properties.join(', ')}`;
 }
 
 /** Says who came first, and what they did. */
@@ -188,8 +196,8 @@ export function UndoActivity({ id, close }: { id: string; close: () => void }) {
       {isRefused && (
         <div class="failure" role="alert">
           <p>
-            <strong>Nothing would be undone,</strong> because somebody has changed the same since. Choose above what
-            happens then.
+            <strong>Nothing would be undone,</strong> because somebody has changed the same since. Choose above what to
+            do about it.
           </p>
         </div>
       )}

@@ -31,6 +31,7 @@ export function EntityPage({ entity }: { entity: string }) {
   const compared = useEntityAt(entity, other, clock);
   const first = useEntityAt(entity, FIRST, clock);
   const [undone, setUndone] = useState<readonly string[] | null | undefined>(undefined);
+  const [undoneTick, setUndoneTick] = useState<{ tick: number; properties: readonly string[] } | null>(null);
   const moves = useRef<Moves>(null);
 
   const last = heads.at(-1);
@@ -58,6 +59,7 @@ export function EntityPage({ entity }: { entity: string }) {
         shown={shown}
         isPast={isPast}
         undo={back === null ? undefined : () => setUndone(null)}
+        undoTick={setUndoneTick}
       />
       {clock.failed && <Failure {...clock.failed} />}
       <Timeline entity={entity} clock={clock} shown={shown} other={other} names={names} moves={moves} />
@@ -77,6 +79,17 @@ export function EntityPage({ entity }: { entity: string }) {
         </div>
         <TicksList entity={entity} clock={clock} shown={shown} names={names} />
       </div>
+      {undoneTick && (
+        <UndoEntity
+          entity={entity}
+          to={undoneTick.tick - 1}
+          properties={undoneTick.properties}
+          close={() => {
+            setUndoneTick(null);
+            clock.readNewer();
+          }}
+        />
+      )}
       {undone !== undefined && back !== null && (
         <UndoEntity
           entity={entity}
@@ -169,17 +182,21 @@ function Banner({
   shown,
   isPast,
   undo,
+  undoTick,
 }: {
   entity: string;
   clock: Clock;
   shown: Moment;
   isPast: boolean;
   undo: (() => void) | undefined;
+  undoTick: (undone: { tick: number; properties: readonly string[] }) => void;
 }) {
   const { zone = 'utc' } = view.value;
   const head = shown.tick === null ? undefined : headAt(clock.heads, shown.tick);
   const told = useTold(entity, head ? [head.tick] : []);
   const last = clock.heads.at(-1)?.tick ?? 0;
+  // Of the past, not only its state can be brought back: a tick that went wrong can be undone, and what came after it stays.
+  const changed = isPast && head?.op === 'updated' ? Object.keys(told.value?.get(head.tick)?.changes ?? {}) : [];
   return (
     <p class={isPast ? 'banner moment past' : 'banner moment'} role="status">
       <span>
@@ -195,6 +212,11 @@ function Banner({
         )}
       </span>
       {isPast && <a href={hrefOf({ at: undefined })}>Back to now</a>}
+      {head && changed.length > 0 && (
+        <button type="button" onClick={() => undoTick({ tick: head.tick, properties: changed })}>
+          Undo this tick …
+        </button>
+      )}
       {undo && (
         <button type="button" onClick={undo}>
           {isPast ? 'Bring this back …' : 'Undo the last tick …'}
