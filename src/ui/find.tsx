@@ -63,7 +63,7 @@ export function FindPage() {
                   {definition ? (
                     <a href={hrefOf({ entity: `clocktick-type:${type}` })}>tick {definition.tick}</a>
                   ) : (
-                    'open'
+                    <span class="muted">none</span>
                   )}
                 </td>
               </tr>
@@ -77,13 +77,13 @@ export function FindPage() {
   );
 }
 
-/** What happened last, for who comes to see just that. */
+/** What was recorded last, for who comes to see just that. */
 function Newest() {
   const answer = useAnswer((signal) => service.activities.search({ limit: NEWEST }, { signal }).page(), []);
   const items = answer.value?.items ?? [];
   return (
     <section class="newest">
-      {items.length > 0 && <h2>What happened last</h2>}
+      {items.length > 0 && <h2>What was recorded last</h2>}
       {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
       <ul>
         {items.map(({ id, actor, reason, recordedAt, tickCount, moreTicks }) => (
@@ -103,5 +103,41 @@ function Newest() {
         </p>
       )}
     </section>
+  );
+}
+
+/** In how many types is looked for an entity that is not there. */
+const LOOKED_IN = 10;
+
+/**
+ * Where an entity may be that was asked for and is not there: among those whose keys begin like it, in its type, or where there is none,
+ * in all of them.
+ * @param entity what somebody wrote as `type:key`: perhaps only a key, a type, or the beginning of one
+ */
+export function Nearby({ entity }: { entity: string }) {
+  const answer = useAnswer((signal) => service.types.list({ limit: TYPES }, { signal }).page(), []);
+  const types = answer.value?.items.map(({ type }) => type) ?? [];
+  const colon = entity.indexOf(':');
+  const said = colon < 0 ? entity : entity.slice(0, colon);
+  const isType = types.includes(said);
+  const key = colon < 0 ? (isType ? '' : entity) : entity.slice(colon + 1);
+  const offered = isType ? [said] : types.slice(0, LOOKED_IN);
+  if (offered.length === 0) return null;
+  return (
+    <p>
+      {key === '' ? (
+        'Entities of '
+      ) : (
+        <>
+          Keys that begin with <strong>{key}</strong> in{' '}
+        </>
+      )}
+      {offered.map((type, n) => (
+        <span key={type}>
+          {n > 0 && ', '}
+          <a href={hrefOf({ type, prefix: key || undefined })}>{type}</a>
+        </span>
+      ))}
+    </p>
   );
 }

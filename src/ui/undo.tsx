@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { ClocktickProblem } from '../client/client.js';
 import type { UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
@@ -59,9 +60,9 @@ export function UndoEntity({
     go({ at: undefined, beside: 'before' });
   };
   return (
-    <Dialog title={properties ? `Undo ${properties.join(', ')}` : 'Undo the entity'} close={close}>
+    <Dialog title={titleOf(to, properties)} close={close}>
       <p>
-        Brings back what {properties ? 'it was' : 'the whole entity was'} at{' '}
+        Brings back what {properties ? (properties.length === 1 ? 'it was' : 'they were') : 'the whole entity was'} at{' '}
         {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
       </p>
       {overtaken !== null && <Overtaken entity={entity} {...overtaken} />}
@@ -76,7 +77,7 @@ export function UndoEntity({
           <thead>
             <tr>
               <th scope="col">property</th>
-              <th scope="col">now, and then</th>
+              <th scope="col">now → after the undo</th>
             </tr>
           </thead>
           <tbody>
@@ -94,6 +95,13 @@ export function UndoEntity({
       <Why disabled={dry.state !== 'done' || changes.length === 0} perform={perform} close={close} />
     </Dialog>
   );
+}
+/** How many properties a title names. */
+const MOST_NAMED = 3;
+
+function titleOf(to: number | string, properties: readonly string[] | null): string {
+  if (!properties) return typeof to === 'number' ? `Back to tick ${to}` : 'Back to what it was';
+  return `Undo ${properties.length > MOST_NAMED ? `${properties.length} properties` : properties.join(', ')}`;
 }
 
 /**
@@ -140,11 +148,21 @@ type OnConflict = (typeof ON_CONFLICT)[number][0];
 export function UndoActivity({ id, close }: { id: string; close: () => void }) {
   const [onConflict, setOnConflict] = useState<OnConflict>('refuse');
   const dry = useAnswer(
-    (signal) => service.activities.revert(id, { onConflict }, { dryRun: true, signal }),
+    async (signal) => {
+      const ask = (how: OnConflict) => service.activities.revert(id, { onConflict: how }, { dryRun: true, signal });
+      try {
+        return { undo: await ask(onConflict), isRefused: false };
+      } catch (thrown) {
+        const isConflict = thrown instanceof ClocktickProblem && thrown.code === 'undo_conflict';
+        if (!isConflict || onConflict !== 'refuse') throw thrown;
+        // Whoever has to choose needs to see what stands in the way, which the undo of the rest tells.
+        return { undo: await ask('skip'), isRefused: true };
+      }
+    },
     [id, onConflict],
   );
-  const undo = dry.state === 'done' ? dry.value : undefined;
-  const changed = undo?.items.filter(({ op }) => op !== null) ?? [];
+  const { undo, isRefused = false } = dry.state === 'done' ? dry.value : {};
+  const changed = isRefused ? [] : (undo?.items.filter(({ op }) => op !== null) ?? []);
   const perform = async (activity: { actor?: string; reason: string }) => {
     const written = await service.activities.revert(id, { activity, onConflict });
     close();
@@ -172,8 +190,18 @@ export function UndoActivity({ id, close }: { id: string; close: () => void }) {
       </fieldset>
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
+      {isRefused && (
+        <div class="failure" role="alert">
+          <p>
+            <strong>Nothing would be undone,</strong> because somebody has changed the same since. Choose above what to
+            do about it.
+          </p>
+        </div>
+      )}
       {undo && undo.conflicts.length > 0 && <Conflicts undo={undo} />}
-      {undo && changed.length === 0 && <p class="nothing">Nothing would change: all of it is like that now.</p>}
+      {undo && !isRefused && changed.length === 0 && (
+        <p class="nothing">Nothing would change: all of it is like that now.</p>
+      )}
       {changed.length > 0 && <Changed items={changed} />}
       <Why disabled={changed.length === 0} perform={perform} close={close} />
     </Dialog>
@@ -282,7 +310,12 @@ function Why({
       </label>
       <label class="field">
         <span>Why</span>
-        <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
+        <input
+          required
+          value={reason}
+          placeholder="needed: who reads the history will ask"
+          onInput={({ currentTarget }) => setReason(currentTarget.value)}
+        />
       </label>
       {error && <Failure error={error} />}
       <p class="buttons">

@@ -99,6 +99,10 @@ t.test('Activities', { skip: NO_BROWSER }, async (t) => {
     await page.getByText('1 activity.').waitFor();
     t.match(await foundOn(page), [{ who: 'Dorothy', why: 'Atlantis sinks' }]);
     t.equal(await page.getByLabel('Who', { exact: true }).inputValue(), 'Dorothy', 'the form says what was asked');
+    t.equal(await page.getByLabel('Recorded before').inputValue(), '9998-01-01 00:00:00 UTC');
+    await page.getByText('What was imported was recorded when the import ran').waitFor();
+    const type = page.getByRole('main').getByRole('link', { name: 'country', exact: true });
+    t.equal(await type.getAttribute('href'), './?type=country', 'and leads back to what it is about');
     await page.getByRole('link', { name: 'All', exact: true }).click();
     await page.getByText('15 activities.').waitFor();
   });

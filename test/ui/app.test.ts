@@ -34,7 +34,7 @@ t.test('the page', { skip: NO_BROWSER }, async (t) => {
     await page.goto(`${url}/ui/`);
     await page.getByRole('table').waitFor();
     const rows = (await page.getByRole('row').allInnerTexts()).map((row) => row.replaceAll(/\s+/g, ' ').trim());
-    t.same(rows.slice(1), ['friend 2 open', 'show 0 tick 1']);
+    t.same(rows.slice(1), ['friend 2 none', 'show 0 tick 1']);
     await page.getByRole('listitem').first().waitFor();
     t.match((await page.getByRole('listitem').allInnerTexts())[0], /ross made 1 tick “knows monica”/);
     t.equal(await page.title(), 'Find · clocktick');
@@ -70,6 +70,29 @@ t.test('the page', { skip: NO_BROWSER }, async (t) => {
     await dialog.waitFor({ state: 'detached' });
     await page.getByLabel('Entity: type:key or UUID').press('?');
     t.equal(await dialog.count(), 0);
+  });
+
+  await t.test('who asks for no entity is led to those whose keys begin like it', async (t) => {
+    const cases: [entity: string, links: Record<string, string>][] = [
+      ['friend:mon', { friend: './?type=friend&prefix=mon' }],
+      ['mon', { friend: './?type=friend&prefix=mon', show: './?type=show&prefix=mon' }],
+      ['fiend:mon', { friend: './?type=friend&prefix=mon', show: './?type=show&prefix=mon' }],
+      ['friend', { friend: './?type=friend' }],
+    ];
+    for (const [entity, links] of cases) {
+      const page = await openTab(t, { forgives: /40[04]/ });
+      await page.goto(`${url}/ui/?entity=${entity}`);
+      const offered = page.locator('main > p a');
+      await offered.first().waitFor();
+      const found = await offered.all();
+      t.same(
+        Object.fromEntries(
+          await Promise.all(found.map(async (link) => [await link.innerText(), await link.getAttribute('href')])),
+        ),
+        links,
+        entity,
+      );
+    }
   });
 
   await t.test('colours and instants are as the reader chose, and stay so from page to page', async (t) => {

@@ -155,6 +155,7 @@ t.test('The countries of a sample', { skip: NO_BROWSER }, async (t) => {
     await write('2012-06-07 18:40:09');
     await page.waitForURL(/at=/);
     t.equal(momentOf(page), '2012-06-07T18:40:09.000000Z');
+    t.equal(await field.inputValue(), '2012-06-07 18:40:09 UTC', 'as the page writes instants');
     t.equal(await page.locator('.moment .fault').count(), 0);
     await write('9999-01-01');
     const refusal = await service.entities

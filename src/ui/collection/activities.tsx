@@ -4,7 +4,7 @@ import { Loading } from '../problem.js';
 import { service } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
 import { FailureElsewhere, Fault, faultOf } from './faults.js';
-import { readInstant } from './instant-field.js';
+import { momentWritten, readInstant } from './instant-field.js';
 import { More, useWalk } from './pages.js';
 
 /** The fields of a search: the name in the view, the parameter of the call, and what they ask. */
@@ -56,13 +56,28 @@ export function ActivitiesPage() {
   return (
     <div class="activities">
       <h1>Who changed what, and why</h1>
+      {type !== undefined && (
+        <p>
+          In the type <a href={hrefOf({ type })}>{type}</a>
+        </p>
+      )}
+      {entity !== undefined && (
+        <p>
+          Of the entity <a href={hrefOf({ entity })}>{entity}</a>
+        </p>
+      )}
       <Search
         key={asked}
         fault={(parameter) => faultOf(first.state === 'failed' ? first.error : undefined, [parameter])}
       />
       <FailureElsewhere answer={first} fields={FIELDS.map(({ parameter }) => parameter)} />
       {first.state === 'loading' && !first.value && <Loading what="the activities" />}
-      {first.value && items.length === 0 && !walk.more && <p class="nothing">No activities.</p>}
+      {(since !== undefined || until !== undefined) && (
+        <p class="muted">
+          What was imported was recorded when the import ran, whenever it happened. When it happened is told by the page
+          of each entity, which lists its ticks by that.
+        </p>
+      )}
       {items.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no mouse scrolls a table that is wider than the page by its keys
         <section class="scroll" tabIndex={0} aria-label="Activities" aria-busy={first.state === 'loading'}>
@@ -131,7 +146,7 @@ function Search({ fault }: { fault: (parameter: string) => string | undefined })
             <input
               id={`search-${name}`}
               name={name}
-              defaultValue={view.value[name] ?? ''}
+              defaultValue={writtenIn(name)}
               placeholder={PLACEHOLDERS[name]}
               autocomplete="off"
               spellcheck={false}
@@ -150,6 +165,12 @@ function Search({ fault }: { fault: (parameter: string) => string | undefined })
       </p>
     </form>
   );
+}
+
+/** What a field of the form begins with. */
+function writtenIn(name: Field): string {
+  const { [name]: value = '' } = view.value;
+  return name === 'since' || name === 'until' ? momentWritten(value) : value;
 }
 
 /** What a form asks for; and what is wrong with instants. */

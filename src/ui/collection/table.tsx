@@ -44,7 +44,6 @@ export function EntityTable({ type, properties }: { type: string; properties: re
       <Filters error={first.state === 'failed' ? first.error : undefined} properties={properties} />
       <FailureElsewhere answer={first} fields={[...FILTER_FIELDS, ...MOMENT_FIELDS]} />
       {first.state === 'loading' && !first.value && <Loading what="the entities" />}
-      {first.value && items.length === 0 && !walk.more && <p class="nothing">No entities.</p>}
       {items.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: who has no mouse scrolls a table that is wider than the page by its keys
         <section class="scroll" tabIndex={0} aria-label="Entities" aria-busy={first.state === 'loading'}>

@@ -1,5 +1,8 @@
 import type { RefObject } from 'preact';
 import { useRef, useState } from 'preact/hooks';
+import { ClocktickProblem } from '../../client/client.js';
+import { InstantField } from '../collection/instant-field.js';
+import { Nearby } from '../find.js';
 import { Instant } from '../instant.js';
 import { useKeys } from '../keys.js';
 import { Failure, Loading } from '../problem.js';
@@ -30,6 +33,7 @@ export function EntityPage({ entity }: { entity: string }) {
   const compared = useEntityAt(entity, other, clock);
   const first = useEntityAt(entity, FIRST, clock);
   const [undone, setUndone] = useState<readonly string[] | null | undefined>(undefined);
+  const [undoneTick, setUndoneTick] = useState<{ tick: number; properties: readonly string[] } | null>(null);
   const moves = useRef<Moves>(null);
 
   const last = heads.at(-1);
@@ -45,6 +49,7 @@ export function EntityPage({ entity }: { entity: string }) {
       <>
         <h1>{entity}</h1>
         {clock.failed ? <Failure {...clock.failed} /> : <Loading what="the entity" />}
+        {clock.failed && isNowhere(clock.failed.error) && <Nearby entity={entity} />}
       </>
     );
   const names = [...new Set([...namesOf(state), ...namesOf(compared)])].sort(byName);
@@ -57,6 +62,7 @@ export function EntityPage({ entity }: { entity: string }) {
         shown={shown}
         isPast={isPast}
         undo={back === null ? undefined : () => setUndone(null)}
+        undoTick={setUndoneTick}
       />
       {clock.failed && <Failure {...clock.failed} />}
       <Timeline entity={entity} clock={clock} shown={shown} other={other} names={names} moves={moves} />
@@ -76,6 +82,17 @@ export function EntityPage({ entity }: { entity: string }) {
         </div>
         <TicksList entity={entity} clock={clock} shown={shown} names={names} />
       </div>
+      {undoneTick && (
+        <UndoEntity
+          entity={entity}
+          to={undoneTick.tick - 1}
+          properties={undoneTick.properties}
+          close={() => {
+            setUndoneTick(null);
+            clock.readNewer();
+          }}
+        />
+      )}
       {undone !== undefined && back !== null && (
         <UndoEntity
           entity={entity}
@@ -90,6 +107,10 @@ export function EntityPage({ entity }: { entity: string }) {
     </div>
   );
 }
+
+/** Whether an error says that what was asked for is no entity. */
+const isNowhere = (error: unknown): boolean =>
+  error instanceof ClocktickProblem && (error.code === 'entity_not_found' || error.code === 'invalid_id');
 
 const namesOf = ({ value }: Answer<State | null>): string[] =>
   value?.is === 'there' ? Object.keys(value.entity.properties) : [];
@@ -143,7 +164,16 @@ function Head({
           , <a href={`${json}/history`}>history</a>
         </p>
       )}
-      {born?.key !== undefined && <p class="muted small">{born.id}</p>}
+      <div class="line">
+        <InstantField
+          label="As of"
+          value={view.value.at}
+          placeholder="now"
+          ticks
+          take={(point) => go({ at: point }, 'replace')}
+        />
+        {born?.key !== undefined && <span class="muted small">{born.id}</span>}
+      </div>
     </header>
   );
 }
@@ -155,17 +185,21 @@ function Banner({
   shown,
   isPast,
   undo,
+  undoTick,
 }: {
   entity: string;
   clock: Clock;
   shown: Moment;
   isPast: boolean;
   undo: (() => void) | undefined;
+  undoTick: (undone: { tick: number; properties: readonly string[] }) => void;
 }) {
   const { zone = 'utc' } = view.value;
   const head = shown.tick === null ? undefined : headAt(clock.heads, shown.tick);
   const told = useTold(entity, head ? [head.tick] : []);
   const last = clock.heads.at(-1)?.tick ?? 0;
+  // Of the past, not only its state can be brought back: a tick that went wrong can be undone, and what came after it stays.
+  const changed = isPast && head?.op === 'updated' ? Object.keys(told.value?.get(head.tick)?.changes ?? {}) : [];
   return (
     <p class={isPast ? 'banner moment past' : 'banner moment'} role="status">
       <span>
@@ -181,6 +215,11 @@ function Banner({
         )}
       </span>
       {isPast && <a href={hrefOf({ at: undefined })}>Back to now</a>}
+      {head && changed.length > 0 && (
+        <button type="button" onClick={() => undoTick({ tick: head.tick, properties: changed })}>
+          Undo this tick …
+        </button>
+      )}
       {undo && (
         <button type="button" onClick={undo}>
           {isPast ? 'Bring this back …' : 'Undo the last tick …'}

@@ -165,6 +165,7 @@ const Row = ({
           class="quiet small"
           onClick={() => undo(name)}
           aria-label={`Bring back ${name} as it is here`}
+          title={`Bring back ${name} as it is here`}
         >
           ↶
         </button>
