@@ -95,6 +95,34 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.equal(await until(() => shown(page), 1), 1, 'dragged to the left end');
   });
 
+  await t.test('keys and buttons zoom and move the timeline', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=4');
+    const window = async () =>
+      [await asked(page, 'from'), await asked(page, 'to')].map((edge) => Date.parse(edge ?? ''));
+    const wide = async () => {
+      const [from = 0, to = 0] = await window();
+      return to - from;
+    };
+    for (let n = 0; n < 4; n++) await page.keyboard.press('+');
+    t.ok(await until(async () => (await wide()) > 0, true));
+    const zoomed = await wide();
+    const [from = 0, to = 0] = await window();
+    const middle = Date.parse('2020-04-01T00:00:00Z');
+    t.ok(from < middle && middle < to, 'what is shown stays in view');
+    await page.keyboard.press('-');
+    t.ok(await until(async () => (await wide()) > zoomed, true));
+    const [before = 0] = await window();
+    await page.keyboard.press('Shift+ArrowLeft');
+    t.ok(await until(async () => ((await window())[0] ?? 0) < before, true), 'to what was earlier');
+    t.equal(await shown(page), 4, 'the same moment is shown');
+    await page.getByRole('button', { name: 'Later' }).click();
+    await page.getByRole('button', { name: 'Later' }).click();
+    t.ok(await until(async () => ((await window())[0] ?? 0) > before, true));
+    await page.getByRole('button', { name: 'all', exact: true }).click();
+    t.same(await until(() => asked(page, 'from'), null), null);
+    t.equal(await asked(page, 'to'), null);
+  });
+
   await t.test('moments at which there was nothing', async (t) => {
     const page = await open(t, '?entity=thing:odd&at=5');
     t.same(await until(() => absent(page), ['It was deleted: it had no properties.']), [
@@ -177,7 +205,7 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.same(await until(() => listed(page), [7, 6, 5, 4, 3, 2, 1]), [7, 6, 5, 4, 3, 2, 1]);
     await page.locator('#lanes-filter').fill('bo');
     t.equal(await asked(page, 'beside'), null, 'what is typed into a field is no key');
-    t.same(await until(() => page.locator('.lane .name').allInnerTexts(), []), []);
+    t.same(await until(() => page.locator('.lanes .name').allInnerTexts(), []), []);
   });
 
   await t.test('ticks are marks, bars and marks say who and why, the strip counts ticks', async (t) => {
@@ -300,18 +328,26 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     const id = '7b6c0f3e-58f1-4f57-a9c4-5a2d6c1f0a11';
     const names = Array.from({ length: 200 }, (_, n) => `p${n}`);
     const of = Object.fromEntries(names.map((name, n) => [name, `generate_series(${n + 1}, 20000, 200)`]));
-    await writeDeep(sql, [{ id, of }]);
+    await writeDeep(sql, [{ id, of: { ...of, always: 'generate_series(2, 20000)' } }]);
     const page = await open(t, `?entity=${id}`);
     await page.getByText('20,000 in view').waitFor();
-    const told = await toldRanges(call, id, names.slice(0, 14));
+    const told = await toldRanges(call, id, names.slice(0, 13));
     t.same(await until(() => bars(page, told), told), told, 'all of time at once');
+    const unread = () =>
+      page.locator('.lane:has(.unread)').evaluateAll((lanes) => lanes.map(({ dataset }) => dataset.property));
+    t.same(
+      await until(unread, ['always']),
+      ['always'],
+      'what changed too often to be read is drawn as how many ticks there were',
+    );
+    await page.getByText('zoom in to see the values').waitFor();
     const drawn = () => page.evaluate<number>("document.querySelectorAll('.lane').length");
     t.ok((await drawn()) <= 16, 'so many lanes as are in view');
     const box = await page.locator('.lanes').boundingBox();
     if (!box) throw new Error('nothing is drawn');
     await page.mouse.move(box.x + box.width / 2, box.y + 80);
     await page.keyboard.down('Control');
-    for (let n = 0; n < 12; n++) await page.mouse.wheel(0, -120);
+    for (let n = 0; n < 20; n++) await page.mouse.wheel(0, -120);
     await page.keyboard.up('Control');
     t.ok(await until(async () => (await asked(page, 'from')) !== null, true), 'a wheel with Ctrl zooms');
     const from = await asked(page, 'from');
@@ -323,8 +359,14 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
       'dragged to what was before',
     );
     const window = { from: text((await asked(page, 'from')) ?? ''), to: text((await asked(page, 'to')) ?? '') };
-    const some = await toldRanges(call, id, names.slice(0, 14), window);
-    t.same(await until(() => bars(page, some), some), some, 'what is in view has been read');
+    const some = await toldRanges(call, id, ['always', ...names.slice(0, 13)], window);
+    const inView = async () => {
+      const drawn = await bars(page, new Map([...told, ...some]));
+      return new Map(
+        [...some].map(([name, ranges]) => [name, drawn.get(name)?.filter((range) => ranges.includes(range))]),
+      );
+    };
+    t.same(await until(inView, some), some, 'what is in view has been read; a little more is drawn');
     await page.keyboard.press('Home');
     t.equal(await until(() => shown(page), 1), 1);
     t.ok(await until(async () => text((await asked(page, 'from')) ?? '') < window.from, true), 'the timeline follows');
@@ -381,7 +423,7 @@ async function importLines(base: string, source: string, body: string): Promise<
 }
 
 /** Asks again until something is as expected, or for so long that it never will be; gives the last answer. */
-async function until<Value>(read: () => Promise<Value>, expected: Value): Promise<Value> {
+async function until(read: () => Promise<unknown>, expected: unknown): Promise<unknown> {
   const end = Date.now() + 60_000;
   for (;;) {
     const value = await read();
