@@ -322,6 +322,9 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.locator('#lanes-filter').fill('k');
     await page.waitForURL(/lanes=k$/);
     await drawn(last);
+    const hidden = () =>
+      page.evaluate<number>("{ const e = document.querySelector('.lanes'); e.scrollHeight - e.clientHeight }");
+    t.equal(await until(hidden, 0), 0, 'nothing is below or above them');
     await page.reload();
     await drawn(last);
     t.equal(await page.locator('#lanes-filter').inputValue(), 'k');

@@ -163,7 +163,7 @@ t.test('undo', { skip: NO_BROWSER }, async (t) => {
     await page.unroute(/revert$/);
     await dialog.getByRole('button', { name: 'Leave it' }).click();
     await dialog.waitFor({ state: 'detached' });
-    t.match(await page.evaluate('document.activeElement.innerText'), /Bring this back/, 'the focus is where it was');
+    t.match(await page.evaluate('document.activeElement.innerText'), /^Bring this back/, 'the focus is where it was');
 
     await service.types.put(
       'customer',
