@@ -3,7 +3,13 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage, type 
 import { request as httpsRequest } from 'node:https';
 import { Unfit } from '../unfit.js';
 
-/* Calls of a running service, and what it answers. */
+/*
+ * Calls of a running service, and what it answers.
+ *
+ * These are not those of src/client/. An import is told how far it is, or why it is refused, while it is still being sent, and `fetch` promises an
+ * answer only after that; an export is counted, compressed and gone on with by the byte, in any format. Nothing else is called from here but
+ * one definition, for which a second way of calling, with other words for the same failures, would be no gain.
+ */
 
 /** A request that is about to be sent. */
 export const requestTo = (url: URL, options: RequestOptions = {}): ClientRequest =>

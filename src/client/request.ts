@@ -27,6 +27,7 @@ type Fetch = (
     body?: string | ReadableStream<Uint8Array>;
     signal?: AbortSignal;
     duplex?: 'half';
+    redirect: 'manual';
   },
 ) => Promise<Response>;
 
@@ -40,7 +41,10 @@ export type RetryOptions = {
 };
 
 export type ClientOptions = {
-  /** Where the service is, with or without a slash at its end; what it has of a path stands before each path of the API. */
+  /**
+   * Where the service is, with or without a slash at its end; what it has of a path stands before each path of the API. It has to be there:
+   * no redirection is followed.
+   */
   baseUrl: string | URL;
   /** Sends requests; without it, that of the platform. */
   fetch?: Fetch | undefined;
@@ -150,7 +154,11 @@ export function requester({ baseUrl, fetch, headers, retry }: ClientOptions): Re
       ...(stream?.encoding === undefined ? {} : { 'content-encoding': stream.encoding }),
       ...definedOf(call.headers ?? {}),
     };
-    const init = { method, headers: { ...(await headers?.()), ...own }, ...(signal ? { signal } : {}) };
+    const all = { ...(await headers?.()), ...own };
+    // What cannot stand in a header is a mistake of the caller, and is not sent.
+    new Headers(all);
+    // Whoever follows a 301 with a POST sends a GET (Fetch, section 4.4), whose answer looks like that of a write; and headers go along.
+    const init = { method, headers: all, redirect: 'manual' as const, ...(signal ? { signal } : {}) };
     const send: Fetch = fetch ?? globalThis.fetch;
     const content = body ?? stream?.content;
     try {
@@ -163,7 +171,10 @@ export function requester({ baseUrl, fetch, headers, retry }: ClientOptions): Re
       return { failure: await refusalOf(answer, base) };
     } catch (error) {
       signal?.throwIfAborted();
-      return { failure: error instanceof NotOurs ? othersAnswer(error.answer, base) : unreachable(base, error) };
+      if (!(error instanceof NotOurs)) return { failure: unreachable(base, error) };
+      // What nobody reads would keep its connection.
+      await error.answer.body?.cancel().catch(() => {});
+      return { failure: othersAnswer(error.answer, base) };
     }
   }
 
@@ -214,6 +225,7 @@ class NotOurs extends Error {
 
 /** What an answer that is no success means. */
 async function refusalOf(answer: Response, base: URL): Promise<Failure> {
+  if (isRedirection(answer)) return redirected(answer, base);
   const text = await answer.text();
   const problem = mediaTypeOf(answer) === 'application/problem+json' ? problemIn(text) : null;
   if (!problem) return othersAnswer(answer, base);
@@ -240,6 +252,25 @@ const othersAnswer = ({ status, headers }: Response, base: URL): Failure => ({
   isUnwritten: false,
   isPassing: PASSING.has(status),
 });
+
+/** Whether an answer sends elsewhere. Browsers show nothing of such, but that it is one. */
+const isRedirection = ({ type, status }: Response): boolean =>
+  type === 'opaqueredirect' || (status >= 300 && status < 400);
+
+/** What sends elsewhere has not done what it was asked to. */
+function redirected(answer: Response, base: URL): Failure {
+  const place = answer.headers.get('location');
+  answer.body?.cancel().catch(() => {});
+  return {
+    error: (mayBeWritten) =>
+      new ClocktickUnreachable(
+        `What answers at ${base.href} sends elsewhere${place === null ? '' : `, to ${place}`}: redirections are not followed. Name the place where the service is.`,
+        { status: answer.status || undefined, mayBeWritten },
+      ),
+    isUnwritten: true,
+    isPassing: false,
+  };
+}
 
 const unreachable = (base: URL, cause: unknown): Failure => ({
   error: (mayBeWritten) =>

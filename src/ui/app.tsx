@@ -6,6 +6,7 @@ import { CollectionPage } from './collection/collection.js';
 import { Dialog } from './dialog.js';
 import { EntityPage } from './entity/entity.js';
 import { FindPage } from './find.js';
+import { useKeys } from './keys.js';
 import { connection } from './service.js';
 import { follow, go, hrefOf, view } from './state.js';
 import type { View, Zone } from './view.js';
@@ -13,7 +14,7 @@ import type { View, Zone } from './view.js';
 /** The whole page: what stays at its top, and what its URL names below. */
 export function App() {
   useLinks();
-  useKeys();
+  useKeys(({ key }) => (key === '?' ? () => (isHelping.value = true) : undefined));
   const { theme } = view.value;
   useEffect(() => {
     if (theme) document.documentElement.dataset.theme = theme;
@@ -143,30 +144,14 @@ function useLinks(): void {
 
 const isHelping = signal(false);
 
-/** Whether a key belongs to where the reader types. */
-const isTyping = ({ target }: KeyboardEvent): boolean =>
-  target instanceof HTMLElement && target.closest('input, textarea, select, dialog') !== null;
-
-function useKeys(): void {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key !== '?' || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-      event.preventDefault();
-      isHelping.value = true;
-    };
-    document.addEventListener('keydown', onKey);
-    return () => document.removeEventListener('keydown', onKey);
-  }, []);
-}
-
 const KEYS: readonly [keys: string, says: string][] = [
-  ['← →', 'to the tick before, and after'],
-  ['Home End', 'to the first tick, and to now'],
-  ['Shift+← Shift+→', 'moves the timeline'],
-  ['+ −', 'zooms in and out'],
-  ['b', 'puts the second marker here'],
-  ['o', 'shows only what differs'],
-  ['u', 'undo: back to what is shown'],
+  ['← →', 'to the tick before, and after; of a type, to the change'],
+  ['Home End', 'to the first tick or change, and to now'],
+  ['Shift+← Shift+→', 'moves the timeline of an entity'],
+  ['+ −', 'zooms it in and out'],
+  ['b', 'puts the second marker here, to compare with'],
+  ['o', 'of an entity, shows only what differs'],
+  ['u', 'undo: an entity goes back to what is shown, or an activity is undone'],
   ['/', 'to the filter'],
   ['?', 'this list'],
 ];

@@ -5,7 +5,10 @@ import { useEffect, useRef } from 'preact/hooks';
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
-    element.current?.showModal();
+    const dialog = element.current;
+    dialog?.showModal();
+    // What is taken away without being closed gives no focus back.
+    return () => dialog?.close();
   }, []);
   return (
     <dialog ref={element} class="dialog" aria-labelledby="dialog-title" onClose={close}>

@@ -26,6 +26,14 @@ export type Part = { path: readonly Step[] } & (
 /** Where two values differ, in order: the first MOST_PARTS places, and how many `more` there are. No part: they are the same. */
 export type Difference = { parts: Part[]; more: number };
 
+/** What became of something from one moment to another, and the sign that stands beside the word. */
+export type Fate = 'added' | 'removed' | 'changed';
+export const SIGNS = { added: '+', removed: '−', changed: '~' } as const satisfies Record<Fate, string>;
+
+/** What became of a property whose values differ; undefined is no value. */
+export const fateOf = (from: Json | undefined, to: Json | undefined): Fate =>
+  from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
+
 /** How many places are drawn, and how many pieces of a text. */
 const MOST_PARTS = 200;
 const MOST_SEGMENTS = 1_000;

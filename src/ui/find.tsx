@@ -1,8 +1,7 @@
-import { useState } from 'preact/hooks';
 import { Instant } from './instant.js';
 import { Failure, Loading } from './problem.js';
 import { service, useAnswer } from './service.js';
-import { hrefOf } from './state.js';
+import { go, hrefOf, view } from './state.js';
 
 /** How many types a page of them has: as many as the service gives. */
 const TYPES = 1_000;
@@ -12,7 +11,7 @@ const NEWEST = 10;
 
 /** Where one begins: the types that there are. */
 export function FindPage() {
-  const [prefix, setPrefix] = useState('');
+  const { prefix = '' } = view.value;
   const answer = useAnswer((signal) => service.types.list({ limit: TYPES }, { signal }).page(), []);
   const types = answer.value?.items ?? [];
   const shown = types.filter(({ type }) => type.startsWith(prefix));
@@ -27,7 +26,10 @@ export function FindPage() {
       {types.length > 20 && (
         <label class="field">
           Types that begin with
-          <input value={prefix} onInput={({ currentTarget }) => setPrefix(currentTarget.value)} />
+          <input
+            value={prefix}
+            onInput={({ currentTarget: { value } }) => go({ prefix: value || undefined }, 'replace')}
+          />
         </label>
       )}
       {answer.value && types.length === 0 && (

@@ -3,23 +3,39 @@ import type { Failed } from './service.js';
 
 /** What the service said of why it refused, in its own words, with what a caller may do about it. */
 export function Failure({ error, again }: { error: Failed; again?: (() => void) | undefined }) {
+  // Until that is sure, nobody may think that a write is not there.
+  const doubt = error.mayBeWritten && (
+    <p>It is not known whether it was written. Look at what there is now before you do it again.</p>
+  );
   if (!(error instanceof ClocktickProblem))
     return (
       <div class="failure" role="alert">
         <p>
-          <strong>The service does not answer.</strong> This page asks again by itself.
+          <strong>The service does not answer.</strong>
         </p>
+        {doubt}
         {again && <Again again={again} />}
       </div>
     );
   const { problem, status, code } = error;
+  const { errors = [] } = problem;
   return (
     <div class="failure" role="alert">
       <p>
         <strong>{problem.title}.</strong> {problem.detail}
       </p>
+      {errors.length > 1 && (
+        <ul>
+          {errors.map(({ path, message }) => (
+            <li key={`${path} ${message}`}>
+              <code>{path}</code> {message}
+            </li>
+          ))}
+        </ul>
+      )}
+      {doubt}
       <p class="small">
-        <a href={`..${new URL(problem.type, 'http://localhost').pathname}`}>{code}</a> ({status})
+        <a href={`../docs/problems/${code}`}>{code}</a> ({status})
       </p>
       {again && (status === 503 || status === 429) && <Again again={again} />}
     </div>

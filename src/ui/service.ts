@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ClocktickProblem, ClocktickUnreachable, clocktick } from '../client/client.js';
 
 /** The service that this page came from. The page lies in its `ui/`, whatever path a proxy has put before that. */
@@ -18,7 +18,7 @@ export type Failed = ClocktickProblem | ClocktickUnreachable;
 
 /**
  * An answer of the service that has come, is coming, or was refused. While one is coming, `value` is the one before, so that what is shown
- * stays until there is something else to show.
+ * stays until there is something else to show. Beside a failure it is what the same question was answered before: it would be no answer to another.
  */
 export type Answer<Value> =
   | { state: 'loading'; value?: Value | undefined }
@@ -34,29 +34,42 @@ export function useAnswer<Value>(
   about: readonly (string | number | boolean | null | undefined)[],
 ): Answer<Value> {
   const [turn, setTurn] = useState(0);
-  const [answer, setAnswer] = useState<Answer<Value>>({ state: 'loading' });
-  const isLost = answer.state === 'failed' && answer.error instanceof ClocktickUnreachable;
-  const again = isLost ? returned.value : 0;
+  const question = JSON.stringify(about);
+  // `of`: the question that the value answers.
+  const [known, setKnown] = useState<{ question: string; answer: Answer<Value>; of?: string | undefined }>({
+    question,
+    answer: { state: 'loading' },
+  });
+  const isLost = useRef(false);
   useEffect(() => {
     const asking = new AbortController();
-    setAnswer(({ value }) => ({ state: 'loading', value }));
+    isLost.current = false;
+    setKnown(({ answer: { value }, of }) => ({ question, answer: { state: 'loading', value }, of }));
     ask(asking.signal).then(
       (value) => {
-        if (!asking.signal.aborted) setAnswer({ state: 'done', value });
+        if (!asking.signal.aborted) setKnown({ question, answer: { state: 'done', value }, of: question });
       },
       (reason: unknown) => {
         if (asking.signal.aborted) return;
         const error = failureOf(reason);
-        setAnswer(({ value }) => ({ state: 'failed', value, error, again: () => setTurn((n) => n + 1) }));
+        isLost.current = error instanceof ClocktickUnreachable;
+        const again = () => setTurn((n) => n + 1);
+        setKnown(({ answer, of }) => {
+          const value = of === question ? answer.value : undefined;
+          return { question, answer: { state: 'failed', value, error, again }, of };
+        });
       },
     );
     return () => asking.abort();
-  }, [...about, turn, again]);
-  return answer;
+  }, [...about, turn]);
+  useEffect(() => {
+    if (isLost.current) setTurn((n) => n + 1);
+  }, [returned.value]);
+  return known.question === question ? known.answer : { state: 'loading', value: known.answer.value };
 }
 
 /**
- * What a call threw, if it is what calls throw; a service that did not answer is asked for from then on.
+ * What a call threw, if it is what calls throw. If the service did not answer, that is seen, and asked until it does.
  * @throws anything else, which is a mistake of this page
  */
 export function failureOf(reason: unknown): Failed {

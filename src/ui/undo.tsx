@@ -1,13 +1,14 @@
 import { useState } from 'preact/hooks';
 import { ClocktickProblem } from '../client/client.js';
-import type { Tick, UndoConflict, WrittenUndo } from '../client/types.js';
+import type { UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
+import { entityName } from './entity-name.js';
 import { Instant } from './instant.js';
 import { Failure, Loading } from './problem.js';
-import { sentenceOf } from './sentences.js';
 import { type Failed, failureOf, service, useAnswer } from './service.js';
 import { go, hrefOf } from './state.js';
+import { Told } from './told.js';
 
 /*
  * Undo, in two steps: what it would do, by a dry run, and then who does it and why. Nothing is taken back: an undo is a new tick, or a new
@@ -33,7 +34,7 @@ export function UndoEntity({
   properties: readonly string[] | null;
   close: () => void;
 }) {
-  const [overtaken, setOvertaken] = useState<{ tick: number } | null>(null);
+  const [overtaken, setOvertaken] = useState<{ tick: number; mayBeWritten: boolean } | null>(null);
   const [turn, setTurn] = useState(0);
   const reversion = { to, ...(properties ? { properties: [...properties] } : {}) };
   const asked = JSON.stringify(reversion);
@@ -64,7 +65,7 @@ export function UndoEntity({
         Brings back what {properties ? (properties.length === 1 ? 'it was' : 'they were') : 'the whole entity was'} at{' '}
         {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
       </p>
-      {overtaken !== null && <Overtaken entity={entity} tick={overtaken.tick} />}
+      {overtaken !== null && <Overtaken entity={entity} {...overtaken} />}
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
       {dry.state === 'done' && changes.length === 0 && (
@@ -104,8 +105,11 @@ function titleOf(to: number | string, properties: readonly string[] | null): str
   return `Undo ${properties.length > MOST_NAMED ? `${properties.length} properties` : properties.join(', ')}`;
 }
 
-/** Says who came first, and what they did. */
-function Overtaken({ entity, tick }: { entity: string; tick: number }) {
+/**
+ * Says who came first, and what they did.
+ * @param mayBeWritten whether that may have been this undo: its first answer was lost, and it was sent again
+ */
+function Overtaken({ entity, tick, mayBeWritten }: { entity: string; tick: number; mayBeWritten: boolean }) {
   const answer = useAnswer(
     async (signal) => {
       const page = await service.entities.history(entity, { order: 'desc', limit: 1 }, { signal }).page();
@@ -116,26 +120,20 @@ function Overtaken({ entity, tick }: { entity: string; tick: number }) {
   return (
     <div class="failure overtaken" role="alert">
       <p>
-        <strong>Somebody was first, and nothing was written.</strong> The entity is at tick {tick} now. Below is what an
-        undo would change today.
+        <strong>
+          {mayBeWritten
+            ? 'It may be that this undo was written: its answer was lost.'
+            : 'Somebody was first, and nothing was written.'}
+        </strong>{' '}
+        The entity is at tick {tick} now. Below is what an undo would change today.
       </p>
       {answer.value && (
         <p>
-          <Said tick={answer.value} />
+          Tick {answer.value.tick}, <Instant at={answer.value.at} />: <Told head={answer.value} tick={answer.value} />
         </p>
       )}
       {answer.state === 'failed' && <Failure error={answer.error} />}
     </div>
-  );
-}
-
-function Said({ tick }: { tick: Tick }) {
-  const { who, what, why } = sentenceOf(tick);
-  return (
-    <>
-      Tick {tick.tick}, <Instant at={tick.at} />: <strong>{who ?? 'somebody'}</strong> {what}
-      {why !== null && <q>{why}</q>}
-    </>
   );
 }
 
@@ -224,7 +222,7 @@ function Changed({ items }: { items: WrittenUndo['items'] }) {
       <ul class="undone">
         {shown.map(({ id, op, entity, changes }) => (
           <li key={id}>
-            <a href={hrefOf({ entity: id })}>{entity?.key === undefined ? id : `${entity.type}:${entity.key}`}</a>: {op}
+            <a href={hrefOf({ entity: id })}>{entity ? entityName(entity) : id}</a>: {op}
             {changes && (
               <dl>
                 {Object.entries(changes).map(([property, { from, to }]) => (
@@ -266,7 +264,7 @@ const Conflict = ({
   conflict: UndoConflict;
 }) => (
   <li>
-    <a href={hrefOf({ entity: id, at: `${tick}` })}>{key === undefined ? id : `${type}:${key}`}</a>
+    <a href={hrefOf({ entity: id, at: `${tick}` })}>{entityName({ id, type, key })}</a>
     {property === undefined ? ' (whether it is there)' : ` ${property}`}: tick {tick}, <Instant at={at} />,{' '}
     {activity?.actor ?? 'somebody'}
     {forced && ' (undone with the rest)'}

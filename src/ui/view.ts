@@ -25,7 +25,7 @@ export type View = {
   reason?: string | undefined;
   /** Of a type: the property whose values over time are counted. */
   property?: string | undefined;
-  /** Of a type: what keys begin with; of a search of activities: what names of actors begin with. */
+  /** Of a type: what keys begin with; of a search of activities: what names of actors begin with; of the types: what theirs begin with. */
   prefix?: string | undefined;
   /** Of a type: whether deleted entities are shown as well, or only those. */
   deleted?: 'include' | 'only' | undefined;
@@ -38,6 +38,8 @@ export type View = {
   /** What of time the timeline shows: two instants. */
   from?: string | undefined;
   to?: string | undefined;
+  /** What the names of the properties have in them that have a lane. */
+  lanes?: string | undefined;
   /** Whether only what differs is shown. */
   only?: boolean | undefined;
   /** Which ticks are listed: of an actor, of a property, of a kind, between two instants. */
@@ -106,6 +108,7 @@ function validView(said: (name: keyof View) => string | null): View {
     beside: valid('beside', (text) => (text === 'now' || text === 'before' ? text : point(text))),
     from,
     to,
+    lanes: valid('lanes', anyText),
     only: valid('only', (text) => (text === 'true' ? true : undefined)),
     actor: valid('actor', (text) => (text.length <= MAX_ACTOR_LENGTH ? text : undefined)),
     changed: valid('changed', nameIn),

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
 import { type Clocktick, ClocktickProblem, ClocktickUnreachable, clocktick } from '../../src/client/client.js';
@@ -268,6 +269,53 @@ t.test('a refusal is not sent again', async (t) => {
       mayBeWritten: true,
     },
   );
+});
+
+t.test('nothing that sends elsewhere is followed: no write becomes a read, and no header goes along', async (t) => {
+  const { baseUrl: there, sql } = await testClient(t);
+  const seen: string[] = [];
+  for (const status of [301, 302, 303, 307, 308]) {
+    const elsewhere = createHttpServer(({ method, url }, answer) => {
+      seen.push(`${method} ${url}`);
+      answer.writeHead(status, { location: `${there}${url}` }).end('<p>Moved');
+    }).listen(0, '127.0.0.1');
+    await once(elsewhere, 'listening');
+    t.teardown(() => elsewhere.closeAllConnections());
+    t.teardown(() => elsewhere.close());
+    const address = elsewhere.address();
+    const baseUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+    const client = clocktick({ baseUrl, retry });
+    const before = await traces(sql);
+    const asked: Record<string, () => Promise<unknown>> = {
+      'a create': () => client.entities.create(STATE),
+      'an activity': () => client.activities.create(ACTIVITY),
+      'a put': () => client.entities.put('friend:moved', STATE),
+      'an import': () => client.import([{ key: 'moved', ...STATE }], { source: 'moved' }),
+      'a read': () => client.types.list().page(),
+    };
+    for (const [what, call] of Object.entries(asked)) {
+      seen.length = 0;
+      await t.rejects(call(), {
+        name: 'ClocktickUnreachable',
+        status,
+        message: /sends elsewhere/,
+        mayBeWritten: false,
+      });
+      t.equal(seen.length, 1, `${what}: it is asked once`);
+    }
+    t.same(await traces(sql), before);
+  }
+});
+
+t.test('what cannot be sent is the mistake of the caller, and no broken connection', async (t) => {
+  const { fetch, asked } = fated();
+  const client = clocktick({ baseUrl: 'http://127.0.0.1:9', fetch, retry });
+  for (const activityId of ['a\r\nx-admin: 1', 'ü€'])
+    await t.rejects(client.entities.put('friend:x', STATE, { activityId }), TypeError);
+  const headers = () => ({ 'x y': '1' });
+  await t.rejects(clocktick({ baseUrl: 'http://127.0.0.1:9', fetch, headers }).types.list().page(), TypeError);
+  await t.rejects(client.entities.get('..'), RangeError);
+  t.same(asked, []);
 });
 
 t.test('health is asked once: whoever asks wants to know how it is now', async (t) => {

@@ -115,7 +115,9 @@ t.test('an export gives every line once, across breaks of the connection', async
   const received: ExportLine[] = [];
   for await (const told of broken.export({ type: 'friend' })) {
     received.push(told);
-    if (received.length === 10) await client.entities.put('friend:00000', { type: 'friend', properties: { n: 'new' } });
+    if (received.length !== 10) continue;
+    for (const key of ['!', '02999'])
+      await client.entities.put(`friend:${key}`, { type: 'friend', properties: { n: 'new' } });
   }
   t.same(received, all, 'as of the instant at which it began');
   t.ok(way.asked.length >= 4, `it asked ${way.asked.length} times`);
@@ -123,7 +125,7 @@ t.test('an export gives every line once, across breaks of the connection', async
   const marks = (await allOf(client.export({ type: 'friend', watermarks: true }))).filter((one) => 'watermark' in one);
   t.ok(marks.length > 0, 'watermarks come only if they are asked for');
   const ranges = await allOf(client.export({ type: 'friend', format: 'ranges', fields: 'n' }));
-  t.match(ranges[0], { property: 'n', value: 0, vclock: { from: 1 } });
+  t.match(ranges[1], { property: 'n', value: 0, vclock: { from: 1 } });
 });
 
 t.test('an export that brings nothing more says that it broke off', async (t) => {
@@ -142,14 +144,20 @@ t.test('an export that brings nothing more says that it broke off', async (t) =>
 });
 
 t.test('an export in any format comes as its bytes, and whoever stops ends it', async (t) => {
-  const { client } = await testClient(t);
+  const { client, baseUrl } = await testClient(t);
   await client.import(some(2_000), { source: 'crm' });
   const csv = await allOf(client.exportBytes({ type: 'friend', format: 'csv', fields: ['n'] }));
   t.equal(Buffer.concat(csv).toString().split('\r\n').length, 2_002);
   const parquet = Buffer.concat(await allOf(client.exportBytes({ type: 'friend', format: 'parquet', fields: 'n' })));
   t.equal(parquet.toString('latin1', 0, 4), 'PAR1');
-  for (let times = 0; times < 8; times++) for await (const _ of client.export()) break;
-  t.equal((await allOf(client.export())).length, 2_000, 'none of those that were left takes a place');
+  const text = 'x'.repeat(500_000);
+  await client.import(
+    Array.from({ length: 40 }, (_, n) => ({ type: 'book', key: `${n}`, properties: { text } })),
+    { source: 'books' },
+  );
+  for (let times = 0; times < 6; times++) for await (const _ of client.export({ type: 'book' })) break;
+  const again = clocktick({ baseUrl, retry: false });
+  t.equal((await allOf(again.export())).length, 2_040, 'none of those that were left takes a place');
   const leaving = new AbortController();
   const walk = async () => {
     for await (const _ of client.export({}, { signal: leaving.signal })) leaving.abort();

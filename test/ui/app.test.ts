@@ -131,7 +131,7 @@ t.test('the page', { skip: NO_BROWSER }, async (t) => {
       await page.getByRole('alert').first().waitFor();
       t.match(await page.getByRole('alert').first().innerText(), detail, query);
       const link = page.getByRole('link', { name: code }).first();
-      t.match(await link.getAttribute('href'), `/docs/problems/${code}`);
+      t.equal(await link.getAttribute('href'), `../docs/problems/${code}`, 'whatever path is before it');
       t.same(await axe(page), []);
     }
   });
@@ -151,5 +151,30 @@ t.test('the page', { skip: NO_BROWSER }, async (t) => {
     isLost = false;
     await page.getByText('knows monica').waitFor();
     t.equal(await page.getByText('This page asks until it does').count(), 0);
+
+    isLost = true;
+    await page.getByRole('link', { name: 'Types', exact: true }).click();
+    await page.getByText('This page asks until it does').waitFor();
+    await page.locator('.failure').nth(1).waitFor();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    for (let n = 0; n < 2; n++) await page.waitForRequest(/health/);
+    t.same([...new Set(asked)], ['/health/ready'], 'lost again, it asks only whether the service is there');
+    isLost = false;
+    await page.getByRole('table').waitFor();
+  });
+
+  await t.test('of many types those are shown whose names begin as the address says', async (t) => {
+    for (let n = 0; n < 21; n++) await service.entities.create({ type: `kind${n}`, properties: {} });
+    const page = await openTab(t);
+    await page.goto(`${url}/ui/`);
+    const types = async () => (await page.getByRole('rowheader').allInnerTexts()).map((name) => name.trim());
+    await page.getByLabel('Types that begin with').fill('kind1');
+    await page.waitForURL(/prefix=kind1$/);
+    const shown = ['kind1', ...Array.from({ length: 10 }, (_, n) => `kind1${n}`)];
+    t.same(await types(), shown);
+    await page.reload();
+    await page.getByRole('table').waitFor();
+    t.same(await types(), shown);
   });
 });

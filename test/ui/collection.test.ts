@@ -168,6 +168,54 @@ t.test('The countries of a sample', { skip: NO_BROWSER }, async (t) => {
     t.equal(await page.locator('.failure').count(), 0, 'and not twice');
   });
 
+  await t.test('An answer that comes late is not that of a later question', async (t) => {
+    const page = await site.open(await openTab(t), '?type=country');
+    const keys = () => page.locator('table.entities tbody th').allInnerTexts();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const isEarlier = (url: string) => url.includes('keyPrefix=A') && url.includes('type=country');
+    await page.route(
+      (url) => isEarlier(url.href),
+      async (route) => {
+        await held;
+        await route.continue();
+      },
+    );
+    const earlier = page.waitForRequest((request) => isEarlier(request.url()));
+    await page.getByLabel('Keys begin with').fill('A');
+    const ended = Promise.race([
+      page.waitForEvent('requestfinished', (request) => isEarlier(request.url())),
+      page.waitForEvent('requestfailed', (request) => isEarlier(request.url())),
+    ]);
+    await earlier;
+    await page.getByLabel('Keys begin with').fill('U');
+    await page.getByText('1 entity.').waitFor();
+    release();
+    await ended;
+    t.same(await keys(), ['UTO']);
+  });
+
+  await t.test('The slider marks changes, and two moments can be swapped', async (t) => {
+    const page = await site.open(await openTab(t), `?type=country&at=${commits[3]}&beside=before`);
+    await page.locator('.moment .marks path').nth(1).waitFor({ state: 'attached' });
+    const [first, last] = [commits[0] ?? '', commits.at(-1) ?? ''].map(Date.parse);
+    const places = commits.map((at) =>
+      Math.round(((Date.parse(at) - (first ?? 0)) / ((last ?? 0) - (first ?? 0))) * 1_000),
+    );
+    const marks = await page
+      .locator('.moment .marks path')
+      .evaluateAll((paths) => paths.map((path) => Number(path.getAttribute('d')?.slice(1).split(' ')[0])));
+    t.ok(marks.length > 2, 'also of changes between the first and the last');
+    t.ok(marks.includes(0) && marks.includes(1_000) && marks.every((x) => places.includes(x)), `${marks} of ${places}`);
+    await page.getByRole('link', { name: 'swap both' }).click();
+    await page.waitForURL((url) => url.searchParams.get('beside') === commits[3]);
+    t.equal(momentOf(page), commits[2]);
+    await page.getByRole('link', { name: 'the first change' }).click();
+    await page.waitForURL((url) => url.searchParams.get('beside') === commits[0]);
+    await page.keyboard.press('/');
+    t.match(await page.evaluate('document.activeElement.className'), 'prefix', 'a key leads to the filter');
+  });
+
   await t.test('Filters are those of the API, and what is wrong with one is said at its field', async (t) => {
     const page = await site.open(await openTab(t, { forgives: REFUSED }), `?type=country&at=${commits[2]}`);
     const keys = () => page.locator('table.entities tbody th').allInnerTexts();

@@ -115,6 +115,34 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.equal(await asked(page, 'at'), null);
   });
 
+  await t.test('keys and buttons zoom and move the timeline', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=4');
+    const window = async () =>
+      [await asked(page, 'from'), await asked(page, 'to')].map((edge) => Date.parse(edge ?? ''));
+    const wide = async () => {
+      const [from = 0, to = 0] = await window();
+      return to - from;
+    };
+    for (let n = 0; n < 4; n++) await page.keyboard.press('+');
+    t.ok(await until(async () => (await wide()) > 0, true));
+    const zoomed = await wide();
+    const [from = 0, to = 0] = await window();
+    const middle = Date.parse('2020-04-01T00:00:00Z');
+    t.ok(from < middle && middle < to, 'what is shown stays in view');
+    await page.keyboard.press('-');
+    t.ok(await until(async () => (await wide()) > zoomed, true));
+    const [before = 0] = await window();
+    await page.keyboard.press('Shift+ArrowLeft');
+    t.ok(await until(async () => ((await window())[0] ?? 0) < before, true), 'to what was earlier');
+    t.equal(await shown(page), 4, 'the same moment is shown');
+    await page.getByRole('button', { name: 'Later' }).click();
+    await page.getByRole('button', { name: 'Later' }).click();
+    t.ok(await until(async () => ((await window())[0] ?? 0) > before, true));
+    await page.getByRole('button', { name: 'all', exact: true }).click();
+    t.same(await until(() => asked(page, 'from'), null), null);
+    t.equal(await asked(page, 'to'), null);
+  });
+
   await t.test('moments at which there was nothing', async (t) => {
     const page = await open(t, '?entity=thing:odd&at=5');
     t.same(await until(() => absent(page), ['It was deleted: it had no properties.']), [
@@ -124,6 +152,16 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.same(await until(() => absent(page), ['It was not there yet.']), ['It was not there yet.']);
     await page.keyboard.press('ArrowRight');
     t.equal(await until(() => shown(page), 1), 1);
+    const late = await openTab(t, { forgives: /404/ });
+    await late.goto(`${url}?entity=thing:odd&at=7`);
+    await late.locator('.state tbody tr').first().waitFor();
+    await late.goto(`${url}?entity=thing:odd&at=8`);
+    await late.getByText('tick_not_found').first().waitFor();
+    await late.getByRole('link', { name: 'tick 6', exact: true }).click();
+    await late.locator('.state tbody tr').first().waitFor();
+    await late.goBack();
+    await late.locator('.state .failure').waitFor();
+    t.same(await rows(late), [], 'a state that there is not is not that of another moment');
     const none = await openTab(t, { forgives: /404/ });
     await none.goto(`${url}?entity=thing:none`);
     await none.getByText('There is no entity thing:none').waitFor();
@@ -187,7 +225,107 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     t.same(await until(() => listed(page), [7, 6, 5, 4, 3, 2, 1]), [7, 6, 5, 4, 3, 2, 1]);
     await page.locator('#lanes-filter').fill('bo');
     t.equal(await asked(page, 'beside'), null, 'what is typed into a field is no key');
-    t.same(await until(() => page.locator('.lane .name').allInnerTexts(), []), []);
+    t.same(await until(() => page.locator('.lanes .name').allInnerTexts(), []), []);
+  });
+
+  await t.test('ticks are marks, bars and marks say who and why, the strip counts ticks', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=2');
+    const titles = () => page.locator('.marks .mark title').allTextContents();
+    t.match(await until(async () => (await titles()).length, 7), 7);
+    t.match((await titles())[1], /^tick 2: updated, 2020-02-01 00:00:00 UTC, by bob: reason 2$/);
+    t.equal(await page.locator('.marks .mark.here').getAttribute('data-first'), '2');
+    t.same(
+      await page.evaluate(
+        "['op-created', 'op-deleted', 'op-restored'].map((op) => document.querySelectorAll('.mark.' + op).length)",
+      ),
+      [1, 1, 1],
+    );
+    const columns = await page.locator('.strip .density').getAttribute('d');
+    t.equal(columns?.match(/M/g)?.length, 7, 'a column for each tick');
+    await page.locator('.lane[data-property="plan"] .bar[data-from="1"]').hover();
+    t.match(
+      await page.locator('.tip').innerText(),
+      /^plan: "free"\ntick 1 until before 2 since 2020-01-01 00:00:00 UTC\nby ada: reason 1$/,
+    );
+    const essay = page.locator('.state tr[data-property="essay"]');
+    t.ok((await essay.locator('.value').innerText()).length <= 240);
+    await essay.getByRole('button', { name: 'all of it' }).click();
+    t.equal((await essay.locator('.value').innerText()).trim(), `"${'word '.repeat(60)}"`);
+  });
+
+  await t.test('keys, buttons and the strip move and zoom the timeline', async (t) => {
+    const page = await open(t, '?entity=thing:odd&at=3');
+    let before = { from: '', to: '9999' };
+    const goes = async (what: string, go: () => Promise<void>, is: (now: typeof before) => boolean) => {
+      await go();
+      const now = async () => ({ from: (await asked(page, 'from')) ?? '', to: (await asked(page, 'to')) ?? '9999' });
+      t.ok(await until(async () => is(await now()), true), what);
+      before = await now();
+    };
+    const press = (key: string) => () => page.keyboard.press(key);
+    const later = ({ from, to }: typeof before) => from > before.from && to > before.to;
+    const earlier = ({ from, to }: typeof before) => from < before.from && to < before.to;
+    await goes('+ zooms in', press('+'), ({ from, to }) => from >= before.from && to < before.to);
+    await goes('and again', press('+'), ({ from, to }) => from > before.from && to < before.to);
+    await goes('Shift and right moves it', press('Shift+ArrowRight'), later);
+    await goes('Shift and left', press('Shift+ArrowLeft'), earlier);
+    await goes('a button', () => page.getByRole('button', { name: 'Later' }).click(), later);
+    await goes('- zooms out', press('-'), ({ from, to }) => from < before.from || to > before.to);
+    await goes(
+      'all of time, of which no edge is said: what comes later belongs to it',
+      () => page.getByRole('button', { name: 'all', exact: true }).click(),
+      ({ from, to }) => from === '' && to === '9999',
+    );
+    const strip = await page.locator('.strip').boundingBox();
+    if (!strip) throw new Error('nothing is drawn');
+    const drag = (from: number, to: number) => async () => {
+      await page.mouse.move(strip.x + strip.width * from, strip.y + 10);
+      await page.mouse.down();
+      await page.mouse.move(strip.x + strip.width * to, strip.y + 10, { steps: 4 });
+      await page.mouse.up();
+    };
+    await goes('a brush on the strip', drag(0.2, 0.5), ({ from, to }) => from > '2020' && to < '2021');
+    await goes('moved', drag(0.3, 0.4), later);
+    await goes('its edge drawn', drag(0.6, 0.7), ({ from, to }) => from === before.from && to > before.to);
+    t.equal(await shown(page), 3, 'the moment stays');
+  });
+
+  await t.test('what somebody else has written is there as soon as one looks again', async (t) => {
+    await call('PUT', '/entities/thing:shared', { type: 'thing', properties: { n: 1 } });
+    const page = await open(t, '?entity=thing:shared');
+    t.same(await until(() => listed(page), [1]), [1]);
+    await call('PATCH', '/entities/thing:shared', { properties: { n: 2 } });
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+    t.same(await until(() => listed(page), [2, 1]), [2, 1]);
+    await sameState(t, page, call, 'thing:shared', null);
+  });
+
+  await t.test('lanes stand where they are listed, whatever is filtered; the address says by what', async (t) => {
+    const names = ['a', 'k'].flatMap((first) => Array.from({ length: 14 }, (_, n) => `${first}${n}`));
+    await call('PUT', '/entities/thing:many', {
+      type: 'thing',
+      properties: Object.fromEntries(names.map((name) => [name, 1])),
+    });
+    const page = await open(t, '?entity=thing:many');
+    await scrollTo(page, 14);
+    const drawn = async (expected: string[]) => {
+      const read = () =>
+        page.evaluate<string[]>(`{
+          const box = document.querySelector('.lanes')?.getBoundingClientRect();
+          [...document.querySelectorAll('.lane')].filter((lane) => {
+            const { top, bottom } = lane.getBoundingClientRect();
+            return top > box.top - 1 && bottom < box.bottom + 2;
+          }).map((lane) => lane.dataset.property)}`);
+      t.same(await until(read, expected), expected);
+    };
+    const last = names.slice(14);
+    await drawn(last);
+    await page.locator('#lanes-filter').fill('k');
+    await page.waitForURL(/lanes=k$/);
+    await drawn(last);
+    await page.reload();
+    await drawn(last);
+    t.equal(await page.locator('#lanes-filter').inputValue(), 'k');
   });
 
   await t.test('it is readable in the dark, on a telephone, and by axe', async (t) => {
@@ -207,18 +345,26 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     const id = '7b6c0f3e-58f1-4f57-a9c4-5a2d6c1f0a11';
     const names = Array.from({ length: 200 }, (_, n) => `p${n}`);
     const of = Object.fromEntries(names.map((name, n) => [name, `generate_series(${n + 1}, 20000, 200)`]));
-    await writeDeep(sql, [{ id, of }]);
+    await writeDeep(sql, [{ id, of: { ...of, always: 'generate_series(2, 20000)' } }]);
     const page = await open(t, `?entity=${id}`);
     await page.getByText('20,000 in view').waitFor();
-    const told = await toldRanges(call, id, names.slice(0, 14));
+    const told = await toldRanges(call, id, names.slice(0, 13));
     t.same(await until(() => bars(page, told), told), told, 'all of time at once');
+    const unread = () =>
+      page.locator('.lane:has(.unread)').evaluateAll((lanes) => lanes.map(({ dataset }) => dataset.property));
+    t.same(
+      await until(unread, ['always']),
+      ['always'],
+      'what changed too often to be read is drawn as how many ticks there were',
+    );
+    await page.getByText('zoom in to see the values').waitFor();
     const drawn = () => page.evaluate<number>("document.querySelectorAll('.lane').length");
     t.ok((await drawn()) <= 16, 'so many lanes as are in view');
     const box = await page.locator('.lanes').boundingBox();
     if (!box) throw new Error('nothing is drawn');
     await page.mouse.move(box.x + box.width / 2, box.y + 80);
     await page.keyboard.down('Control');
-    for (let n = 0; n < 12; n++) await page.mouse.wheel(0, -120);
+    for (let n = 0; n < 20; n++) await page.mouse.wheel(0, -120);
     await page.keyboard.up('Control');
     t.ok(await until(async () => (await asked(page, 'from')) !== null, true), 'a wheel with Ctrl zooms');
     const from = await asked(page, 'from');
@@ -230,8 +376,14 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
       'dragged to what was before',
     );
     const window = { from: text((await asked(page, 'from')) ?? ''), to: text((await asked(page, 'to')) ?? '') };
-    const some = await toldRanges(call, id, names.slice(0, 14), window);
-    t.same(await until(() => bars(page, some), some), some, 'what is in view has been read');
+    const some = await toldRanges(call, id, ['always', ...names.slice(0, 13)], window);
+    const inView = async () => {
+      const drawn = await bars(page, new Map([...told, ...some]));
+      return new Map(
+        [...some].map(([name, ranges]) => [name, drawn.get(name)?.filter((range) => ranges.includes(range))]),
+      );
+    };
+    t.same(await until(inView, some), some, 'what is in view has been read; a little more is drawn');
     await page.keyboard.press('Home');
     t.equal(await until(() => shown(page), 1), 1);
     t.ok(await until(async () => text((await asked(page, 'from')) ?? '') < window.from, true), 'the timeline follows');
@@ -255,6 +407,7 @@ function oddLines(): string {
     constructor: null,
     '💚 long name': 1.5,
     note,
+    essay: 'word '.repeat(60),
   };
   const lines: [op: string, properties: JsonObject | null, actor: string][] = [
     ['put', JSON.parse(JSON.stringify(made)), 'ada'],
@@ -287,7 +440,7 @@ async function importLines(base: string, source: string, body: string): Promise<
 }
 
 /** Asks again until something is as expected, or for so long that it never will be; gives the last answer. */
-async function until<Value>(read: () => Promise<Value>, expected: Value): Promise<Value> {
+async function until(read: () => Promise<unknown>, expected: unknown): Promise<unknown> {
   const end = Date.now() + 60_000;
   for (;;) {
     const value = await read();

@@ -110,7 +110,7 @@ t.test('undo', { skip: NO_BROWSER }, async (t) => {
       await dialog.getByText('Somebody was first, and nothing was written.').waitFor();
       const said = await dialog.locator('.overtaken').innerText();
       t.match(said, /tick 4 now/);
-      await dialog.locator('.overtaken strong', { hasText: 'monica' }).waitFor();
+      await dialog.locator('.overtaken a', { hasText: 'monica' }).waitFor();
       t.match(
         await dialog.locator('.overtaken').innerText(),
         /monica set city to "Tromsø" \(was "Bergen"\)\s*“?moved again/,
@@ -123,6 +123,58 @@ t.test('undo', { skip: NO_BROWSER }, async (t) => {
       t.match(await service.entities.get(label), { tick: 5, properties: { plan: 'free', city: 'Oslo' } });
     },
   );
+
+  await t.test('an undo whose answer is lost is not called that of somebody else', async (t) => {
+    const label = await customer();
+    const page = await opened(t, `entity=${label}&at=1`, /412|ERR_FAILED/);
+    await page.keyboard.press('u');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('table').waitFor();
+    await page.route(
+      /revert$/,
+      async (route) => {
+        await route.fetch();
+        await route.abort();
+      },
+      { times: 1 },
+    );
+    await dialog.getByLabel('Who undoes it').fill('joey');
+    await dialog.getByLabel('Why').fill('a mistake');
+    await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
+    await dialog.getByText('It may be that this undo was written').waitFor();
+    await dialog.locator('.overtaken', { hasText: 'joey' }).waitFor();
+    t.equal(await dialog.getByText('nothing was written').count(), 0);
+    await dialog.getByText('Nothing would change').waitFor();
+    t.equal((await service.entities.get(label)).tick, 4, 'it was written once');
+  });
+
+  await t.test('without an answer it is said that nobody knows; all that a definition refuses is said', async (t) => {
+    const label = await customer();
+    const page = await opened(t, `entity=${label}&at=1`, /409|ERR_CONNECTION_REFUSED/);
+    const bring = page.getByRole('button', { name: /Bring this back/ });
+    await bring.click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('table').waitFor();
+    await page.route(/revert$/, (route) => route.abort('connectionrefused'));
+    await dialog.getByLabel('Why').fill('a mistake');
+    await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
+    await dialog.getByText('It is not known whether it was written').waitFor();
+    await page.getByText('The service does not answer. This page asks until it does').waitFor();
+    await page.unroute(/revert$/);
+    await dialog.getByRole('button', { name: 'Leave it' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    t.match(await page.evaluate('document.activeElement.innerText'), /Bring this back/, 'the focus is where it was');
+
+    await service.types.put(
+      'customer',
+      { schema: { properties: { plan: { const: 'team' }, city: { minLength: 5 } } } },
+      { evenIfInvalid: true },
+    );
+    await bring.click();
+    for (const name of ['plan', 'city']) await dialog.locator('.failure li', { hasText: `/${name}` }).waitFor();
+    t.same(await axe(page), []);
+    await service.types.delete('customer');
+  });
 
   await t.test('where nothing would change it says so, and Escape leaves everything as it is', async (t) => {
     const label = await customer();
@@ -162,6 +214,9 @@ t.test('undo', { skip: NO_BROWSER }, async (t) => {
     await dialog.getByRole('button', { name: 'Undo', exact: true }).click();
     await dialog.waitFor({ state: 'detached' });
     await page.getByText('no sale').first().waitFor();
+    await page.keyboard.press('u');
+    await dialog.getByLabel('Undo nothing').waitFor();
+    await page.keyboard.press('Escape');
     t.not(new URL(page.url()).searchParams.get('activity'), id, 'the page shows the activity that undid it');
     t.match(await service.entities.get('offer:b'), { tick: 2, properties: { price: 7 } });
     await t.rejects(service.entities.get('offer:a'), { code: 'entity_deleted' });

@@ -36,6 +36,7 @@ t.test('a URL shows what it says', async (t) => {
       '?from=2016-01-01T00:00:00Z&to=2016-01-01T00:00:00.000001Z',
       { from: '2016-01-01T00:00:00Z', to: '2016-01-01T00:00:00.000001Z' },
     ],
+    ['?entity=a:b&lanes=pla&zone=utc', { entity: 'a:b', lanes: 'pla', zone: 'utc' }],
     ['?since=2016-01-01T00:00:00Z', { since: '2016-01-01T00:00:00Z' }],
     ['?op=deleted&zone=local&theme=dark', { op: 'deleted', zone: 'local', theme: 'dark' }],
     [
@@ -147,6 +148,7 @@ const anyView: fc.Arbitrary<View> = fc
     show: maybe(fc.constant('activities' as const)),
     reason: maybe(text(100)),
     property: maybe(name),
+    lanes: maybe(text(100)),
     prefix: maybe(text(100)),
     deleted: maybe(fc.constantFrom('include' as const, 'only' as const)),
     where: maybe(text(100)),

@@ -1,26 +1,28 @@
 import { useState } from 'preact/hooks';
-import type { ActivityTick } from '../../client/types.js';
+import type { ActivityTick, Op } from '../../client/types.js';
+import { type Fate, SIGNS } from '../difference.js';
 import { Difference } from '../difference-view.js';
+import { entityName } from '../entity-name.js';
 import { Instant } from '../instant.js';
+import { useKeys } from '../keys.js';
 import { Failure, Loading } from '../problem.js';
 import { service } from '../service.js';
 import { hrefOf } from '../state.js';
 import { UndoActivity } from '../undo.js';
 import { nameText } from '../value-text.js';
-import { entityName } from './names.js';
 import { More, useWalk } from './pages.js';
 
 /** How many ticks a page has, and how many properties of one are drawn until somebody asks for all. */
 const TICKS = 50;
 const PROPERTIES = 20;
 
-/** What was done to an entity, as a sign and in words. */
-const DONE = {
-  created: ['+', 'added', 'created'],
-  updated: ['~', 'changed', 'changed'],
-  deleted: ['−', 'removed', 'deleted'],
-  restored: ['+', 'added', 'restored'],
-} as const;
+/** What became of an entity, and how that is said. */
+const DONE: Record<Op, [fate: Fate, says: string]> = {
+  created: ['added', 'created'],
+  updated: ['changed', 'changed'],
+  deleted: ['removed', 'deleted'],
+  restored: ['added', 'restored'],
+};
 
 /** An activity: who did it, when and why, and what each of its ticks changed. */
 export function ActivityPage({ id }: { id: string }) {
@@ -34,6 +36,7 @@ export function ActivityPage({ id }: { id: string }) {
   );
   const { first, items } = walk;
   const activity = first.value;
+  useKeys(({ key }) => (key === 'u' && items.length > 0 ? () => setUndoing(true) : undefined));
   return (
     <div class="activity">
       <h1>{activity?.reason ?? 'Activity'}</h1>
@@ -98,15 +101,15 @@ export function ActivityPage({ id }: { id: string }) {
 /** A tick of the activity: of which entity, when, and what it changed. */
 function Done({ tick }: { tick: ActivityTick }) {
   const [isWhole, setWhole] = useState(false);
-  const [sign, kind, says] = DONE[tick.op];
+  const [fate, says] = DONE[tick.op];
   const changes = Object.entries(tick.changes ?? {});
   const shown = isWhole ? changes : changes.slice(0, PROPERTIES);
   const name = entityName(tick);
   return (
     <section class="done" aria-label={name}>
       <h3>
-        <span class={`fate ${kind}`}>
-          {sign} {says}
+        <span class={`fate ${fate}`}>
+          {SIGNS[fate]} {says}
         </span>{' '}
         <a href={hrefOf({ entity: name, at: `${tick.tick}`, beside: 'before' })}>{name}</a>{' '}
         <span class="small muted">

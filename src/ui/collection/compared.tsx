@@ -1,6 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ComparedEntity, Json } from '../../client/types.js';
+import { type Fate, fateOf, SIGNS } from '../difference.js';
 import { Difference } from '../difference-view.js';
+import { entityName } from '../entity-name.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
@@ -11,7 +13,6 @@ import { FailureElsewhere } from './faults.js';
 import { Filters } from './filters.js';
 import { InstantField } from './instant-field.js';
 import type { Span } from './moment.js';
-import { entityName } from './names.js';
 import { newestChange } from './newest.js';
 import { useWalk } from './pages.js';
 
@@ -21,11 +22,6 @@ const LOOKED_AT = 500;
 /** How many that differ are drawn at a time, and how many pages are read in a row to find some. */
 const SHOWN = 50;
 const PAGES_IN_A_ROW = 20;
-
-/** What became of an entity, or of a property, from one moment to the other. */
-type Fate = 'added' | 'removed' | 'changed';
-
-const SIGNS = { added: '+', removed: '−', changed: '~' } as const;
 
 /** What differs between two moments, entity by entity: `beside` of the view, and the moment that is looked at. */
 export function Compared({
@@ -124,7 +120,7 @@ function Differences({
   );
   const { first, items, more, isReading, failed } = walk;
   const differing = items.flatMap((entity) => {
-    const fate = fateOf(entity);
+    const fate = fateOfEntity(entity);
     return fate !== null && (entity.key ?? '').startsWith(prefix) ? [{ entity, fate }] : [];
   });
   const looksFurther = more && !failed && differing.length < shown && items.length < LOOKED_AT * PAGES_IN_A_ROW;
@@ -193,7 +189,7 @@ function Differences({
 const Told = ({ moment }: { moment: string }) => (moment === 'now' ? <>now</> : <Instant at={moment} />);
 
 /** What became of an entity between the two moments; null: it does not differ. */
-function fateOf({ moments: [before, after], properties, truncated }: ComparedEntity): Fate | null {
+function fateOfEntity({ moments: [before, after], properties, truncated }: ComparedEntity): Fate | null {
   const was = isThere(before);
   if (was !== isThere(after)) return was ? 'removed' : 'added';
   return Object.keys(properties).length > 0 || (truncated?.length ?? 0) > 0 ? 'changed' : null;
@@ -237,8 +233,8 @@ function Rows({ entity, fate, to }: { entity: ComparedEntity; fate: Fate; to: st
           <tr key={property}>
             {n === 0 && name}
             <th scope="row" class="property">
-              <span class={`fate ${propertyFate(before, after)}`}>{SIGNS[propertyFate(before, after)]}</span>{' '}
-              <span class="unseen">{propertyFate(before, after)} </span>
+              <span class={`fate ${fateOf(was, becomes)}`}>{SIGNS[fateOf(was, becomes)]}</span>{' '}
+              <span class="unseen">{fateOf(was, becomes)} </span>
               {nameText(property)}
             </th>
             <td>
@@ -265,6 +261,3 @@ type Side = ComparedEntity['properties'][string][number] | undefined;
 
 /** A value on one side; undefined: the property was not set. */
 const sideOf = (side: Side): Json | undefined => (side && 'value' in side ? side.value : undefined);
-
-const propertyFate = (before: Side, after: Side): Fate =>
-  sideOf(before) === undefined ? 'added' : sideOf(after) === undefined ? 'removed' : 'changed';

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { isBefore } from '../../temporal/point.js';
 import { Instant } from '../instant.js';
 import { formatInstant } from '../instants.js';
+import { useKeys } from '../keys.js';
 import { Failure } from '../problem.js';
 import { type Failed, failureOf, service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
@@ -47,7 +48,12 @@ export function Moment({ type, span }: { type: string; span: Span | undefined })
   const rest = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const step = useSteps(type, span);
   useEffect(() => () => clearTimeout(rest.current), []);
-  useKeys(step.go);
+  useKeys(({ key, shiftKey }) => {
+    const which = shiftKey ? undefined : KEYS.get(key);
+    if (which) return () => step.go(which);
+    if (key === 'b') return () => go({ beside: view.value.at ?? 'now' });
+    return key === '/' ? () => document.querySelector<HTMLElement>('.filters input')?.focus() : undefined;
+  }, isElsewhere);
 
   const drag = (steps: number) => {
     setDragged(steps);
@@ -187,26 +193,9 @@ const KEYS = new Map<string, Step>([
   ['End', 'now'],
 ]);
 
-/** The arrow keys, Home and End go from change to change, unless somebody types or scrolls with them. */
-function useKeys(step: (which: Step) => void): void {
-  const current = useRef(step);
-  current.current = step;
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const { key, target, ctrlKey, metaKey, altKey, shiftKey } = event;
-      if (ctrlKey || metaKey || altKey || shiftKey || !(target instanceof Element)) return;
-      const isSlider = target.matches('.moment input[type="range"]');
-      if (!isSlider && target.closest('input, textarea, select, dialog, .scroll')) return;
-      const which = KEYS.get(key);
-      if (which) current.current(which);
-      else if (key === 'b') go({ beside: view.value.at ?? 'now' });
-      else return;
-      event.preventDefault();
-    };
-    document.addEventListener('keydown', onKey);
-    return () => document.removeEventListener('keydown', onKey);
-  }, []);
-}
+/** The arrow keys, Home and End go from change to change, also on the slider, unless somebody types or scrolls with them. */
+const isElsewhere = (target: Element): boolean =>
+  !target.matches('.moment input[type="range"]') && target.closest('input, textarea, select, dialog, .scroll') !== null;
 
 /** Where on the slider changes are known to lie. Of a stretch with many, the last one is marked. */
 function Marks({ type, span }: { type: string; span: { first: string; last: string } }) {

@@ -1,7 +1,3 @@
-/** What people call an entity, and calls as well: `type:key`, or its UUID where it has no key. */
-export const entityName = ({ id, type, key }: { id: string; type: string; key?: string | undefined }): string =>
-  key === undefined ? id : `${type}:${key}`;
-
 type Named = { properties: Record<string, unknown>; untracked?: readonly string[] };
 
 /** The names of all properties that some entities have, or had without that they were kept, in the order in which they are first met. */

@@ -1,3 +1,4 @@
+import { entityName } from '../entity-name.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
@@ -148,9 +149,7 @@ function Ranges({ type, property, properties }: { type: string; property: string
               {items.map(({ id, key, value, vclock, effective, activity }) => (
                 <tr key={`${id} ${vclock.from}`}>
                   <th scope="row">
-                    <a href={hrefOf({ entity: key === undefined ? id : `${type}:${key}`, at: `${vclock.from}` })}>
-                      {key ?? id}
-                    </a>
+                    <a href={hrefOf({ entity: entityName({ id, type, key }), at: `${vclock.from}` })}>{key ?? id}</a>
                   </th>
                   <td class="what">
                     <Value value={value} most={60} />

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { entityName } from '../entity-name.js';
 import { Instant } from '../instant.js';
 import { Loading } from '../problem.js';
 import { service } from '../service.js';
@@ -7,7 +8,7 @@ import { nameText } from '../value-text.js';
 import { FailureElsewhere } from './faults.js';
 import { FILTER_FIELDS, Filters } from './filters.js';
 import { MOMENT_FIELDS } from './moment.js';
-import { entityName, namesIn } from './names.js';
+import { namesIn } from './names.js';
 import { More, useWalk } from './pages.js';
 import { Value } from './value.js';
 

@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ClocktickProblem } from '../../client/client.js';
-import type { Entity, Tick } from '../../client/types.js';
+import type { Entity, Range, Tick } from '../../client/types.js';
 import { instantToMicros } from '../instants.js';
+import { type Lane, type LaneRange, lanesOf } from '../lanes.js';
 import { type Answer, type Failed, service, useAnswer } from '../service.js';
 import { type Head, headAt } from './heads.js';
 import type { Moment } from './moment.js';
@@ -14,6 +15,7 @@ import type { Moment } from './moment.js';
 /** How many ticks are read before somebody asks for older ones, and as many more each time somebody does. */
 const MOST_TICKS = 50_000;
 const TICKS_OF_PAGE = 1_000;
+const PAGES_AT_ONCE = 5;
 
 /**
  * The clock of an entity, as far as it is known: its newest ticks, oldest first. It grows at its beginning while older ticks are read, and
@@ -49,16 +51,18 @@ export function useHeads(entity: string, property: string | null): Clock {
   const { heads, next } = known;
   const wantsOlder = next !== null && heads.length < most;
   const older = useAnswer(
-    async (signal) =>
-      wantsOlder
-        ? service.entities
-            .history(
-              entity,
-              { property: property ?? undefined, changes: 'none', order: 'desc', limit: TICKS_OF_PAGE, cursor: next },
-              { signal },
-            )
-            .page()
-        : null,
+    async (signal) => {
+      if (!wantsOlder) return null;
+      const query = { property: property ?? undefined, changes: 'none', order: 'desc', limit: TICKS_OF_PAGE } as const;
+      const first = await service.entities.history(entity, { ...query, cursor: next }, { signal }).page();
+      // There is something to see after the first page; then some at once, as each time all of it is drawn anew.
+      const pages = [first];
+      for (let page = first; next !== undefined && page.next !== null && pages.length < PAGES_AT_ONCE; ) {
+        page = await service.entities.history(entity, { ...query, cursor: page.next }, { signal }).page();
+        pages.push(page);
+      }
+      return { items: pages.flatMap(({ items }) => items), next: pages.at(-1)?.next ?? null };
+    },
     [entity, wantsOlder, wantsOlder ? next : null],
   );
   useEffect(() => {
@@ -157,15 +161,11 @@ export type State = { is: 'there'; entity: Entity } | { is: 'deleted' } | { is: 
  * @param at a tick or an instant; undefined: now
  * @throws what a call throws, but for what says that there was none
  */
-async function readState(
-  entity: string,
-  at: string | undefined,
-  { signal, fields }: { signal: AbortSignal; fields?: readonly string[] | undefined },
-): Promise<State> {
+async function readState(entity: string, at: string | undefined, signal: AbortSignal): Promise<State> {
   try {
     return {
       is: 'there',
-      entity: await service.entities.get(entity, { asOf: at, include: 'provenance', fields }, { signal }),
+      entity: await service.entities.get(entity, { asOf: at, include: 'provenance' }, { signal }),
     };
   } catch (error) {
     if (!(error instanceof ClocktickProblem)) throw error;
@@ -184,7 +184,7 @@ export function useEntityAt(entity: string, moment: Moment | null, { heads, grow
   const known = moment === null || heads.length === 0 ? null : knownState(moment, heads);
   const asks = known === undefined;
   return useAnswer(
-    async (signal) => (asks ? readState(entity, moment?.asOf ?? undefined, { signal }) : known),
+    async (signal) => (asks ? readState(entity, moment?.asOf ?? undefined, signal) : known),
     [
       entity,
       asks ? 'asks' : (known?.is ?? null),
@@ -201,88 +201,115 @@ function knownState({ asOf, tick }: Moment, heads: readonly Head[]): State | und
   return head?.op === 'deleted' ? { is: 'deleted' } : undefined;
 }
 
-/** What the properties of an entity were over some of its ticks. */
+/** What a property was over some ticks; after tick `until` that was not read, because there was so much. */
+type LaneRead = Lane & { until: number };
+
+/** What properties of an entity were over some of its ticks, `first` and `last` included. */
 export type Stretch = {
-  /** Its ticks, both included; those after `until` were not read, because there were too many. */
   first: number;
   last: number;
-  until: number;
-  /** The properties that were asked for; null: all. */
+  /** Those that were asked for; null: all. */
   properties: readonly string[] | null;
-  /** What there was just before it. */
-  start: Entity | null;
-  /** The ticks in it that touched these properties, oldest first, with what they changed. */
-  ticks: readonly Tick[];
+  lanes: ReadonlyMap<string, LaneRead>;
 };
-
-/** So many ticks are read with all that they changed; of more, only what they changed of the properties in view. */
-export const WHOLE_TICKS = 1_000;
-
-/** Of the properties in view, so many pages of ticks are read, before the rest is shown as a density. */
-const MOST_PAGES = 4;
-
-/** While somebody moves, nothing is asked for: only when the view has stood still so long, in milliseconds. */
-const STILL_MS = 120;
-
-/** How many stretches are kept, for whoever goes back. */
-const KEPT = 12;
-const kept = new Map<string, Stretch>();
 
 /** Which stretch is to be read; null: none yet. */
 export type Wanted = Pick<Stretch, 'first' | 'last' | 'properties'> | null;
 
+/** So many ticks are read with all that they changed; over more, the ranges of the properties in view, the first so many of each. */
+export const WHOLE_TICKS = 1_000;
+const MOST_RANGES = 1_000;
+
+/** While somebody moves, nothing is asked for: only when the view has stood still so long, in milliseconds. */
+const STILL_MS = 120;
+
 /** The stretch that is wanted, as soon as it is there; meanwhile the one before. */
 export function useStretch(entity: string, wanted: Wanted, { heads }: Clock): Answer<Stretch | null> {
-  const name = wanted && JSON.stringify([entity, wanted.first, wanted.last, wanted.properties]);
+  const name = wanted && JSON.stringify([wanted.first, wanted.last, wanted.properties]);
   return useAnswer(
     async (signal) => {
-      if (!wanted || name === null) return null;
-      const known = kept.get(name);
-      if (known) return known;
+      if (!wanted) return null;
       await pause(STILL_MS, signal);
-      const stretch = await readStretch(entity, wanted, { heads, signal });
-      kept.set(name, stretch);
-      for (const old of kept.keys()) {
-        if (kept.size <= KEPT) break;
-        kept.delete(old);
-      }
-      return stretch;
+      return wanted.properties === null
+        ? readWhole(entity, wanted, { heads, signal })
+        : readLanes(entity, wanted, wanted.properties, signal);
     },
-    [name],
+    [entity, name],
   );
 }
 
-async function readStretch(
+/** All that some ticks changed, and what there was just before. */
+async function readWhole(
   entity: string,
-  wanted: NonNullable<Wanted>,
+  { first, last }: NonNullable<Wanted>,
   { heads, signal }: { heads: readonly Head[]; signal: AbortSignal },
 ): Promise<Stretch> {
-  const { first, properties } = wanted;
   const isThere = first > 1 && headAt(heads, first - 1)?.op !== 'deleted';
-  const [before, { ticks, until }] = await Promise.all([
-    isThere ? readState(entity, String(first - 1), { signal, fields: properties ?? undefined }) : null,
-    readTicks(entity, wanted, signal),
+  const [before, ticks] = await Promise.all([
+    isThere ? readState(entity, String(first - 1), signal) : null,
+    readTicks(entity, first, last, signal),
   ]);
-  return { ...wanted, until, start: before?.is === 'there' ? before.entity : null, ticks };
+  const lanes = lanesOf(before?.is === 'there' ? before.entity : null, ticks);
+  return {
+    first,
+    last,
+    properties: null,
+    lanes: new Map(lanes.map((lane) => [lane.property, { ...lane, until: last }])),
+  };
 }
 
-/** The ticks of a stretch, and until which of them they were read. */
-async function readTicks(
-  entity: string,
-  { first, last, properties }: NonNullable<Wanted>,
-  signal: AbortSignal,
-): Promise<Pick<Stretch, 'ticks' | 'until'>> {
-  const query = { from: String(first), to: String(last + 1), property: properties ?? undefined, limit: WHOLE_TICKS };
+async function readTicks(entity: string, first: number, last: number, signal: AbortSignal): Promise<Tick[]> {
+  const query = { from: String(first), to: String(last + 1), limit: TICKS_OF_PAGE };
   const ticks: Tick[] = [];
-  let read = 0;
-  for await (const page of service.entities.history(entity, query, { signal }).pages()) {
-    ticks.push(...page.items);
-    read += 1;
-    if (properties !== null && read === MOST_PAGES && page.next !== null)
-      return { ticks, until: page.items.at(-1)?.tick ?? last };
-  }
-  return { ticks, until: last };
+  for await (const tick of service.entities.history(entity, query, { signal })) ticks.push(tick);
+  return ticks;
 }
+
+/** The ranges of some properties, each asked for alone: one that changed all the time leaves room for the others. */
+async function readLanes(
+  entity: string,
+  { first, last }: NonNullable<Wanted>,
+  properties: readonly string[],
+  signal: AbortSignal,
+): Promise<Stretch> {
+  const lanes = await Promise.all(properties.map((property) => readLane(entity, property, { first, last, signal })));
+  return { first, last, properties, lanes: new Map(lanes.map((lane) => [lane.property, lane])) };
+}
+
+/** How many lanes are kept, for whoever scrolls or goes back; the oldest one goes first. */
+const KEPT = 400;
+const kept = new Map<string, LaneRead>();
+
+async function readLane(
+  entity: string,
+  property: string,
+  { first, last, signal }: { first: number; last: number; signal: AbortSignal },
+): Promise<LaneRead> {
+  const name = JSON.stringify([entity, property, first, last]);
+  const known = kept.get(name);
+  if (known) return known;
+  const query = { from: String(first), to: String(last + 1), limit: MOST_RANGES };
+  const { items, next } = await service.entities.propertyHistory(entity, property, query, { signal }).page();
+  const end = next === null ? null : items.at(-1)?.vclock.to;
+  const lane = { property, ranges: items.map(laneRangeOf), until: end == null ? last : end - 1 };
+  kept.set(name, lane);
+  for (const old of kept.keys()) {
+    if (kept.size <= KEPT) break;
+    kept.delete(old);
+  }
+  return lane;
+}
+
+const laneRangeOf = ({ value, vclock, effective, activity }: Range): LaneRange => ({
+  value,
+  from: vclock.from,
+  to: vclock.to,
+  fromAt: effective.from,
+  toAt: effective.to,
+  fromMicros: instantToMicros(effective.from),
+  toMicros: effective.to === null ? null : instantToMicros(effective.to),
+  activity,
+});
 
 const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -1,18 +1,20 @@
 import type { RefObject } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { ClocktickProblem } from '../../client/client.js';
 import { InstantField } from '../collection/instant-field.js';
 import { Nearby } from '../find.js';
 import { Instant } from '../instant.js';
+import { useKeys } from '../keys.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
+import { Told } from '../told.js';
 import { UndoEntity } from '../undo.js';
 import { byName, type Clock, type State, useEntityAt, useHeads, useTold } from './data.js';
 import { headAt } from './heads.js';
 import { type Moment, momentAt, momentBeside, momentText, pointOf, stepFrom } from './moment.js';
 import { Comparing, StatePanel, Who } from './state.js';
-import { TicksList, Told } from './ticks.js';
+import { TicksList } from './ticks.js';
 import { FILTER_ID, type Moves, Timeline } from './timeline.js';
 
 const FIRST: Moment = { asOf: '1', tick: 1 };
@@ -39,7 +41,8 @@ export function EntityPage({ entity }: { entity: string }) {
   // Of what is shown as it is now, the last tick is what there is to undo.
   const back = isPast ? shown.tick || null : last && last.tick > 1 ? last.tick - 1 : null;
   const mark = () => shown.tick && go({ beside: String(shown.tick) }, 'replace');
-  useKeys({ clock, shown, only, mark, undo: () => back !== null && setUndone(null), moves });
+  const undo = () => back !== null && setUndone(null);
+  useKeys((event) => actionOf(event, { clock, shown, only, mark, undo, moves }));
 
   if (heads.length === 0)
     return (
@@ -226,41 +229,28 @@ function Banner({
   );
 }
 
-/** Whether a key belongs to where the reader types. */
-const isTyping = ({ target }: KeyboardEvent): boolean =>
-  target instanceof Element && target.closest('input, textarea, select, dialog') !== null;
-
 /** How much of its width the timeline moves by a key. */
 const PAN = 0.25;
 const ZOOM = 1.5;
 
-/** The keys of this page, wherever the focus is but where somebody types. */
-function useKeys(page: {
-  clock: Clock;
-  shown: Moment;
-  only: boolean;
-  mark: () => void;
-  undo: () => void;
-  moves: RefObject<Moves | null>;
-}): void {
-  const latest = useRef(page);
-  latest.current = page;
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-      const done = actionOf(event, latest.current);
-      if (!done) return;
-      event.preventDefault();
-      done();
-    };
-    document.addEventListener('keydown', onKey);
-    return () => document.removeEventListener('keydown', onKey);
-  }, []);
-}
-
+/** What a key does on this page. */
 function actionOf(
   { key, shiftKey }: KeyboardEvent,
-  { clock: { heads }, shown, only, mark, undo, moves }: Parameters<typeof useKeys>[0],
+  {
+    clock: { heads },
+    shown,
+    only,
+    mark,
+    undo,
+    moves,
+  }: {
+    clock: Clock;
+    shown: Moment;
+    only: boolean;
+    mark: () => void;
+    undo: () => void;
+    moves: RefObject<Moves | null>;
+  },
 ): (() => void) | undefined {
   const step = (by: number) => go({ at: stepFrom(shown, by, heads) }, 'replace');
   switch (key) {

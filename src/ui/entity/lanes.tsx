@@ -2,7 +2,7 @@ import { type Signal, useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { densityOf } from '../density.js';
 import { formatInstant } from '../instants.js';
-import { type Bar, type Lane, type LaneRange, lanesOf, mergeForPixels } from '../lanes.js';
+import { type Bar, type LaneRange, mergeForPixels } from '../lanes.js';
 import { Failure } from '../problem.js';
 import type { Scale, Window } from '../scale.js';
 import { view } from '../state.js';
@@ -11,6 +11,7 @@ import type { Zone } from '../view.js';
 import { byName, type Clock, type Stretch, useEntityAt, useStretch, type Wanted, WHOLE_TICKS } from './data.js';
 import { headAt } from './heads.js';
 import type { Drag } from './pointer.js';
+import type { Drawn, Sheet } from './sheet.js';
 
 /** How high a lane is, and all that are in view together, in pixels. */
 const ROW = 28;
@@ -31,6 +32,7 @@ export function Lanes({
   entity,
   clock,
   scale,
+  sheet: { drawn, left },
   names,
   filter,
   drag,
@@ -39,6 +41,7 @@ export function Lanes({
   entity: string;
   clock: Clock;
   scale: Scale;
+  sheet: Sheet;
   /** Properties that are known to have been there. */
   names: readonly string[];
   filter: string;
@@ -55,38 +58,42 @@ export function Lanes({
   const rows = listed.slice(first, end);
 
   const had = useRef<Stretch | null>(null);
+  const asked = useRef<Wanted>(null);
   const block = listed.slice(Math.floor(first / BLOCK) * BLOCK, Math.ceil(end / BLOCK) * BLOCK);
-  const answer = useStretch(entity, wantedOf(clock, scale, block, had.current), clock);
+  // As long as all of a long past comes into view, what has been asked for has to do.
+  asked.current = wantedOf(clock, scale, block, had.current) ?? asked.current;
+  const answer = useStretch(entity, asked.current, clock);
   const stretch = answer.value ?? null;
   had.current = stretch;
 
   const ending = useEntityAt(entity, endOf(clock), clock);
   useEffect(() => {
-    const found = new Set([...known, ...names, ...namesOf(stretch)]);
+    const found = new Set([...known, ...names, ...(stretch?.lanes.keys() ?? [])]);
     if (ending.value?.is === 'there') for (const name of Object.keys(ending.value.entity.properties)) found.add(name);
     if (found.size > known.length) setKnown([...found].sort(byName));
   }, [names.join('\0'), stretch, ending.value]);
 
-  const lanes = useMemo(
-    () => new Map(stretch ? lanesOf(stretch.start, stretch.ticks).map((lane) => [lane.property, lane]) : []),
-    [stretch],
-  );
-  const read = useMemo(() => readOf(stretch, clock, scale), [stretch, clock.heads, scale]);
-  const nothing = useMemo(() => readOf(null, clock, scale), [clock.heads, scale]);
-  // Each frame of a pan draws lanes anew; a step of the slider leaves them as they are.
-  const drawn = useMemo(
+  const columns = useMemo(() => columnsOf(drawn), [drawn]);
+  // Neither a step of the slider nor a pan draws lanes anew, as long as the sheet does.
+  const picture = useMemo(
     () =>
-      rows.map((property, n) => (
-        <LaneRow
-          key={property}
-          property={property}
-          top={(first + n) * ROW}
-          lane={lanes.get(property)}
-          scale={scale}
-          read={!stretch?.properties || stretch.properties.includes(property) ? read : nothing}
-        />
-      )),
-    [lanes, read, nothing, rows.join('\0')],
+      rows.map((property, n) => {
+        const isRead = stretch !== null && (stretch.properties === null || stretch.properties.includes(property));
+        const lane = stretch?.lanes.get(property);
+        const read = isRead ? readOf(lane?.until ?? stretch.last, stretch.first, clock, drawn) : UNREAD;
+        return (
+          <LaneRow
+            key={property}
+            property={property}
+            top={(first + n) * ROW}
+            ranges={lane?.ranges ?? []}
+            drawn={drawn}
+            read={read}
+            columns={columns}
+          />
+        );
+      }),
+    [stretch, clock.heads, drawn, columns, first, rows.join('\0')],
   );
   const tip = useSignal<Tip | null>(null);
   return (
@@ -106,13 +113,28 @@ export function Lanes({
             style={{ height: `${listed.length * ROW}px` }}
             {...drag}
             onPointerOver={(event) => {
-              tip.value = tipOf(event, lanes, view.value.zone ?? 'utc');
+              tip.value = tipOf(event, stretch, view.value.zone ?? 'utc');
             }}
             onPointerLeave={() => {
               tip.value = null;
             }}
           >
-            {drawn}
+            {rows.map((property, n) => (
+              <span
+                key={property}
+                class="name"
+                style={{ transform: `translateY(${(first + n) * ROW}px)` }}
+                title={property}
+                aria-hidden="true"
+              >
+                {property}
+              </span>
+            ))}
+            <div class="clip" style={{ width: `${scale.width}px` }}>
+              <div class="moved" style={{ transform: `translateX(${-left}px)` }}>
+                {picture}
+              </div>
+            </div>
           </div>
         </section>
         <svg class="lines" width={scale.width} height={height} aria-hidden="true">
@@ -124,9 +146,10 @@ export function Lanes({
       <Tooltip tip={tip} />
       {known.length > 0 && listed.length === 0 && <p class="absent">No property is called like that.</p>}
       {answer.state === 'failed' && <Failure error={answer.error} again={answer.again} />}
-      {stretch !== null && stretch.until < stretch.last && (
+      {rows.some((name) => isCut(stretch, name, Number.POSITIVE_INFINITY)) && (
         <p class="muted small note">
-          Grey columns: too many ticks are in view to read what each of them changed. Zoom in to see the values.
+          Grey columns: a property changed too often to read all of its values. They show how many ticks there were:
+          zoom in to see the values.
         </p>
       )}
     </>
@@ -141,20 +164,19 @@ function endOf({ heads }: Clock): { asOf: string; tick: number } | null {
   return { asOf: String(tick), tick };
 }
 
-const namesOf = (stretch: Stretch | null): string[] =>
-  stretch
-    ? [
-        ...Object.keys(stretch.start?.properties ?? {}),
-        ...stretch.ticks.flatMap(({ changes = {} }) => Object.keys(changes)),
-      ]
-    : [];
+/** Whether a property was not read up to a tick, because it had so many values. */
+function isCut(stretch: Stretch | null, property: string, last: number): boolean {
+  const lane = stretch?.lanes.get(property);
+  return stretch !== null && lane !== undefined && lane.until < Math.min(last, stretch.last);
+}
 
-/** How many ticks around those in view are read along with them at least, so that a small step asks for nothing. */
+/** How many ticks around those in view are read along with them, of their number and at least, so that a small step asks for nothing. */
+const AROUND = 0.4;
 const LEAST_AROUND = 25;
 
 /**
- * Which stretch of ticks has to be read for what is in view: with all that they changed where they are few enough, otherwise with what they
- * changed of the properties in view.
+ * Which stretch of ticks has to be read for what is in view: of all properties where the ticks are few enough, otherwise of those in view.
+ * Null: it cannot be said yet.
  * @param had what is there already; it stays wanted as long as it will do
  */
 function wantedOf(
@@ -170,74 +192,92 @@ function wantedOf(
   const [oldest, newest] = [heads[0]?.tick, heads.at(-1)?.tick];
   if (first === undefined || last === undefined || oldest === undefined || newest === undefined) return null;
   const count = last - first + 1;
-  const isWhole = count <= WHOLE_TICKS;
+  const around = Math.max(LEAST_AROUND, Math.ceil(count * AROUND));
+  const [from, to] = [Math.max(oldest, first - around), Math.min(newest, last + around)];
+  const spare = WHOLE_TICKS - (to - from + 1);
+  const isWhole = spare >= 0;
   const isThere =
     had !== null &&
     had.first <= first &&
     last <= had.last &&
     (had.properties === null || (!isWhole && properties.every((name) => had.properties?.includes(name))));
-  const isCut = isThere && had.until < last;
-  if (isThere && (!isCut || (had.first === first && had.last === last))) return had;
-  // As long as all of a long past comes into view, what has been read has to do.
-  if (!isWhole && (isReading || properties.length === 0)) return had;
-  const around = isWhole ? Math.min(Math.max(count, LEAST_AROUND), (WHOLE_TICKS - count) >> 1) : isCut ? 0 : count >> 1;
-  return {
-    first: Math.max(oldest, first - around),
-    last: Math.min(newest, last + around),
-    properties: isWhole ? null : properties,
-  };
+  // What had too many values for a longer stretch may be read for this one.
+  const isShort = isThere && properties.some((name) => isCut(had, name, last));
+  if (isThere && (!isShort || (had.first === first && had.last === last))) return had;
+  if (isWhole) {
+    const more = Math.min(count, spare >> 1);
+    return { first: Math.max(oldest, from - more), last: Math.min(newest, to + more), properties: null };
+  }
+  if (isReading || properties.length === 0) return null;
+  return isShort ? { first, last, properties } : { first: from, last: to, properties };
 }
 
-/** What of the width is known: from where to where, and how many ticks there were in the rest. */
-type Read = { start: number; end: number; unread: string };
+/** What of the width has been read: from where to where. */
+type Read = { start: number; end: number };
 
+const UNREAD: Read = { start: Number.POSITIVE_INFINITY, end: Number.POSITIVE_INFINITY };
+
+function readOf(until: number, first: number, { heads }: Clock, { scale: { width, xOf } }: Drawn): Read {
+  const before = headAt(heads, first - 1);
+  const after = headAt(heads, until + 1);
+  return { start: before ? xOf(before.micros) : 0, end: after ? xOf(after.micros) : width };
+}
+
+/** How many ticks there were, in columns so wide, in pixels. */
 const COLUMN = 4;
 
-function readOf(stretch: Stretch | null, { heads }: Clock, scale: Scale): Read {
-  const { width, xOf } = scale;
-  const before = stretch && headAt(heads, stretch.first - 1);
-  const after = stretch && headAt(heads, stretch.until + 1);
-  const start = stretch ? (before ? xOf(before.micros) : 0) : width;
-  const end = stretch && after ? xOf(after.micros) : width;
-  if (start <= 0 && end >= width) return { start, end, unread: '' };
+/** Columns where something is not read yet, each with its place. */
+type Columns = { x: number; path: string }[];
+
+function columnsOf({ scale, origin }: Drawn): Columns {
   const { counts, most } = densityOf(scale, COLUMN);
   const unit = (ROW - 8) / Math.log2(1 + Math.max(1, most));
-  let unread = '';
+  const columns: Columns = [];
   for (let column = 0; column < counts.length; column++) {
-    const x = column * COLUMN;
     const count = counts[column] ?? 0;
-    if (count === 0 || (x >= start && x < end)) continue;
+    const x = column * COLUMN;
     const height = Math.round(2 + unit * Math.log2(1 + count));
-    unread += `M${x} ${ROW - 3}v-${height}h${COLUMN - 1}v${height}z`;
+    if (count > 0) columns.push({ x, path: `M${round(origin + x)} ${ROW - 3}v-${height}h${COLUMN - 1}v${height}z` });
   }
-  return { start, end, unread };
+  return columns;
 }
+
+const round = (x: number): number => Math.round(x * 10) / 10;
 
 function LaneRow({
   property,
   top,
-  lane,
-  scale,
+  ranges,
+  drawn,
   read,
+  columns,
 }: {
   property: string;
   top: number;
-  lane: Lane | undefined;
-  scale: Scale;
+  ranges: readonly LaneRange[];
+  drawn: Drawn;
   read: Read;
+  columns: Columns;
 }) {
-  const ranges = lane ? inWindow(lane.ranges, scale) : [];
-  const { from, to, xOf } = scale;
+  const { scale, origin } = drawn;
+  const { from, to, xOf, width } = scale;
+  const inView = inWindow(ranges, scale);
   // What holds on holds as far as is known.
-  const bars = mergeForPixels(ranges, { from, to, xOf, width: read.end }, LEAST);
+  const bars = mergeForPixels(inView, { from, to, xOf, width: Math.min(width, read.end) }, LEAST);
+  const isRead = read.start <= 0 && read.end >= width;
+  const unread = isRead ? [] : columns.filter(({ x }) => x < read.start || x >= read.end);
   return (
     <div class="lane" style={{ transform: `translateY(${top}px)` }} data-property={property}>
-      <span class="name" title={property}>
-        {property}
-      </span>
-      <svg width={scale.width} height={ROW} role="img" aria-label={labelOf(property, ranges)}>
-        {read.unread !== '' && <path class="unread" d={read.unread} />}
-        {bars.map((bar) => bar.width > 0 && <BarOf key={bar.first.from ?? 0} bar={bar} />)}
+      <svg
+        style={{ left: `${origin}px` }}
+        width={width}
+        height={ROW}
+        viewBox={`${origin} 0 ${width} ${ROW}`}
+        role="img"
+        aria-label={labelOf(property, inView)}
+      >
+        {unread.length > 0 && <path class="unread" d={unread.map(({ path }) => path).join('')} />}
+        {bars.map((bar) => bar.width > 0 && <BarOf key={bar.first.from ?? 0} bar={bar} drawn={drawn} />)}
       </svg>
     </div>
   );
@@ -262,14 +302,19 @@ function inWindow(ranges: readonly LaneRange[], { from, to }: Window): LaneRange
   return found;
 }
 
-function BarOf({ bar: { x, width, count, first, last } }: { bar: Bar }) {
+function BarOf({ bar, drawn: { origin, sticky, width: shown } }: { bar: Bar; drawn: Drawn }) {
+  const { width, count, first, last } = bar;
+  const x = origin + bar.x;
   const { text, colour } = count === 1 ? lookOf(first) : { text: `${count} values`, colour: 'several' };
-  const room = Math.floor((width - 8) / CHARACTER);
+  // The text begins and ends where the bar does in view.
+  const start = x < sticky && x + width > sticky ? sticky : x;
+  const end = start < sticky + shown ? Math.min(x + width, sticky + shown) : x + width;
+  const room = Math.floor((end - start - 8) / CHARACTER);
   return (
     <g class={`bar ${colour}`} data-from={first.from ?? ''} data-to={last.to ?? ''} data-count={count}>
-      <rect x={x} y={3} width={Math.max(1, width - 1)} height={ROW - 6} rx={Math.min(3, width / 3)} />
+      <rect x={round(x)} y={3} width={round(Math.max(1, width - 1))} height={ROW - 6} rx={width < 9 ? 1 : 3} />
       {room > 2 && (
-        <text x={x + 4} y={ROW / 2 + 4}>
+        <text x={round(start + 4)} y={ROW / 2 + 4}>
           {cut(text, room)}
         </text>
       )}
@@ -306,14 +351,14 @@ function labelOf(property: string, ranges: readonly LaneRange[]): string {
 /** What is said of a bar where a pointer rests, and where on the page. */
 type Tip = { x: number; y: number; head: string; lines: string[] };
 
-function tipOf(event: PointerEvent, lanes: ReadonlyMap<string, Lane>, zone: Zone): Tip | null {
+function tipOf(event: PointerEvent, stretch: Stretch | null, zone: Zone): Tip | null {
   if (!(event.target instanceof Element) || event.buttons > 0) return null;
   const bar = event.target.closest('.bar');
   const property = bar?.closest('.lane')?.getAttribute('data-property');
   if (!bar || property === null || property === undefined) return null;
   const from = bar.getAttribute('data-from');
   const count = Number(bar.getAttribute('data-count'));
-  const range = lanes.get(property)?.ranges.find((one) => String(one.from ?? '') === from);
+  const range = stretch?.lanes.get(property)?.ranges.find((one) => String(one.from ?? '') === from);
   if (!range) return null;
   const place = { x: event.clientX, y: bar.getBoundingClientRect().bottom };
   const until = bar.getAttribute('data-to');

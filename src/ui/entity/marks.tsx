@@ -2,13 +2,13 @@ import { useMemo } from 'preact/hooks';
 import type { Op } from '../../client/types.js';
 import { formatInstant } from '../instants.js';
 import { marksOf } from '../marks.js';
-import type { Scale } from '../scale.js';
 import { view } from '../state.js';
 import { cut } from '../value-text.js';
 import type { Zone } from '../view.js';
 import type { Clock } from './data.js';
 import type { Head } from './heads.js';
 import type { Moment } from './moment.js';
+import type { Drawn, Sheet } from './sheet.js';
 
 const HEIGHT = 58;
 /** Where the marks stand, and how high they are at most. */
@@ -18,63 +18,94 @@ const HIGHEST = 24;
 const NEAR = 4;
 /** How far apart times are written, in pixels. */
 const APART = 96;
+/** How much room one needs, in pixels. */
+const ROOM = 60;
 
 /** The ticks from `first` to `last`, which are drawn at one place. */
 type Stroke = { x: number; first: Head; last: Head; count: number };
 
 /** The ticks in view as marks, and the instants of some of them. What each did and who did it is said where a pointer rests. */
-export function Marks({ clock, scale, shown }: { clock: Clock; scale: Scale; shown: Moment }) {
+export function Marks({
+  clock,
+  sheet: { drawn, left },
+  shown,
+  count,
+}: {
+  clock: Clock;
+  sheet: Sheet;
+  shown: Moment;
+  /** How many ticks are in view. */
+  count: number;
+}) {
   const { zone = 'utc' } = view.value;
-  const strokes = useMemo(() => strokesOf(clock.heads, scale), [clock.heads, scale]);
+  const { scale, origin } = drawn;
+  const strokes = useMemo(() => strokesOf(clock.heads, drawn), [clock.heads, drawn]);
   const times = useMemo(() => marksOf(scale, zone, undefined, APART), [scale, zone]);
-  const count = strokes.reduce((sum, stroke) => sum + stroke.count, 0);
+  const picture = useMemo(
+    () => (
+      <>
+        {scale.folds.map(({ x, width }) => (
+          <g key={round(origin + x)} class="fold">
+            <rect x={round(origin + x)} y={0} width={width} height={HEIGHT} />
+            {width > 10 && (
+              <text x={round(origin + x + width / 2)} y={BASE - 6} text-anchor="middle">
+                ⋯
+              </text>
+            )}
+          </g>
+        ))}
+        {times.map(({ x, label, day }) => (
+          <g key={round(origin + x)} class="time">
+            <path d={`M${round(origin + x)} 26v${HEIGHT - 26}`} />
+            <Time x={x} y={24} drawn={drawn} text={label} />
+            {day !== null && <Time x={x} y={11} drawn={drawn} text={day} />}
+          </g>
+        ))}
+        {strokes.map((stroke) => (
+          <path
+            key={stroke.first.tick}
+            class={classOf(stroke, shown)}
+            data-first={stroke.first.tick}
+            data-last={stroke.last.tick}
+            d={shapeOf(stroke)}
+          >
+            <title>{titleOf(stroke, zone)}</title>
+          </path>
+        ))}
+      </>
+    ),
+    [strokes, times, shown.tick],
+  );
   return (
-    <svg
-      class="marks"
-      width={scale.width}
-      height={HEIGHT}
-      role="img"
-      aria-label={`${count.toLocaleString('en')} ticks in view; the list of ticks tells them one by one`}
-    >
-      {scale.folds.map(({ x, width }) => (
-        <g key={x} class="fold">
-          <rect x={x} y={0} width={width} height={HEIGHT} />
-          {width > 10 && (
-            <text x={x + width / 2} y={BASE - 6} text-anchor="middle">
-              ⋯
-            </text>
-          )}
-        </g>
-      ))}
-      {times.map(({ x, label, day }) => (
-        <g key={x} class="time">
-          <path d={`M${round(x)} 26v${HEIGHT - 26}`} />
-          <text x={x + 2} y={24}>
-            {label}
-          </text>
-          {day !== null && (
-            <text x={x + 2} y={11}>
-              {day}
-            </text>
-          )}
-        </g>
-      ))}
-      {strokes.map((stroke) => (
-        <path
-          key={stroke.first.tick}
-          class={classOf(stroke, shown)}
-          data-first={stroke.first.tick}
-          data-last={stroke.last.tick}
-          d={shapeOf(stroke)}
+    <div class="clip">
+      <div class="moved" style={{ transform: `translateX(${-left}px)` }}>
+        <svg
+          class="marks"
+          style={{ left: `${origin}px` }}
+          width={scale.width}
+          height={HEIGHT}
+          viewBox={`${origin} 0 ${scale.width} ${HEIGHT}`}
+          role="img"
+          aria-label={`${count.toLocaleString('en')} ticks in view; the list of ticks tells them one by one`}
         >
-          <title>{titleOf(stroke, zone)}</title>
-        </path>
-      ))}
-    </svg>
+          {picture}
+        </svg>
+      </div>
+    </div>
   );
 }
 
-function strokesOf(heads: readonly Head[], scale: Scale): Stroke[] {
+/** A time beside its line: on the other side of it where it would reach over the end. */
+function Time({ x, y, drawn: { scale, origin }, text }: { x: number; y: number; drawn: Drawn; text: string }) {
+  const isLast = x > scale.width - ROOM;
+  return (
+    <text x={round(origin + x + (isLast ? -2 : 2))} y={y} text-anchor={isLast ? 'end' : 'start'}>
+      {text}
+    </text>
+  );
+}
+
+function strokesOf(heads: readonly Head[], { scale, origin }: Drawn): Stroke[] {
   const strokes: Stroke[] = [];
   const { start, end } = scale.ticksIn(0, scale.width);
   for (let n = start; n < end; ) {
@@ -83,7 +114,7 @@ function strokesOf(heads: readonly Head[], scale: Scale): Stroke[] {
     const x = scale.xOf(first.micros);
     const next = Math.max(n + 1, scale.ticksIn(x, Math.min(scale.width, x + NEAR)).end);
     const last = heads[Math.min(next, end) - 1] ?? first;
-    strokes.push({ x, first, last, count: Math.min(next, end) - n });
+    strokes.push({ x: origin + x, first, last, count: Math.min(next, end) - n });
     n = next;
   }
   return strokes;

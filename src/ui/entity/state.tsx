@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { ActivityRef, Entity, Json, Provenance } from '../../client/types.js';
 import { jsonEqual } from '../../temporal/json.js';
+import { type Fate, fateOf, SIGNS } from '../difference.js';
 import { Difference } from '../difference-view.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
@@ -40,7 +41,7 @@ export function StatePanel({
   const isLater = (beside.tick ?? 0) > (now.tick ?? 0);
   const compared = other.value ?? null;
   const rows = shown ? rowsOf(shown, compared, isLater) : [];
-  const differing = rows.filter(({ sign }) => sign !== null);
+  const differing = rows.filter(({ fate }) => fate !== null);
   const wanted = only ? differing : rows;
   const listed = isWhole ? wanted : wanted.slice(0, MOST_ROWS);
   const [older, newer] = isLater ? [now, beside] : [beside, now];
@@ -104,15 +105,12 @@ export function StatePanel({
   );
 }
 
-/** What happened to a property from the older of two moments to the newer. */
-type Sign = 'added' | 'removed' | 'changed';
-const SIGNS = { added: '+', removed: '−', changed: '~' } as const satisfies Record<Sign, string>;
-
 type Row = {
   name: string;
   value: Json | undefined;
   provenance: Provenance | undefined;
-  sign: Sign | null;
+  /** From the older of both moments to the newer; null: it is the same. */
+  fate: Fate | null;
   from: Json | undefined;
   to: Json | undefined;
 };
@@ -128,15 +126,12 @@ function rowsOf(shown: State, other: State | null, isLater: boolean): Row[] {
       name,
       value,
       provenance: shown.is === 'there' ? own(shown.entity.provenance ?? {}, name) : undefined,
-      sign: other === null || jsonEqual(from, to) ? null : signOf(from, to),
+      fate: other === null || jsonEqual(from, to) ? null : fateOf(from, to),
       from,
       to,
     };
   });
 }
-
-const signOf = (from: Json | undefined, to: Json | undefined): Sign =>
-  from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
 
 const propertiesOf = (state: State | null): Entity['properties'] =>
   state?.is === 'there' ? state.entity.properties : {};
@@ -147,21 +142,21 @@ const own = <Value,>(members: { [name: string]: Value }, name: string): Value | 
 
 function tallyOf(differing: readonly Row[]): string {
   if (differing.length === 0) return 'Nothing changed';
-  const count = (sign: Sign) => differing.filter((row) => row.sign === sign).length;
-  const counts = (['added', 'removed', 'changed'] as const).flatMap((sign) =>
-    count(sign) > 0 ? [`${count(sign)} ${sign}`] : [],
+  const count = (fate: Fate) => differing.filter((row) => row.fate === fate).length;
+  const counts = (['added', 'removed', 'changed'] as const).flatMap((fate) =>
+    count(fate) > 0 ? [`${count(fate)} ${fate}`] : [],
   );
   return counts.join(', ');
 }
 
 const Row = ({
-  row: { name, value, provenance, sign, from, to },
+  row: { name, value, provenance, fate, from, to },
   undo,
 }: {
   row: Row;
   undo: ((property: string) => void) | undefined;
 }) => (
-  <tr class={sign ?? undefined} data-property={name}>
+  <tr class={fate ?? undefined} data-property={name}>
     <th scope="row">
       {name}
       {undo && (
@@ -188,10 +183,10 @@ const Row = ({
       )}
     </td>
     <td class="difference">
-      {sign && (
+      {fate && (
         <>
           <div class="small muted">
-            <span class="sign">{SIGNS[sign]}</span> {sign}
+            <span class="sign">{SIGNS[fate]}</span> {fate}
           </div>
           <Difference from={from} to={to} />
         </>

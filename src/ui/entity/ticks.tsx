@@ -1,10 +1,11 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Op, Tick } from '../../client/types.js';
+import { OPS } from '../../temporal/limits.js';
 import { Instant } from '../instant.js';
 import { instantToMicros, parseMoment } from '../instants.js';
 import { Failure, Loading } from '../problem.js';
-import { sentenceOf } from '../sentences.js';
 import { go, hrefOf, view } from '../state.js';
+import { Told } from '../told.js';
 import type { View } from '../view.js';
 import { type Clock, useHeads, useTold } from './data.js';
 import type { Head } from './heads.js';
@@ -102,17 +103,6 @@ const Sentence = ({ head, tick, isShown }: { head: Head; tick: Tick | undefined;
   </li>
 );
 
-/** Who did what, and why; until it is known what a tick changed, that it changed something. */
-export function Told({ head, tick }: { head: Head; tick: Tick | undefined }) {
-  const { who, what, why } = sentenceOf(tick ?? head);
-  return (
-    <>
-      {head.activity ? <a href={hrefOf({ activity: head.activity.id })}>{who ?? 'somebody'}</a> : 'somebody'} {what}
-      {why !== null && <q>{why}</q>}
-    </>
-  );
-}
-
 /** How many actors are offered, of all that there are. */
 const MOST_ACTORS = 200;
 
@@ -177,7 +167,6 @@ function Filters({ heads, names }: { heads: readonly Head[]; names: readonly str
   );
 }
 
-const OPS: readonly Op[] = ['created', 'updated', 'deleted', 'restored'];
 const opOf = (text: string): Op | undefined => OPS.find((op) => op === text);
 
 /** An end of the time that ticks are listed of, as people write days and instants. */

@@ -2,7 +2,7 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { instantToMicros, microsToInstant } from '../instants.js';
 import { Failure } from '../problem.js';
-import { axisOf, type Scale, scaleOf, type Window } from '../scale.js';
+import { type Axis, axisOf, type Scale, scaleOf, type Window } from '../scale.js';
 import { go, view } from '../state.js';
 import type { Clock } from './data.js';
 import { headAt } from './heads.js';
@@ -10,6 +10,7 @@ import { Lanes, type Line } from './lanes.js';
 import { Marks } from './marks.js';
 import { type Moment, pointOf } from './moment.js';
 import { useDrag, useWheel } from './pointer.js';
+import { useSheet } from './sheet.js';
 import { Slider } from './slider.js';
 import { Strip } from './strip.js';
 
@@ -50,7 +51,7 @@ export function Timeline({
   moves: RefObject<Moves | null>;
 }) {
   const { heads } = clock;
-  const [filter, setFilter] = useState('');
+  const { lanes: filter = '' } = view.value;
   const frame = useRef<HTMLDivElement>(null);
   const [whole, namesWidth] = useWidths(frame);
   const width = Math.max(80, whole - namesWidth);
@@ -62,8 +63,9 @@ export function Timeline({
       ),
     [heads],
   );
-  const [window, show] = useWindow();
+  const [window, isMoving, show] = useWindow(axis);
   const scale = useMemo(() => scaleOf(axis, { ...window, width }), [axis, window.from, window.to, width]);
+  const sheet = useSheet(scale, isMoving);
 
   moves.current = {
     pan: (share) => show(scale.pan(share * width)),
@@ -111,7 +113,7 @@ export function Timeline({
             type="search"
             placeholder="property …"
             value={filter}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+            onInput={({ currentTarget: { value } }) => go({ lanes: value || undefined }, 'replace')}
           />
         </label>
       </div>
@@ -123,7 +125,7 @@ export function Timeline({
         <div class="row">
           <span class="name muted">{(end - start).toLocaleString('en')} in view</span>
           <div class="track" style={{ width: `${width}px` }} {...drag(0)}>
-            <Marks clock={clock} scale={scale} shown={shown} />
+            <Marks clock={clock} sheet={sheet} shown={shown} count={end - start} />
             <Slider clock={clock} shown={shown} scale={scale} point={point} />
           </div>
         </div>
@@ -131,6 +133,7 @@ export function Timeline({
           entity={entity}
           clock={clock}
           scale={scale}
+          sheet={sheet}
           names={names}
           filter={filter}
           drag={drag(namesWidth)}
@@ -234,7 +237,7 @@ type Shown = { from?: bigint | undefined; to?: bigint | undefined };
  * What of time is shown, as the view says, and how that is changed. While it moves it is kept here: the address has room for so many changes
  * a second. An edge that is that of all time is not said, so that what comes later is shown, too.
  */
-function useWindow(): [shown: Shown, show: (window: Window) => void] {
+function useWindow(axis: Axis): [shown: Shown, isMoving: boolean, show: (window: Window) => void] {
   const { from, to } = view.value;
   const [moving, setMoving] = useState<Shown | null>(null);
   const said = useMemo(
@@ -252,7 +255,9 @@ function useWindow(): [shown: Shown, show: (window: Window) => void] {
     }, REST_MS);
     return () => clearTimeout(rest);
   }, [moving]);
-  return [moving ?? said, setMoving];
+  const show = ({ from, to }: Window) =>
+    setMoving({ from: from > axis.from ? from : undefined, to: to < axis.to ? to : undefined });
+  return [moving ?? said, moving !== null, show];
 }
 
 const textOf = (micros: bigint | undefined): string | undefined =>
