@@ -96,6 +96,7 @@ export function UndoEntity({
     </Dialog>
   );
 }
+
 /** How many properties a title names. */
 const MOST_NAMED = 3;
 

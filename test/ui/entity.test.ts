@@ -94,6 +94,27 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.mouse.up();
     t.equal(await until(() => shown(page), 1), 1, 'dragged to the left end');
   });
+
+  await t.test('a field takes a day, an instant or a tick', async (t) => {
+    const page = await open(t, '?entity=thing:odd');
+    const field = page.getByLabel('As of', { exact: true }).and(page.getByRole('textbox'));
+    for (const [text, at, tick, written] of [
+      ['2020-03-15', '2020-03-15T00:00:00.000000Z', 3, '2020-03-15 00:00:00 UTC'],
+      ['tick 2', '2', 2, 'tick 2'],
+      ['now', null, 7, ''],
+    ] as const) {
+      await field.fill(text);
+      await field.press('Enter');
+      t.equal(await until(() => asked(page, 'at'), at), at, text);
+      t.equal(await until(() => shown(page), tick), tick, text);
+      t.equal(await until(() => field.inputValue(), written), written);
+    }
+    await field.fill('one day');
+    await field.press('Enter');
+    await page.getByText('That is no instant').waitFor();
+    t.equal(await asked(page, 'at'), null);
+  });
+
   await t.test('keys and buttons zoom and move the timeline', async (t) => {
     const page = await open(t, '?entity=thing:odd&at=4');
     const window = async () =>
@@ -120,26 +141,6 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.getByRole('button', { name: 'all', exact: true }).click();
     t.same(await until(() => asked(page, 'from'), null), null);
     t.equal(await asked(page, 'to'), null);
-  });
-
-  await t.test('a field takes a day, an instant or a tick', async (t) => {
-    const page = await open(t, '?entity=thing:odd');
-    const field = page.getByLabel('As of', { exact: true }).and(page.getByRole('textbox'));
-    for (const [text, at, tick, written] of [
-      ['2020-03-15', '2020-03-15T00:00:00.000000Z', 3, '2020-03-15 00:00:00 UTC'],
-      ['tick 2', '2', 2, 'tick 2'],
-      ['now', null, 7, ''],
-    ] as const) {
-      await field.fill(text);
-      await field.press('Enter');
-      t.equal(await until(() => asked(page, 'at'), at), at, text);
-      t.equal(await until(() => shown(page), tick), tick, text);
-      t.equal(await until(() => field.inputValue(), written), written);
-    }
-    await field.fill('one day');
-    await field.press('Enter');
-    await page.getByText('That is no instant').waitFor();
-    t.equal(await asked(page, 'at'), null);
   });
 
   await t.test('moments at which there was nothing', async (t) => {
