@@ -170,5 +170,8 @@ const Help = () => (
         </>
       ))}
     </dl>
+    <p>
+      <a href="../docs/guide/page">What the page shows, and its words</a>
+    </p>
   </Dialog>
 );

@@ -361,8 +361,7 @@ function tipOf(event: PointerEvent, stretch: Stretch | null, zone: Zone): Tip | 
   const range = stretch?.lanes.get(property)?.ranges.find((one) => String(one.from ?? '') === from);
   if (!range) return null;
   const place = { x: event.clientX, y: bar.getBoundingClientRect().bottom };
-  const until = bar.getAttribute('data-to');
-  const ticks = `tick ${from === '' ? '?' : from} ${until === '' ? 'on' : `until before ${until}`}`;
+  const ticks = ticksText(from ?? '', bar.getAttribute('data-to') ?? '');
   if (count > 1) return { ...place, head: `${property}: ${count} values`, lines: [ticks, 'Zoom in to see each.'] };
   const now = new Date();
   const since = range.fromAt === null ? '' : `since ${formatInstant(range.fromAt, zone, now)}`;
@@ -372,6 +371,14 @@ function tipOf(event: PointerEvent, stretch: Stretch | null, zone: Zone): Tip | 
     head: `${property}: ${lookOf(range).text}`,
     lines: [`${ticks} ${since}`, `by ${actor ?? 'somebody'}${reason === undefined ? '' : `: ${cut(reason, 200)}`}`],
   };
+}
+
+/** The ticks of a range, of which the end is the first without it; '' is not known, or has not come. */
+function ticksText(from: string, until: string): string {
+  const first = from === '' ? '?' : from;
+  if (until === '') return `from tick ${first} on`;
+  const last = Number(until) - 1;
+  return String(last) === first ? `tick ${first}` : `ticks ${first} to ${last}`;
 }
 
 /** How wide a tip is at most, in pixels. */
