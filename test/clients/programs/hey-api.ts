@@ -78,7 +78,7 @@ const ranges = await readPropertyHistory({
 });
 told.range = ranges.data?.items.map(({ value, vclock, activity }) => [value, vclock.from, activity?.actor ?? null]);
 const ticks = await readHistory({ client, path, query: { from: 2, to: 3 } });
-told.changes = ticks.data?.items.map(({ op, changes }) => [op, changes.location?.from, changes.location?.to]);
+told.changes = ticks.data?.items.map(({ op, changes }) => [op, changes?.location?.from, changes?.location?.to]);
 
 const codeOf = (error: { code: ProblemCode } | undefined): ProblemCode | undefined => error?.code;
 const taken = await createEntity({ client, body: { type: 'friend', key: 'rachel', properties: {} } });

@@ -66,7 +66,7 @@ const ranges = await client.GET('/entities/{id}/history/{property}', {
 });
 told.range = ranges.data?.items.map(({ value, vclock, activity }) => [value, vclock.from, activity?.actor ?? null]);
 const ticks = await client.GET('/entities/{id}/history', { params: { path, query: { from: 2, to: 3 } } });
-told.changes = ticks.data?.items.map(({ op, changes }) => [op, changes.location?.from, changes.location?.to]);
+told.changes = ticks.data?.items.map(({ op, changes }) => [op, changes?.location?.from, changes?.location?.to]);
 
 const codeOf = (error: { code: Code } | undefined): Code | undefined => error?.code;
 const taken = await client.POST('/entities', { body: { type: 'friend', key: 'rachel', properties: {} } });
