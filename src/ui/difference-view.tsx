@@ -1,5 +1,5 @@
 import type { Json } from '../client/types.js';
-import { differenceOf, type Part, type Segment, type Step } from './difference.js';
+import { differenceOf, type Part, pathText, type Segment } from './difference.js';
 import { valueText } from './value-text.js';
 
 /** What differs between two values of a property, as people read it: a sign and a word beside each colour. Undefined is "not set". */
@@ -17,9 +17,6 @@ export function Difference({ from, to }: { from: Json | undefined; to: Json | un
     </>
   );
 }
-
-const pathText = (path: readonly Step[]): string =>
-  path.map((step, n) => (typeof step === 'number' ? `[${step}]` : n === 0 ? step : `.${step}`)).join('');
 
 /** How much of a value is shown, in UTF-16 code units. */
 const LONGEST = 300;

@@ -6,7 +6,7 @@ import { type Bar, type Lane, type LaneRange, lanesOf, mergeForPixels } from '..
 import { Failure } from '../problem.js';
 import type { Scale, Window } from '../scale.js';
 import { view } from '../state.js';
-import { cut, valueText } from '../value-text.js';
+import { cut, nameText, valueText, WHOLE_NAME } from '../value-text.js';
 import type { Zone } from '../view.js';
 import { byName, type Clock, type Stretch, useEntityAt, useStretch, type Wanted, WHOLE_TICKS } from './data.js';
 import { headAt } from './heads.js';
@@ -57,7 +57,8 @@ export function Lanes({
   const had = useRef<Stretch | null>(null);
   const block = listed.slice(Math.floor(first / BLOCK) * BLOCK, Math.ceil(end / BLOCK) * BLOCK);
   const answer = useStretch(entity, wantedOf(clock, scale, block, had.current), clock);
-  const stretch = answer.value ?? null;
+  // What has been read stays true, whatever became of the rest.
+  const stretch = answer.value ?? had.current;
   had.current = stretch;
 
   const ending = useEntityAt(entity, endOf(clock), clock);
@@ -232,8 +233,8 @@ function LaneRow({
   const bars = mergeForPixels(ranges, { from, to, xOf, width: read.end }, LEAST);
   return (
     <div class="lane" style={{ transform: `translateY(${top}px)` }} data-property={property}>
-      <span class="name" title={property}>
-        {property}
+      <span class="name" title={nameText(property, WHOLE_NAME)}>
+        {nameText(property, WHOLE_NAME)}
       </span>
       <svg width={scale.width} height={ROW} role="img" aria-label={labelOf(property, ranges)}>
         {read.unread !== '' && <path class="unread" d={read.unread} />}
@@ -297,10 +298,10 @@ function lookOf(range: LaneRange): { text: string; colour: string } {
 const READ_OUT = 5;
 
 function labelOf(property: string, ranges: readonly LaneRange[]): string {
-  if (ranges.length === 0) return `${property}: no value in view`;
+  if (ranges.length === 0) return `${nameText(property)}: no value in view`;
   const some = ranges.slice(-READ_OUT).map((range) => `${cut(lookOf(range).text, 40)} from tick ${range.from ?? '?'}`);
   const which = ranges.length > READ_OUT ? `, the last ${READ_OUT}` : '';
-  return `${property}: ${ranges.length} ${ranges.length === 1 ? 'value' : 'values'} in view${which}: ${some.join(', ')}`;
+  return `${nameText(property)}: ${ranges.length} ${ranges.length === 1 ? 'value' : 'values'} in view${which}: ${some.join(', ')}`;
 }
 
 /** What is said of a bar where a pointer rests, and where on the page. */
@@ -318,13 +319,14 @@ function tipOf(event: PointerEvent, lanes: ReadonlyMap<string, Lane>, zone: Zone
   const place = { x: event.clientX, y: bar.getBoundingClientRect().bottom };
   const until = bar.getAttribute('data-to');
   const ticks = `tick ${from === '' ? '?' : from} ${until === '' ? 'on' : `until before ${until}`}`;
-  if (count > 1) return { ...place, head: `${property}: ${count} values`, lines: [ticks, 'Zoom in to see each.'] };
+  if (count > 1)
+    return { ...place, head: `${nameText(property)}: ${count} values`, lines: [ticks, 'Zoom in to see each.'] };
   const now = new Date();
   const since = range.fromAt === null ? '' : `since ${formatInstant(range.fromAt, zone, now)}`;
   const { actor, reason } = range.activity ?? {};
   return {
     ...place,
-    head: `${property}: ${lookOf(range).text}`,
+    head: `${nameText(property)}: ${lookOf(range).text}`,
     lines: [`${ticks} ${since}`, `by ${actor ?? 'somebody'}${reason === undefined ? '' : `: ${cut(reason, 200)}`}`],
   };
 }

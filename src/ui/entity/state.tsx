@@ -6,7 +6,7 @@ import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { cut, valueText } from '../value-text.js';
+import { cut, nameText, valueText, WHOLE_NAME } from '../value-text.js';
 import { byName, type State } from './data.js';
 import { type Moment, momentName, momentText } from './moment.js';
 
@@ -97,7 +97,8 @@ export function StatePanel({
       )}
       {shown?.is === 'there' && shown.entity.untracked && (
         <p class="muted small">
-          Not shown, because the type does not keep what they were: {shown.entity.untracked.join(', ')}
+          Not shown, because the type does not keep what they were:{' '}
+          {shown.entity.untracked.map((name) => nameText(name, WHOLE_NAME)).join(', ')}
         </p>
       )}
     </section>
@@ -163,13 +164,13 @@ const Row = ({
 }) => (
   <tr class={sign ?? undefined} data-property={name}>
     <th scope="row">
-      {name}
+      {nameText(name, WHOLE_NAME)}
       {undo && (
         <button
           type="button"
           class="quiet small"
           onClick={() => undo(name)}
-          aria-label={`Bring back ${name} as it is here`}
+          aria-label={`Bring back ${nameText(name)} as it is here`}
         >
           ↶
         </button>
@@ -220,7 +221,8 @@ const LONGEST = 240;
 function Value({ value }: { value: Json }) {
   const [isWhole, setWhole] = useState(false);
   const short = valueText(value, LONGEST);
-  const isCut = short.length === LONGEST && short.endsWith('…');
+  // A character of two code units may have had no room.
+  const isCut = valueText(value, LONGEST + 2) !== short;
   return (
     <>
       <span class="value">{isWhole ? JSON.stringify(value, null, 1) : short}</span>
