@@ -1,9 +1,17 @@
-import { ClocktickProblem } from '../client/client.js';
+import { ClocktickProblem, ClocktickUnreachable } from '../client/client.js';
 import type { Failed } from './service.js';
 
 /** What the service said of why it refused, in its own words, with what a caller may do about it. */
 export function Failure({ error, again }: { error: Failed; again?: (() => void) | undefined }) {
-  if (!(error instanceof ClocktickProblem))
+  if (!(error instanceof ClocktickProblem) && !(error instanceof ClocktickUnreachable))
+    return (
+      <div class="failure" role="alert">
+        <p>
+          <strong>Nothing can be asked about that.</strong> {error.message}
+        </p>
+      </div>
+    );
+  if (error instanceof ClocktickUnreachable)
     return (
       <div class="failure" role="alert">
         <p>
@@ -19,7 +27,7 @@ export function Failure({ error, again }: { error: Failed; again?: (() => void) 
         <strong>{problem.title}.</strong> {problem.detail}
       </p>
       <p class="small">
-        <a href={`..${new URL(problem.type, 'http://localhost').pathname}`}>{code}</a> ({status})
+        <a href={`../docs/problems/${encodeURIComponent(code)}`}>{code}</a> ({status})
       </p>
       {again && (status === 503 || status === 429) && <Again again={again} />}
     </div>

@@ -11,14 +11,18 @@ export const connection = signal<'there' | 'lost'>('there');
 /** How often is asked whether a service that was lost is there again, in milliseconds. */
 const ASK_AGAIN_MS = 2_000;
 
-/** How often every failed question has been asked again because the service came back: a change of it makes them ask. */
+/** How long an answer to that may take: a connection that has died without a word never answers. */
+const ANSWERS_MS = 10_000;
+
+/** How often the service came back: what failed because it was lost is asked again. */
 const returned = signal(0);
 
-export type Failed = ClocktickProblem | ClocktickUnreachable;
+/** What calls throw: a refusal, no answer, or that there is no such call, as of an entity named `..`. */
+export type Failed = ClocktickProblem | ClocktickUnreachable | RangeError;
 
 /**
  * An answer of the service that has come, is coming, or was refused. While one is coming, `value` is the one before, so that what is shown
- * stays until there is something else to show.
+ * stays until there is something else to show; where there is none, what another question was answered is none either.
  */
 export type Answer<Value> =
   | { state: 'loading'; value?: Value | undefined }
@@ -34,31 +38,45 @@ export function useAnswer<Value>(
   about: readonly (string | number | boolean | null | undefined)[],
 ): Answer<Value> {
   const [turn, setTurn] = useState(0);
-  const [answer, setAnswer] = useState<Answer<Value>>({ state: 'loading' });
-  const isLost = answer.state === 'failed' && answer.error instanceof ClocktickUnreachable;
-  const again = isLost ? returned.value : 0;
+  const [known, setKnown] = useState<Known<Value>>({ asked: null, answer: { state: 'loading' } });
+  const asked = JSON.stringify(about.map((part) => (part === undefined ? [] : part)));
   useEffect(() => {
     const asking = new AbortController();
-    setAnswer(({ value }) => ({ state: 'loading', value }));
+    setKnown((before) => ({ ...before, answer: { state: 'loading', value: before.answer.value } }));
     ask(asking.signal).then(
       (value) => {
-        if (!asking.signal.aborted) setAnswer({ state: 'done', value });
+        if (!asking.signal.aborted) setKnown({ asked, answer: { state: 'done', value } });
       },
       (reason: unknown) => {
         if (asking.signal.aborted) return;
         const error = failureOf(reason);
-        if (error instanceof ClocktickUnreachable) lose();
-        setAnswer(({ value }) => ({ state: 'failed', value, error, again: () => setTurn((n) => n + 1) }));
+        const lostAt = error instanceof ClocktickUnreachable ? returned.value : undefined;
+        if (lostAt !== undefined) lose();
+        const again = () => setTurn((n) => n + 1);
+        setKnown((before) => {
+          const value = before.asked === asked ? before.answer.value : undefined;
+          return { asked, lostAt, answer: { state: 'failed', value, error, again } };
+        });
       },
     );
     return () => asking.abort();
-  }, [...about, turn, again]);
-  return answer;
+  }, [asked, turn]);
+  const isBack = known.answer.state === 'failed' && known.lostAt !== undefined && known.lostAt !== returned.value;
+  useEffect(() => {
+    if (isBack) setTurn((n) => n + 1);
+  }, [isBack]);
+  // Until it is asked, what is there answers the question before.
+  const isOfBefore = known.asked !== asked && known.answer.state !== 'loading';
+  return isOfBefore ? { state: 'loading', value: known.answer.value } : known.answer;
 }
+
+/** What is known, and which question that answers; null: none yet. `lostAt`: how often the service had come back when it was lost. */
+type Known<Value> = { asked: string | null; answer: Answer<Value>; lostAt?: number | undefined };
 
 /** What a call threw, if it is what calls throw. @throws anything else, which is a mistake of this page */
 export function failureOf(reason: unknown): Failed {
-  if (reason instanceof ClocktickProblem || reason instanceof ClocktickUnreachable) return reason;
+  if (reason instanceof ClocktickProblem || reason instanceof ClocktickUnreachable || reason instanceof RangeError)
+    return reason;
   throw reason;
 }
 
@@ -68,7 +86,7 @@ export function lose(): void {
   connection.value = 'lost';
   const ask = async () => {
     try {
-      await service.health.ready();
+      await service.health.ready({ signal: AbortSignal.timeout(ANSWERS_MS) });
     } catch (error) {
       if (!(error instanceof ClocktickProblem) || error.status === 503) {
         setTimeout(ask, ASK_AGAIN_MS);
