@@ -1,5 +1,7 @@
-import { useState } from 'preact/hooks';
-import type { Tick, UndoConflict, WrittenUndo } from '../client/types.js';
+import type { RefObject } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ClocktickUnreachable } from '../client/client.js';
+import type { Change, Tick, UndoConflict, WrittenUndo } from '../client/types.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
 import { Instant } from './instant.js';
@@ -7,31 +9,53 @@ import { Failure, Loading } from './problem.js';
 import { sentenceOf } from './sentences.js';
 import { type Failed, failureOf, service, useAnswer } from './service.js';
 import { go, hrefOf } from './state.js';
+import { nameText, WHOLE_NAME } from './value-text.js';
 
 /*
  * Undo, in two steps: what it would do, by a dry run, and then who does it and why. Nothing is taken back: an undo is a new tick, or a new
  * activity, after which the past stands as before.
  */
 
-/** Who undoes, remembered until the tab is closed. */
+/** Who undoes, remembered until the tab is closed, in a browser that keeps anything. */
 const ACTOR = 'clocktick.actor';
+
+function rememberedActor(): string {
+  try {
+    return sessionStorage.getItem(ACTOR) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function rememberActor(actor: string): void {
+  try {
+    sessionStorage.setItem(ACTOR, actor);
+  } catch {
+    // Whoever keeps nothing writes it again.
+  }
+}
 
 /**
  * Undoes an entity, or some of its properties: brings back what they were at a tick.
  * @param entity a UUID, or `type:key`
  * @param properties null: all of it
+ * @param written is told that there is a new tick, also after the dialog was left
  */
 export function UndoEntity({
   entity,
   to,
   properties,
   close,
+  written,
 }: {
   entity: string;
   to: number | string;
   properties: readonly string[] | null;
   close: () => void;
+  written: () => void;
 }) {
+  const isOpen = useIsOpen();
+  const [isUnsure, setUnsure] = useState(false);
   const [overtaken, setOvertaken] = useState<{ tick: number } | null>(null);
   const [turn, setTurn] = useState(0);
   const reversion = { to, ...(properties ? { properties: [...properties] } : {}) };
@@ -51,19 +75,27 @@ export function UndoEntity({
     const outcome = await service.entities.revert(entity, { ...reversion, activity }, { ifMatch: tick });
     if (!outcome.done) {
       setOvertaken(outcome);
+      if (outcome.mayBeWritten) setUnsure(true);
       setTurn((n) => n + 1);
       return;
     }
+    written();
+    // Whoever has left the dialog stays where they are.
+    if (!isOpen.current) return;
     close();
     go({ at: undefined, beside: 'before' });
   };
   return (
-    <Dialog title={properties ? `Undo ${properties.join(', ')}` : 'Undo the entity'} close={close}>
+    <Dialog
+      title={properties ? `Undo ${properties.map((name) => nameText(name, WHOLE_NAME)).join(', ')}` : 'Undo the entity'}
+      close={close}
+    >
       <p>
         Brings back what {properties ? 'it was' : 'the whole entity was'} at{' '}
         {typeof to === 'number' ? `tick ${to}` : <Instant at={to} />}. That is a new tick; the past stays as it is.
       </p>
-      {overtaken !== null && <Overtaken entity={entity} tick={overtaken.tick} />}
+      {isUnsure && <Unsure />}
+      {overtaken !== null && <Overtaken entity={entity} tick={overtaken.tick} isUnsure={isUnsure} />}
       {dry.state === 'failed' && <Failure error={dry.error} again={dry.again} />}
       {dry.state === 'loading' && <Loading what="what would change" />}
       {dry.state === 'done' && changes.length === 0 && (
@@ -81,7 +113,7 @@ export function UndoEntity({
           <tbody>
             {changes.map(([property, { from, to: becomes }]) => (
               <tr key={property}>
-                <th scope="row">{property}</th>
+                <th scope="row">{nameText(property, WHOLE_NAME)}</th>
                 <td>
                   <Difference from={from} to={becomes} />
                 </td>
@@ -90,13 +122,46 @@ export function UndoEntity({
           </tbody>
         </table>
       )}
-      <Why disabled={dry.state !== 'done' || changes.length === 0} perform={perform} close={close} />
+      <Why
+        disabled={dry.state !== 'done' || changes.length === 0}
+        perform={perform}
+        unsure={() => {
+          setUnsure(true);
+          setTurn((n) => n + 1);
+        }}
+        close={close}
+      />
     </Dialog>
   );
 }
 
-/** Says who came first, and what they did. */
-function Overtaken({ entity, tick }: { entity: string; tick: number }) {
+/** Whether a dialog is still there, for what goes on after a call of it. */
+function useIsOpen(): RefObject<boolean> {
+  const isOpen = useRef(true);
+  useEffect(
+    () => () => {
+      isOpen.current = false;
+    },
+    [],
+  );
+  return isOpen;
+}
+
+/** Says that an undo was sent of which nobody knows what became. */
+const Unsure = () => (
+  <div class="failure unsure" role="alert">
+    <p>
+      <strong>Whether the undo was written is not known:</strong> its answer was lost. Below is what an undo would
+      change now; look at what happened last before you undo again.
+    </p>
+  </div>
+);
+
+/**
+ * Says who came first, and what they did.
+ * @param isUnsure whether it may have been this very undo
+ */
+function Overtaken({ entity, tick, isUnsure }: { entity: string; tick: number; isUnsure: boolean }) {
   const answer = useAnswer(
     async (signal) => {
       const page = await service.entities.history(entity, { order: 'desc', limit: 1 }, { signal }).page();
@@ -107,8 +172,10 @@ function Overtaken({ entity, tick }: { entity: string; tick: number }) {
   return (
     <div class="failure overtaken" role="alert">
       <p>
-        <strong>Somebody was first, and nothing was written.</strong> The entity is at tick {tick} now. Below is what an
-        undo would change today.
+        <strong>
+          {isUnsure ? 'Somebody was first, or this very undo was.' : 'Somebody was first, and nothing was written.'}
+        </strong>{' '}
+        The entity is at tick {tick} now. Below is what an undo would change today.
       </p>
       {answer.value && (
         <p>
@@ -140,17 +207,28 @@ type OnConflict = (typeof ON_CONFLICT)[number][0];
 
 /** Undoes all that an activity did, by a new activity. */
 export function UndoActivity({ id, close }: { id: string; close: () => void }) {
+  const isOpen = useIsOpen();
   const [onConflict, setOnConflict] = useState<OnConflict>('refuse');
+  const [isUnsure, setUnsure] = useState(false);
+  const [isUndone, setUndone] = useState(false);
+  const [turn, setTurn] = useState(0);
   const dry = useAnswer(
     (signal) => service.activities.revert(id, { onConflict }, { dryRun: true, signal }),
-    [id, onConflict],
+    [id, onConflict, turn],
   );
   const undo = dry.state === 'done' ? dry.value : undefined;
   const changed = undo?.items.filter(({ op }) => op !== null) ?? [];
   const perform = async (activity: { actor?: string; reason: string }) => {
-    const written = await service.activities.revert(id, { activity, onConflict });
-    close();
-    if (written.activity) go({ activity: written.activity.id });
+    const { activity: made } = await service.activities.revert(id, { activity, onConflict });
+    // Whoever has left the dialog stays where they are.
+    if (!isOpen.current) return;
+    if (made) {
+      close();
+      go({ activity: made.id });
+      return;
+    }
+    setUndone(true);
+    setTurn((n) => n + 1);
   };
   return (
     <Dialog title="Undo the activity" close={close}>
@@ -158,6 +236,12 @@ export function UndoActivity({ id, close }: { id: string; close: () => void }) {
         Gives every property that this activity changed the value it had before; what it created is deleted, and what it
         deleted is restored. That is a new activity; the past stays as it is.
       </p>
+      {isUnsure && <Unsure />}
+      {isUndone && (
+        <p class="nothing" role="alert">
+          Nothing was written: by then there was nothing left to undo.
+        </p>
+      )}
       <fieldset>
         <legend>Where somebody has changed the same since</legend>
         {ON_CONFLICT.map(([value, says]) => (
@@ -177,13 +261,22 @@ export function UndoActivity({ id, close }: { id: string; close: () => void }) {
       {undo && undo.conflicts.length > 0 && <Conflicts undo={undo} />}
       {undo && changed.length === 0 && <p class="nothing">Nothing would change: all of it is like that now.</p>}
       {changed.length > 0 && <Changed items={changed} />}
-      <Why disabled={changed.length === 0} perform={perform} close={close} />
+      <Why
+        disabled={changed.length === 0}
+        perform={perform}
+        unsure={() => {
+          setUnsure(true);
+          setTurn((n) => n + 1);
+        }}
+        close={close}
+      />
     </Dialog>
   );
 }
 
-/** How many entities of an undo are shown with what would change of each. */
+/** How many entities of an undo are shown with what would change of each, and of how many properties. */
 const MOST_SHOWN = 50;
+const MOST_PROPERTIES = 20;
 
 function Changed({ items }: { items: WrittenUndo['items'] }) {
   const shown = items.slice(0, MOST_SHOWN);
@@ -196,18 +289,7 @@ function Changed({ items }: { items: WrittenUndo['items'] }) {
         {shown.map(({ id, op, entity, changes }) => (
           <li key={id}>
             <a href={hrefOf({ entity: id })}>{entity?.key === undefined ? id : `${entity.type}:${entity.key}`}</a>: {op}
-            {changes && (
-              <dl>
-                {Object.entries(changes).map(([property, { from, to }]) => (
-                  <div key={property}>
-                    <dt>{property}</dt>
-                    <dd>
-                      <Difference from={from} to={to} />
-                    </dd>
-                  </div>
-                ))}
-              </dl>
-            )}
+            {changes && <Changes changes={Object.entries(changes)} />}
           </li>
         ))}
       </ul>
@@ -217,6 +299,24 @@ function Changed({ items }: { items: WrittenUndo['items'] }) {
     </>
   );
 }
+
+const Changes = ({ changes }: { changes: [property: string, change: Change][] }) => (
+  <>
+    <dl>
+      {changes.slice(0, MOST_PROPERTIES).map(([property, { from, to }]) => (
+        <div key={property}>
+          <dt>{nameText(property, WHOLE_NAME)}</dt>
+          <dd>
+            <Difference from={from} to={to} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+    {changes.length > MOST_PROPERTIES && (
+      <p class="muted">… and {(changes.length - MOST_PROPERTIES).toLocaleString('en')} more properties.</p>
+    )}
+  </>
+);
 
 const Conflicts = ({ undo: { conflicts, conflictCount } }: { undo: WrittenUndo }) => (
   <>
@@ -238,34 +338,42 @@ const Conflict = ({
 }) => (
   <li>
     <a href={hrefOf({ entity: id, at: `${tick}` })}>{key === undefined ? id : `${type}:${key}`}</a>
-    {property === undefined ? ' (whether it is there)' : ` ${property}`}: tick {tick}, <Instant at={at} />,{' '}
-    {activity?.actor ?? 'somebody'}
+    {property === undefined ? ' (whether it is there)' : ` ${nameText(property, WHOLE_NAME)}`}: tick {tick},{' '}
+    <Instant at={at} />, <bdi>{activity?.actor ?? 'somebody'}</bdi>
     {forced && ' (undone with the rest)'}
   </li>
 );
 
-/** Who undoes, and why, and the button that does it. A reason has to be given: it is what the next reader of the history asks for. */
+/**
+ * Who undoes, and why, and the button that does it. A reason has to be given: it is what the next reader of the history asks for.
+ * @param unsure is told that the undo may be written, though there is no answer that says so
+ */
 function Why({
   disabled,
   perform,
+  unsure,
   close,
 }: {
   disabled: boolean;
   perform: (activity: { actor?: string; reason: string }) => Promise<void>;
+  unsure: () => void;
   close: () => void;
 }) {
-  const [actor, setActor] = useState(sessionStorage.getItem(ACTOR) ?? '');
+  const [actor, setActor] = useState(rememberedActor);
   const [reason, setReason] = useState('');
   const [isUnderWay, setUnderWay] = useState(false);
   const [error, setError] = useState<Failed | null>(null);
   const send = async () => {
     setUnderWay(true);
     setError(null);
-    sessionStorage.setItem(ACTOR, actor);
+    rememberActor(actor);
     try {
       await perform({ ...(actor.trim() === '' ? {} : { actor: actor.trim() }), reason: reason.trim() });
     } catch (thrown) {
-      setError(failureOf(thrown));
+      const failed = failureOf(thrown);
+      const mayBeWritten = 'mayBeWritten' in failed && failed.mayBeWritten;
+      if (mayBeWritten) unsure();
+      setError(mayBeWritten && failed instanceof ClocktickUnreachable ? null : failed);
     } finally {
       setUnderWay(false);
     }
@@ -286,7 +394,13 @@ function Why({
         <span>Why</span>
         <input required value={reason} onInput={({ currentTarget }) => setReason(currentTarget.value)} />
       </label>
-      {error && <Failure error={error} />}
+      {error instanceof ClocktickUnreachable ? (
+        <p class="failure" role="alert">
+          <strong>The service does not answer, and nothing was written.</strong>
+        </p>
+      ) : (
+        error && <Failure error={error} />
+      )}
       <p class="buttons">
         <button type="submit" class="primary" disabled={disabled || isUnderWay || reason.trim() === ''}>
           {isUnderWay ? 'Undoing …' : 'Undo'}

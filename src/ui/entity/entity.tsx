@@ -78,6 +78,7 @@ export function EntityPage({ entity }: { entity: string }) {
           entity={entity}
           to={back}
           properties={undone}
+          written={clock.readNewer}
           close={() => {
             setUndone(undefined);
             clock.readNewer();
