@@ -1,5 +1,6 @@
 import { diffArrays, diffLines, diffWordsWithSpace } from 'diff';
 import { isObject, type Json, type JsonObject, jsonEqual, MAX_DEPTH } from '../temporal/json.js';
+import { valueText } from './value-text.js';
 
 /*
  * What differs between two values, to be drawn: inside objects, arrays and texts only what differs. Whatever the values are, the work is
@@ -128,7 +129,8 @@ export function differenceOf(from: Json | undefined, to: Json | undefined): Diff
 export const pathText = (path: readonly Step[]): string =>
   path.reduce<string>((text, step) => {
     if (typeof step === 'number') return `${text}[${step}]`;
-    if (!/^[\p{L}_$][\p{L}\p{N}_$-]*$/u.test(step)) return `${text}[${JSON.stringify(step)}]`;
+    const quoted = valueText(step, Number.POSITIVE_INFINITY);
+    if (!/^[\p{L}_$][\p{L}\p{N}_$-]*$/u.test(step) || quoted !== `"${step}"`) return `${text}[${quoted}]`;
     return text === '' ? step : `${text}.${step}`;
   }, '');
 

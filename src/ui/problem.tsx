@@ -1,13 +1,21 @@
-import { ClocktickProblem } from '../client/client.js';
+import { ClocktickProblem, ClocktickUnreachable } from '../client/client.js';
 import type { Failed } from './service.js';
 
 /** What the service said of why it refused, in its own words, with what a caller may do about it. */
 export function Failure({ error, again }: { error: Failed; again?: (() => void) | undefined }) {
+  if (!(error instanceof ClocktickProblem) && !(error instanceof ClocktickUnreachable))
+    return (
+      <div class="failure" role="alert">
+        <p>
+          <strong>Nothing can be asked about that.</strong> {error.message}
+        </p>
+      </div>
+    );
   // Until that is sure, nobody may think that a write is not there.
   const doubt = error.mayBeWritten && (
     <p>It is not known whether it was written. Look at what there is now before you do it again.</p>
   );
-  if (!(error instanceof ClocktickProblem))
+  if (error instanceof ClocktickUnreachable)
     return (
       <div class="failure" role="alert">
         <p>
@@ -35,7 +43,7 @@ export function Failure({ error, again }: { error: Failed; again?: (() => void) 
       )}
       {doubt}
       <p class="small">
-        <a href={`../docs/problems/${code}`}>{code}</a> ({status})
+        <a href={`../docs/problems/${encodeURIComponent(code)}`}>{code}</a> ({status})
       </p>
       {again && (status === 503 || status === 429) && <Again again={again} />}
     </div>

@@ -11,10 +11,14 @@ export const connection = signal<'there' | 'lost'>('there');
 /** How often is asked whether a service that was lost is there again, in milliseconds. */
 const ASK_AGAIN_MS = 2_000;
 
-/** How often every failed question has been asked again because the service came back: a change of it makes them ask. */
+/** How long an answer to that may take: a connection that has died without a word never answers. */
+const ANSWERS_MS = 10_000;
+
+/** How often the service came back: what failed because it was lost is asked again. */
 const returned = signal(0);
 
-export type Failed = ClocktickProblem | ClocktickUnreachable;
+/** What calls throw: a refusal, no answer, or that there is no such call, as of an entity named `..`. */
+export type Failed = ClocktickProblem | ClocktickUnreachable | RangeError;
 
 /**
  * An answer of the service that has come, is coming, or was refused. While one is coming, `value` is the one before, so that what is shown
@@ -34,39 +38,39 @@ export function useAnswer<Value>(
   about: readonly (string | number | boolean | null | undefined)[],
 ): Answer<Value> {
   const [turn, setTurn] = useState(0);
-  const question = JSON.stringify(about);
-  // `of`: the question that the value answers.
-  const [known, setKnown] = useState<{ question: string; answer: Answer<Value>; of?: string | undefined }>({
-    question,
-    answer: { state: 'loading' },
-  });
+  const [known, setKnown] = useState<Known<Value>>({ question: null, answer: { state: 'loading' } });
   const isLost = useRef(false);
+  const question = JSON.stringify(about.map((part) => (part === undefined ? [] : part)));
   useEffect(() => {
     const asking = new AbortController();
     isLost.current = false;
-    setKnown(({ answer: { value }, of }) => ({ question, answer: { state: 'loading', value }, of }));
+    setKnown((before) => ({ ...before, answer: { state: 'loading', value: before.answer.value } }));
     ask(asking.signal).then(
       (value) => {
-        if (!asking.signal.aborted) setKnown({ question, answer: { state: 'done', value }, of: question });
+        if (!asking.signal.aborted) setKnown({ question, answer: { state: 'done', value } });
       },
       (reason: unknown) => {
         if (asking.signal.aborted) return;
         const error = failureOf(reason);
         isLost.current = error instanceof ClocktickUnreachable;
         const again = () => setTurn((n) => n + 1);
-        setKnown(({ answer, of }) => {
-          const value = of === question ? answer.value : undefined;
-          return { question, answer: { state: 'failed', value, error, again }, of };
+        setKnown((before) => {
+          const value = before.question === question ? before.answer.value : undefined;
+          return { question, answer: { state: 'failed', value, error, again } };
         });
       },
     );
     return () => asking.abort();
-  }, [...about, turn]);
+  }, [question, turn]);
   useEffect(() => {
     if (isLost.current) setTurn((n) => n + 1);
   }, [returned.value]);
+  // Until it is asked, what is there answers the question before.
   return known.question === question ? known.answer : { state: 'loading', value: known.answer.value };
 }
+
+/** What is known, and which question that answers; null: none yet. While an answer is coming, it is the one that the value answers. */
+type Known<Value> = { question: string | null; answer: Answer<Value> };
 
 /**
  * What a call threw, if it is what calls throw. If the service did not answer, that is seen, and asked until it does.
@@ -74,7 +78,7 @@ export function useAnswer<Value>(
  */
 export function failureOf(reason: unknown): Failed {
   if (reason instanceof ClocktickUnreachable) lose();
-  else if (!(reason instanceof ClocktickProblem)) throw reason;
+  else if (!(reason instanceof ClocktickProblem || reason instanceof RangeError)) throw reason;
   return reason;
 }
 
@@ -84,7 +88,7 @@ function lose(): void {
   connection.value = 'lost';
   const ask = async () => {
     try {
-      await service.health.ready();
+      await service.health.ready({ signal: AbortSignal.timeout(ANSWERS_MS) });
     } catch (error) {
       if (!(error instanceof ClocktickProblem) || error.status === 503) {
         setTimeout(ask, ASK_AGAIN_MS);

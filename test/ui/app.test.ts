@@ -136,6 +136,29 @@ t.test('the page', { skip: NO_BROWSER }, async (t) => {
     }
   });
 
+  await t.test('what no call can name is said, too', async (t) => {
+    for (const query of ['entity=..', 'entity=.', 'activity=..']) {
+      const page = await openTab(t);
+      await page.goto(`${url}/ui/?${query}`);
+      await page.getByRole('alert').first().waitFor();
+      t.match(await page.getByRole('alert').first().innerText(), 'cannot stand in a path', query);
+      t.equal(await page.locator('.loading').count(), 0, `${query}: nothing is read for ever`);
+      t.same(await axe(page), []);
+    }
+  });
+
+  await t.test('a problem is explained beside the page, wherever its type says that is', async (t) => {
+    const page = await openTab(t, { forgives: /404/ });
+    await page.route(/\/entities\//, async (route) => {
+      const answer = await route.fetch();
+      const text = (await answer.text()).replace('{"type":"', '{"type":"https://example.org/clocktick');
+      await route.fulfill({ response: answer, body: text });
+    });
+    await page.goto(`${url}/ui/?entity=friend:nobody`);
+    const link = page.getByRole('link', { name: 'entity_not_found' }).first();
+    t.equal(await link.getAttribute('href'), '../docs/problems/entity_not_found');
+  });
+
   await t.test('a lost connection is seen, and what was asked meanwhile is answered once it is back', async (t) => {
     const page = await openTab(t, { forgives: /ERR_CONNECTION_REFUSED|ERR_FAILED/ });
     await page.goto(`${url}/ui/`);

@@ -245,7 +245,7 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.locator('.lane[data-property="plan"] .bar[data-from="1"]').hover();
     t.match(
       await page.locator('.tip').innerText(),
-      /^plan: "free"\ntick 1 until before 2 since 2020-01-01 00:00:00 UTC\nby ada: reason 1$/,
+      /^plan: "free"\ntick 1 since 2020-01-01 00:00:00 UTC\nby ada: reason 1$/,
     );
     const essay = page.locator('.state tr[data-property="essay"]');
     t.ok((await essay.locator('.value').innerText()).length <= 240);
@@ -396,6 +396,69 @@ t.test('the page of an entity', { skip: NO_BROWSER }, async (t) => {
     await page.locator('#lanes-filter').fill('p19');
     t.equal(await until(drawn, 11), 11, 'p19 and p190 to p199');
     await picture(page, 'entity-deep');
+  });
+
+  await t.test('what somebody has written turns nothing around but itself, and all of it can be read', async (t) => {
+    const long = '🎉'.repeat(300);
+    const names = ['\u202egpj.exe', 'plan\u3164', '<img src=x onerror="document.title=1">', '__proto__'];
+    const properties = Object.fromEntries([
+      ...names.map((name) => [name, { [name]: 1 }]),
+      ['long', long],
+      ['odd', `x${long}`],
+    ]);
+    const others = Object.fromEntries(names.map((name) => [name, { [name]: 2 }]));
+    await call('PUT', '/entities/thing:hostile', {
+      type: 'thing',
+      properties,
+      activity: { actor: '\u202erofa', reason: '\u202eyhw' },
+    });
+    await call('PATCH', '/entities/thing:hostile', { properties: others, activity: { actor: '\u202erofa' } });
+    const page = await open(t, '?entity=thing:hostile&at=1');
+    const told = ['"\\u202egpj.exe"', '"plan\\u3164"', JSON.stringify(names[2]), '__proto__'];
+    await page.locator('.lane').nth(5).waitFor();
+    const heads = await page.locator('.lanes .name').allInnerTexts();
+    for (const name of told) t.ok(heads.includes(name), name);
+    await page.getByRole('button', { name: 'Bring back "plan\\u3164" as it is here' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Undo "plan\\u3164"' });
+    await dialog.getByText('What would change').waitFor();
+    t.match(await dialog.locator('.path').innerText(), '["plan\\u3164"]');
+    await page.keyboard.press('Escape');
+    t.same(
+      await page.evaluate(`[...document.querySelectorAll('a, q, strong, span, code')]
+        .filter((one) => getComputedStyle(one).unicodeBidi !== 'isolate' && one.children.length === 0).map((one) => one.outerHTML)`),
+      [],
+    );
+    for (const [name, value] of [
+      ['long', long],
+      ['odd', `x${long}`],
+    ]) {
+      const row = page.locator(`.state tr[data-property="${name}"]`);
+      await row.getByRole('button', { name: 'all of it' }).click();
+      t.equal(await row.locator('.value').innerText(), JSON.stringify(value));
+    }
+    t.equal(await page.locator('img').count(), 0);
+  });
+
+  await t.test('where a state cannot be read, no other one stands in its place', async (t) => {
+    const page = await open(t, `?entity=${country}&at=3`, { forgives: /503/ });
+    await sameState(t, page, call, country, '3');
+    const body = {
+      type: '/docs/problems/overloaded',
+      status: 503,
+      title: '…',
+      code: 'overloaded',
+      detail: 'Too many.',
+    };
+    await page.route(/asOf=2&/, (route) =>
+      route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify(body) }),
+    );
+    await page.keyboard.press('ArrowLeft');
+    await page.locator('.state').getByText('Too many.').first().waitFor();
+    t.match(await page.locator('.state h2').innerText(), 'at tick 2');
+    t.same(await rows(page), []);
+    await page.unroute(/asOf=2&/);
+    await page.locator('.state').getByRole('button', { name: 'Ask again' }).first().click();
+    await sameState(t, page, call, country, '2');
   });
 });
 

@@ -24,6 +24,7 @@ t.test('a value in a line', async (t) => {
     // Neither is a character cut in two, nor does one turn the text around it.
     ['😀'.repeat(30), `"${'😀'.repeat(19)}…`],
     ['\u202egnp.exe\ufeff', '"\\u202egnp.exe\\ufeff"'],
+    ['\u00ad\u180e\u3164\ufff9\u{e0041}❤️', '"\\u00ad\\u180e\\u3164\\ufff9\\udb40\\udc41❤️"'],
   ];
   for (const [value, text] of cases) t.equal(valueText(value), text);
   t.equal(valueText({ a: [1, 2, 3] }, 8), '{"a": […');
@@ -43,6 +44,7 @@ t.test('the name of a property in a line', async (t) => {
     ['', '""'],
     ['😀', '"😀"'],
     ['a\u202eb', '"a\\u202eb"'],
+    ['plan\u3164', '"plan\\u3164"'],
     ['n'.repeat(256), `${'n'.repeat(59)}…`],
   ];
   for (const [name, text] of cases) t.equal(nameText(name), text);

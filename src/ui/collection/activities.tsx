@@ -1,10 +1,10 @@
 import { useState } from 'preact/hooks';
+import { FailureElsewhere, Fault, faultOf } from '../faults.js';
 import { Instant } from '../instant.js';
+import { momentWritten, readInstant } from '../instant-field.js';
 import { Loading } from '../problem.js';
 import { service } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { FailureElsewhere, Fault, faultOf } from './faults.js';
-import { momentWritten, readInstant } from './instant-field.js';
 import { More, useWalk } from './pages.js';
 
 /** The fields of a search: the name in the view, the parameter of the call, and what they ask. */

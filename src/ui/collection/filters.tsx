@@ -1,8 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
+import { Fault, faultOf } from '../faults.js';
 import type { Failed } from '../service.js';
 import { go, view } from '../state.js';
 import { OPERATORS, type Operator, withCondition } from './condition.js';
-import { Fault, faultOf } from './faults.js';
 
 /** The parameters of calls that have a field here. */
 export const FILTER_FIELDS = ['keyPrefix', 'where', 'deleted'];

@@ -1,14 +1,14 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { isBefore } from '../../temporal/point.js';
+import { faultOf } from '../faults.js';
 import { Instant } from '../instant.js';
+import { InstantField } from '../instant-field.js';
 import { formatInstant } from '../instants.js';
 import { useKeys } from '../keys.js';
 import { Failure } from '../problem.js';
 import { type Failed, failureOf, service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
 import { changeAfter, changeBefore, evenly, firstChange, instantAt, shareOf } from './changes.js';
-import { faultOf } from './faults.js';
-import { InstantField } from './instant-field.js';
 import { newestChange } from './newest.js';
 
 /** The parameters of calls that the field of the moment is about. */

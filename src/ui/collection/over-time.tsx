@@ -1,5 +1,7 @@
 import { entityName } from '../entity-name.js';
+import { FailureElsewhere } from '../faults.js';
 import { Instant } from '../instant.js';
+import { InstantField } from '../instant-field.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
@@ -7,9 +9,7 @@ import { nameText } from '../value-text.js';
 import { layersOf } from './areas.js';
 import { Areas } from './areas-view.js';
 import { evenly } from './changes.js';
-import { FailureElsewhere } from './faults.js';
 import { Filters } from './filters.js';
-import { InstantField } from './instant-field.js';
 import { MOMENT_FIELDS, type Span } from './moment.js';
 import { More, useWalk } from './pages.js';
 import { Value } from './value.js';

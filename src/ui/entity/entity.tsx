@@ -1,9 +1,9 @@
 import type { RefObject } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import { ClocktickProblem } from '../../client/client.js';
-import { InstantField } from '../collection/instant-field.js';
 import { Nearby } from '../find.js';
 import { Instant } from '../instant.js';
+import { InstantField } from '../instant-field.js';
 import { useKeys } from '../keys.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
@@ -87,6 +87,7 @@ export function EntityPage({ entity }: { entity: string }) {
           entity={entity}
           to={undoneTick.tick - 1}
           properties={undoneTick.properties}
+          written={clock.readNewer}
           close={() => {
             setUndoneTick(null);
             clock.readNewer();
@@ -98,6 +99,7 @@ export function EntityPage({ entity }: { entity: string }) {
           entity={entity}
           to={back}
           properties={undone}
+          written={clock.readNewer}
           close={() => {
             setUndone(undefined);
             clock.readNewer();

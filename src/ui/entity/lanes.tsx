@@ -6,7 +6,7 @@ import { type Bar, type LaneRange, mergeForPixels } from '../lanes.js';
 import { Failure } from '../problem.js';
 import type { Scale, Window } from '../scale.js';
 import { view } from '../state.js';
-import { cut, valueText } from '../value-text.js';
+import { cut, nameText, valueText, WHOLE_NAME } from '../value-text.js';
 import type { Zone } from '../view.js';
 import { byName, type Clock, type Stretch, useEntityAt, useStretch, type Wanted, WHOLE_TICKS } from './data.js';
 import { headAt } from './heads.js';
@@ -63,7 +63,8 @@ export function Lanes({
   // As long as all of a long past comes into view, what has been asked for has to do.
   asked.current = wantedOf(clock, scale, block, had.current) ?? asked.current;
   const answer = useStretch(entity, asked.current, clock);
-  const stretch = answer.value ?? null;
+  // What has been read stays true, whatever became of the rest.
+  const stretch = answer.value ?? had.current;
   had.current = stretch;
 
   const ending = useEntityAt(entity, endOf(clock), clock);
@@ -124,10 +125,10 @@ export function Lanes({
                 key={property}
                 class="name"
                 style={{ transform: `translateY(${(first + n) * ROW}px)` }}
-                title={property}
+                title={nameText(property, WHOLE_NAME)}
                 aria-hidden="true"
               >
-                {property}
+                {nameText(property, WHOLE_NAME)}
               </span>
             ))}
             <div class="clip" style={{ width: `${scale.width}px` }}>
@@ -342,10 +343,10 @@ function lookOf(range: LaneRange): { text: string; colour: string } {
 const READ_OUT = 5;
 
 function labelOf(property: string, ranges: readonly LaneRange[]): string {
-  if (ranges.length === 0) return `${property}: no value in view`;
+  if (ranges.length === 0) return `${nameText(property)}: no value in view`;
   const some = ranges.slice(-READ_OUT).map((range) => `${cut(lookOf(range).text, 40)} from tick ${range.from ?? '?'}`);
   const which = ranges.length > READ_OUT ? `, the last ${READ_OUT}` : '';
-  return `${property}: ${ranges.length} ${ranges.length === 1 ? 'value' : 'values'} in view${which}: ${some.join(', ')}`;
+  return `${nameText(property)}: ${ranges.length} ${ranges.length === 1 ? 'value' : 'values'} in view${which}: ${some.join(', ')}`;
 }
 
 /** What is said of a bar where a pointer rests, and where on the page. */
@@ -362,13 +363,14 @@ function tipOf(event: PointerEvent, stretch: Stretch | null, zone: Zone): Tip | 
   if (!range) return null;
   const place = { x: event.clientX, y: bar.getBoundingClientRect().bottom };
   const ticks = ticksText(from ?? '', bar.getAttribute('data-to') ?? '');
-  if (count > 1) return { ...place, head: `${property}: ${count} values`, lines: [ticks, 'Zoom in to see each.'] };
+  if (count > 1)
+    return { ...place, head: `${nameText(property)}: ${count} values`, lines: [ticks, 'Zoom in to see each.'] };
   const now = new Date();
   const since = range.fromAt === null ? '' : `since ${formatInstant(range.fromAt, zone, now)}`;
   const { actor, reason } = range.activity ?? {};
   return {
     ...place,
-    head: `${property}: ${lookOf(range).text}`,
+    head: `${nameText(property)}: ${lookOf(range).text}`,
     lines: [`${ticks} ${since}`, `by ${actor ?? 'somebody'}${reason === undefined ? '' : `: ${cut(reason, 200)}`}`],
   };
 }

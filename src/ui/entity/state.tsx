@@ -7,7 +7,7 @@ import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { cut, valueText } from '../value-text.js';
+import { cut, nameText, valueText, WHOLE_NAME } from '../value-text.js';
 import { byName, type State } from './data.js';
 import { type Moment, momentName, momentText } from './moment.js';
 
@@ -98,7 +98,8 @@ export function StatePanel({
       )}
       {shown?.is === 'there' && shown.entity.untracked && (
         <p class="muted small">
-          Not shown, because the type does not keep what they were: {shown.entity.untracked.join(', ')}
+          Not shown, because the type does not keep what they were:{' '}
+          {shown.entity.untracked.map((name) => nameText(name, WHOLE_NAME)).join(', ')}
         </p>
       )}
     </section>
@@ -158,14 +159,14 @@ const Row = ({
 }) => (
   <tr class={fate ?? undefined} data-property={name}>
     <th scope="row">
-      {name}
+      {nameText(name, WHOLE_NAME)}
       {undo && (
         <button
           type="button"
           class="quiet small"
           onClick={() => undo(name)}
-          aria-label={`Bring back ${name} as it is here`}
-          title={`Bring back ${name} as it is here`}
+          aria-label={`Bring back ${nameText(name)} as it is here`}
+          title={`Bring back ${nameText(name)} as it is here`}
         >
           ↶
         </button>
@@ -216,7 +217,8 @@ const LONGEST = 240;
 function Value({ value }: { value: Json }) {
   const [isWhole, setWhole] = useState(false);
   const short = valueText(value, LONGEST);
-  const isCut = short.length === LONGEST && short.endsWith('…');
+  // A character of two code units may have had no room.
+  const isCut = valueText(value, LONGEST + 2) !== short;
   return (
     <>
       <span class="value">{isWhole ? JSON.stringify(value, null, 1) : short}</span>

@@ -1,7 +1,7 @@
 import { useEffect, useId, useState } from 'preact/hooks';
-import { formatInstant, parseMoment } from '../instants.js';
-import { view } from '../state.js';
 import { Fault } from './faults.js';
+import { formatInstant, parseMoment } from './instants.js';
+import { view } from './state.js';
 
 /**
  * The instant that a person writes; or what is wrong with it.

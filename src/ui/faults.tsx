@@ -1,6 +1,6 @@
-import { ClocktickProblem } from '../../client/client.js';
-import { Failure } from '../problem.js';
-import type { Answer, Failed } from '../service.js';
+import { ClocktickProblem } from '../client/client.js';
+import { Failure } from './problem.js';
+import type { Answer, Failed } from './service.js';
 
 /** What is said of an instant that is asked for, without its name. */
 const OF_MOMENTS = ['as_of_in_future', 'as_of_not_stable_yet', 'at_in_future'];
