@@ -3,13 +3,13 @@ import { useEffect, useRef } from 'preact/hooks';
 import { ActivitiesPage } from './collection/activities.js';
 import { ActivityPage } from './collection/activity.js';
 import { CollectionPage } from './collection/collection.js';
+import type { View, Zone } from './core/view.js';
 import { Dialog } from './dialog.js';
 import { EntityPage } from './entity/entity.js';
 import { FindPage } from './find.js';
 import { useKeys } from './keys.js';
 import { connection } from './service.js';
 import { follow, go, hrefOf, view } from './state.js';
-import type { View, Zone } from './view.js';
 
 /** The whole page: what stays at its top, and what its URL names below. */
 export function App() {

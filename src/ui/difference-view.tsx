@@ -1,6 +1,6 @@
 import type { Json } from '../client/types.js';
-import { differenceOf, type Part, pathText, type Segment } from './difference.js';
-import { valueText } from './value-text.js';
+import { differenceOf, type Part, pathText, type Segment } from './core/difference.js';
+import { valueText } from './core/value-text.js';
 
 /** What differs between two values of a property, as people read it: a sign and a word beside each colour. Undefined is "not set". */
 export function Difference({ from, to }: { from: Json | undefined; to: Json | undefined }) {

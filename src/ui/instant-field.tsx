@@ -1,6 +1,6 @@
 import { useEffect, useId, useState } from 'preact/hooks';
+import { formatInstant, parseMoment } from './core/instants.js';
 import { Fault } from './faults.js';
-import { formatInstant, parseMoment } from './instants.js';
 import { view } from './state.js';
 
 /**

@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import { formatInstant } from './instants.js';
+import { formatInstant } from './core/instants.js';
 import { view } from './state.js';
 
 /** The time of day, for instants told as “3 minutes ago”; it moves on twice a minute. */

@@ -1,5 +1,5 @@
 import { type ReadonlySignal, signal } from '@preact/signals';
-import { queryOf, readView, type View } from './view.js';
+import { queryOf, readView, type View } from './core/view.js';
 
 /* What the page shows, kept in its URL: the one place that reads and writes the address. */
 

@@ -1,5 +1,5 @@
 import type { Tick } from '../client/types.js';
-import { sentenceOf } from './sentences.js';
+import { sentenceOf } from './core/sentences.js';
 import { hrefOf } from './state.js';
 
 /**

@@ -2,15 +2,15 @@ import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ClocktickProblem, ClocktickUnreachable } from '../client/client.js';
 import type { Change, UndoConflict, WrittenUndo } from '../client/types.js';
+import { entityName } from './core/entity-name.js';
+import { nameText, WHOLE_NAME } from './core/value-text.js';
 import { Dialog } from './dialog.js';
 import { Difference } from './difference-view.js';
-import { entityName } from './entity-name.js';
 import { Instant } from './instant.js';
 import { Failure, Loading } from './problem.js';
 import { type Failed, failureOf, service, useAnswer } from './service.js';
 import { go, hrefOf } from './state.js';
 import { Told } from './told.js';
-import { nameText, WHOLE_NAME } from './value-text.js';
 
 /*
  * Undo, in two steps: what it would do, by a dry run, and then who does it and why. Nothing is taken back: an undo is a new tick, or a new

@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import { ClocktickProblem, clocktick } from '../../src/client/client.js';
 import type { ActivitiesQuery } from '../../src/client/types.js';
-import { nameText } from '../../src/ui/value-text.js';
+import { nameText } from '../../src/ui/core/value-text.js';
 import { axe, NO_BROWSER, openTab, picture } from '../helper/browser.js';
 import { testService } from '../helper/service.js';
 import { readHistory } from '../replay/history.js';

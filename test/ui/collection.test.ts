@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { type Clocktick, ClocktickProblem, clocktick } from '../../src/client/client.js';
 import type { ComparedEntity, EntityOfPage } from '../../src/client/types.js';
-import { nameText, valueText } from '../../src/ui/value-text.js';
+import { nameText, valueText } from '../../src/ui/core/value-text.js';
 import { axe, NO_BROWSER, openTab, picture } from '../helper/browser.js';
 import { testService } from '../helper/service.js';
 import { readHistory } from '../replay/history.js';

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { isObject, type Json, type JsonObject } from '../../src/temporal/json.js';
-import { valueText } from '../../src/ui/value-text.js';
+import { valueText } from '../../src/ui/core/value-text.js';
 import { axe, NO_BROWSER, openTab, picture } from '../helper/browser.js';
 import { writeDeep } from '../helper/deep-entity.js';
 import { type Call, list, object, testService, text } from '../helper/service.js';

@@ -1,15 +1,15 @@
 import { useState } from 'preact/hooks';
 import type { ActivityTick, Op } from '../../client/types.js';
-import { type Fate, SIGNS } from '../difference.js';
+import { type Fate, SIGNS } from '../core/difference.js';
+import { entityName } from '../core/entity-name.js';
+import { nameText } from '../core/value-text.js';
 import { Difference } from '../difference-view.js';
-import { entityName } from '../entity-name.js';
 import { Instant } from '../instant.js';
 import { useKeys } from '../keys.js';
 import { Failure, Loading } from '../problem.js';
 import { service } from '../service.js';
 import { hrefOf } from '../state.js';
 import { UndoActivity } from '../undo.js';
-import { nameText } from '../value-text.js';
 import { More, useWalk } from './pages.js';
 
 /** How many ticks a page has, and how many properties of one are drawn until somebody asks for all. */

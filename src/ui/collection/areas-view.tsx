@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { isBefore } from '../../temporal/point.js';
+import { formatInstant } from '../core/instants.js';
+import { nameText, valueText } from '../core/value-text.js';
 import { Instant } from '../instant.js';
-import { formatInstant } from '../instants.js';
 import { go, hrefOf, view } from '../state.js';
-import { nameText, valueText } from '../value-text.js';
 import { areaPath, type CountsAt, type Layer, roundNumbers, type Stacked, stacked, thickest } from './areas.js';
 import { shareOf } from './changes.js';
 

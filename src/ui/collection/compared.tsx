@@ -1,15 +1,15 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ComparedEntity, Json } from '../../client/types.js';
-import { type Fate, fateOf, SIGNS } from '../difference.js';
+import { type Fate, fateOf, SIGNS } from '../core/difference.js';
+import { entityName } from '../core/entity-name.js';
+import { nameText } from '../core/value-text.js';
 import { Difference } from '../difference-view.js';
-import { entityName } from '../entity-name.js';
 import { FailureElsewhere } from '../faults.js';
 import { Instant } from '../instant.js';
 import { InstantField } from '../instant-field.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { nameText } from '../value-text.js';
 import { changeBefore } from './changes.js';
 import { Filters } from './filters.js';
 import type { Span } from './moment.js';

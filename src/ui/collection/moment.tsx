@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { isBefore } from '../../temporal/point.js';
+import { formatInstant } from '../core/instants.js';
 import { faultOf } from '../faults.js';
 import { Instant } from '../instant.js';
 import { InstantField } from '../instant-field.js';
-import { formatInstant } from '../instants.js';
 import { useKeys } from '../keys.js';
 import { Failure } from '../problem.js';
 import { type Failed, failureOf, service, useAnswer } from '../service.js';

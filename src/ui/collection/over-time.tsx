@@ -1,11 +1,11 @@
-import { entityName } from '../entity-name.js';
+import { entityName } from '../core/entity-name.js';
+import { nameText } from '../core/value-text.js';
 import { FailureElsewhere } from '../faults.js';
 import { Instant } from '../instant.js';
 import { InstantField } from '../instant-field.js';
 import { Failure, Loading } from '../problem.js';
 import { service, useAnswer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { nameText } from '../value-text.js';
 import { layersOf } from './areas.js';
 import { Areas } from './areas-view.js';
 import { evenly } from './changes.js';

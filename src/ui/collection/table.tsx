@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks';
-import { entityName } from '../entity-name.js';
+import { entityName } from '../core/entity-name.js';
+import { nameText } from '../core/value-text.js';
 import { FailureElsewhere } from '../faults.js';
 import { Instant } from '../instant.js';
 import { Loading } from '../problem.js';
 import { service } from '../service.js';
 import { hrefOf, view } from '../state.js';
-import { nameText } from '../value-text.js';
 import { FILTER_FIELDS, Filters } from './filters.js';
 import { MOMENT_FIELDS } from './moment.js';
 import { namesIn } from './names.js';

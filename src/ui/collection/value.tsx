@@ -1,4 +1,4 @@
-import { valueText } from '../value-text.js';
+import { valueText } from '../core/value-text.js';
 
 /** How much of a value its title has. */
 const MOST_IN_TITLE = 600;

@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ClocktickProblem } from '../../client/client.js';
 import type { Entity, Range, Tick } from '../../client/types.js';
-import { instantToMicros } from '../instants.js';
-import { type Lane, type LaneRange, lanesOf } from '../lanes.js';
+import { instantToMicros } from '../core/instants.js';
+import { type Lane, type LaneRange, lanesOf } from '../core/lanes.js';
 import { type Answer, type Failed, service, useAnswer } from '../service.js';
 import { type Head, headAt } from './heads.js';
 import type { Moment } from './moment.js';

@@ -1,10 +1,10 @@
 import { useMemo } from 'preact/hooks';
 import type { Op } from '../../client/types.js';
-import { formatInstant } from '../instants.js';
-import { marksOf } from '../marks.js';
+import { formatInstant } from '../core/instants.js';
+import { marksOf } from '../core/marks.js';
+import { cut } from '../core/value-text.js';
+import type { Zone } from '../core/view.js';
 import { view } from '../state.js';
-import { cut } from '../value-text.js';
-import type { Zone } from '../view.js';
 import type { Clock } from './data.js';
 import type { Head } from './heads.js';
 import type { Moment } from './moment.js';

@@ -1,5 +1,5 @@
-import { formatInstant, instantToMicros } from '../instants.js';
-import type { Zone } from '../view.js';
+import { formatInstant, instantToMicros } from '../core/instants.js';
+import type { Zone } from '../core/view.js';
 import { countUntil, type Head } from './heads.js';
 
 /*

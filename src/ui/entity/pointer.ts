@@ -1,6 +1,6 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import type { Scale, Window } from '../scale.js';
+import type { Scale, Window } from '../core/scale.js';
 
 /* What pointers and wheels do on the timeline. */
 

@@ -1,5 +1,5 @@
 import { useRef } from 'preact/hooks';
-import { type Scale, scaleOf } from '../scale.js';
+import { type Scale, scaleOf } from '../core/scale.js';
 
 /*
  * What is drawn of a timeline: more than is shown, on a sheet that is moved under it. To pan moves the sheet; it is drawn on only where it ends.

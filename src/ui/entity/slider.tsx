@@ -1,6 +1,6 @@
 import { useRef } from 'preact/hooks';
-import { formatInstant } from '../instants.js';
-import type { Scale } from '../scale.js';
+import { formatInstant } from '../core/instants.js';
+import type { Scale } from '../core/scale.js';
 import { go, view } from '../state.js';
 import type { Clock } from './data.js';
 import { headAt } from './heads.js';

@@ -1,13 +1,13 @@
 import { useState } from 'preact/hooks';
 import type { ActivityRef, Entity, Json, Provenance } from '../../client/types.js';
 import { jsonEqual } from '../../temporal/json.js';
-import { type Fate, fateOf, SIGNS } from '../difference.js';
+import { type Fate, fateOf, SIGNS } from '../core/difference.js';
+import { cut, nameText, valueText, WHOLE_NAME } from '../core/value-text.js';
 import { Difference } from '../difference-view.js';
 import { Instant } from '../instant.js';
 import { Failure, Loading } from '../problem.js';
 import type { Answer } from '../service.js';
 import { go, hrefOf, view } from '../state.js';
-import { cut, nameText, valueText, WHOLE_NAME } from '../value-text.js';
 import { byName, type State } from './data.js';
 import { type Moment, momentName, momentText } from './moment.js';
 

@@ -1,6 +1,6 @@
 import { useMemo, useRef } from 'preact/hooks';
-import { densityOf } from '../density.js';
-import { type Axis, type Scale, scaleOf, type Window } from '../scale.js';
+import { densityOf } from '../core/density.js';
+import { type Axis, type Scale, scaleOf, type Window } from '../core/scale.js';
 
 const HEIGHT = 36;
 /** How wide a column is in which ticks are counted, in pixels. */

@@ -1,12 +1,12 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Op, Tick } from '../../client/types.js';
 import { OPS } from '../../temporal/limits.js';
+import { instantToMicros, parseMoment } from '../core/instants.js';
+import type { View } from '../core/view.js';
 import { Instant } from '../instant.js';
-import { instantToMicros, parseMoment } from '../instants.js';
 import { Failure, Loading } from '../problem.js';
 import { go, hrefOf, view } from '../state.js';
 import { Told } from '../told.js';
-import type { View } from '../view.js';
 import { type Clock, useHeads, useTold } from './data.js';
 import type { Head } from './heads.js';
 import type { Moment } from './moment.js';

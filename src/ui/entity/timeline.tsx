@@ -1,8 +1,8 @@
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { instantToMicros, microsToInstant } from '../instants.js';
+import { instantToMicros, microsToInstant } from '../core/instants.js';
+import { type Axis, axisOf, type Scale, scaleOf, type Window } from '../core/scale.js';
 import { Failure } from '../problem.js';
-import { type Axis, axisOf, type Scale, scaleOf, type Window } from '../scale.js';
 import { go, view } from '../state.js';
 import type { Clock } from './data.js';
 import { headAt } from './heads.js';

@@ -1,5 +1,5 @@
 import { diffArrays, diffLines, diffWordsWithSpace } from 'diff';
-import { isObject, type Json, type JsonObject, jsonEqual, MAX_DEPTH } from '../temporal/json.js';
+import { isObject, type Json, type JsonObject, jsonEqual, MAX_DEPTH } from '../../temporal/json.js';
 import { valueText } from './value-text.js';
 
 /*

@@ -1,4 +1,4 @@
-import type { ActivityRef, Entity, Json, Tick } from '../client/types.js';
+import type { ActivityRef, Entity, Json, Tick } from '../../client/types.js';
 import { instantToMicros } from './instants.js';
 import type { Scale } from './scale.js';
 

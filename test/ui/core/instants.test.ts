@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { microseconds } from '../../src/temporal/point.js';
+import { microseconds } from '../../../src/temporal/point.js';
 import {
   clockToMicros,
   compareInstants,
@@ -9,7 +9,7 @@ import {
   microsToInstant,
   offsetAt,
   parseMoment,
-} from '../../src/ui/instants.js';
+} from '../../../src/ui/core/instants.js';
 
 const NOW = new Date('2026-11-30T12:00:00Z');
 const ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe', 'Pacific/Apia'];

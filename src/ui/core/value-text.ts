@@ -1,5 +1,5 @@
-import { isObject } from '../temporal/json.js';
-import { MAX_NAME_LENGTH } from '../temporal/limits.js';
+import { isObject } from '../../temporal/json.js';
+import { MAX_NAME_LENGTH } from '../../temporal/limits.js';
 
 /*
  * Values and names of properties in a line: bounded, whatever they are, and without characters that would make a reader see something else

@@ -1,4 +1,4 @@
-import { instantOf, LAST_TICK, microseconds } from '../temporal/point.js';
+import { instantOf, LAST_TICK, microseconds } from '../../temporal/point.js';
 import type { Zone } from './view.js';
 
 /*

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { OPS } from '../../src/temporal/limits.js';
-import { instantOf, microseconds } from '../../src/temporal/point.js';
-import { queryOf, readView, type View } from '../../src/ui/view.js';
+import { OPS } from '../../../src/temporal/limits.js';
+import { instantOf, microseconds } from '../../../src/temporal/point.js';
+import { queryOf, readView, type View } from '../../../src/ui/core/view.js';
 
 const ID = '0199d3c0-7c3e-7a51-9d4e-0c7a8b9d0e1f';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { microseconds } from '../../src/temporal/point.js';
-import { type Mark, marksOf } from '../../src/ui/marks.js';
-import { axisOf, scaleOf } from '../../src/ui/scale.js';
+import { microseconds } from '../../../src/temporal/point.js';
+import { type Mark, marksOf } from '../../../src/ui/core/marks.js';
+import { axisOf, scaleOf } from '../../../src/ui/core/scale.js';
 
 const brief = (marks: readonly Mark[]): string[] =>
   marks.map(({ label, day }) => (day === null ? label : `${day} ${label}`));

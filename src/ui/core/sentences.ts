@@ -1,4 +1,4 @@
-import type { Change, Tick } from '../client/types.js';
+import type { Change, Tick } from '../../client/types.js';
 import { nameText, valueText } from './value-text.js';
 
 /** One tick in a sentence, of which each part may be missing but what was done: `Ada` `set plan to "team" (was "free")` `after a call`. */

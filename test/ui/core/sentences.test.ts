@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Tick } from '../../src/client/types.js';
-import { sentenceOf } from '../../src/ui/sentences.js';
+import type { Tick } from '../../../src/client/types.js';
+import { sentenceOf } from '../../../src/ui/core/sentences.js';
 
 const whatOf = (op: Tick['op'], changes?: Tick['changes']): string => sentenceOf({ op, activity: null, changes }).what;
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Entity, Json, Tick } from '../../src/client/types.js';
-import { instantToMicros, microsToInstant } from '../../src/ui/instants.js';
-import { type Lane, type LaneRange, lanesOf, mergeForPixels } from '../../src/ui/lanes.js';
-import { axisOf, scaleOf } from '../../src/ui/scale.js';
+import type { Entity, Json, Tick } from '../../../src/client/types.js';
+import { instantToMicros, microsToInstant } from '../../../src/ui/core/instants.js';
+import { type Lane, type LaneRange, lanesOf, mergeForPixels } from '../../../src/ui/core/lanes.js';
+import { axisOf, scaleOf } from '../../../src/ui/core/scale.js';
 
 const NAMES = ['plan', 'city', '__proto__', 'constructor', '😀'];
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { microseconds } from '../../src/temporal/point.js';
-import { densityOf } from '../../src/ui/density.js';
-import { type Axis, axisOf, FOLD, type Scale, scaleOf } from '../../src/ui/scale.js';
+import { microseconds } from '../../../src/temporal/point.js';
+import { densityOf } from '../../../src/ui/core/density.js';
+import { type Axis, axisOf, FOLD, type Scale, scaleOf } from '../../../src/ui/core/scale.js';
 
 const SECOND = 1_000_000n;
 const DAY = 86_400n * SECOND;

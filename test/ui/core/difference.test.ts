@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Json, jsonEqual } from '../../src/temporal/json.js';
-import { differenceOf, type Part, pathText, type Segment, type Step } from '../../src/ui/difference.js';
+import { type Json, jsonEqual } from '../../../src/temporal/json.js';
+import { differenceOf, type Part, pathText, type Segment, type Step } from '../../../src/ui/core/difference.js';
 
 const SIGNS = { same: ' ', removed: '-', added: '+' };
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { cut, nameText, valueText } from '../../src/ui/value-text.js';
+import { cut, nameText, valueText } from '../../../src/ui/core/value-text.js';
 
 t.test('a value in a line', async (t) => {
   const cases: [value: unknown, text: string][] = [

@@ -1,9 +1,9 @@
-import type { Op } from '../client/types.js';
-import { isKey } from '../temporal/identity.js';
-import { MAX_ACTOR_LENGTH, OPS } from '../temporal/limits.js';
-import { isBefore, LAST_TICK, type Point, parsePoint, pointText } from '../temporal/point.js';
-import { faultOfName } from '../temporal/property-name.js';
-import { Refusal } from '../temporal/refusal.js';
+import type { Op } from '../../client/types.js';
+import { isKey } from '../../temporal/identity.js';
+import { MAX_ACTOR_LENGTH, OPS } from '../../temporal/limits.js';
+import { isBefore, LAST_TICK, type Point, parsePoint, pointText } from '../../temporal/point.js';
+import { faultOfName } from '../../temporal/property-name.js';
+import { Refusal } from '../../temporal/refusal.js';
 
 /** How instants are shown. */
 export type Zone = 'utc' | 'local' | 'relative';
