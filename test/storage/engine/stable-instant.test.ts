@@ -83,13 +83,21 @@ t.test('the stable instant', async (t) => {
   });
 
   await t.test('a creation owns its id before it is stamped', async (t) => {
-    // Else it would get one with the first row that it writes, which this puts off.
+    // Else it would get one with the first row that it writes, which this puts off for as long as the test holds the lock.
     await sql.unsafe(`
-      CREATE FUNCTION clocktick.test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$;
+      CREATE FUNCTION clocktick.test_sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        WHILE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711) LOOP PERFORM pg_sleep(0.01); END LOOP;
+        RETURN NULL; END $$;
       CREATE TRIGGER test_sleep BEFORE INSERT ON clocktick.entity FOR EACH STATEMENT EXECUTE FUNCTION clocktick.test_sleep()`);
+    const holder = await begin({ owns: false });
+    await holder`SELECT pg_advisory_xact_lock(4711)`;
     const making = make(storage, { n: 0 });
-    await sleep(150);
+    const isThere = async () =>
+      (await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`).length >
+      0;
+    while (!(await isThere())) await sleep(5);
     const stable = await storage[engine].stableInstant.newest();
+    await holder`COMMIT`;
     const { updatedAt } = (await making).row;
     t.ok(isBefore(stable, updatedAt), `${stable} was stable before ${updatedAt} was written`);
     await sql`DROP FUNCTION clocktick.test_sleep CASCADE`;
