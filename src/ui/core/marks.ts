@@ -62,8 +62,7 @@ export function marksOf(scale: Scale, zone: Zone, timeZone?: string, apart = 90)
   for (const { from, to, isFold } of stretchesOf(scale)) {
     const [left, right] = [scale.xOf(from), scale.xOf(to)];
     if (isFold && right - left < 2 * apart) continue;
-    const perPixel = Number(to - from) / (right - left);
-    const step = STEPS.find(({ micros }) => micros >= perPixel * apart) ?? LAST_STEP;
+    const step = stepFor(Number(to - from) / (right - left), apart);
     const before = marks.length;
     for (let clock = firstOf(clockOf(from), step); clock !== null; clock = nextOf(clock, step)) {
       const at = zone === 'utc' ? clock : clockToMicros(clock, timeZone);
@@ -72,12 +71,19 @@ export function marksOf(scale: Scale, zone: Zone, timeZone?: string, apart = 90)
     }
     if (marks.length === before && isClear(left) && left < scale.width) add(from, clockOf(from), step);
   }
+  // All of a narrow window may be folded.
+  const { from, to, width } = scale;
+  if (marks.length === 0) add(from, clockOf(from), stepFor(Number(to - from) / width, apart));
   return marks;
 
   function clockOf(micros: bigint): bigint {
     return zone === 'utc' ? micros : micros + offsetAt(micros, timeZone);
   }
 }
+
+/** The shortest step that leaves so many pixels between two marks. */
+const stepFor = (microsPerPixel: number, apart: number): Step =>
+  STEPS.find(({ micros }) => micros >= microsPerPixel * apart) ?? LAST_STEP;
 
 const LAST_STEP: Step = STEPS.at(-1) ?? { micros: DAY, label: DAYS };
 
