@@ -37,8 +37,8 @@ const parts = Array.from({ length: PARTS }, (_, part) => others.filter((_, n) =>
 const processes = [...alone.map((file) => [file]), ...waiting, ...parts].filter((own) => own.length > 0);
 
 t.jobs = 5;
-// Each part has its own; all together take as long as the machine needs.
-t.setTimeout(0);
+// Not what one file may take by itself.
+t.setTimeout(TIMEOUT_MS);
 let ended = 0;
 for (const own of processes) {
   const names = own.map((file) => relative(process.cwd(), join(ROOT, file)));
