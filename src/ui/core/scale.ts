@@ -1,3 +1,5 @@
+import { countWhile } from './count-while.js';
+
 /*
  * The time axis of a timeline, on which gaps in which nothing happened are folded.
  *
@@ -121,7 +123,7 @@ export function scaleOf(
   const xOf = (micros: bigint): number => {
     if (micros <= window.from) return 0;
     if (micros >= window.to) return pixels;
-    const piece = pieces[lastWhere(pieces.length, (n) => (pieces[n]?.from ?? 0n) <= micros)];
+    const piece = pieces[countWhile(pieces.length, (n) => (pieces[n]?.from ?? 0n) <= micros) - 1];
     if (!piece) return 0;
     const x = piece.x + (piece.width * Number(micros - piece.from)) / Number(piece.to - piece.from);
     return Math.min(x, pixels);
@@ -129,12 +131,12 @@ export function scaleOf(
   const placeAt = (x: number, rounded: (micros: number) => number): bigint => {
     if (!(x > 0)) return window.from;
     if (x >= pixels) return window.to;
-    const piece = pieces[lastWhere(pieces.length, (n) => (pieces[n]?.x ?? 0) <= x)];
+    const piece = pieces[countWhile(pieces.length, (n) => (pieces[n]?.x ?? 0) <= x) - 1];
     if (!piece) return window.from;
     const part = Math.min(1, (x - piece.x) / piece.width);
     return piece.from + BigInt(rounded(Number(piece.to - piece.from) * part));
   };
-  const countTo = (micros: bigint): number => lastWhere(instants.length, (n) => (instants[n] ?? 0n) < micros) + 1;
+  const countTo = (micros: bigint): number => countWhile(instants.length, (n) => (instants[n] ?? 0n) < micros);
   const countBefore = (x: number): number => countTo(x >= pixels ? window.to + 1n : placeAt(x, Math.ceil));
 
   return {
@@ -304,20 +306,8 @@ const share = (length: bigint, part: number): bigint => BigInt(Math.round(Number
 
 /** The index of the first gap that ends after an instant. */
 const firstAfter = (gaps: readonly Gap[], micros: bigint): number =>
-  lastWhere(gaps.length, (n) => (gaps[n]?.to ?? 0n) <= micros) + 1;
+  countWhile(gaps.length, (n) => (gaps[n]?.to ?? 0n) <= micros);
 
 /** The index of the first gap that begins at an instant or after it. */
 const firstFrom = (gaps: readonly Gap[], micros: bigint): number =>
-  lastWhere(gaps.length, (n) => (gaps[n]?.from ?? 0n) < micros) + 1;
-
-/** The last index of which something holds that holds of all before it, too; -1: of none. */
-function lastWhere(length: number, holds: (n: number) => boolean): number {
-  let low = 0;
-  let high = length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (holds(middle)) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
+  countWhile(gaps.length, (n) => (gaps[n]?.from ?? 0n) < micros);

@@ -1,4 +1,5 @@
 import type { ActivityRef, Op } from '../../client/types.js';
+import { countWhile } from '../core/count-while.js';
 
 /** A tick without what it changed: when, what it did to the entity, and who did it. */
 export type Head = { tick: number; at: string; micros: bigint; op: Op; activity: ActivityRef | null };
@@ -7,13 +8,5 @@ export type Head = { tick: number; at: string; micros: bigint; op: Op; activity:
 export const headAt = (heads: readonly Head[], tick: number): Head | undefined => heads[tick - (heads[0]?.tick ?? 0)];
 
 /** Where in a clock the first tick after an instant is: how many of those known came at it or before. */
-export function countUntil(heads: readonly Head[], micros: bigint): number {
-  let low = 0;
-  let high = heads.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((heads[middle]?.micros ?? 0n) <= micros) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+export const countUntil = (heads: readonly Head[], micros: bigint): number =>
+  countWhile(heads.length, (n) => (heads[n]?.micros ?? 0n) <= micros);

@@ -1,5 +1,6 @@
 import { type Signal, useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { countWhile } from '../core/count-while.js';
 import { densityOf } from '../core/density.js';
 import { formatInstant } from '../core/instants.js';
 import { type Bar, type LaneRange, mergeForPixels } from '../core/lanes.js';
@@ -286,16 +287,12 @@ function LaneRow({
 
 /** Those of the ranges, which come in order, that are in a window. */
 function inWindow(ranges: readonly LaneRange[], { from, to }: Window): LaneRange[] {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const end = ranges[middle]?.toMicros ?? null;
-    if (end !== null && end <= from) low = middle + 1;
-    else high = middle;
-  }
+  const ended = countWhile(ranges.length, (n) => {
+    const end = ranges[n]?.toMicros ?? null;
+    return end !== null && end <= from;
+  });
   const found: LaneRange[] = [];
-  for (let n = low; n < ranges.length; n++) {
+  for (let n = ended; n < ranges.length; n++) {
     const range = ranges[n];
     if (!range || (range.fromMicros !== null && range.fromMicros > to)) break;
     found.push(range);
